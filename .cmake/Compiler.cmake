@@ -1,0 +1,14 @@
+# Warnings and sanitizers as one interface target; every target of the project links it, nothing installed does.
+add_library(onced_compiler INTERFACE)
+target_compile_options(onced_compiler INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor -Wold-style-cast
+  -Wcast-align -Woverloaded-virtual -Wformat=2 -Werror=return-type -Werror=switch)
+if(ONCED_WERROR)
+  target_compile_options(onced_compiler INTERFACE -Werror)
+endif()
+if(ONCED_SANITIZE)
+  target_compile_options(onced_compiler INTERFACE -fsanitize=${ONCED_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(onced_compiler INTERFACE -fsanitize=${ONCED_SANITIZE})
+endif()
+find_package(Threads REQUIRED)
+target_link_libraries(onced_compiler INTERFACE Threads::Threads)

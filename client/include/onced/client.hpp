@@ -1,0 +1,127 @@
+// onced::Client: ask for a value, compute it once across all processes of the machine, read it without a copy.
+//
+//   onced::Client client;
+//   auto key = onced::KeyBuilder("global_store", "v1").add("apples").build();
+//   auto value = client.get_or_compute(*key, {}, [&](onced::Computation& computation) -> std::string {
+//     computation.progress(0.5, "half-way");
+//     return expensive("apples");
+//   });
+//   if (value) use(value->bytes());
+//
+// Threads:   any number of threads may share a Client. It starts none: a waiting thread reads the socket for all.
+// Fork:      safe. A child notices, leaves its parent's connection alone, and connects anew at its first call that needs
+//            the daemon. Do not fork while another thread is inside a call.
+// A hit makes no system call, takes no lock and copies nothing (~0.2 us on a server core).
+// Errors:    Result; nothing here throws, except what a compute function throws itself: it is told to the waiters as the
+//            failure's text (std::exception::what()), then rethrown to its own caller.
+// Daemon away: get_or_compute computes locally (L8), everything else answers `unavailable`.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+
+#include <onced/computation.hpp>
+#include <onced/options.hpp>
+#include <onced/protocol/key.hpp>
+#include <onced/protocol/messages.hpp>
+#include <onced/protocol/result.hpp>
+#include <onced/subscription.hpp>
+#include <onced/value.hpp>
+
+namespace onced {
+
+// Counters of this client in this process since its start.
+struct ClientCounters {
+  std::uint64_t hits = 0;             // read from memory, no system call
+  std::uint64_t copied_hits = 0;      // of those: copied to the heap because no pin was free
+  std::uint64_t requests = 0;         // asked the daemon
+  std::uint64_t computed = 0;         // computed here under a lease
+  std::uint64_t computed_locally = 0; // computed here without a daemon, or after on_deadline = compute
+  std::uint64_t waited = 0;           // got another holder's result
+  std::uint64_t reconnects = 0;
+};
+
+class Client {
+ public:
+  explicit Client(ClientOptions options = {});  // does not connect yet
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  ~Client();
+
+  // Connects now if not connected; otherwise the first call that needs the daemon does.
+  Result<void> connect();
+
+  // The value of `key`; computed by `compute` if nobody has it and nobody is at it. Waits for another holder up to
+  // options.wait_timeout. `compute` returns the bytes, or Result<std::string> whose error becomes the failure's text.
+  // Errors: computation_failed (told by the holder), cancelled, timed_out (names the holder), recursion, deadlock,
+  // limit_reached; unavailable only in strict mode.
+  template <typename Compute>
+  Result<Value> get_or_compute(const Key& key, const ComputeOptions& options, Compute&& compute) {
+    return get_or_compute(key.bytes(), options, std::forward<Compute>(compute));
+  }
+  // As above for key bytes that KeyBuilder::build_view() gave: saves an allocation on the hit path.
+  template <typename Compute>
+  Result<Value> get_or_compute(std::string_view key, const ComputeOptions& options, Compute&& compute) {
+    if (!options.force) {
+      if (auto value = peek(key)) return std::move(*value);
+    }
+    return compute_once(key, options, [&compute](Computation& computation) -> Result<std::string> {
+      return std::invoke(compute, computation);
+    });
+  }
+
+  // Memory only: the value if it is in the segment now. No system call, not even the first time in a connected client.
+  std::optional<Value> peek(std::string_view key);
+  std::optional<Value> peek(const Key& key) { return peek(key.bytes()); }
+
+  // The low level: the value, or the lease to compute it; waits while another one computes.
+  using Acquired = std::variant<Value, Computation>;
+  Result<Acquired> acquire(std::string_view key, const ComputeOptions& options = {});
+  Result<Acquired> acquire(const Key& key, const ComputeOptions& options = {}) { return acquire(key.bytes(), options); }
+
+  // Until the key has a value, also when nobody computes it yet; never computes.
+  Result<Value> wait(std::string_view key, const WaitOptions& options = {});
+  // The value wherever it is, without waiting or computing: nothing when there is none.
+  Result<std::optional<Value>> get(std::string_view key);
+  // Stores a value without a lease; who waits for the key gets it. Returns the key's new version, 0 when it could not
+  // be stored (the arena is full of pinned records).
+  Result<std::uint64_t> put(std::string_view key, std::string bytes, const PutOptions& options = {});
+
+  // Drop values and detach computations in flight (their results are not stored). After the reply no reader finds the
+  // old value. They return how many values (computations) were dropped (ended).
+  Result<std::uint64_t> invalidate(std::string_view key);
+  Result<std::uint64_t> invalidate_function(std::string_view function);
+  Result<std::uint64_t> invalidate_all();
+  Result<std::uint64_t> cancel(std::string_view key);
+  Result<std::uint64_t> cancel_function(std::string_view function);
+
+  Result<Subscription> subscribe(const Key& key);
+  Result<Subscription> subscribe_function(std::string_view function);
+  Result<Subscription> subscribe_all();
+
+  // What the daemon says of itself (names as in `oncectl status --json`), its counters, its entries.
+  Result<protocol::Report> status();
+  Result<protocol::Statistics> statistics();
+  Result<protocol::Listing> list(std::string_view function = {}, std::string_view cursor = {});
+  Result<protocol::Explanation> explain(std::string_view key);
+
+  ClientCounters counters() const;
+  // The socket's path after defaults and environment.
+  std::string socket_path() const;
+  // Of the present connection; nothing when there is none.
+  std::optional<protocol::Welcome> welcome() const;
+
+ private:
+  using ComputeFunction = std::function<Result<std::string>(Computation&)>;
+  Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute);
+
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace onced

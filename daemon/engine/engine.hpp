@@ -1,0 +1,122 @@
+// Every decision of the daemon for one namespace: who computes, who waits, what is kept, who is told.
+//
+//   apply(event, now, effects): one step. Pure: no clock, no I/O, no threads, no locks, no logging. The same events at
+//   the same times give the same effects; the simulation in tests/simulation/ lives from that.
+//
+// Ownership: owns leases, waiters, catalog, signals and statistics; borrows the RecordStore, which outlives it.
+//            Connections are ids; an event for one that is gone is ignored.
+// Threads:   the engine's strand (one at a time). Time never goes back; an earlier `now` counts as the latest one.
+// Invariant: check_invariants() says them all, in prose and in code.
+// Errors:    whatever a client says is answered (Refused), never asserted.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <onced/protocol/limits.hpp>
+#include <onced/protocol/messages.hpp>
+
+#include "engine/record_store.hpp"
+#include "engine/types.hpp"
+
+namespace onced::engine {
+
+// ---- what happens ---------------------------------------------------------------------------------------------------
+
+// A connection said HELLO and is answered with Welcome by the host. `description` is for people: "pid 4711 (gunicorn)".
+struct Connected {
+  ConnectionId connection;
+  std::string description;
+};
+// The socket is gone in every process, or the host ended it: leases, waits and subscriptions of it end.
+struct Disconnected { ConnectionId connection; };
+// The process that connected has died (pidfd); a child may still hold the socket. Leases, waits and subscriptions end;
+// the connection's pins stay until Disconnected.
+struct ProcessDied { ConnectionId connection; };
+struct Requested {
+  ConnectionId connection;
+  protocol::RequestId id;
+  protocol::Request request;
+};
+// So many Signal/Position/State messages of this connection have left for its socket since the last such event.
+struct SignalsSent {
+  ConnectionId connection;
+  protocol::RequestId subscription;
+  std::uint32_t count = 1;
+};
+// Time has passed: send it at next_deadline() at the latest. Never needed earlier.
+struct Ticked {};
+// SIGTERM: every waiter gets a final answer (unavailable), new requests are refused.
+struct Draining {};
+
+using Event = std::variant<Connected, Disconnected, ProcessDied, Requested, SignalsSent, Ticked, Draining>;
+
+// ---- what is to be done ---------------------------------------------------------------------------------------------
+
+// In this order, per connection: effects of one step are carried out before the next step.
+struct Send {
+  ConnectionId connection;
+  protocol::RequestId id;
+  protocol::Reply reply;
+};
+// The client broke the protocol (the text says how): send what is queued, then end the connection.
+struct Close {
+  ConnectionId connection;
+  std::string text;
+};
+// One line for the operator's log; the host decides where it goes.
+struct Note {
+  enum class Level : std::uint8_t { debug, info, warning } level = Level::info;
+  std::string text;
+};
+using Effect = std::variant<Send, Close, Note>;
+using Effects = std::vector<Effect>;
+
+struct Settings {
+  std::uint64_t epoch = 0;  // random per daemon start
+  std::string daemon_version;
+  std::uint32_t daemon_pid = 0;
+  Duration lease_limit_default = limits::lease_limit_default;
+  Duration take_up_deadline = limits::take_up_deadline;
+  Duration failure_ttl_default = limits::failure_ttl_default;
+  Duration time_word_period = limits::time_word_period;
+  int holder_deaths_max = limits::holder_deaths_max;
+  std::size_t waiters_per_key_max = limits::waiters_per_key_max;
+  std::size_t subscriptions_per_connection_max = limits::subscriptions_per_connection_max;
+  std::size_t subscriptions_max = limits::subscriptions_max;
+  std::size_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;
+  std::size_t signal_history = limits::signal_history;
+};
+
+class Engine {
+ public:
+  Engine(Settings settings, RecordStore& store);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Appends to `effects`.
+  void apply(Event event, Time now, Effects& effects);
+
+  // When the next Ticked is due at the latest; nothing while only events from outside can change anything.
+  std::optional<Time> next_deadline() const;
+
+  // Settings that a reload may change; the epoch and the identity stay as they are.
+  void reconfigure(const Settings& settings);
+
+  // Counters and gauges as `oncectl stats` shows them; without running a step.
+  protocol::Statistics statistics(Time now) const;
+
+  // Aborts with a sentence when an invariant is broken. For tests: walks everything.
+  void check_invariants() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace onced::engine

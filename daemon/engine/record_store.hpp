@@ -1,0 +1,90 @@
+// What the engine needs of the tier that holds values in memory. daemon/memory/ implements it over a segment.
+//
+// The engine decides what is stored, replaced and dropped; the store knows bytes, slots and pins. All calls are made on
+// the engine's strand; none blocks; none does more than the bound that is written at it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <onced/protocol/messages.hpp>
+#include <onced/protocol/segment.hpp>
+
+#include "engine/types.hpp"
+
+namespace onced::engine {
+
+// A live record: its offset in the segment, never 0.
+enum class RecordRef : std::uint64_t {};
+
+struct RecordImage {
+  std::string_view key;
+  const std::vector<protocol::Part>* parts = nullptr;
+  std::uint64_t fresh_until_ms = protocol::never_expires;
+  std::uint64_t version = 0;
+  std::uint64_t cost_us = 0;
+  std::uint32_t function_number = 0;
+};
+
+class RecordStore {
+ public:
+  virtual ~RecordStore() = default;
+
+  enum class Outcome : std::uint8_t {
+    placed,       // `record` is visible to readers now
+    arena_full,   // evict something, then try again
+    bucket_full,  // both candidate buckets are full: evict one of `candidates`, then try again
+    never,        // larger than the whole arena
+  };
+  struct Placement {
+    Outcome outcome = Outcome::placed;
+    RecordRef record{};
+    std::vector<RecordRef> candidates;
+  };
+  // Writes the record, then its slot. With `replaces` the slot of that record (same key) is overwritten in one store
+  // and the old record is retired; before place() returns arena_full it has tried to reclaim retired memory.
+  virtual Placement place(const RecordImage& image, std::optional<RecordRef> replaces) = 0;
+
+  // No reader finds it any more when this returns (L6). Its memory is retired, and reused when nobody pins it.
+  virtual void unlink(RecordRef record) = 0;
+
+  // Wipes and frees retired records that nobody pins: one scan of all pins. Returns bytes freed.
+  virtual std::size_t reclaim() = 0;
+
+  // Sets a pin on the client's behalf in its page; nothing when it has no page or no free granted pin.
+  virtual std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef record) = 0;
+  // Takes a granted pin back whose answer will never be delivered.
+  virtual void revoke_pin(ConnectionId connection, std::uint32_t pin, RecordRef record) = 0;
+
+  // Copies a live record's parts, for an answer that travels inline.
+  virtual std::vector<protocol::Part> read(RecordRef record) const = 0;
+
+  // Reports recently hit records from the pin pages' tables (lossy, hostile: only live records are reported).
+  virtual void harvest_hits(const std::function<void(RecordRef)>& seen) = 0;
+
+  struct HitTotals {
+    std::uint64_t hits = 0;
+    std::uint64_t saved_us = 0;
+  };
+  // Sums of all pages, living and dead, by function number (functions from counter_functions - 1 on share the last).
+  virtual std::vector<HitTotals> hit_totals() const = 0;
+
+  struct Usage {
+    std::uint64_t arena_bytes = 0;
+    std::uint64_t used_bytes = 0;      // live and retired records
+    std::uint64_t retired_bytes = 0;   // of those: unlinked, waiting for readers
+    std::uint64_t retired_records = 0;
+    std::uint64_t index_slots = 0;
+  };
+  virtual Usage usage() const = 0;
+
+  // The coarse time word that readers compare with fresh_until_ms. Never goes back.
+  virtual void set_time_ms(std::uint64_t time_ms) = 0;
+};
+
+}  // namespace onced::engine

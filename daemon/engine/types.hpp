@@ -1,0 +1,17 @@
+// Words of the engine that are not words of the wire.
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+
+namespace onced::engine {
+
+// Monotonic time since the daemon's start. The engine never reads a clock: it is told.
+using Time = std::chrono::nanoseconds;
+using Duration = std::chrono::nanoseconds;
+
+// Connections are numbered from 1 by the host and never reused: a late event for one that is gone names nothing.
+enum class ConnectionId : std::uint64_t {};
+
+}  // namespace onced::engine

@@ -1,0 +1,56 @@
+// Every limit of the protocol and of the daemon's queues, in one file. WIRE.md and README.md repeat the public ones.
+//
+// A limit that an operator may change has a setting of the same name in the configuration; the number here is its
+// default. The others are part of the protocol: both sides rely on them.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace onced::limits {
+
+using namespace std::chrono_literals;
+
+// Protocol ------------------------------------------------------------------------------------------------------------
+inline constexpr std::uint16_t protocol_version = 1;
+inline constexpr std::size_t key_bytes_max = 32 * 1024;        // canonical key, all of it
+inline constexpr std::size_t value_bytes_max = 64 * 1024;      // one part, inline in the segment
+inline constexpr std::size_t parts_max = 1;                    // parts of a value in this version
+inline constexpr std::size_t function_name_bytes_max = 256;
+inline constexpr std::size_t version_bytes_max = 128;
+inline constexpr std::size_t namespace_name_bytes_max = 64;
+inline constexpr std::size_t client_name_bytes_max = 128;
+inline constexpr std::size_t part_name_bytes_max = 128;
+inline constexpr std::size_t content_type_bytes_max = 128;
+inline constexpr std::size_t text_bytes_max = 4 * 1024;        // failure, progress and cause texts; longer ones are cut
+inline constexpr std::size_t key_depth_max = 32;               // nesting of arguments
+inline constexpr std::size_t held_tokens_max = 64;             // nested computations of one thread
+inline constexpr std::size_t frame_payload_bytes_max = 128 * 1024;
+inline constexpr std::size_t hello_frame_bytes_max = 4 * 1024; // all that is accepted before HELLO is answered
+inline constexpr auto hello_deadline = 5s;
+
+// Daemon --------------------------------------------------------------------------------------------------------------
+inline constexpr std::size_t connections_max = 4096;
+inline constexpr std::size_t requests_in_flight_per_connection_max = 4096;
+inline constexpr std::size_t waiters_per_key_max = 4096;
+inline constexpr std::size_t subscriptions_per_connection_max = 64;
+inline constexpr std::size_t subscriptions_max = 4096;
+inline constexpr std::size_t signals_queued_per_subscription_max = 1024;
+inline constexpr std::size_t signal_history = 8192;            // signals kept for a reconnect that resumes
+inline constexpr std::size_t state_entries_max = 256;          // entries in the state that a subscription starts with
+inline constexpr std::size_t functions_max = 65535;            // function numbers; more share the last one
+inline constexpr std::size_t list_rows_max = 512;              // rows in one list reply; a cursor asks for more
+inline constexpr std::size_t failures_kept_max = 4096;         // failed answers that are still told
+inline constexpr std::size_t send_queue_bytes_max = 1024 * 1024;  // above: reading from this connection pauses
+
+// Times ---------------------------------------------------------------------------------------------------------------
+inline constexpr auto wait_timeout_default = 5min;             // a waiter's own deadline
+inline constexpr auto lease_limit_default = 1h;                // a holder's, when it declares none
+inline constexpr auto take_up_deadline = 1s;                   // a re-granted lease must be taken up by then
+inline constexpr auto failure_ttl_default = 5s;
+inline constexpr auto drain_deadline = 5s;                     // SIGTERM to exit
+inline constexpr auto time_word_period = 10ms;                 // granularity of expiry
+inline constexpr int holder_deaths_max = 3;                    // in a row, then the key fails
+
+}  // namespace onced::limits

@@ -1,0 +1,257 @@
+// Every message of the protocol as a type; WIRE.md describes the same ones in the same words and order.
+//
+// A frame is a 16-byte header (frame.hpp) and a payload; the payload is one MessagePack array with the fields of one
+// of these structures in their order. A newer peer may append fields; an older one ignores what it does not know, and
+// takes the default written here for what is missing.
+//
+// Requests go from client to daemon and carry a request id chosen by the client, unique among its requests in flight
+// on this connection; the answers repeat it. Signals and notices carry the id of the request that asked for them.
+//
+// Ownership: messages own their bytes. Errors: decode() reports; nothing is asserted on content.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <onced/protocol/result.hpp>
+
+namespace onced::protocol {
+
+using RequestId = std::uint64_t;
+
+// The right to compute a key. `counter` rises with every grant; a daemon start draws a new random epoch.
+struct Token {
+  std::uint64_t epoch = 0;
+  std::uint64_t counter = 0;
+  friend bool operator==(const Token&, const Token&) = default;
+  friend auto operator<=>(const Token&, const Token&) = default;
+};
+
+// One named piece of a value. Values have exactly one part, named "", in this version.
+struct Part {
+  std::string name;
+  std::string content_type;  // a MIME type or empty
+  std::string bytes;
+  friend bool operator==(const Part&, const Part&) = default;
+};
+
+// What a request or subscription is about.
+enum class ScopeKind : std::uint8_t { key = 0, function = 1, everything = 2 };
+struct Scope {
+  ScopeKind kind = ScopeKind::key;
+  std::string subject;  // canonical key bytes, a function name, or empty
+  friend bool operator==(const Scope&, const Scope&) = default;
+};
+
+// ---- client to daemon -----------------------------------------------------------------------------------------------
+
+// The first frame of a connection. Answered by Welcome (with descriptors) or Refused, then nothing more is accepted.
+struct Hello {
+  std::string magic = "onced";
+  std::uint16_t protocol_version = 0;
+  std::string namespace_name;
+  std::string client_name;   // for people: "gunicorn", "oncectl"
+  bool wants_mapping = true; // false: no segment and no pin page (subscriptions, administration); values come inline
+};
+
+// "The value of this key, or the lease, or tell me when." Answers: Value, Lease, Failure, Cancelled, Refused
+// (timed_out, recursion, deadlock, limit_reached, not_found for may_compute = false and wait_ms = 0).
+struct Acquire {
+  std::string key;
+  bool may_compute = true;          // false: only wait; also waits for a key nobody computes yet
+  bool force = false;               // a value that is there does not count (its replacement does); waits for a live lease
+  std::uint64_t wait_ms = 0;        // how long to wait for the present holder; 0: do not wait
+  std::uint64_t lease_limit_ms = 0; // the longest this caller will compute; 0: the daemon's default
+  std::vector<Token> held;          // leases that the calling thread holds, outermost first (deadlock, L7)
+};
+// The caller of request `target` no longer waits. No answer; an answer already on its way is released by the client.
+struct Withdraw { RequestId target = 0; };
+// A lease that came with take_up = true is being worked on. No answer.
+struct TakeUp { Token token; };
+// Ends a lease well. Answers: Published or Refused (unknown_token).
+struct Publish {
+  Token token;
+  std::vector<Part> parts;
+  std::uint64_t ttl_ms = 0;         // fresh for so long; 0: until evicted
+};
+// Ends a lease badly: all waiters are told `text`; it stays an answer for failure_ttl_ms. Answers: Done, Refused.
+struct Fail {
+  Token token;
+  std::string text;
+  std::uint64_t failure_ttl_ms = 0; // 0: told to the present waiters only
+};
+// Gives a lease back without a result; the next waiter gets it. Answers: Done, Refused.
+struct Abandon { Token token; };
+// How far a computation is. No answer: an old token is ignored and answered by an earlier LeaseLost.
+struct Progress {
+  Token token;
+  double fraction = 0;              // 0 to 1; NaN: unknown
+  std::string text;
+};
+// Stores a value without a lease; a live lease of the key is detached (its waiters get this value). Answer: Published.
+struct Put {
+  std::string key;
+  std::vector<Part> parts;
+  std::uint64_t ttl_ms = 0;
+};
+// Drops values and detaches leases (L5, L6). Answer: Done with the number of values dropped.
+struct Invalidate { Scope scope; };
+// Ends computations; holder and waiters are told. Answer: Done with the number of computations ended.
+struct Cancel { Scope scope; };
+// Answers: State (initial), then Signal, Position and State (resync) under this request's id until Unsubscribe.
+struct Subscribe {
+  Scope scope;
+  std::uint64_t resume_epoch = 0;    // with resume_sequence: continue after this position; 0: from now
+  std::uint64_t resume_sequence = 0;
+};
+struct Unsubscribe { RequestId target = 0; };  // Answer: Done; nothing of that subscription follows it
+struct GetStatus {};                           // Answer: Report (the names of `oncectl status --json`)
+struct GetStats {};                            // Answer: Statistics
+// Answer: Listing. Rows in order of the key's bytes, after `cursor` (empty: from the start).
+struct List {
+  std::string function;              // empty: all
+  std::string cursor;
+};
+struct Explain { std::string key; };           // Answer: Explanation
+
+using Request = std::variant<Hello, Acquire, Withdraw, TakeUp, Publish, Fail, Abandon, Progress, Put, Invalidate, Cancel,
+                             Subscribe, Unsubscribe, GetStatus, GetStats, List, Explain>;
+
+// ---- daemon to client -----------------------------------------------------------------------------------------------
+
+// Descriptors come with this frame, in this order, when wants_mapping was set: segment, pin page.
+struct Welcome {
+  std::uint16_t protocol_version = 0;
+  std::string daemon_version;
+  std::uint64_t epoch = 0;
+  std::uint64_t connection = 0;      // the daemon's number of this connection: in logs and error texts
+  std::uint64_t segment_bytes = 0;
+  std::uint64_t pin_page_bytes = 0;
+  std::uint32_t daemon_pid = 0;
+};
+// Where a value is. In the segment: `record` is its offset and the daemon has already set pin `pin` of this
+// connection's pin page to it, so it stays until the client clears that pin: no second look-up that could miss (L3).
+// Inline: record is 0 and `parts` hold the bytes (no mapping, no free pin, or the value could not be stored).
+struct Value {
+  std::uint64_t version = 0;         // of this key; rises with every publish
+  std::uint64_t record = 0;
+  std::uint32_t pin = 0;
+  std::vector<Part> parts;
+  std::uint64_t cost_us = 0;         // what computing it took
+  bool waited = false;               // false: it was there already
+};
+// How this lease came to the caller.
+enum class LeaseCause : std::uint8_t { absent = 0, forced = 1, abandoned = 2, holder_died = 3, limit_passed = 4, not_taken_up = 5 };
+struct Lease {
+  Token token;
+  std::uint64_t limit_ms = 0;
+  bool take_up = false;              // answer with TakeUp within limits::take_up_deadline, or the next waiter gets it
+  LeaseCause cause = LeaseCause::absent;
+};
+struct Failure {                     // a computation failed, and said why
+  std::string text;
+  std::uint64_t age_ms = 0;
+};
+struct Cancelled { std::string text; };         // by whom
+struct Refused { ErrorCode code = ErrorCode::internal; std::string text; };
+struct Published { std::uint64_t version = 0; bool stored = false; };  // stored = false: only the waiters have it
+struct Done { std::uint64_t count = 0; };
+// The daemon ended this holder's lease: cancelled, invalidated, superseded by a put, or its limit has passed.
+// Under the id of the Acquire that got the lease. Not answered.
+enum class LeaseEnd : std::uint8_t { cancelled = 0, invalidated = 1, superseded = 2, limit_passed = 3, not_taken_up = 4 };
+struct LeaseLost { Token token; LeaseEnd why = LeaseEnd::cancelled; };
+
+enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8 };
+struct Signal {
+  SignalEvent event = SignalEvent::started;
+  std::string key;
+  std::uint64_t epoch = 0;
+  std::uint64_t sequence = 0;        // of the namespace
+  std::uint64_t previous = 0;        // position this subscriber was at: everything between did not match its scope
+  std::uint64_t version = 0;         // of the key
+  double fraction = 0;               // progress
+  std::string text;                  // progress, failed, cancelled: what was said
+};
+// Nothing that matches happened up to here: lets a quiet subscriber resume from a recent position.
+struct Position { std::uint64_t epoch = 0; std::uint64_t sequence = 0; };
+
+enum class KeyState : std::uint8_t { absent = 0, computing = 1, ready = 2, failed = 3 };
+struct KeyStateEntry {
+  std::string key;
+  KeyState state = KeyState::absent;
+  std::uint64_t version = 0;
+  double fraction = 0;               // computing
+  std::string text;                  // last progress or the failure
+  std::uint64_t waiting = 0;
+};
+enum class StateReason : std::uint8_t { initial = 0, slow = 1, history_gone = 2, other_epoch = 3 };
+// The present state of a scope at a position: what a subscription starts with, and the explicit marker that something
+// was dropped (every reason but initial). A key: that key. A function: its first entries. Everything: what is computed.
+struct State {
+  StateReason reason = StateReason::initial;
+  std::uint64_t epoch = 0;
+  std::uint64_t sequence = 0;
+  std::vector<KeyStateEntry> entries;
+  bool truncated = false;
+};
+
+using Number = std::variant<std::uint64_t, double, std::string>;
+using Report = std::vector<std::pair<std::string, Number>>;
+struct StatusReport { Report fields; };
+struct FunctionStatistics {
+  std::string function;
+  Report fields;
+};
+struct Statistics {
+  Report fields;
+  std::vector<FunctionStatistics> functions;
+};
+struct ListRow {
+  std::string key;
+  KeyState state = KeyState::absent;
+  std::uint64_t version = 0;
+  std::uint64_t bytes = 0;
+  std::string content_type;
+  std::uint64_t cost_us = 0;
+  std::uint64_t age_ms = 0;
+  std::uint64_t ttl_left_ms = 0;     // 0: no time-to-live
+  std::uint64_t waiting = 0;
+  std::string holder;                // "pid 4711 (gunicorn)" while computing
+};
+struct Listing {
+  std::vector<ListRow> rows;
+  std::string cursor;                // empty: that was all
+};
+struct Explanation {
+  ListRow row;
+  std::vector<std::string> lines;    // sentences for people
+};
+
+using Reply = std::variant<Welcome, Value, Lease, Failure, Cancelled, Refused, Published, Done, LeaseLost, Signal, Position,
+                           State, StatusReport, Statistics, Listing, Explanation>;
+
+// Type numbers in the frame header: requests count from 1 in the order of Request, replies from 64 in that of Reply.
+inline constexpr std::uint16_t first_request_type = 1;
+inline constexpr std::uint16_t first_reply_type = 64;
+std::uint16_t type_of(const Request& request);
+std::uint16_t type_of(const Reply& reply);
+std::string_view name_of(SignalEvent event);   // the words of `oncectl watch --json`
+std::string_view name_of(KeyState state);
+std::string_view name_of(LeaseEnd why);
+std::string_view name_of(LeaseCause cause);
+
+// Appends one whole frame (header and payload) to `out`.
+void encode(RequestId id, const Request& request, std::string& out);
+void encode(RequestId id, const Reply& reply, std::string& out);
+
+// A payload of a type, as frame.hpp delivers it. Checks every length against limits.hpp and every key with check_key().
+Result<Request> decode_request(std::uint16_t type, std::string_view payload);
+Result<Reply> decode_reply(std::uint16_t type, std::string_view payload);
+
+}  // namespace onced::protocol

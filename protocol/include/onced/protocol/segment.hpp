@@ -1,0 +1,112 @@
+// The layout of a namespace's shared memory: [header][sessions][index][arena]. SHM.md is its document; the
+// static_asserts below are what it rests on.
+//
+// Ownership: the daemon alone writes; clients map it read-only (the memfd is sealed FUTURE_WRITE).
+// Rules:     little-endian, offsets from the start of the segment, never pointers, reserved bytes zero.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace onced::protocol {
+
+inline constexpr std::uint64_t segment_magic = 0x4745'5344'4543'4e4fULL;  // "ONCEDSEG"
+inline constexpr std::uint32_t segment_layout_version = 1;
+inline constexpr std::size_t record_alignment = 64;
+inline constexpr std::size_t value_alignment = 64;
+inline constexpr std::size_t slots_per_bucket = 8;
+
+// Life word: a robust futex. 0 before the daemon serves; the owner's thread id while it lives; the kernel sets
+// life_owner_died when that thread is gone, the daemon sets it itself on a clean exit.
+inline constexpr std::uint32_t life_owner_died = 0x4000'0000U;  // FUTEX_OWNER_DIED
+inline constexpr std::uint32_t life_tid_mask = 0x3fff'ffffU;    // FUTEX_TID_MASK
+
+struct SegmentHeader {
+  std::uint64_t magic;
+  std::uint32_t layout_version;
+  std::uint32_t header_bytes;      // sizeof(SegmentHeader)
+  std::uint64_t segment_bytes;
+  std::uint64_t hash_seed;         // of XXH3-128, drawn at every daemon start
+  std::uint64_t epoch;             // of this daemon start: tokens and signals carry the same one
+  std::uint64_t sessions_offset;   // SessionEntry[sessions_count]
+  std::uint64_t sessions_count;
+  std::uint64_t index_offset;      // Bucket[bucket_count]
+  std::uint64_t bucket_count;      // a power of two
+  std::uint64_t arena_offset;
+  std::uint64_t arena_bytes;
+  std::uint8_t reserved0[40];
+  // A line of its own, read on every hit: written when the daemon dies and when something may have expired.
+  alignas(64) std::atomic<std::uint32_t> life;
+  std::uint32_t reserved1;
+  std::atomic<std::uint64_t> time_ms;  // coarse monotonic milliseconds since the daemon's start, never 0 once it serves
+  std::uint8_t reserved2[48];
+  std::uint8_t reserved3[4096 - 192];
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(sizeof(SegmentHeader) == 4096);
+static_assert(offsetof(SegmentHeader, arena_bytes) == 80);
+static_assert(offsetof(SegmentHeader, life) == 128);
+static_assert(offsetof(SegmentHeader, time_ms) == 136);
+
+// Reserved for sessions: the generation that a hit on a key of session number = index must carry. 0: never used.
+struct SessionEntry {
+  std::atomic<std::uint64_t> generation;
+};
+static_assert(sizeof(SessionEntry) == 8);
+
+// Index word: tag in the upper 16 bits, record offset in the lower 48; 0 is free.
+inline constexpr std::uint64_t slot_offset_mask = 0x0000'ffff'ffff'ffffULL;
+struct alignas(64) Bucket {
+  std::atomic<std::uint64_t> slots[slots_per_bucket];
+};
+static_assert(sizeof(Bucket) == 64);
+
+// A record, at a multiple of record_alignment in the arena: header, key bytes, padding to 8, part table, part names and
+// content types, padding to value_alignment, the parts' bytes (each part aligned to value_alignment).
+// Immutable from the moment its slot is stored until it is retired and nobody pins it; then wiped and freed.
+struct RecordHeader {
+  std::uint32_t record_bytes;        // all of it, a multiple of record_alignment
+  std::uint32_t key_bytes;
+  std::uint64_t fresh_until_ms;      // by the time word; never_expires: no time-to-live. A hit needs time_ms < this.
+  std::uint64_t usable_until_ms;     // reserved for grace; equals fresh_until_ms in this version
+  std::uint64_t version;             // of the key
+  std::uint64_t cost_us;             // what computing it took
+  std::uint32_t function_number;     // which counters of the pin page it belongs to
+  std::uint32_t session_number;      // 0: no session
+  std::uint32_t session_generation;
+  std::uint16_t part_count;          // 1 in this version
+  std::uint16_t flags;               // 0 in this version
+  std::uint32_t part_table_offset;   // from the record's start
+  std::uint32_t reserved;
+};
+inline constexpr std::uint64_t never_expires = ~std::uint64_t{0};
+static_assert(sizeof(RecordHeader) == 64);
+static_assert(offsetof(RecordHeader, function_number) == 40);
+
+struct PartEntry {
+  std::uint64_t blob;                // 0: inline in this record; other values are reserved
+  std::uint32_t bytes_offset;        // from the record's start
+  std::uint32_t name_offset;         // from the record's start; the content type follows the name directly
+  std::uint64_t bytes;
+  std::uint16_t name_bytes;
+  std::uint16_t content_type_bytes;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(PartEntry) == 32);
+
+// The table hash of a key. Never identity.
+struct KeyHash {
+  std::uint64_t low;
+  std::uint64_t high;
+};
+KeyHash hash_key(std::string_view key, std::uint64_t seed);  // XXH3_128bits_withSeed
+
+inline std::uint16_t tag_of(const KeyHash& hash) { return static_cast<std::uint16_t>(hash.low >> 48); }
+// The two candidate buckets (they may be the same one).
+inline std::uint64_t first_bucket(const KeyHash& hash, std::uint64_t bucket_count) { return hash.low & (bucket_count - 1); }
+inline std::uint64_t second_bucket(const KeyHash& hash, std::uint64_t bucket_count) { return hash.high & (bucket_count - 1); }
+inline std::uint64_t make_slot(std::uint16_t tag, std::uint64_t record) { return (std::uint64_t{tag} << 48) | record; }
+
+}  // namespace onced::protocol
