@@ -56,6 +56,7 @@ class FrameReader {
   std::size_t begin_ = 0;  // first byte not yet handed out
   std::size_t end_ = 0;    // one past the last byte received
   std::size_t payload_bytes_max_;
+  bool dead_ = false;      // next() has refused the stream
 };
 
 }  // namespace onced::protocol

@@ -112,6 +112,9 @@ class KeyBuilder {
  private:
   KeyBuilder& add_signed(std::int64_t value);
   KeyBuilder& add_unsigned(std::uint64_t value);
+  // Counts one more positional argument of at least so many bytes, unless there is no place for it.
+  bool begin_argument(std::size_t bytes);
+  void set_arguments(Result<std::string> canonical);
   void fail(ErrorCode code, std::string text);
 
   std::string head_;        // [session, function, version,   with the array header

@@ -211,6 +211,7 @@ struct FunctionStatistics {
 struct Statistics {
   Report fields;
   std::vector<FunctionStatistics> functions;
+  bool truncated = false;            // there are more functions than fit into one frame
 };
 struct ListRow {
   std::string key;
@@ -246,7 +247,9 @@ std::string_view name_of(KeyState state);
 std::string_view name_of(LeaseEnd why);
 std::string_view name_of(LeaseCause cause);
 
-// Appends one whole frame (header and payload) to `out`.
+// Appends one whole frame (header and payload) to `out`. Texts above their limit are cut and made valid UTF-8. A State,
+// Listing, Statistics or Explanation that would not fit into a frame loses entries from its end and says so (truncated,
+// cursor). Everything else is the caller's to keep within limits.hpp: the peer refuses what is above.
 void encode(RequestId id, const Request& request, std::string& out);
 void encode(RequestId id, const Reply& reply, std::string& out);
 

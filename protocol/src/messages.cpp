@@ -1,0 +1,59 @@
+#include <onced/protocol/messages.hpp>
+
+namespace onced::protocol {
+
+std::uint16_t type_of(const Request& request) {
+  return static_cast<std::uint16_t>(first_request_type + request.index());
+}
+
+std::uint16_t type_of(const Reply& reply) { return static_cast<std::uint16_t>(first_reply_type + reply.index()); }
+
+std::string_view name_of(SignalEvent event) {
+  switch (event) {
+    case SignalEvent::started: return "started";
+    case SignalEvent::progress: return "progress";
+    case SignalEvent::done: return "done";
+    case SignalEvent::failed: return "failed";
+    case SignalEvent::cancelled: return "cancelled";
+    case SignalEvent::invalidated: return "invalidated";
+    case SignalEvent::evicted: return "evicted";
+    case SignalEvent::expired: return "expired";
+    case SignalEvent::abandoned: return "abandoned";
+  }
+  return "unknown";
+}
+
+std::string_view name_of(KeyState state) {
+  switch (state) {
+    case KeyState::absent: return "absent";
+    case KeyState::computing: return "computing";
+    case KeyState::ready: return "ready";
+    case KeyState::failed: return "failed";
+  }
+  return "unknown";
+}
+
+std::string_view name_of(LeaseEnd why) {
+  switch (why) {
+    case LeaseEnd::cancelled: return "cancelled";
+    case LeaseEnd::invalidated: return "invalidated";
+    case LeaseEnd::superseded: return "superseded";
+    case LeaseEnd::limit_passed: return "limit_passed";
+    case LeaseEnd::not_taken_up: return "not_taken_up";
+  }
+  return "unknown";
+}
+
+std::string_view name_of(LeaseCause cause) {
+  switch (cause) {
+    case LeaseCause::absent: return "absent";
+    case LeaseCause::forced: return "forced";
+    case LeaseCause::abandoned: return "abandoned";
+    case LeaseCause::holder_died: return "holder_died";
+    case LeaseCause::limit_passed: return "limit_passed";
+    case LeaseCause::not_taken_up: return "not_taken_up";
+  }
+  return "unknown";
+}
+
+}  // namespace onced::protocol
