@@ -80,6 +80,13 @@ Result<void> check_arguments(CanonicalReader& reader, std::string_view bytes) {
 
 }  // namespace
 
+Result<void> protocol::check_arguments(std::string_view bytes) {
+  CanonicalReader reader(bytes);
+  if (Result<void> checked = onced::check_arguments(reader, bytes); !checked) return checked;
+  if (!reader.at_end()) return malformed_key(reader.offset(), "is followed by other bytes");
+  return {};
+}
+
 Result<void> check_key(std::string_view bytes) {
   if (bytes.size() > limits::key_bytes_max) return too_large("bytes of a key", bytes.size(), limits::key_bytes_max);
   CanonicalReader reader(bytes);

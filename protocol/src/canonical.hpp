@@ -1,4 +1,4 @@
-// Bringing foreign MessagePack into canonical form, for callers that put the result inside of something else.
+// Canonical form for what is only a piece of a key.
 #pragma once
 
 #include <cstddef>
@@ -11,5 +11,8 @@ namespace onced::protocol {
 
 // As onced::canonical_msgpack(), with at most `depth_max` containers inside of each other.
 Result<std::string> canonical_msgpack(std::string_view encoded, std::size_t depth_max);
+
+// Checks that `bytes` are an array or a map in canonical form, of allowed depth, and nothing else.
+Result<void> check_arguments(std::string_view bytes);
 
 }  // namespace onced::protocol

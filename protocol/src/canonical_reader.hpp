@@ -159,4 +159,14 @@ class CanonicalReader {
   const char* mistake_ = "";
 };
 
+// Steps over one whole value. Precondition: the reader reads valid canonical bytes.
+inline void skip_value(CanonicalReader& reader) {
+  for (std::uint64_t rest = 1; rest > 0; --rest) {
+    Token token;
+    if (!reader.next(token)) return;
+    if (token.kind == TokenKind::array) rest += token.number;
+    if (token.kind == TokenKind::map) rest += 2 * token.number;
+  }
+}
+
 }  // namespace onced::protocol

@@ -1,7 +1,7 @@
 // Builds one canonical value (WIRE.md, "Keys") from a stream of events, as parsers give them: containers are opened,
 // filled and closed; a map's entries may come in any order and are sorted when it is closed.
 //
-// Bounded: refuses more than key_bytes_max bytes and more than `depth_max` open containers before it stores them.
+// Bounded: refuses more than `bytes_max` bytes and more than `depth_max` open containers before it stores them.
 // Errors: the first mistake is kept; every later call is refused too. Nothing throws on content.
 #pragma once
 
@@ -24,7 +24,8 @@ namespace onced::protocol {
 
 class CanonicalWriter {
  public:
-  explicit CanonicalWriter(std::size_t depth_max = limits::key_depth_max) : depth_max_(depth_max) {}
+  explicit CanonicalWriter(std::size_t depth_max = limits::key_depth_max, std::size_t bytes_max = limits::key_bytes_max)
+      : depth_max_(depth_max), bytes_max_(bytes_max) {}
 
   // Every function says whether to go on.
   bool nil() { return begin_value(1) && (pack_nil(out_), true); }
@@ -99,7 +100,7 @@ class CanonicalWriter {
   };
 
   bool fits(std::size_t more) {
-    if (out_.size() + more <= limits::key_bytes_max) return true;
+    if (out_.size() + more <= bytes_max_) return true;
     return fail(ErrorCode::too_large, "a key longer than " + std::to_string(limits::key_bytes_max) +
                                           " bytes (pass the digest of a large argument instead)");
   }
@@ -145,6 +146,7 @@ class CanonicalWriter {
   }
 
   std::size_t depth_max_;
+  std::size_t bytes_max_;
   std::string out_;
   std::string head_;
   std::vector<Level> levels_;
