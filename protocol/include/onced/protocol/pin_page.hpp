@@ -54,6 +54,10 @@ struct PinPage {
   std::atomic<std::uint64_t> hit_table[hit_table_entries];
   HitCounter counters[client_pin_lines][counter_functions];
 };
+// The last pin of a client line is for copying: claimed when the others hold live views, cleared as soon as the value
+// has been copied out.
+inline constexpr std::size_t copying_pin = pins_per_line - 1;
+
 static_assert(sizeof(PinLine) == 64);
 static_assert(sizeof(HitCounter) == 16);
 static_assert(offsetof(PinPage, client_lines_used) == 64);

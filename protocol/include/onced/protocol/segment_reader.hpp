@@ -4,9 +4,11 @@
 //   - lookup() may run in any number of threads of any number of processes beside one writer (daemon/memory/).
 //   - A hit leaves its pin set. The record cannot change or be reused until that pin is cleared (release_pin), from
 //     any thread.
-// Invariants it rests on: (1) slot load, pin store, slot load again are all seq_cst, as are the writer's slot store and
-// pin scan: either the writer sees the pin or the reader sees the slot gone. (2) Record bytes are written before their
-// slot is stored (release) and never change while a slot or a pin names them. (3) A key is in at most one slot.
+// Invariants it rests on: (1) the pin store and the slot load after it are seq_cst, as are the writer's slot store and
+// the pin scan after it: either the writer sees the pin or the reader sees the slot gone. (2) Record bytes are written
+// before their slot is stored (release) and never change while a slot or a pin names them. (3) A key is in at most one
+// slot.
+// Cost of a hit: one locked instruction (the pin claim), no system call, no lock, no allocation.
 // Errors: the segment is written by a trusted daemon, the pin page by this very process. Offsets are checked all the
 // same, so that a damaged or foreign segment gives `malformed` at open() or a miss, never a wild read.
 #pragma once
@@ -31,16 +33,21 @@ enum class LookupOutcome : std::uint8_t {
   unstable,  // the slot changed under every retry: ask the daemon
 };
 
+// Whether the pin line that is passed to lookup() belongs to the calling thread alone. Claiming and clearing pins is
+// the same for both; hits are counted by a plain load and store in an exclusive line, by fetch_add in a shared one.
+enum class LineUse : std::uint8_t { exclusive, shared };
+
 struct LookupResult {
   LookupOutcome outcome = LookupOutcome::miss;
-  bool copy_only = false;              // the pin is the line's copying pin: copy the value and clear it at once
-  std::uint32_t pin = 0;               // pin number in the page
+  bool copy_only = false;  // the pin is the line's copying pin: copy the value and clear it at once
+  std::uint32_t pin = 0;   // pin number in the page
   const RecordHeader* record = nullptr;
 };
 
 class SegmentReader {
  public:
-  // Checks magic, versions, sizes and that all regions lie inside `segment` without overlap. Keeps the span.
+  // Checks magic, versions, sizes and that all regions lie inside `segment` in their order. Keeps the span, whose start
+  // must be aligned to a cache line (a mapping is).
   static Result<SegmentReader> open(std::span<const std::byte> segment);
 
   KeyHash hash(std::string_view key) const { return hash_key(key, seed_); }
@@ -48,13 +55,17 @@ class SegmentReader {
   std::uint64_t time_ms() const;
   std::uint64_t epoch() const;
 
-  // `line` is the client pin line of the calling thread. Bounded: lookup_retries_max passes over two buckets.
-  LookupResult lookup(std::string_view key, const KeyHash& hash, PinPage& page, std::uint32_t line) const;
+  // `line` is a client pin line (below client_pin_lines and below the page's client_lines_used). Claims one of its
+  // first seven pins, or the eighth with copy_only; counts the hit in the page. Bounded: lookup_retries_max passes over
+  // two buckets.
+  LookupResult lookup(std::string_view key, const KeyHash& hash, PinPage& page, std::uint32_t line,
+                      LineUse use = LineUse::exclusive) const;
 
   // The record at an offset that the daemon has pinned for us (messages.hpp, Value); null when it is no record of
-  // `key`.
+  // `key`. Counts nothing: the daemon knows of this hit.
   const RecordHeader* record_at(std::uint64_t offset, std::string_view key) const;
 
+  // Of a record that lookup() or record_at() gave, while it is pinned.
   std::uint64_t offset_of(const RecordHeader* record) const;
   std::string_view key_of(const RecordHeader* record) const;
   // Part `number` of a pinned record; bytes are aligned to value_alignment and live while the pin does.
@@ -66,9 +77,13 @@ class SegmentReader {
   std::optional<PartView> part(const RecordHeader* record, std::size_t number) const;
 
  private:
+  enum class Probe : std::uint8_t { hit, other, expired, changed, no_pin };
+
   SegmentReader() = default;
+  bool plausible(std::uint64_t offset) const;
+  Probe probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word, std::string_view key, PinPage& page,
+              std::uint32_t line, LookupResult& result) const;
   const std::byte* base_ = nullptr;
-  std::size_t bytes_ = 0;
   const SegmentHeader* header_ = nullptr;
   const Bucket* buckets_ = nullptr;
   std::uint64_t bucket_mask_ = 0;
@@ -79,11 +94,14 @@ class SegmentReader {
 
 inline constexpr int lookup_retries_max = 16;
 
+// `pin` is below client_pins + granted_pins.
 inline std::atomic<std::uint64_t>& pin_at(PinPage& page, std::uint32_t pin) {
   return pin < client_pins ? page.client_lines[pin / pins_per_line].pins[pin % pins_per_line]
                            : page.granted_lines[(pin - client_pins) / pins_per_line].pins[pin % pins_per_line];
 }
 // Release: what was read through the pin happens before the writer that sees it cleared reuses the memory.
-inline void release_pin(PinPage& page, std::uint32_t pin) { pin_at(page, pin).store(0, std::memory_order_release); }
+inline void release_pin(PinPage& page, std::uint32_t pin) {
+  pin_at(page, pin).store(0, std::memory_order_release);
+}
 
 }  // namespace onced::protocol

@@ -1,0 +1,26 @@
+// What the memory cgroup allows this process: a segment beyond it would get the daemon killed while it fills.
+//
+// Both hierarchies are read (v1 and v2, also side by side), from the process's own group up to the root that is
+// visible: the lowest limit on the way counts. What cannot be read sets no limit.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <onced/protocol/result.hpp>
+
+namespace onced::memory {
+
+struct CgroupFiles {
+  std::string membership = "/proc/self/cgroup";  // which group this process is in
+  std::string mounts = "/proc/self/mountinfo";   // where the hierarchies are
+};
+
+// Bytes, or nothing when there is no limit.
+std::optional<std::uint64_t> memory_cgroup_limit(const CgroupFiles& files = {});
+
+// Fails with limit_reached, naming both numbers, when all segments together are larger than the limit.
+Result<void> check_memory_cgroup(std::uint64_t segments_bytes, const CgroupFiles& files = {});
+
+}  // namespace onced::memory

@@ -1,0 +1,86 @@
+// The pin pages of all connections of a namespace: what their readers pin, hit and claim to have saved.
+//
+// Ownership: borrows the pages; a page outlives its entry. Memory of our own is bounded per page, whatever it holds.
+// Threads:   the strand. Clients' threads change the pages at any time.
+// Trust:     a page is hostile. Each word is read once and compared, never followed, never waited on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include <onced/protocol/pin_page.hpp>
+
+#include "engine/types.hpp"
+#include "memory/hit_claims.hpp"
+
+namespace onced::memory {
+
+// Makes zeroed memory a pin page. `bytes` has at least sizeof(PinPage), aligned to a cache line.
+protocol::PinPage& format_pin_page(std::span<std::byte> bytes);
+
+class PinTable {
+ public:
+  // A connection has at most one page.
+  void add(engine::ConnectionId connection, protocol::PinPage& page);
+  // Its pins no longer count, and what it claims is added to the totals for good. Unknown connections are ignored.
+  void remove(engine::ConnectionId connection);
+  std::size_t size() const { return entries_.size(); }
+
+  // Calls pinned(offset) for every pin that is set, in no order; offsets are unchecked. Seq_cst loads: a pin whose
+  // reader passed its second slot load before a slot was stored, and is still set, is seen by any scan that begins
+  // after it.
+  template <typename Pinned>
+  void for_each_pin(Pinned pinned) const {
+    for (const Entry& entry : entries_) {
+      scan_lines(entry.page->client_lines, client_lines_in_use(*entry.page), pinned);
+      scan_lines(entry.page->granted_lines, entry.granted_lines_used, pinned);
+    }
+  }
+
+  // Sets a free granted pin to `offset`, which must be the offset of a live record: its number in the page, or nothing
+  // when there is no page or no free pin. Reads each granted pin at most once.
+  std::optional<std::uint32_t> grant(engine::ConnectionId connection, std::uint64_t offset);
+  // Clears it, if it is a granted pin that still holds `offset`.
+  void revoke(engine::ConnectionId connection, std::uint32_t pin, std::uint64_t offset);
+
+  // Reports index words from the hit tables, unchecked, and empties what it has read. At most harvest_pages_per_call
+  // pages, the next ones in turn with every call. `hit` must not change this table.
+  static constexpr std::size_t harvest_pages_per_call = 64;
+  void harvest(const std::function<void(std::uint64_t word)>& hit);
+
+  // Sums over all pages, living and dead, by function number.
+  std::vector<HitTotals> hit_totals() const;
+
+ private:
+  struct Entry {
+    engine::ConnectionId connection;
+    protocol::PinPage* page;
+    std::size_t granted_lines_used = 0;  // ours: only lines in which we have set a pin need a scan
+    std::size_t next_grant = 0;          // where to look for a free one
+    std::unique_ptr<HitClaims> claims;   // refreshed by whoever asks for the totals
+  };
+
+  template <typename Pinned>
+  static void scan_lines(const protocol::PinLine* lines, std::size_t count, Pinned& pinned) {
+    for (std::size_t line = 0; line < count; ++line) {
+      for (const auto& pin : lines[line].pins) {
+        // Seq_cst: pairs with claim_pin() of the reader and with grant(). Acquire: what was read through a pin that is
+        // clear again happened before we reuse the memory; pairs with release_pin().
+        if (const std::uint64_t offset = pin.load(std::memory_order_seq_cst); offset != 0) pinned(offset);
+      }
+    }
+  }
+
+  std::vector<Entry> entries_;
+  std::unordered_map<engine::ConnectionId, std::size_t> position_;  // in entries_
+  std::vector<HitTotals> dead_totals_;
+  std::size_t next_harvest_ = 0;
+};
+
+}  // namespace onced::memory

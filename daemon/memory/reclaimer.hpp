@@ -1,0 +1,54 @@
+// Records that no reader finds any more, until their memory is wiped and free.
+//
+//   retire() -> waiting -> a pin scan that begins later finds no pin -> unpinned -> wiped and freed
+//
+// Invariant: a record is freed only after a scan that began after its slot was stored over and saw no pin on it. Such a
+//            record stays unpinned: a reader that pins it later sees at its second slot load that the slot has changed.
+// Bounds:    one call of reclaim() makes at most one scan and wipes at most wipe_bytes_per_call (and one record more).
+// Ownership: borrows the arena and the pin table. Threads: the strand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "memory/arena.hpp"
+#include "memory/pin_table.hpp"
+
+namespace onced::memory {
+
+class Reclaimer {
+ public:
+  // About a millisecond of work.
+  static constexpr std::size_t wipe_bytes_per_call = 8 * 1024 * 1024;
+
+  // `base` is the segment's start, from which offsets count.
+  Reclaimer(std::byte* base, Arena& arena, const PinTable& pins) : base_(base), arena_(arena), pins_(pins) {}
+
+  // The record's slot has been stored over already.
+  void retire(std::uint64_t offset, std::size_t bytes);
+
+  // Frees what it can within the bounds; returns bytes freed. Costs nothing when nothing is retired.
+  std::size_t reclaim();
+
+  std::size_t retired_bytes() const { return retired_bytes_; }
+  std::size_t retired_records() const { return waiting_.size() + unpinned_.size(); }
+
+ private:
+  struct Retired {
+    std::uint64_t offset;
+    std::size_t bytes;
+    bool pinned = false;  // by the present scan
+  };
+  std::size_t wipe_unpinned(std::size_t bytes_max);
+  void scan();
+
+  std::byte* base_;
+  Arena& arena_;
+  const PinTable& pins_;
+  std::vector<Retired> waiting_;
+  std::vector<Retired> unpinned_;
+  std::size_t retired_bytes_ = 0;
+};
+
+}  // namespace onced::memory

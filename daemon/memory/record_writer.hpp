@@ -1,0 +1,19 @@
+// A value as the bytes of a record (SHM.md, "Record"): header, key, part table, names, then the parts' bytes, each
+// aligned to value_alignment.
+//
+// Threads: pure functions; write_record() before the record's slot is stored.
+#pragma once
+
+#include <cstddef>
+
+#include "engine/record_store.hpp"
+
+namespace onced::memory {
+
+// Bytes of the whole record, a multiple of record_alignment.
+std::size_t record_bytes(const engine::RecordImage& image);
+
+// Writes all of record_bytes(image) bytes at `at`, padding included, so that nothing of a former record stays.
+void write_record(const engine::RecordImage& image, std::byte* at);
+
+}  // namespace onced::memory

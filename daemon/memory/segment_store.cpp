@@ -1,0 +1,173 @@
+#include "memory/segment_store.hpp"
+
+#include <utility>
+
+#include "memory/record_writer.hpp"
+
+namespace onced::memory {
+
+using engine::RecordRef;
+using protocol::KeyHash;
+using protocol::RecordHeader;
+
+namespace {
+
+std::uint64_t offset_of(RecordRef record) {
+  return static_cast<std::uint64_t>(record);
+}
+
+std::span<protocol::Bucket> buckets_of(std::span<std::byte> segment, const protocol::SegmentHeader& header) {
+  return {reinterpret_cast<protocol::Bucket*>(segment.data() + header.index_offset), header.bucket_count};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SegmentStore>> SegmentStore::create(std::span<std::byte> segment, std::uint64_t hash_seed,
+                                                           std::uint64_t epoch) {
+  const auto layout = layout_for(segment.size());
+  if (!layout) return layout.error();
+  segment = segment.first(layout->segment_bytes);
+  protocol::SegmentHeader& header = format_segment(segment, *layout, hash_seed, epoch);
+  auto arena = Arena::create(segment.subspan(layout->arena_offset, layout->arena_bytes));
+  if (!arena) return arena.error();
+  const auto reader = protocol::SegmentReader::open(segment);
+  if (!reader) return reader.error();
+  return std::unique_ptr<SegmentStore>(new SegmentStore(segment, header, std::move(*arena), *reader));
+}
+
+SegmentStore::SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader& header, Arena arena,
+                           protocol::SegmentReader reader)
+    : segment_(segment),
+      header_(header),
+      arena_(std::move(arena)),
+      index_(buckets_of(segment, header)),
+      reclaimer_(segment.data(), arena_, pins_),
+      reader_(reader) {}
+
+SegmentStore::Placement SegmentStore::place(const engine::RecordImage& image, std::optional<RecordRef> replaces) {
+  const std::size_t bytes = record_bytes(image);
+  if (bytes > arena_.largest_piece_bytes()) return {Outcome::never, {}, {}};
+  const KeyHash hash = protocol::hash_key(image.key, header_.hash_seed);
+
+  SlotNumber slot{};
+  if (replaces) {
+    slot = live(*replaces).slot;
+    ONCED_ASSERT(reader_.key_of(header_of(offset_of(*replaces))) == image.key);
+  } else {
+    ONCED_ASSERT(!holds_key(hash, image.key));
+    const auto free = index_.find_free(hash);
+    if (!free) {
+      Placement full{Outcome::bucket_full, {}, {}};
+      for (const std::uint64_t word : index_.candidates(hash)) {
+        full.candidates.push_back(RecordRef{word & protocol::slot_offset_mask});
+      }
+      return full;
+    }
+    slot = *free;
+  }
+
+  std::byte* const at = allocate(bytes);
+  if (at == nullptr) return {Outcome::arena_full, {}, {}};
+  write_record(image, at);
+  const auto offset = static_cast<std::uint64_t>(at - segment_.data());
+  index_.store(slot, protocol::make_slot(protocol::tag_of(hash), offset));
+  if (replaces) retire(*replaces);
+  records_.emplace(offset, Live{bytes, slot});
+  live_bytes_ += bytes;
+  return {Outcome::placed, RecordRef{offset}, {}};
+}
+
+void SegmentStore::unlink(RecordRef record) {
+  index_.store(live(record).slot, 0);
+  retire(record);
+}
+
+std::size_t SegmentStore::reclaim() {
+  return reclaimer_.reclaim();
+}
+
+std::optional<std::uint32_t> SegmentStore::grant_pin(engine::ConnectionId connection, RecordRef record) {
+  (void)live(record);
+  return pins_.grant(connection, offset_of(record));
+}
+
+void SegmentStore::revoke_pin(engine::ConnectionId connection, std::uint32_t pin, RecordRef record) {
+  pins_.revoke(connection, pin, offset_of(record));
+}
+
+std::vector<protocol::Part> SegmentStore::read(RecordRef record) const {
+  (void)live(record);
+  std::vector<protocol::Part> parts;
+  const RecordHeader* const header = header_of(offset_of(record));
+  for (std::size_t number = 0; number < header->part_count; ++number) {
+    const auto part = reader_.part(header, number);
+    ONCED_ASSERT(part.has_value());
+    parts.push_back({std::string(part->name), std::string(part->content_type),
+                     std::string(reinterpret_cast<const char*>(part->bytes.data()), part->bytes.size())});
+  }
+  return parts;
+}
+
+void SegmentStore::harvest_hits(const std::function<void(RecordRef)>& seen) {
+  pins_.harvest([&](std::uint64_t word) {
+    const std::uint64_t offset = word & protocol::slot_offset_mask;
+    const auto found = records_.find(offset);
+    if (found != records_.end() && index_.load(found->second.slot) == word) seen(RecordRef{offset});
+  });
+}
+
+std::vector<HitTotals> SegmentStore::hit_totals() const {
+  return pins_.hit_totals();
+}
+
+SegmentStore::Usage SegmentStore::usage() const {
+  Usage usage;
+  usage.arena_bytes = arena_.capacity_bytes();
+  usage.retired_bytes = reclaimer_.retired_bytes();
+  usage.retired_records = reclaimer_.retired_records();
+  usage.used_bytes = live_bytes_ + usage.retired_bytes;
+  usage.index_slots = index_.slot_count();
+  return usage;
+}
+
+void SegmentStore::set_time_ms(std::uint64_t time_ms) {
+  // Relaxed: pairs with SegmentReader::time_ms(); readers compare it and order nothing by it.
+  if (time_ms > header_.time_ms.load(std::memory_order_relaxed)) {
+    header_.time_ms.store(time_ms, std::memory_order_relaxed);
+  }
+}
+
+const RecordHeader* SegmentStore::header_of(std::uint64_t offset) const {
+  return reinterpret_cast<const RecordHeader*>(segment_.data() + offset);
+}
+
+bool SegmentStore::holds_key(const KeyHash& hash, std::string_view key) const {
+  for (const std::uint64_t word : index_.candidates(hash)) {
+    if (word >> 48 == protocol::tag_of(hash) && reader_.key_of(header_of(word & protocol::slot_offset_mask)) == key) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// A piece of the arena, after one attempt to get retired memory back when there is none.
+std::byte* SegmentStore::allocate(std::size_t bytes) {
+  if (std::byte* const at = arena_.allocate(bytes); at != nullptr) return at;
+  return reclaimer_.reclaim() > 0 ? arena_.allocate(bytes) : nullptr;
+}
+
+const SegmentStore::Live& SegmentStore::live(RecordRef record) const {
+  const auto found = records_.find(offset_of(record));
+  ONCED_ASSERT(found != records_.end());
+  return found->second;
+}
+
+// Its slot has been stored over.
+void SegmentStore::retire(RecordRef record) {
+  const auto found = records_.find(offset_of(record));
+  reclaimer_.retire(found->first, found->second.bytes);
+  live_bytes_ -= found->second.bytes;
+  records_.erase(found);
+}
+
+}  // namespace onced::memory

@@ -1,0 +1,91 @@
+// Values in a segment: the engine's RecordStore over a span of bytes that clients map read-only.
+//
+// Ownership: borrows the segment and the pin pages, which outlive it. What it decides by (size and slot of every
+// record)
+//            lies on the daemon's heap, keyed by offset: nothing that a client can write is trusted.
+// Threads:   the strand; readers in any process beside it, by the rules of SHM.md.
+// Invariant: every live record is named by exactly one slot, and that slot by records_; a retired one by none.
+// Errors:    full and busy are outcomes; a RecordRef that is not live is a defect of the caller (asserted).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include <onced/protocol/pin_page.hpp>
+#include <onced/protocol/result.hpp>
+#include <onced/protocol/segment.hpp>
+#include <onced/protocol/segment_reader.hpp>
+
+#include "engine/record_store.hpp"
+#include "memory/arena.hpp"
+#include "memory/index_writer.hpp"
+#include "memory/pin_table.hpp"
+#include "memory/reclaimer.hpp"
+#include "memory/segment_layout.hpp"
+
+namespace onced::memory {
+
+class SegmentStore final : public engine::RecordStore {
+ public:
+  // Formats zeroed memory, aligned to a cache line. The budget is the span's size. `hash_seed` and `epoch` are random,
+  // drawn anew at every start.
+  static Result<std::unique_ptr<SegmentStore>> create(std::span<std::byte> segment, std::uint64_t hash_seed,
+                                                      std::uint64_t epoch);
+  SegmentStore(const SegmentStore&) = delete;
+  SegmentStore& operator=(const SegmentStore&) = delete;
+
+  // The connection's pins count from now on, until remove_page(): when its client end is closed in every process. Call
+  // add_page() before the client gets the page.
+  void add_page(engine::ConnectionId connection, protocol::PinPage& page) { pins_.add(connection, page); }
+  void remove_page(engine::ConnectionId connection) { pins_.remove(connection); }
+
+  // For the LifeKeeper.
+  std::atomic<std::uint32_t>& life_word() { return header_.life; }
+  // What clients must map.
+  std::span<const std::byte> segment() const { return segment_; }
+
+  Placement place(const engine::RecordImage& image, std::optional<engine::RecordRef> replaces) override;
+  void unlink(engine::RecordRef record) override;
+  // Bounded (reclaimer.hpp): call again while it returns more than 0 to free everything.
+  std::size_t reclaim() override;
+  std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override;
+  void revoke_pin(engine::ConnectionId connection, std::uint32_t pin, engine::RecordRef record) override;
+  std::vector<protocol::Part> read(engine::RecordRef record) const override;
+  // Bounded: PinTable::harvest_pages_per_call pages per call. `seen` must not change the store.
+  void harvest_hits(const std::function<void(engine::RecordRef)>& seen) override;
+  std::vector<HitTotals> hit_totals() const override;
+  Usage usage() const override;
+  void set_time_ms(std::uint64_t time_ms) override;
+
+ private:
+  struct Live {
+    std::size_t bytes;
+    SlotNumber slot;
+  };
+  SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader& header, Arena arena,
+               protocol::SegmentReader reader);
+
+  const protocol::RecordHeader* header_of(std::uint64_t offset) const;
+  bool holds_key(const protocol::KeyHash& hash, std::string_view key) const;
+  std::byte* allocate(std::size_t bytes);
+  const Live& live(engine::RecordRef record) const;
+  void retire(engine::RecordRef record);
+
+  std::span<std::byte> segment_;
+  protocol::SegmentHeader& header_;
+  Arena arena_;
+  IndexWriter index_;
+  PinTable pins_;
+  Reclaimer reclaimer_;
+  protocol::SegmentReader reader_;
+  std::unordered_map<std::uint64_t, Live> records_;  // by offset
+  std::uint64_t live_bytes_ = 0;
+};
+
+}  // namespace onced::memory

@@ -1,0 +1,250 @@
+#include <onced/protocol/segment_reader.hpp>
+
+#include <bit>
+#include <cstring>
+#include <string>
+
+namespace onced::protocol {
+
+namespace {
+
+Error malformed(std::string text) {
+  return {ErrorCode::malformed, "segment: " + std::move(text)};
+}
+
+// Whether [offset, offset + count * unit) lies in [begin, end), aligned to a cache line, without overflow.
+bool region_fits(std::uint64_t offset, std::uint64_t count, std::uint64_t unit, std::uint64_t begin,
+                 std::uint64_t end) {
+  return offset % 64 == 0 && offset >= begin && offset <= end && count <= (end - offset) / unit;
+}
+
+// Bit i is set when slot i carries the tag. Without a branch per slot: where the match stands is not predictable.
+unsigned slots_with_tag(const Bucket& bucket, std::uint64_t tag_bits) {
+  unsigned matches = 0;
+  for (unsigned i = 0; i < slots_per_bucket; ++i) {
+    // Relaxed: nothing is read through this word. The load that counts is the second one, in probe().
+    const std::uint64_t word = bucket.slots[i].load(std::memory_order_relaxed);
+    matches |= static_cast<unsigned>((word ^ tag_bits) <= slot_offset_mask) << i;
+  }
+  return matches;
+}
+
+// The only locked instruction of a hit. Returns pins_per_line when all are taken.
+std::size_t claim_pin(PinLine& line, std::uint64_t offset) {
+  for (std::size_t i = 0; i < pins_per_line; ++i) {
+    std::atomic<std::uint64_t>& pin = line.pins[i];
+    std::uint64_t free = 0;
+    // Seq_cst: stands before the second slot load in the one order of all seq_cst operations; pairs with the pin scan
+    // that follows the writer's slot store (PinTable::for_each_pin). Acquire: what the pin's last owner did is over.
+    if (pin.load(std::memory_order_relaxed) == 0 &&
+        pin.compare_exchange_strong(free, offset, std::memory_order_seq_cst, std::memory_order_relaxed)) {
+      return i;
+    }
+  }
+  return pins_per_line;
+}
+
+// All relaxed: the daemon adds these up whenever it likes and takes them for a claim, nothing is ordered by them.
+void count_hit(PinPage& page, std::uint32_t line, LineUse use, std::uint64_t word, const RecordHeader& record) {
+  const std::size_t function =
+      record.function_number < counter_functions - 1 ? record.function_number : counter_functions - 1;
+  HitCounter& counter = page.counters[line][function];
+  if (use == LineUse::exclusive) {
+    counter.hits.store(counter.hits.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    counter.saved_us.store(counter.saved_us.load(std::memory_order_relaxed) + record.cost_us,
+                           std::memory_order_relaxed);
+  } else {
+    counter.hits.fetch_add(1, std::memory_order_relaxed);
+    counter.saved_us.fetch_add(record.cost_us, std::memory_order_relaxed);
+  }
+  std::atomic<std::uint64_t>& recent = page.hit_table[(word >> 6) % hit_table_entries];
+  if (recent.load(std::memory_order_relaxed) != word) recent.store(word, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
+  if (segment.size() < sizeof(SegmentHeader)) {
+    return malformed(std::to_string(segment.size()) + " bytes, its header alone has " +
+                     std::to_string(sizeof(SegmentHeader)));
+  }
+  if (reinterpret_cast<std::uintptr_t>(segment.data()) % alignof(SegmentHeader) != 0) {
+    return malformed("not aligned to a cache line");
+  }
+  const auto* header = reinterpret_cast<const SegmentHeader*>(segment.data());
+  if (header->magic != segment_magic) return malformed("no magic number at its start");
+  if (header->layout_version != segment_layout_version) {
+    return Error{ErrorCode::version_mismatch, "segment: layout version " + std::to_string(header->layout_version) +
+                                                  ", this library reads " + std::to_string(segment_layout_version)};
+  }
+  if (header->header_bytes != sizeof(SegmentHeader)) {
+    return malformed("header of " + std::to_string(header->header_bytes) + " bytes instead of " +
+                     std::to_string(sizeof(SegmentHeader)));
+  }
+  if (header->segment_bytes != segment.size()) {
+    return malformed("says " + std::to_string(header->segment_bytes) + " bytes, is " + std::to_string(segment.size()));
+  }
+  const std::uint64_t end = header->segment_bytes;
+  if (!region_fits(header->sessions_offset, header->sessions_count, sizeof(SessionEntry), sizeof(SegmentHeader), end)) {
+    return malformed("its session table does not fit");
+  }
+  const std::uint64_t sessions_end = header->sessions_offset + header->sessions_count * sizeof(SessionEntry);
+  if (!std::has_single_bit(header->bucket_count) ||
+      !region_fits(header->index_offset, header->bucket_count, sizeof(Bucket), sessions_end, end)) {
+    return malformed("its index does not fit");
+  }
+  const std::uint64_t index_end = header->index_offset + header->bucket_count * sizeof(Bucket);
+  if (!region_fits(header->arena_offset, header->arena_bytes, 1, index_end, end) || end > slot_offset_mask) {
+    return malformed("its arena does not fit");
+  }
+
+  SegmentReader reader;
+  reader.base_ = segment.data();
+  reader.header_ = header;
+  reader.buckets_ = reinterpret_cast<const Bucket*>(segment.data() + header->index_offset);
+  reader.bucket_mask_ = header->bucket_count - 1;
+  reader.seed_ = header->hash_seed;
+  reader.arena_begin_ = header->arena_offset;
+  reader.arena_end_ = header->arena_offset + header->arena_bytes;
+  return reader;
+}
+
+// Acquire: what a successor of a dead daemon did before it served is not seen before the death itself.
+bool SegmentReader::alive() const {
+  return (header_->life.load(std::memory_order_acquire) & life_owner_died) == 0;
+}
+
+// Relaxed: a number to compare with, nothing is ordered by it.
+std::uint64_t SegmentReader::time_ms() const {
+  return header_->time_ms.load(std::memory_order_relaxed);
+}
+
+std::uint64_t SegmentReader::epoch() const {
+  return header_->epoch;
+}
+
+// Whether a record header could stand at `offset`.
+bool SegmentReader::plausible(std::uint64_t offset) const {
+  return offset % record_alignment == 0 && offset >= arena_begin_ && offset < arena_end_ &&
+         arena_end_ - offset >= sizeof(RecordHeader);
+}
+
+LookupResult SegmentReader::lookup(std::string_view key, const KeyHash& hash, PinPage& page, std::uint32_t line,
+                                   LineUse use) const {
+  ONCED_ASSERT(line < client_pin_lines);
+  LookupResult result;
+  if (!alive()) {
+    result.outcome = LookupOutcome::dead;
+    return result;
+  }
+  const Bucket* const candidates[2] = {&buckets_[hash.low & bucket_mask_], &buckets_[hash.high & bucket_mask_]};
+  __builtin_prefetch(candidates[1]);
+  const std::uint64_t tag_bits = make_slot(tag_of(hash), 0);
+
+  for (int attempt = 0; attempt < lookup_retries_max; ++attempt) {
+    bool changed = false;
+    for (const Bucket* bucket : candidates) {
+      for (unsigned matches = slots_with_tag(*bucket, tag_bits); matches != 0; matches &= matches - 1) {
+        const std::atomic<std::uint64_t>& slot = bucket->slots[std::countr_zero(matches)];
+        const std::uint64_t word = slot.load(std::memory_order_relaxed);
+        switch (probe(slot, word, key, page, line, result)) {
+          case Probe::hit:
+            count_hit(page, line, use, word, *result.record);
+            result.outcome = LookupOutcome::hit;
+            return result;
+          case Probe::other:
+            break;
+          case Probe::changed:
+            changed = true;
+            break;
+          case Probe::expired:
+            return result;  // a key has one slot: no need to look further
+          case Probe::no_pin:
+            result.outcome = LookupOutcome::no_pin;
+            return result;
+        }
+      }
+    }
+    if (!changed) return result;
+  }
+  result.outcome = LookupOutcome::unstable;
+  return result;
+}
+
+// One slot whose word carried the right tag: pin, look again, compare. Leaves a pin set only for a hit.
+SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word,
+                                          std::string_view key, PinPage& page, std::uint32_t line,
+                                          LookupResult& result) const {
+  const std::uint64_t offset = word & slot_offset_mask;
+  if (!plausible(offset)) return Probe::other;  // a free slot, for tag 0
+  const std::byte* const at = base_ + offset;
+  // Header, key and the start of a small value, while the pin is being claimed. A prefetch reads nothing.
+  __builtin_prefetch(at);
+  __builtin_prefetch(at + 64);
+  __builtin_prefetch(at + 128);
+
+  const std::size_t pin = claim_pin(page.client_lines[line], offset);
+  if (pin == pins_per_line) return Probe::no_pin;
+  const std::uint32_t pin_number = static_cast<std::uint32_t>(line * pins_per_line + pin);
+  // Seq_cst, after the pin: pairs with the writer's slot store. Acquire: the record's bytes were written before it.
+  if (slot.load(std::memory_order_seq_cst) != word) {
+    release_pin(page, pin_number);
+    return Probe::changed;
+  }
+
+  // From here to the pin's release the record does not change: plain reads.
+  const auto* const record = reinterpret_cast<const RecordHeader*>(at);
+  const std::size_t room = arena_end_ - offset - sizeof(RecordHeader);
+  if (record->key_bytes != key.size() || key.size() > room ||
+      std::memcmp(at + sizeof(RecordHeader), key.data(), key.size()) != 0) {
+    release_pin(page, pin_number);
+    return Probe::other;
+  }
+  if (time_ms() >= record->fresh_until_ms) {
+    release_pin(page, pin_number);
+    return Probe::expired;
+  }
+  result.pin = pin_number;
+  result.copy_only = pin == copying_pin;
+  result.record = record;
+  return Probe::hit;
+}
+
+const RecordHeader* SegmentReader::record_at(std::uint64_t offset, std::string_view key) const {
+  if (!plausible(offset)) return nullptr;
+  const auto* const record = reinterpret_cast<const RecordHeader*>(base_ + offset);
+  const std::size_t room = arena_end_ - offset - sizeof(RecordHeader);
+  if (record->key_bytes != key.size() || key.size() > room || key_of(record) != key) return nullptr;
+  return record;
+}
+
+std::uint64_t SegmentReader::offset_of(const RecordHeader* record) const {
+  return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(record) - base_);
+}
+
+std::string_view SegmentReader::key_of(const RecordHeader* record) const {
+  return {reinterpret_cast<const char*>(record) + sizeof(RecordHeader), record->key_bytes};
+}
+
+std::optional<SegmentReader::PartView> SegmentReader::part(const RecordHeader* record, std::size_t number) const {
+  const std::uint64_t record_bytes = record->record_bytes;
+  if (number >= record->part_count || record_bytes > arena_end_ - offset_of(record)) return std::nullopt;
+  const std::uint64_t table = record->part_table_offset;
+  if (table % alignof(PartEntry) != 0 || table < sizeof(RecordHeader) ||
+      table + (number + 1) * sizeof(PartEntry) > record_bytes) {
+    return std::nullopt;
+  }
+  const auto* const at = reinterpret_cast<const std::byte*>(record);
+  const auto* const entry = reinterpret_cast<const PartEntry*>(at + table) + number;
+  const std::uint64_t names_end = std::uint64_t{entry->name_offset} + entry->name_bytes + entry->content_type_bytes;
+  if (entry->blob != 0 || names_end > record_bytes || entry->bytes_offset > record_bytes ||
+      entry->bytes > record_bytes - entry->bytes_offset) {
+    return std::nullopt;
+  }
+  const auto* const name = reinterpret_cast<const char*>(at) + entry->name_offset;
+  return PartView{{name, entry->name_bytes},
+                  {name + entry->name_bytes, entry->content_type_bytes},
+                  {at + entry->bytes_offset, static_cast<std::size_t>(entry->bytes)}};
+}
+
+}  // namespace onced::protocol
