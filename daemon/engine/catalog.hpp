@@ -1,0 +1,90 @@
+// Which values are kept: storing, expiry, eviction of the least recently hit.
+//
+// Ownership: borrows the RecordStore; the values' descriptions live in the directory's entries.
+// L6:        drop() returns when no reader finds the value any more; the signal comes after it.
+// Bounds:    a store() evicts at most victims_per_store_max values; expire_due() drops at most expired_per_step_max.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/context.hpp"
+#include "engine/directory.hpp"
+#include "engine/function_table.hpp"
+#include "engine/gone_history.hpp"
+#include "engine/record_store.hpp"
+#include "engine/signal_hub.hpp"
+
+namespace onced::engine {
+
+class Catalog {
+ public:
+  Catalog(Context& context, Directory& directory, FunctionTable& functions, RecordStore& store, SignalHub& signals);
+
+  struct Origin {
+    std::uint64_t version = 0;
+    std::uint64_t cost_us = 0;
+    std::string by;  // for people
+    bool was_put = false;
+  };
+  // True: readers find the value now, and the key's former one is retired. False: the arena is blocked by pins or too
+  // small; the key has no value then (the former one would be an old answer), and why is remembered.
+  bool store(Entry& entry, const std::vector<protocol::Part>& parts, std::uint64_t ttl_ms, Origin origin);
+
+  // No reader finds the value any more. Sends no signal.
+  void drop(Entry& entry, GoneReason reason, std::string text = {});
+
+  bool expired(const Entry& entry) const;
+  // Expires the value of this entry if its time has come, though the tick for it has not.
+  void expire_if_due(Entry& entry);
+  void expire_due();
+  // When the next value expires, rounded up to the period of the time word.
+  std::optional<Time> next_expiry() const;
+
+  // A use that the engine saw itself.
+  void touch(Entry& entry);
+  // The answer that hands a value to this connection: pinned in the segment, or its bytes when that cannot be.
+  protocol::Value answer(const Entry& entry, ConnectionId connection, bool waited);
+
+  std::size_t size() const { return by_record_.size(); }
+  const GoneHistory& gone() const { return gone_; }
+  GoneHistory& gone() { return gone_; }
+  const RecordStore& store() const { return store_; }
+  void check_invariants() const;
+
+  static constexpr std::size_t victims_per_store_max = 256;
+  static constexpr std::size_t expired_per_step_max = 256;
+  static constexpr int store_tries_max = 16;
+  // Reading the pin pages' tables of recent hits costs time in proportion to connections: not more often than this.
+  static constexpr Duration harvest_period = std::chrono::milliseconds(1);
+
+ private:
+  enum class Attempt : std::uint8_t { placed, blocked, never };
+  Attempt place(Entry& entry, const RecordImage& image, RecordRef& placed);
+  void attach(Entry& entry, RecordRef record, const RecordImage& image, std::string content_type, std::uint64_t bytes, Origin origin);
+  void detach(Entry& entry);
+  void expire(Entry& entry);
+  void evict(Entry& victim, GoneReason reason);
+  std::uint64_t evict_least_recent(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
+  bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
+  void harvest();
+
+  Context& context_;
+  Directory& directory_;
+  FunctionTable& functions_;
+  RecordStore& store_;
+  SignalHub& signals_;
+  GoneHistory gone_;
+  std::unordered_map<RecordRef, Entry*> by_record_;
+  std::list<Entry*> recency_;  // the least recently hit first
+  std::uint64_t touches_ = 0;
+  std::multimap<Time, Entry*> expiries_;
+  std::optional<Time> harvested_;
+};
+
+}  // namespace onced::engine

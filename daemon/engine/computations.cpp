@@ -1,0 +1,351 @@
+#include "engine/computations.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "engine/key_fields.hpp"
+#include "engine/text.hpp"
+
+namespace onced::engine {
+
+using protocol::LeaseCause;
+using protocol::LeaseEnd;
+using protocol::SignalEvent;
+
+Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
+                           Catalog& catalog, SignalHub& signals)
+    : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
+      signals_(signals), leases_(context.settings.epoch, timers_) {}
+
+// ---- asking ---------------------------------------------------------------------------------------------------------
+
+void Computations::acquire(Connection& from, protocol::RequestId id, protocol::Acquire request) {
+  const ReplyAddress to{from.id, id};
+  Entry& entry = directory_.obtain(request.key);
+  Function& function = functions_.at(entry.function);
+  ++function.calls;
+  catalog_.expire_if_due(entry);
+  if (entry.value && !request.force) {
+    ++function.hits;
+    function.saved_us += entry.value->cost_us;
+    ++context_.counters.hits;
+    context_.counters.saved_us += entry.value->cost_us;
+    catalog_.touch(entry);
+    return context_.send(to, catalog_.answer(entry, from.id, false));
+  }
+  ++function.misses;
+  ++context_.counters.misses;
+  if (const FailedAnswer* failure = failure_of(entry); failure != nullptr && !request.force)
+    return context_.send(to, protocol::Failure{failure->text, milliseconds_between(failure->since, context_.now)});
+
+  std::erase_if(request.held, [&](const protocol::Token& token) { return token.epoch != context_.settings.epoch; });
+  if (entry.lease != nullptr) {
+    if (auto problem = graph_.check(request.held, *entry.lease)) {
+      ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
+      return context_.refuse(to, problem->code, std::move(problem->text));
+    }
+    if (request.wait_ms == 0)
+      return context_.refuse(to, ErrorCode::timed_out, holder_text(*entry.lease) + "; the request was not to wait for it");
+    return queue(entry, from, id, std::move(request));
+  }
+  if (request.may_compute) {
+    if (from.leases.size() >= limits::requests_in_flight_per_connection_max) {
+      ++context_.counters.limits_reached;
+      return context_.refuse(to, ErrorCode::limit_reached,
+                             "this connection holds " + std::to_string(from.leases.size()) +
+                                 " leases; the limit is requests_in_flight_per_connection_max");
+    }
+    const Duration limit =
+        request.lease_limit_ms != 0 ? duration_of_ms(request.lease_limit_ms) : context_.settings.lease_limit_default;
+    return grant(entry, from, id, limit, request.force && entry.value ? LeaseCause::forced : LeaseCause::absent);
+  }
+  if (request.wait_ms == 0)
+    return context_.refuse(to, ErrorCode::not_found, "nobody has computed " + display(entry.key) + " and nobody is computing it");
+  queue(entry, from, id, std::move(request));
+}
+
+void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request) {
+  const auto limit_reached = [&](std::size_t count, const char* name) {
+    ++context_.counters.limits_reached;
+    context_.refuse({from.id, id}, ErrorCode::limit_reached,
+                    std::to_string(count) + " requests wait already; the limit is " + name);
+  };
+  if (entry.waiters.size() >= context_.settings.waiters_per_key_max)
+    return limit_reached(entry.waiters.size(), "waiters_per_key_max");
+  if (from.waits.size() >= limits::requests_in_flight_per_connection_max)
+    return limit_reached(from.waits.size(), "requests_in_flight_per_connection_max");
+
+  const auto self = entry.waiters.emplace(entry.waiters.end());
+  Waiter& waiter = *self;
+  waiter.number = ++last_waiter_;
+  waiter.from = {from.id, id};
+  waiter.entry = &entry;
+  waiter.may_compute = request.may_compute;
+  waiter.lease_limit =
+      request.lease_limit_ms != 0 ? duration_of_ms(request.lease_limit_ms) : context_.settings.lease_limit_default;
+  waiter.held = std::move(request.held);
+  waiter.since = context_.now;
+  waiter.self = self;
+  timers_.set(waiter.deadline, context_.now + duration_of_ms(request.wait_ms), WaitDeadline{&waiter});
+  graph_.add(waiter);
+  from.waits.emplace(id, &waiter);
+  ++waiting_;
+}
+
+void Computations::withdraw(Connection& from, const protocol::Withdraw& request) {
+  const auto found = from.waits.find(request.target);
+  if (found == from.waits.end()) return;  // answered already
+  Waiter& waiter = *found->second;
+  WaiterList& list = waiter.detached != nullptr ? waiter.detached->waiters : waiter.entry->waiters;
+  take_out(waiter);
+  list.erase(waiter.self);
+}
+
+void Computations::take_out(Waiter& waiter) {
+  timers_.clear(waiter.deadline);
+  graph_.remove(waiter);
+  connections_.at(waiter.from.connection).waits.erase(waiter.from.id);
+  directory_.may_be_unused(*waiter.entry);
+  --waiting_;
+}
+
+void Computations::refuse_waiter(Waiter& waiter, Error error) {
+  WaiterList& list = waiter.detached != nullptr ? waiter.detached->waiters : waiter.entry->waiters;
+  take_out(waiter);
+  context_.refuse(waiter.from, error.code, std::move(error.text));
+  list.erase(waiter.self);
+}
+
+void Computations::time_out(Waiter& waiter) {
+  ++context_.counters.wait_timeouts;
+  const Lease* lease = waiter.detached != nullptr ? waiter.detached : waiter.entry->lease;
+  const std::string waited = "waited " + duration_text(context_.now - waiter.since) + "; ";
+  refuse_waiter(waiter, Error{ErrorCode::timed_out,
+                              waited + (lease != nullptr ? holder_text(*lease)
+                                                         : "nobody is computing " + display(waiter.entry->key))});
+}
+
+std::string Computations::holder_text(const Lease& lease) const {
+  std::string text = lease.holder_name + " has been computing " + display(lease.entry->key) + " for " +
+                     duration_text(context_.now - lease.granted);
+  if (!std::isnan(lease.fraction)) text += ", " + std::to_string(static_cast<int>(lease.fraction * 100)) + " % done";
+  return text;
+}
+
+// ---- holding --------------------------------------------------------------------------------------------------------
+
+void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, LeaseCause cause) {
+  forget_failure(entry);
+  Lease& lease = leases_.create(entry, holder, id);
+  lease.granted = context_.now;
+  lease.limit = limit;
+  timers_.set(lease.limit_timer, context_.now + limit, LeaseLimit{&lease});
+  ++context_.counters.grants;
+  const bool again = cause != LeaseCause::absent && cause != LeaseCause::forced;
+  if (again) {
+    ++context_.counters.regrants[static_cast<std::size_t>(cause)];
+    lease.taken_up = false;
+    timers_.set(lease.take_up_timer, context_.now + context_.settings.take_up_deadline, TakeUpDeadline{&lease});
+  }
+  context_.send(lease.holder,
+                protocol::Lease{.token = lease.token,
+                                .limit_ms = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(limit).count()),
+                                .take_up = again,
+                                .cause = cause});
+  signals_.emit(SignalEvent::started, entry.key, entry.value ? entry.value->version : 0);
+}
+
+Lease* Computations::held_by(Connection& from, const protocol::Token& token) {
+  Lease* lease = leases_.find(token);
+  return lease != nullptr && lease->holder.connection == from.id ? lease : nullptr;
+}
+
+void Computations::refuse_token(Connection& from, protocol::RequestId id) {
+  ++context_.counters.tokens_refused;
+  context_.refuse({from.id, id}, ErrorCode::unknown_token,
+                  "this lease is not held any more: it ended, was cancelled, or went to another worker; the value is not kept");
+}
+
+void Computations::take_up(Connection& from, const protocol::TakeUp& request) {
+  Lease* lease = held_by(from, request.token);
+  if (lease == nullptr) return;  // too late: it was told LeaseLost
+  lease->taken_up = true;
+  timers_.clear(lease->take_up_timer);
+}
+
+void Computations::progress(Connection& from, protocol::Progress request) {
+  Lease* lease = held_by(from, request.token);
+  if (lease == nullptr) return;
+  take_up(from, protocol::TakeUp{request.token});  // who reports progress works on it
+  lease->fraction = request.fraction >= 0 && request.fraction <= 1 ? request.fraction : std::numeric_limits<double>::quiet_NaN();
+  lease->progress = cut(request.text, limits::text_bytes_max);
+  if (lease->detached) return;
+  const Entry& entry = *lease->entry;
+  signals_.emit(SignalEvent::progress, entry.key, entry.value ? entry.value->version : 0, lease->fraction, lease->progress);
+}
+
+void Computations::abandon(Connection& from, protocol::RequestId id, const protocol::Abandon& request) {
+  Lease* lease = held_by(from, request.token);
+  if (lease == nullptr) return refuse_token(from, id);
+  context_.send({from.id, id}, protocol::Done{});
+  end_without_result(*lease, EndedBy::abandon);
+}
+
+// ---- ending without a result ----------------------------------------------------------------------------------------
+
+void Computations::end_without_result(Lease& lease, EndedBy how) {
+  Entry& entry = *lease.entry;
+  directory_.may_be_unused(entry);
+  LeaseCause cause = LeaseCause::abandoned;
+  switch (how) {
+    case EndedBy::abandon: break;
+    case EndedBy::holder_death: cause = LeaseCause::holder_died; break;
+    case EndedBy::limit: cause = LeaseCause::limit_passed; lose(lease, LeaseEnd::limit_passed); break;
+    case EndedBy::not_taken_up: cause = LeaseCause::not_taken_up; lose(lease, LeaseEnd::not_taken_up); break;
+  }
+  if (how == EndedBy::holder_death) ++context_.counters.holder_deaths;
+  const std::string last_holder = lease.holder_name;
+  if (lease.detached) {
+    WaiterList orphans;
+    orphans.splice(orphans.end(), lease.waiters);
+    end(lease);
+    return rejoin(entry, std::move(orphans), cause);
+  }
+  end(lease);
+  signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, std::string(name_of(cause)));
+  if (how == EndedBy::holder_death && ++entry.holder_deaths >= context_.settings.holder_deaths_max) {
+    const std::string text = std::to_string(entry.holder_deaths) + " holders died in a row while computing " +
+                             display(entry.key) + "; the last was " + last_holder;
+    context_.note(Note::Level::warning, text);
+    ++context_.counters.failures;
+    entry.holder_deaths = 0;
+    answer_all(entry.waiters, [&](Waiter& waiter) { context_.send(waiter.from, protocol::Failure{text, 0}); });
+    keep_failure(entry, text, context_.settings.failure_ttl_default);
+    return signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
+  }
+  hand_over(entry, cause);
+}
+
+// The longest waiter that can compute gets the lease; passive ones are passed over and go on waiting.
+void Computations::hand_over(Entry& entry, LeaseCause cause) {
+  const auto next = std::find_if(entry.waiters.begin(), entry.waiters.end(), [](const Waiter& w) { return w.may_compute; });
+  if (next == entry.waiters.end()) return;
+  const ReplyAddress to = next->from;
+  const Duration limit = next->lease_limit;
+  take_out(*next);
+  entry.waiters.erase(next);
+  Connection& holder = connections_.at(to.connection);
+  context_.note(Note::Level::info, "the lease of " + display(entry.key) + " goes to " + holder.description + ": " +
+                                       std::string(name_of(cause)));
+  grant(entry, holder, to.id, limit, cause);
+}
+
+// The waiters of a detached lease that brought no result: what the key has by now is newer than what they asked for, so
+// they take it, or wait for it, or one of them begins.
+void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
+  catalog_.expire_if_due(entry);
+  for (Waiter& waiter : orphans) waiter.detached = nullptr;
+  if (entry.value) {
+    count_served(entry, entry.value->cost_us, orphans.size());
+    return answer_all(orphans, [&](Waiter& waiter) { answer_with_value(entry, waiter); });
+  }
+  if (const FailedAnswer* failure = failure_of(entry)) {
+    const protocol::Failure answer{failure->text, milliseconds_between(failure->since, context_.now)};
+    return answer_all(orphans, [&](Waiter& waiter) { context_.send(waiter.from, answer); });
+  }
+  entry.waiters.merge(orphans, [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
+  if (entry.lease == nullptr) return hand_over(entry, cause);
+  for (auto at = entry.waiters.begin(); at != entry.waiters.end();) {
+    Waiter& waiter = *at++;
+    if (auto problem = graph_.check(waiter.held, *entry.lease)) {  // they wait for another lease now
+      ++context_.counters.deadlocks;
+      refuse_waiter(waiter, std::move(*problem));
+    }
+  }
+}
+
+void Computations::lose(const Lease& lease, LeaseEnd why) {
+  context_.send(lease.holder, protocol::LeaseLost{lease.token, why});
+}
+
+void Computations::process_gone(Connection& connection) {
+  while (!connection.waits.empty()) withdraw(connection, protocol::Withdraw{connection.waits.begin()->first});
+  while (!connection.leases.empty()) {
+    Lease* lease = leases_.find({context_.settings.epoch, *connection.leases.begin()});
+    end_without_result(*lease, EndedBy::holder_death);
+  }
+}
+
+void Computations::drain() {
+  for (auto& [id, connection] : connections_.all())
+    while (!connection.waits.empty())
+      refuse_waiter(*connection.waits.begin()->second, Error{ErrorCode::unavailable, "the daemon is shutting down"});
+}
+
+// ---- deadlines ------------------------------------------------------------------------------------------------------
+
+void Computations::run_deadlines() {
+  struct Act {
+    Computations& self;
+    void operator()(WaitDeadline due) const { self.time_out(*due.waiter); }
+    void operator()(LeaseLimit due) const {
+      self.context_.note(Note::Level::warning, self.holder_text(*due.lease) + ": its limit has passed");
+      self.end_without_result(*due.lease, EndedBy::limit);
+    }
+    void operator()(TakeUpDeadline due) const { self.end_without_result(*due.lease, EndedBy::not_taken_up); }
+    void operator()(FailureEnd due) const { self.forget_failure(*due.entry); }
+  };
+  for (std::size_t done = 0; done < deadlines_per_step_max; ++done) {
+    const std::optional<Deadline> due = timers_.due(context_.now);
+    if (!due) return;
+    std::visit(Act{*this}, *due);
+  }
+}
+
+void Computations::check_invariants() const {
+  std::size_t waiting = 0;
+  std::size_t failures = 0;
+  const auto check_waiter = [&](const Waiter& waiter, const Entry& entry, const Lease* detached) {
+    ++waiting;
+    ONCED_ASSERT(waiter.entry == &entry && waiter.detached == detached && waiter.deadline.is_set());
+    const Connection& connection = connections_.at(waiter.from.connection);
+    const auto wait = connection.waits.find(waiter.from.id);
+    ONCED_ASSERT(wait != connection.waits.end() && wait->second == &waiter && !connection.process_dead);
+  };
+  const auto in_order = [](const WaiterList& list) {
+    return std::is_sorted(list.begin(), list.end(), [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
+  };
+  directory_.walk_all([&](const Entry& entry) {
+    ONCED_ASSERT(!entry.unused() && in_order(entry.waiters));
+    ONCED_ASSERT(!entry.failure || (!entry.value && entry.lease == nullptr));
+    failures += entry.failure ? 1U : 0U;
+    for (const Waiter& waiter : entry.waiters) {
+      check_waiter(waiter, entry, nullptr);
+      ONCED_ASSERT(!waiter.may_compute || entry.lease != nullptr);  // or nobody would ever answer it
+    }
+  });
+  std::size_t live = 0;
+  std::size_t held = 0;
+  for (const auto& [counter, lease] : leases_.all()) {
+    const Connection& holder = connections_.at(lease.holder.connection);
+    ONCED_ASSERT(holder.leases.contains(counter) && !holder.process_dead);
+    ONCED_ASSERT(lease.token.counter == counter && lease.limit_timer.is_set());
+    ONCED_ASSERT(lease.taken_up != lease.take_up_timer.is_set());
+    ONCED_ASSERT(lease.detached ? lease.entry->lease != &lease : lease.entry->lease == &lease);
+    ONCED_ASSERT(lease.detached || lease.waiters.empty());
+    ONCED_ASSERT(in_order(lease.waiters));
+    for (const Waiter& waiter : lease.waiters) check_waiter(waiter, *lease.entry, &lease);
+    live += lease.detached ? 0U : 1U;
+  }
+  std::size_t waits = 0;
+  for (const auto& [id, connection] : connections_.all()) {
+    held += connection.leases.size();
+    waits += connection.waits.size();
+  }
+  ONCED_ASSERT(live == leases_.live() && held == leases_.all().size());
+  ONCED_ASSERT(waiting == waiting_ && waits == waiting_);
+  ONCED_ASSERT(failures == failures_.size());
+}
+
+}  // namespace onced::engine

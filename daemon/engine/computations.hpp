@@ -1,0 +1,116 @@
+// Who computes which key, who waits for it, and how that ends: the laws L1 to L5 and L7.
+//
+// Ownership: leases are in the LeaseTable, waiters in the list they wait in; connections list both by number.
+// Invariant: a waiter that can compute waits only while there is a lease to wait for; every waiter leaves its list in
+//            take_out(), and whoever takes it out sends its one final answer (L3), unless its connection is gone.
+// Errors:    unknown tokens are answered (Refused) or, where the message has no answer, ignored: they come from clients.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/catalog.hpp"
+#include "engine/connections.hpp"
+#include "engine/context.hpp"
+#include "engine/directory.hpp"
+#include "engine/function_table.hpp"
+#include "engine/lease_table.hpp"
+#include "engine/signal_hub.hpp"
+#include "engine/wait_graph.hpp"
+
+namespace onced::engine {
+
+class Computations {
+ public:
+  Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions, Catalog& catalog,
+               SignalHub& signals);
+
+  // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest).
+  void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
+  void withdraw(Connection& from, const protocol::Withdraw& request);
+  void take_up(Connection& from, const protocol::TakeUp& request);
+  void progress(Connection& from, protocol::Progress request);
+  void publish(Connection& from, protocol::RequestId id, protocol::Publish request);
+  void put(Connection& from, protocol::RequestId id, protocol::Put request);
+  void fail(Connection& from, protocol::RequestId id, const protocol::Fail& request);
+  void abandon(Connection& from, protocol::RequestId id, const protocol::Abandon& request);
+  void invalidate(Connection& from, protocol::RequestId id, const protocol::Invalidate& request);
+  void cancel(Connection& from, protocol::RequestId id, const protocol::Cancel& request);
+
+  // Its waits end unanswered, then its leases; the order matters: nothing is handed over to the dead.
+  void process_gone(Connection& connection);
+  // Every waiter is told that the daemon is going.
+  void drain();
+  // Acts on deadlines that have passed, a bounded number of them.
+  void run_deadlines();
+  std::optional<Time> next_deadline() const { return timers_.earliest(); }
+
+  const LeaseTable& leases() const { return leases_; }
+  std::size_t waiting() const { return waiting_; }
+  void check_invariants() const;
+
+  static constexpr std::size_t deadlines_per_step_max = 1024;
+
+ private:
+  // How a lease ends without a result.
+  enum class EndedBy : std::uint8_t { abandon, holder_death, limit, not_taken_up };
+
+  void grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, protocol::LeaseCause cause);
+  void end_without_result(Lease& lease, EndedBy how);
+  void hand_over(Entry& entry, protocol::LeaseCause cause);
+  void rejoin(Entry& entry, WaiterList orphans, protocol::LeaseCause cause);
+  void end(Lease& lease) { leases_.erase(lease, connections_.at(lease.holder.connection)); }
+  void lose(const Lease& lease, protocol::LeaseEnd why);
+  void detach(Lease& lease, protocol::LeaseEnd why);
+  Lease* held_by(Connection& from, const protocol::Token& token);
+  void refuse_token(Connection& from, protocol::RequestId id);
+
+  void queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
+  // Removes a waiter from everything but its list; the caller answers and erases it.
+  void take_out(Waiter& waiter);
+  template <typename Reply>
+  void answer_all(WaiterList& waiters, const Reply& reply_to);
+  void refuse_waiter(Waiter& waiter, Error error);
+  void time_out(Waiter& waiter);
+  void answer_with_value(const Entry& entry, const Waiter& waiter);
+  std::string holder_text(const Lease& lease) const;
+
+  void keep_failure(Entry& entry, std::string text, Duration ttl);
+  void forget_failure(Entry& entry);
+  const FailedAnswer* failure_of(Entry& entry);
+  void count_computation(const Lease& lease, std::uint64_t cost_us);
+  void count_served(Entry& entry, std::uint64_t cost_us, std::size_t waiters);
+  bool value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts);
+  void note_not_stored(const Entry& entry);
+  bool invalidate_entry(Entry& entry, const std::string& by);
+  std::uint64_t cancel_entry(Entry& entry, const std::string& by);
+
+  Context& context_;
+  Connections& connections_;
+  Directory& directory_;
+  FunctionTable& functions_;
+  Catalog& catalog_;
+  SignalHub& signals_;
+  TimerQueue timers_;
+  LeaseTable leases_;
+  WaitGraph graph_;
+  std::size_t waiting_ = 0;
+  std::uint64_t last_waiter_ = 0;
+  std::uint64_t last_version_ = 0;
+  std::list<Entry*> failures_;  // the oldest first
+  std::optional<Time> not_stored_noted_;
+};
+
+// Takes every waiter of a list out, in order of arrival, and lets `reply_to` answer it.
+template <typename Reply>
+void Computations::answer_all(WaiterList& waiters, const Reply& reply_to) {
+  WaiterList answered;
+  answered.splice(answered.end(), waiters);
+  for (Waiter& waiter : answered) {
+    take_out(waiter);
+    reply_to(waiter);
+  }
+}
+
+}  // namespace onced::engine

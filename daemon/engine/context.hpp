@@ -1,0 +1,81 @@
+// What every part of the engine shares within a step: the settings, the present time, the effects, the counters.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include <onced/protocol/messages.hpp>
+
+#include "engine/engine.hpp"
+#include "engine/entry.hpp"
+
+namespace onced::engine {
+
+// Everything is counted from the daemon's start.
+struct Counters {
+  std::uint64_t hits = 0;                 // Acquires answered with a value that was there
+  std::uint64_t misses = 0;               // Acquires that found none
+  std::uint64_t waiters_served = 0;       // waiters answered with a value
+  std::uint64_t saved_us = 0;             // computing time of the values that hits and waiters were given
+  std::uint64_t grants = 0;               // leases, re-grants included
+  std::array<std::uint64_t, 6> regrants{};  // by LeaseCause
+  std::uint64_t holder_deaths = 0;
+  std::uint64_t computations = 0;         // published under a lease
+  std::uint64_t computed_us = 0;
+  std::uint64_t detached_publishes = 0;   // of those: by a detached lease, kept nowhere
+  std::uint64_t puts = 0;
+  std::uint64_t failures = 0;             // computations that said so, or whose holders kept dying
+  std::uint64_t cancellations = 0;
+  std::uint64_t invalidations = 0;        // values dropped by Invalidate
+  std::uint64_t evictions = 0;
+  std::uint64_t expirations = 0;
+  std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them
+  std::uint64_t wait_timeouts = 0;
+  std::uint64_t recursions = 0;
+  std::uint64_t deadlocks = 0;
+  std::uint64_t tokens_refused = 0;
+  std::uint64_t limits_reached = 0;
+  std::uint64_t protocol_errors = 0;
+  std::uint64_t signals = 0;              // changes; each is one step of the sequence
+  std::uint64_t signals_delivered = 0;
+  std::uint64_t resyncs = 0;              // State markers that say that something was dropped
+};
+
+struct Context {
+  Settings settings;
+  Time now{};
+  Effects* effects = nullptr;  // of the present step
+  Counters counters{};
+  bool draining = false;
+
+  void send(ReplyAddress to, protocol::Reply reply) {
+    effects->emplace_back(Send{to.connection, to.id, std::move(reply)});
+  }
+  void refuse(ReplyAddress to, ErrorCode code, std::string text) {
+    send(to, protocol::Refused{code, std::move(text)});
+  }
+  void note(Note::Level level, std::string text) { effects->emplace_back(Note{level, std::move(text)}); }
+};
+
+// The coarse time word that belongs to a moment: never 0. A value whose life ends at T has fresh_until_ms =
+// time_word(T), so at or after T it is never a hit; it may end up to a millisecond early.
+inline std::uint64_t time_word(Time at) {
+  return 1 + static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(at).count());
+}
+// The first moment at which time_word() is `word`.
+inline Time moment_of(std::uint64_t word) { return std::chrono::milliseconds(static_cast<std::int64_t>(word - 1)); }
+
+// Durations from the wire, cut to ten years so that adding them to a time never overflows.
+inline Duration duration_of_ms(std::uint64_t milliseconds) {
+  constexpr std::uint64_t ten_years_ms = 3650ULL * 24 * 3600 * 1000;
+  return std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds < ten_years_ms ? milliseconds : ten_years_ms));
+}
+
+inline std::uint64_t microseconds_between(Time from, Time to) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(to - from).count());
+}
+inline std::uint64_t milliseconds_between(Time from, Time to) { return microseconds_between(from, to) / 1000; }
+
+}  // namespace onced::engine

@@ -1,0 +1,71 @@
+// Every key that the engine knows something of, found by bytes, walked in order of bytes, or walked by function.
+//
+// Ownership: owns the entries; their addresses stay while they live.
+// Rule:      an entry goes only in sweep(), at the end of a step; until then pointers to it are good. Whoever takes
+//            something from an entry says so with may_be_unused().
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/entry.hpp"
+#include "engine/function_table.hpp"
+#include "engine/key_map.hpp"
+
+namespace onced::engine {
+
+class Directory {
+ public:
+  explicit Directory(FunctionTable& functions) : functions_(functions) {}
+
+  Entry* find(std::string_view key);
+  const Entry* find(std::string_view key) const;
+  // The entry of `key`, made when there is none; goes again at the end of the step when nothing is put into it.
+  Entry& obtain(std::string_view key);
+
+  void may_be_unused(Entry& entry);
+  void sweep();
+
+  std::size_t size() const { return entries_.size(); }
+
+  // Calls visit(const Entry&) in order of key bytes from the first key greater than `after` and not less than `from`,
+  // until it returns false.
+  template <typename Visit>
+  void walk(std::string_view after, std::string_view from, Visit visit) const {
+    auto at = after < from ? ordered_.lower_bound(from) : ordered_.upper_bound(after);
+    if (after.empty() && from.empty()) at = ordered_.begin();
+    for (; at != ordered_.end(); ++at)
+      if (!visit(static_cast<const Entry&>(**at))) return;
+  }
+  // The entries of a function; filtered by name because functions above the table's limit share a number.
+  template <typename Visit>
+  void walk_function(std::string_view function, Visit visit) const {
+    const Function* found = functions_.find(function);
+    if (found == nullptr) return;
+    for (Entry* entry = found->first_entry; entry != nullptr; entry = entry->next_of_function) {
+      if (!functions_.owns(*found, *entry, function)) continue;
+      if (!visit(*entry)) return;
+    }
+  }
+  template <typename Visit>
+  void walk_all(Visit visit) const {
+    for (Entry* entry : ordered_) visit(*entry);
+  }
+
+ private:
+  struct ByKey {
+    using is_transparent = void;
+    bool operator()(const Entry* a, const Entry* b) const { return a->key < b->key; }
+    bool operator()(const Entry* a, std::string_view b) const { return a->key < b; }
+    bool operator()(std::string_view a, const Entry* b) const { return a < b->key; }
+  };
+
+  FunctionTable& functions_;
+  KeyMap<Entry> entries_;
+  std::set<Entry*, ByKey> ordered_;
+  std::vector<Entry*> to_sweep_;
+};
+
+}  // namespace onced::engine

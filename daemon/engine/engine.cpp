@@ -1,0 +1,167 @@
+#include "engine/engine.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/catalog.hpp"
+#include "engine/computations.hpp"
+#include "engine/connections.hpp"
+#include "engine/context.hpp"
+#include "engine/directory.hpp"
+#include "engine/function_table.hpp"
+#include "engine/reports.hpp"
+#include "engine/signal_hub.hpp"
+
+namespace onced::engine {
+
+struct Engine::State {
+  State(Settings settings, RecordStore& store) : context{.settings = std::move(settings)}, catalog(context, directory, functions, store, signals) {}
+
+  Context context;
+  Connections connections;
+  FunctionTable functions;
+  Directory directory{functions};
+  SignalHub signals{context, [this](const protocol::Scope& scope, protocol::State& state) { reports.describe(scope, state); }};
+  Catalog catalog;
+  Computations computations{context, connections, directory, functions, catalog, signals};
+  Reports reports{context, connections, directory, functions, signals, catalog, computations};
+
+  // One overload per event.
+  void on(Connected&& event);
+  void on(const Disconnected& event);
+  void on(const ProcessDied& event);
+  void on(Requested&& event);
+  void on(const SignalsSent& event) { signals.sent(event.connection, event.subscription, event.count); }
+  void on(const Ticked&) {}
+  void on(const Draining&);
+
+  // One overload per request. Those without a ReplyAddress have no answer.
+  void answer(Connection& from, protocol::RequestId id, protocol::Request&& request);
+  void close(Connection& from, std::string text);
+  void end_everything_of(Connection& connection);
+};
+
+Engine::Engine(Settings settings, RecordStore& store) : state_(std::make_unique<State>(std::move(settings), store)) {}
+Engine::~Engine() = default;
+
+// The event first, then what has fallen due: a holder that is late by less than the tick is still in time.
+void Engine::apply(Event event, Time now, Effects& effects) {
+  State& state = *state_;
+  state.context.now = std::max(state.context.now, now);
+  state.context.effects = &effects;
+  std::visit([&](auto&& one) { state.on(std::forward<decltype(one)>(one)); }, std::move(event));
+  state.computations.run_deadlines();
+  state.catalog.expire_due();
+  state.directory.sweep();
+  state.context.effects = nullptr;
+}
+
+std::optional<Time> Engine::next_deadline() const {
+  const std::optional<Time> deadline = state_->computations.next_deadline();
+  const std::optional<Time> expiry = state_->catalog.next_expiry();
+  if (!deadline || !expiry) return deadline ? deadline : expiry;
+  return std::min(*deadline, *expiry);
+}
+
+void Engine::reconfigure(const Settings& settings) {
+  const Settings before = std::exchange(state_->context.settings, settings);
+  state_->context.settings.epoch = before.epoch;
+  state_->context.settings.daemon_version = before.daemon_version;
+  state_->context.settings.daemon_pid = before.daemon_pid;
+}
+
+protocol::Statistics Engine::statistics(Time now) const { return state_->reports.statistics(now); }
+
+void Engine::check_invariants() const {
+  state_->computations.check_invariants();
+  state_->catalog.check_invariants();
+  state_->signals.check_invariants();
+  for (const auto& [id, connection] : state_->connections.all())
+    ONCED_ASSERT(!connection.process_dead ||
+                 (connection.waits.empty() && connection.leases.empty() && connection.subscriptions.empty()));
+}
+
+// ---- events ---------------------------------------------------------------------------------------------------------
+
+void Engine::State::on(Connected&& event) {
+  ONCED_ASSERT(connections.find(event.connection) == nullptr);  // the host never uses a number twice
+  connections.add(event.connection, std::move(event.description));
+}
+
+void Engine::State::on(const Disconnected& event) {
+  Connection* connection = connections.find(event.connection);
+  if (connection == nullptr) return;
+  end_everything_of(*connection);
+  connections.remove(event.connection);
+}
+
+void Engine::State::on(const ProcessDied& event) {
+  Connection* connection = connections.find(event.connection);
+  if (connection == nullptr) return;
+  end_everything_of(*connection);
+  connection->process_dead = true;
+}
+
+void Engine::State::end_everything_of(Connection& connection) {
+  signals.unsubscribe_all(connection);
+  computations.process_gone(connection);
+}
+
+void Engine::State::on(Requested&& event) {
+  Connection* from = connections.find(event.connection);
+  // A child may still write to the socket of its dead parent; it is nobody we know.
+  if (from == nullptr || from->process_dead) return;
+  answer(*from, event.id, std::move(event.request));
+}
+
+void Engine::State::on(const Draining&) {
+  context.draining = true;
+  computations.drain();
+}
+
+// ---- requests -------------------------------------------------------------------------------------------------------
+
+void Engine::State::close(Connection& from, std::string text) {
+  ++context.counters.protocol_errors;
+  context.effects->emplace_back(Close{from.id, std::move(text)});
+}
+
+void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::Request&& request) {
+  using namespace protocol;
+  const bool has_answer = !std::holds_alternative<Withdraw>(request) && !std::holds_alternative<TakeUp>(request) &&
+                          !std::holds_alternative<Progress>(request);
+  if (has_answer && from.in_flight(id))
+    return close(from, "request id " + std::to_string(id) + " is in flight already on this connection");
+  const ReplyAddress to{from.id, id};
+  const bool about_the_daemon = std::holds_alternative<GetStatus>(request) || std::holds_alternative<GetStats>(request);
+  if (context.draining && has_answer && !about_the_daemon && !std::holds_alternative<Hello>(request))
+    return context.refuse(to, ErrorCode::unavailable, "the daemon is shutting down");
+
+  struct Answer {
+    State& state;
+    Connection& from;
+    ReplyAddress to;
+    void operator()(Hello&&) const { state.close(from, "HELLO is the first frame of a connection and comes once"); }
+    void operator()(Acquire&& r) const { state.computations.acquire(from, to.id, std::move(r)); }
+    void operator()(Withdraw&& r) const { state.computations.withdraw(from, r); }
+    void operator()(TakeUp&& r) const { state.computations.take_up(from, r); }
+    void operator()(Publish&& r) const { state.computations.publish(from, to.id, std::move(r)); }
+    void operator()(Fail&& r) const { state.computations.fail(from, to.id, r); }
+    void operator()(Abandon&& r) const { state.computations.abandon(from, to.id, r); }
+    void operator()(Progress&& r) const { state.computations.progress(from, std::move(r)); }
+    void operator()(Put&& r) const { state.computations.put(from, to.id, std::move(r)); }
+    void operator()(Invalidate&& r) const { state.computations.invalidate(from, to.id, r); }
+    void operator()(Cancel&& r) const { state.computations.cancel(from, to.id, r); }
+    void operator()(Subscribe&& r) const { state.signals.subscribe(from, to.id, std::move(r)); }
+    void operator()(Unsubscribe&& r) const {
+      state.context.send(to, Done{state.signals.unsubscribe(from, r.target) ? 1U : 0U});
+    }
+    void operator()(GetStatus&&) const { state.context.send(to, state.reports.status(state.context.now)); }
+    void operator()(GetStats&&) const { state.context.send(to, state.reports.statistics(state.context.now)); }
+    void operator()(List&& r) const { state.context.send(to, state.reports.list(r)); }
+    void operator()(Explain&& r) const { state.context.send(to, state.reports.explain(r.key)); }
+  };
+  std::visit(Answer{*this, from, to}, std::move(request));
+}
+
+}  // namespace onced::engine

@@ -1,0 +1,112 @@
+// What the engine knows of one key: its value, who computes it, who waits for it, its last failure.
+//
+// Ownership: an Entry lives in the Directory while it has any of these; a Lease in the LeaseTable; a Waiter in the list
+//            it waits in (its key's, or that of a detached lease). Pointers between them never outlive one step's owner.
+// Invariant: a failed answer is kept only while there is neither a value nor a live lease; a waiter that can compute
+//            waits only while there is a lease that it waits for.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <list>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <onced/protocol/messages.hpp>
+
+#include "engine/record_store.hpp"
+#include "engine/timers.hpp"
+#include "engine/types.hpp"
+
+namespace onced::engine {
+
+using FunctionNumber = std::uint32_t;
+
+// Where an answer goes.
+struct ReplyAddress {
+  ConnectionId connection{};
+  protocol::RequestId id = 0;
+};
+
+struct Waiter;
+using WaiterList = std::list<Waiter>;
+
+// An Acquire that is not answered yet.
+struct Waiter {
+  std::uint64_t number = 0;  // rises with arrival: the order of answers and of hand-over
+  ReplyAddress from;
+  Entry* entry = nullptr;
+  Lease* detached = nullptr;  // waits for this detached lease; otherwise for the key's next value
+  bool may_compute = true;
+  Duration lease_limit{};
+  std::vector<protocol::Token> held;  // of this daemon's epoch
+  Time since{};
+  TimerQueue::Timer deadline;
+  WaiterList::iterator self;
+};
+
+// The right to compute a key. Detached: a value it brings answers its own waiters only (L5).
+struct Lease {
+  protocol::Token token;
+  Entry* entry = nullptr;
+  ReplyAddress holder;  // the connection, and the Acquire that got it
+  std::string holder_name;
+  Time granted{};
+  Duration limit{};
+  bool taken_up = true;
+  double fraction = std::numeric_limits<double>::quiet_NaN();
+  std::string progress;
+  bool detached = false;
+  WaiterList waiters;  // detached only; those of the live lease are the entry's
+  TimerQueue::Timer limit_timer;
+  TimerQueue::Timer take_up_timer;
+};
+
+struct StoredValue {
+  RecordRef record{};
+  std::uint64_t version = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t cost_us = 0;
+  std::uint64_t fresh_until_ms = protocol::never_expires;  // by the time word
+  std::string content_type;
+  std::string origin;  // who computed or put it, for people
+  bool was_put = false;
+  Time stored{};
+  std::uint64_t touched = 0;  // rises with every known use: compares recency
+  std::list<Entry*>::iterator recency;
+  std::optional<std::multimap<Time, Entry*>::iterator> expiry;
+};
+
+struct FailedAnswer {
+  std::string text;
+  Time since{};
+  Time until{};
+  TimerQueue::Timer end;
+  std::list<Entry*>::iterator order;
+};
+
+struct Entry {
+  std::string_view key;  // of the directory's node
+  FunctionNumber function = 0;
+  std::optional<StoredValue> value;
+  std::optional<FailedAnswer> failure;
+  Lease* lease = nullptr;        // the live one (L1)
+  std::vector<Lease*> detached;  // in order of their grants
+  WaiterList waiters;            // in order of arrival
+  int holder_deaths = 0;         // in a row, of this key's live leases
+  Entry* previous_of_function = nullptr;
+  Entry* next_of_function = nullptr;
+  bool sweep_due = false;
+
+  bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty(); }
+  protocol::KeyState state() const {
+    if (lease != nullptr) return protocol::KeyState::computing;
+    if (value) return protocol::KeyState::ready;
+    return failure ? protocol::KeyState::failed : protocol::KeyState::absent;
+  }
+};
+
+}  // namespace onced::engine

@@ -1,0 +1,168 @@
+// Computations: how a lease ends with a value or a failure, and values that come without a lease.
+#include <utility>
+
+#include "engine/computations.hpp"
+#include "engine/key_fields.hpp"
+#include "engine/text.hpp"
+
+namespace onced::engine {
+
+using protocol::LeaseEnd;
+using protocol::SignalEvent;
+
+namespace {
+
+protocol::Value inline_value(const std::vector<protocol::Part>& parts, std::uint64_t version, std::uint64_t cost_us) {
+  return protocol::Value{.version = version, .parts = parts, .cost_us = cost_us, .waited = true};
+}
+
+}  // namespace
+
+void Computations::publish(Connection& from, protocol::RequestId id, protocol::Publish request) {
+  Lease* lease = held_by(from, request.token);
+  if (lease == nullptr) return refuse_token(from, id);
+  if (value_is_wrong(from, id, request.parts)) return;
+  Entry& entry = *lease->entry;
+  directory_.may_be_unused(entry);
+  const std::uint64_t cost_us = microseconds_between(lease->granted, context_.now);
+  const std::uint64_t version = ++last_version_;
+  count_computation(*lease, cost_us);
+
+  if (lease->detached) {
+    ++context_.counters.detached_publishes;
+    count_served(entry, cost_us, lease->waiters.size());
+    answer_all(lease->waiters, [&](Waiter& waiter) {
+      context_.send(waiter.from, inline_value(request.parts, version, cost_us));
+    });
+    end(*lease);
+    return context_.send({from.id, id}, protocol::Published{version, false});
+  }
+
+  const bool stored = catalog_.store(entry, request.parts, request.ttl_ms, {version, cost_us, from.description, false});
+  end(*lease);
+  entry.holder_deaths = 0;
+  count_served(entry, cost_us, entry.waiters.size());
+  answer_all(entry.waiters, [&](Waiter& waiter) {
+    if (stored) return answer_with_value(entry, waiter);
+    context_.send(waiter.from, inline_value(request.parts, version, cost_us));
+  });
+  context_.send({from.id, id}, protocol::Published{version, stored});
+  signals_.emit(SignalEvent::done, entry.key, version);
+  if (stored) return;
+  note_not_stored(entry);
+  signals_.emit(SignalEvent::evicted, entry.key, version);  // it was computed, and cannot be found
+}
+
+void Computations::put(Connection& from, protocol::RequestId id, protocol::Put request) {
+  if (value_is_wrong(from, id, request.parts)) return;
+  Entry& entry = directory_.obtain(request.key);
+  directory_.may_be_unused(entry);
+  const std::uint64_t version = ++last_version_;
+  ++context_.counters.puts;
+  forget_failure(entry);
+  const bool stored = catalog_.store(entry, request.parts, request.ttl_ms, {version, 0, from.description, true});
+  entry.holder_deaths = 0;
+  count_served(entry, 0, entry.waiters.size());
+  answer_all(entry.waiters, [&](Waiter& waiter) {
+    if (stored) return answer_with_value(entry, waiter);
+    context_.send(waiter.from, inline_value(request.parts, version, 0));
+  });
+  if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded);
+  context_.send({from.id, id}, protocol::Published{version, stored});
+  signals_.emit(SignalEvent::done, entry.key, version);
+  if (stored) return;
+  note_not_stored(entry);
+  signals_.emit(SignalEvent::evicted, entry.key, version);
+}
+
+void Computations::fail(Connection& from, protocol::RequestId id, const protocol::Fail& request) {
+  Lease* lease = held_by(from, request.token);
+  if (lease == nullptr) return refuse_token(from, id);
+  Entry& entry = *lease->entry;
+  directory_.may_be_unused(entry);
+  ++context_.counters.failures;
+  const std::string text = cut(request.text, limits::text_bytes_max);
+  const bool detached = lease->detached;
+  answer_all(detached ? lease->waiters : entry.waiters,
+             [&](Waiter& waiter) { context_.send(waiter.from, protocol::Failure{text, 0}); });
+  end(*lease);
+  context_.send({from.id, id}, protocol::Done{});
+  if (detached) return;  // the key goes on without it
+  entry.holder_deaths = 0;
+  keep_failure(entry, text, duration_of_ms(request.failure_ttl_ms));
+  signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
+}
+
+void Computations::detach(Lease& lease, LeaseEnd why) {
+  lose(lease, why);
+  leases_.detach(lease);
+}
+
+void Computations::answer_with_value(const Entry& entry, const Waiter& waiter) {
+  context_.send(waiter.from, catalog_.answer(entry, waiter.from.connection, true));
+}
+
+bool Computations::value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts) {
+  if (parts.size() != 1 || !parts.front().name.empty()) {
+    context_.refuse({from.id, id}, ErrorCode::invalid_argument,
+                    "a value has exactly one part without a name in this version; this one has " + std::to_string(parts.size()));
+    return true;
+  }
+  if (parts.front().bytes.size() > limits::value_bytes_max) {
+    context_.refuse({from.id, id}, ErrorCode::too_large,
+                    "value of " + std::to_string(parts.front().bytes.size()) + " bytes > " +
+                        std::to_string(limits::value_bytes_max));
+    return true;
+  }
+  return false;
+}
+
+void Computations::keep_failure(Entry& entry, std::string text, Duration ttl) {
+  catalog_.gone().remember(entry.key, Gone{GoneReason::failed, context_.now, text});
+  if (ttl <= Duration::zero() || entry.value) return;  // an older value that is still good says more than a failure
+  if (failures_.size() >= limits::failures_kept_max) forget_failure(*failures_.front());
+  FailedAnswer& failure = entry.failure.emplace();
+  failure.text = std::move(text);
+  failure.since = context_.now;
+  failure.until = context_.now + ttl;
+  failure.order = failures_.insert(failures_.end(), &entry);
+  timers_.set(failure.end, failure.until, FailureEnd{&entry});
+}
+
+void Computations::forget_failure(Entry& entry) {
+  if (!entry.failure) return;
+  timers_.clear(entry.failure->end);
+  failures_.erase(entry.failure->order);
+  entry.failure.reset();
+  directory_.may_be_unused(entry);
+}
+
+const FailedAnswer* Computations::failure_of(Entry& entry) {
+  if (entry.failure && entry.failure->until <= context_.now) forget_failure(entry);
+  return entry.failure ? &*entry.failure : nullptr;
+}
+
+void Computations::count_computation(const Lease& lease, std::uint64_t cost_us) {
+  Function& function = functions_.at(lease.entry->function);
+  ++function.computations;
+  function.computed_us += cost_us;
+  ++context_.counters.computations;
+  context_.counters.computed_us += cost_us;
+}
+
+void Computations::count_served(Entry& entry, std::uint64_t cost_us, std::size_t waiters) {
+  functions_.at(entry.function).saved_us += cost_us * waiters;
+  context_.counters.saved_us += cost_us * waiters;
+  context_.counters.waiters_served += waiters;
+}
+
+// At most one line in ten seconds: a blocked arena meets every publish.
+void Computations::note_not_stored(const Entry& entry) {
+  if (not_stored_noted_ && context_.now - *not_stored_noted_ < std::chrono::seconds(10)) return;
+  not_stored_noted_ = context_.now;
+  context_.note(Note::Level::warning, "the value of " + display(entry.key) + " could not be stored (" +
+                                          std::to_string(context_.counters.stored_inline) +
+                                          " so far): the arena is too small or blocked by readers; see memory in the settings");
+}
+
+}  // namespace onced::engine

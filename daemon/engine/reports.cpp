@@ -1,0 +1,290 @@
+#include "engine/reports.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "engine/key_fields.hpp"
+#include "engine/text.hpp"
+
+namespace onced::engine {
+
+using protocol::KeyState;
+
+// Readers' own hits, which the daemon never saw, and its own.
+struct Reports::Totals {
+  std::vector<RecordStore::HitTotals> readers;  // by function number
+  std::uint64_t reader_hits = 0;
+  std::uint64_t reader_saved_us = 0;
+};
+
+namespace {
+
+double seconds_of(std::uint64_t microseconds) { return static_cast<double>(microseconds) / 1e6; }
+
+std::uint64_t waiting_on(const Entry& entry) {
+  std::uint64_t waiting = entry.waiters.size();
+  for (const Lease* lease : entry.detached) waiting += lease->waiters.size();
+  return waiting;
+}
+
+}  // namespace
+
+Reports::Totals Reports::totals() const {
+  Totals totals{.readers = catalog_.store().hit_totals()};
+  for (const RecordStore::HitTotals& one : totals.readers) {
+    totals.reader_hits += one.hits;
+    totals.reader_saved_us += one.saved_us;
+  }
+  return totals;
+}
+
+protocol::StatusReport Reports::status(Time now) const {
+  const Counters& counters = context_.counters;
+  const Totals readers = totals();
+  const std::uint64_t hits = counters.hits + readers.reader_hits;
+  const RecordStore::Usage usage = catalog_.store().usage();
+  const std::uint64_t asked = hits + counters.misses;
+  protocol::StatusReport report;
+  report.fields = {
+      {"version", context_.settings.daemon_version},
+      {"pid", std::uint64_t{context_.settings.daemon_pid}},
+      {"uptime_seconds", std::chrono::duration<double>(now).count()},
+      {"hits", hits},
+      {"misses", counters.misses},
+      {"hit_ratio", asked == 0 ? 0.0 : static_cast<double>(hits) / static_cast<double>(asked)},
+      {"computations", counters.computations},
+      {"computations_avoided", hits + counters.waiters_served},
+      {"seconds_computed", seconds_of(counters.computed_us)},
+      {"seconds_saved", seconds_of(counters.saved_us + readers.reader_saved_us)},
+      {"computing", std::uint64_t{computations_.leases().live()}},
+      {"waiting", std::uint64_t{computations_.waiting()}},
+      {"connections", std::uint64_t{connections_.size()}},
+      {"subscriptions", std::uint64_t{signals_.subscriptions()}},
+      {"entries", std::uint64_t{catalog_.size()}},
+      {"memory_bytes", usage.used_bytes},
+      {"memory_bytes_max", usage.arena_bytes},
+      {"draining", std::uint64_t{context_.draining ? 1U : 0U}},
+  };
+  return report;
+}
+
+protocol::Statistics Reports::statistics(Time now) const {
+  const Counters& counters = context_.counters;
+  const Totals readers = totals();
+  const RecordStore::Usage usage = catalog_.store().usage();
+  protocol::Statistics statistics;
+  statistics.fields = status(now).fields;
+  const auto add = [&](const char* name, protocol::Number number) { statistics.fields.emplace_back(name, std::move(number)); };
+  add("epoch", context_.settings.epoch);
+  add("hits_answered", counters.hits);
+  add("hits_of_readers", readers.reader_hits);
+  add("waiters_served", counters.waiters_served);
+  add("leases_granted", counters.grants);
+  for (const protocol::LeaseCause cause : {protocol::LeaseCause::abandoned, protocol::LeaseCause::holder_died,
+                                           protocol::LeaseCause::limit_passed, protocol::LeaseCause::not_taken_up})
+    add(("regrants_" + std::string(name_of(cause))).c_str(), counters.regrants[static_cast<std::size_t>(cause)]);
+  add("holder_deaths", counters.holder_deaths);
+  add("detached_leases", std::uint64_t{computations_.leases().all().size() - computations_.leases().live()});
+  add("detached_publishes", counters.detached_publishes);
+  add("puts", counters.puts);
+  add("failures", counters.failures);
+  add("cancellations", counters.cancellations);
+  add("invalidations", counters.invalidations);
+  add("evictions", counters.evictions);
+  add("expirations", counters.expirations);
+  add("stored_inline", counters.stored_inline);
+  add("wait_timeouts", counters.wait_timeouts);
+  add("recursions_refused", counters.recursions);
+  add("deadlocks_refused", counters.deadlocks);
+  add("tokens_refused", counters.tokens_refused);
+  add("limits_reached", counters.limits_reached);
+  add("protocol_errors", counters.protocol_errors);
+  add("signals", counters.signals);
+  add("signals_delivered", counters.signals_delivered);
+  add("resyncs", counters.resyncs);
+  add("keys_known", std::uint64_t{directory_.size()});
+  add("functions_known", std::uint64_t{functions_.all().size()});
+  add("retired_bytes", usage.retired_bytes);
+  add("retired_records", usage.retired_records);
+  add("index_slots", usage.index_slots);
+
+  std::vector<const Function*> functions;
+  for (const Function& function : functions_.all()) functions.push_back(&function);
+  const std::size_t shown = std::min(functions.size(), functions_reported_max);
+  std::partial_sort(functions.begin(), functions.begin() + static_cast<std::ptrdiff_t>(shown), functions.end(),
+                    [](const Function* a, const Function* b) {
+                      return a->computed_us != b->computed_us ? a->computed_us > b->computed_us : a->number < b->number;
+                    });
+  for (const Function* function : std::vector(functions.begin(), functions.begin() + static_cast<std::ptrdiff_t>(shown))) {
+    // Functions from the last counter on share it; what readers counted there is in the totals only.
+    RecordStore::HitTotals seen;
+    if (function->number + 1 < readers.readers.size()) seen = readers.readers[function->number];
+    statistics.functions.push_back(
+        {function->name,
+         {{"calls", function->calls + seen.hits},
+          {"hits", function->hits + seen.hits},
+          {"misses", function->misses},
+          {"computations", function->computations},
+          {"seconds_computed", seconds_of(function->computed_us)},
+          {"seconds_saved", seconds_of(function->saved_us + seen.saved_us)},
+          {"entries", function->entries},
+          {"bytes", function->bytes}}});
+  }
+  return statistics;
+}
+
+protocol::Listing Reports::list(const protocol::List& request) const {
+  protocol::Listing listing;
+  const std::string from = request.function.empty() ? std::string() : first_bytes_of_function(request.function);
+  std::size_t examined = 0;
+  std::size_t bytes = 0;
+  std::string_view last;
+  directory_.walk(request.cursor, from, [&](const Entry& entry) {
+    const std::size_t row_bytes = entry.key.size() + 512;
+    if (examined == rows_examined_max || listing.rows.size() == limits::list_rows_max ||
+        (!listing.rows.empty() && bytes + row_bytes > reply_bytes_max)) {
+      listing.cursor = last;
+      return false;
+    }
+    ++examined;
+    last = entry.key;
+    // Without sessions a function's keys lie side by side, so the first key of another one ends the walk.
+    if (!request.function.empty() && function_of(entry.key) != request.function)
+      return entry.key.substr(0, 2) > std::string_view(from).substr(0, 2);
+    if (entry.state() == KeyState::absent) return true;
+    listing.rows.push_back(row_of(entry));
+    bytes += row_bytes;
+    return true;
+  });
+  return listing;
+}
+
+protocol::ListRow Reports::row_of(const Entry& entry) const {
+  protocol::ListRow row;
+  row.key = entry.key;
+  row.state = entry.state();
+  row.waiting = waiting_on(entry);
+  if (entry.value) {
+    row.version = entry.value->version;
+    row.bytes = entry.value->bytes;
+    row.content_type = entry.value->content_type;
+    row.cost_us = entry.value->cost_us;
+    row.age_ms = milliseconds_between(entry.value->stored, context_.now);
+    const std::uint64_t now_ms = time_word(context_.now);
+    if (entry.value->expiry)
+      row.ttl_left_ms = std::max<std::uint64_t>(1, entry.value->fresh_until_ms - std::min(now_ms, entry.value->fresh_until_ms));
+  }
+  if (entry.lease != nullptr) {
+    row.holder = entry.lease->holder_name;
+    if (!entry.value) row.age_ms = milliseconds_between(entry.lease->granted, context_.now);
+  } else if (entry.failure) {
+    row.age_ms = milliseconds_between(entry.failure->since, context_.now);
+  }
+  return row;
+}
+
+protocol::Explanation Reports::explain(std::string_view key) const {
+  protocol::Explanation explanation;
+  explanation.row.key = key;
+  const auto ago = [&](Time then) { return duration_text(context_.now - then); };
+  const Entry* entry = directory_.find(key);
+  if (entry == nullptr || entry->unused()) {
+    explanation.lines.push_back(how_it_went(key));
+    return explanation;
+  }
+  explanation.row = row_of(*entry);
+  std::vector<std::string>& lines = explanation.lines;
+  if (entry->value) {
+    const StoredValue& value = *entry->value;
+    lines.push_back((catalog_.expired(*entry) ? "expired, and about to go: stored " : "ready since ") + ago(value.stored) + ", " +
+                    bytes_text(value.bytes) +
+                    (value.was_put ? ", put by " : ", computed in " + duration_text(std::chrono::microseconds(value.cost_us)) + " by ") +
+                    value.origin);
+    lines.push_back(value.expiry ? "fresh for another " +
+                                       duration_text(std::max(Duration::zero(), moment_of(value.fresh_until_ms) - context_.now))
+                                 : "stays until it is evicted or invalidated");
+  }
+  if (entry->lease != nullptr) {
+    const Lease& lease = *entry->lease;
+    lines.push_back("being computed for " + ago(lease.granted) + " by " + lease.holder_name +
+                    (lease.taken_up ? "" : ", which has yet to take it up"));
+    if (!std::isnan(lease.fraction))
+      lines.push_back(std::to_string(static_cast<int>(lease.fraction * 100)) + " % done" +
+                      (lease.progress.empty() ? "" : ": " + lease.progress));
+    lines.push_back("its lease ends in " + duration_text(lease.granted + lease.limit - context_.now) + " at the latest");
+  }
+  if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
+  if (!entry->value && entry->lease == nullptr && !entry->failure) lines.push_back(how_it_went(key));
+  for (const Lease* lease : entry->detached)
+    lines.push_back("a computation of before its invalidation still runs, by " + lease->holder_name + "; it answers " +
+                    std::to_string(lease->waiters.size()) + " waiting requests and is not kept");
+  if (entry->holder_deaths > 0) lines.push_back(std::to_string(entry->holder_deaths) + " holders in a row died while computing it");
+  if (explanation.row.waiting > 0) lines.push_back(std::to_string(explanation.row.waiting) + " requests wait for it");
+  return explanation;
+}
+
+std::string Reports::how_it_went(std::string_view key) const {
+  const Gone* gone = catalog_.gone().find(key);
+  if (gone == nullptr) return "never computed, or so long ago that it is forgotten";
+  const std::string when = duration_text(context_.now - gone->when) + " ago";
+  switch (gone->reason) {
+    case GoneReason::evicted_arena_full: return "evicted " + when + " because the arena was full";
+    case GoneReason::evicted_index_full: return "evicted " + when + " because its place in the index was needed";
+    case GoneReason::expired: return "expired " + when;
+    case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
+    case GoneReason::not_stored: return "computed " + when + " but not kept: " + gone->text;
+    case GoneReason::failed: return "failed " + when + ": " + gone->text;
+    case GoneReason::cancelled: return when + " " + gone->text;
+  }
+  return {};
+}
+
+void Reports::describe(const protocol::Scope& scope, protocol::State& state) const {
+  std::size_t bytes = 0;
+  const auto add = [&](const Entry& entry) {
+    protocol::KeyStateEntry described = state_of(entry);
+    bytes += described.key.size() + described.text.size() + 64;
+    if (!state.entries.empty() && (state.entries.size() == limits::state_entries_max || bytes > reply_bytes_max)) {
+      state.truncated = true;
+      return false;
+    }
+    state.entries.push_back(std::move(described));
+    return true;
+  };
+  switch (scope.kind) {
+    case protocol::ScopeKind::key:
+      if (const Entry* entry = directory_.find(scope.subject)) {
+        add(*entry);
+      } else {
+        state.entries.push_back({.key = scope.subject, .text = {}});
+      }
+      break;
+    case protocol::ScopeKind::function:
+      directory_.walk_function(scope.subject, [&](const Entry& entry) {
+        return entry.state() == KeyState::absent || add(entry);
+      });
+      break;
+    case protocol::ScopeKind::everything:
+      for (const auto& [counter, lease] : computations_.leases().all())
+        if (!lease.detached && !add(*lease.entry)) break;
+      break;
+  }
+}
+
+protocol::KeyStateEntry Reports::state_of(const Entry& entry) const {
+  protocol::KeyStateEntry described;
+  described.key = entry.key;
+  described.state = entry.state();
+  described.version = entry.value ? entry.value->version : 0;
+  described.waiting = waiting_on(entry);
+  if (entry.lease != nullptr) {
+    described.fraction = entry.lease->fraction;
+    described.text = entry.lease->progress;
+  } else if (entry.failure) {
+    described.text = entry.failure->text;
+  }
+  return described;
+}
+
+}  // namespace onced::engine

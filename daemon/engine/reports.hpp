@@ -1,0 +1,53 @@
+// What people and tools ask: status, statistics, listing, explanation, and the state that a subscription starts with.
+//
+// Reads only. Every answer is bounded in rows and in bytes, so that it fits a frame.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "engine/catalog.hpp"
+#include "engine/computations.hpp"
+#include "engine/connections.hpp"
+#include "engine/context.hpp"
+#include "engine/directory.hpp"
+#include "engine/function_table.hpp"
+#include "engine/signal_hub.hpp"
+
+namespace onced::engine {
+
+class Reports {
+ public:
+  Reports(const Context& context, const Connections& connections, const Directory& directory, const FunctionTable& functions,
+          const SignalHub& signals, const Catalog& catalog, const Computations& computations)
+      : context_(context), connections_(connections), directory_(directory), functions_(functions), signals_(signals),
+        catalog_(catalog), computations_(computations) {}
+
+  protocol::StatusReport status(Time now) const;
+  protocol::Statistics statistics(Time now) const;
+  protocol::Listing list(const protocol::List& request) const;
+  protocol::Explanation explain(std::string_view key) const;
+  // Fills in what a State marker says of a scope.
+  void describe(const protocol::Scope& scope, protocol::State& state) const;
+
+  static constexpr std::size_t reply_bytes_max = 96 * 1024;    // leaves room for the encoding within a frame
+  static constexpr std::size_t rows_examined_max = 8192;       // of one List: a cursor asks for more
+  static constexpr std::size_t functions_reported_max = 256;   // those that computed longest
+
+ private:
+  struct Totals;
+  Totals totals() const;
+  protocol::ListRow row_of(const Entry& entry) const;
+  protocol::KeyStateEntry state_of(const Entry& entry) const;
+  std::string how_it_went(std::string_view key) const;
+
+  const Context& context_;
+  const Connections& connections_;
+  const Directory& directory_;
+  const FunctionTable& functions_;
+  const SignalHub& signals_;
+  const Catalog& catalog_;
+  const Computations& computations_;
+};
+
+}  // namespace onced::engine

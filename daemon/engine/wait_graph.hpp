@@ -1,0 +1,39 @@
+// Deadlock, found before somebody waits (L7).
+//
+// The graph: a lease is held by a thread; that thread may itself wait, in a request that names the leases it holds; the
+// wait is for another lease. A request that would close a circle through a lease which the asking thread holds is
+// refused. What clients say they hold is believed within their namespace; a lie harms waits in that namespace only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <onced/protocol/result.hpp>
+
+#include "engine/entry.hpp"
+
+namespace onced::engine {
+
+class WaitGraph {
+ public:
+  // Remembers and forgets which waits a thread with these leases is in.
+  void add(Waiter& waiter);
+  void remove(Waiter& waiter);
+
+  // Why a thread that holds `held` must not wait for `target`: recursion or deadlock, with the circle in words.
+  // Follows at most wait_steps_max waits; a longer chain is refused as well.
+  std::optional<Error> check(const std::vector<protocol::Token>& held, const Lease& target) const;
+
+  std::size_t size() const { return waits_of_.size(); }
+
+  static constexpr std::size_t wait_steps_max = 4096;
+
+ private:
+  // By token counter: the waits of threads that hold this lease.
+  std::unordered_map<std::uint64_t, std::vector<Waiter*>> waits_of_;
+};
+
+}  // namespace onced::engine
