@@ -120,7 +120,10 @@ class Client {
   using ComputeFunction = std::function<Result<std::string>(Computation&)>;
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute);
 
-  struct State;
+  void peek_slowly(std::string_view key, std::optional<Value>& value);
+
+  friend class Computation;
+  struct State;  // client/src/client_state.hpp
   std::unique_ptr<State> state_;
 };
 

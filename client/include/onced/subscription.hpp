@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,11 +37,13 @@ class Subscription {
   Subscription& operator=(Subscription&&) noexcept;
   ~Subscription();
 
-  // The next event; nothing when `timeout` passed; an error only when strict and the daemon cannot be reached within it.
+  // The next event; nothing when `timeout` passed. Errors: the daemon refuses the subscription (limit_reached); when
+  // strict: it could not be reached in that time.
   Result<std::optional<Event>> next(Milliseconds timeout);
-  // Readable when poll() has something to do. Changes after a reconnect: ask again after every poll().
+  // Readable when poll() has something to do, also when that is to connect again. The same one for as long as the
+  // subscription lives (in a forked child: from its first call there). For reading readiness only.
   int descriptor() const;
-  // Delivers what is there without blocking; returns the number of events.
+  // Delivers what is there without blocking; returns the number of events. Errors as for next().
   Result<std::size_t> poll(const std::function<void(const Event&)>& callback);
 
   // for (const onced::Event& event : subscription) ...: blocks for each; ends when the daemon is away and strict is set.

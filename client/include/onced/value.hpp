@@ -28,7 +28,16 @@ struct OwnedBytes;  // heap copy of a value
 class Value {
  public:
   Value() = default;  // empty: no bytes
-  Value(Value&& other) noexcept { swap(other); }
+  Value(Value&& other) noexcept
+      : bytes_(std::exchange(other.bytes_, {})),
+        content_type_(std::exchange(other.content_type_, {})),
+        attachment_(std::exchange(other.attachment_, nullptr)),
+        owned_(std::exchange(other.owned_, nullptr)),
+        version_(other.version_),
+        cost_us_(other.cost_us_),
+        pin_(other.pin_),
+        fork_epoch_(other.fork_epoch_),
+        computed_here_(other.computed_here_) {}
   Value& operator=(Value&& other) noexcept {
     Value(std::move(other)).swap(*this);
     return *this;

@@ -1,0 +1,143 @@
+// One connection of this process and what it maps: the segment, the pin page, the channel.
+//
+// Ownership: made by a Connector, which is its first user. Freed by its Process when it is retired (not current any
+//            more) and has no user, no view and no thread in a lookup. Freeing closes the socket: only then does the
+//            daemon forget the pins. A forked child never frees, closes or writes its parent's attachments.
+// Threads:   look_up() and drop_view() from any thread, without a lock; the rest says.
+// Pins:      a view holds a pin of the page. Dropped normally its pin is cleared. A view that is older than the latest
+//            fork may be in use in the other process too: its pin is *retained*, that is, stays set until all processes
+//            that inherited the socket have closed it.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include <onced/protocol/messages.hpp>
+#include <onced/protocol/pin_page.hpp>
+#include <onced/protocol/segment_reader.hpp>
+#include <onced/value.hpp>
+
+#include "channel.hpp"
+#include "handshake.hpp"
+#include "process.hpp"
+#include "reader_node.hpp"
+
+namespace onced::client_detail {
+
+// A mapping that is unmapped once.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(void* address, std::size_t bytes) : address_(address), bytes_(bytes) {}
+  Mapping(Mapping&& other) noexcept { *this = std::move(other); }
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(address_, other.address_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Mapping();
+  void* address() const { return address_; }
+  std::size_t bytes() const { return bytes_; }
+  std::span<const std::byte> span() const { return {static_cast<const std::byte*>(address_), bytes_}; }
+
+ private:
+  void* address_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+// One bit for each pin of a page.
+class PinSet {
+ public:
+  void add(std::uint32_t pin) { word(pin).fetch_or(bit(pin), std::memory_order_seq_cst); }
+  void remove(std::uint32_t pin) { word(pin).fetch_and(~bit(pin), std::memory_order_seq_cst); }
+  bool has(std::uint32_t pin) const { return (words_[pin / 64].load(std::memory_order_seq_cst) & bit(pin)) != 0; }
+
+ private:
+  static std::uint64_t bit(std::uint32_t pin) { return std::uint64_t{1} << (pin % 64); }
+  std::atomic<std::uint64_t>& word(std::uint32_t pin) { return words_[pin / 64]; }
+  // Each bit pairs with itself: set or cleared in drop_view() and granted_view(), read in has_views().
+  std::atomic<std::uint64_t> words_[(protocol::client_pins + protocol::granted_pins) / 64] = {};
+};
+
+struct Attachment {
+  // Checks seals, sizes and layout of what the daemon sent, and maps it.
+  static Result<std::unique_ptr<Attachment>> make(Handshake handshake);
+
+  // `node` protects this attachment. A hit fills `value`; nothing else is changed by another outcome.
+  protocol::LookupOutcome look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value);
+
+  // The value of an answer: a view of the record that the daemon pinned for us, or the bytes that came inline. The
+  // caller is a user of this attachment.
+  Result<Value> value_of(protocol::Value&& answer, std::string_view key);
+
+  // By ~Value().
+  void drop_view(std::uint32_t pin, std::uint32_t fork_epoch);
+
+  // False when the daemon that owns the segment is gone.
+  bool alive() const { return reader_.alive(); }
+  // Whether a view of it exists in this process.
+  bool has_views() const;
+  // So many pins were retained that a new connection is due.
+  bool worn() const { return worn_.load(std::memory_order_relaxed); }
+  // Hits counted in the page so far.
+  std::uint64_t hits() const;
+
+  Process* const process;
+  const protocol::Welcome welcome;
+  // Seq_cst in Process::retire(), pairs with drop_view(): whoever comes second frees.
+  std::atomic<bool> retired{false};
+  std::size_t users = 0;  // under the process's lock
+  // Hits that were copied because every pin of the line was taken.
+  std::atomic<std::uint64_t> copied_hits{0};
+
+ private:
+  Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake);
+  void publish_lines(std::uint32_t count);
+  bool view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value);
+
+  const Mapping segment_;
+  const Mapping pin_page_;
+  const protocol::SegmentReader reader_;
+  protocol::PinPage& page_;
+  std::atomic<std::uint32_t> lines_published_{0};  // what the page's client_lines_used was set to; never falls
+  std::atomic<bool> worn_{false};
+  std::atomic<std::uint32_t> retained_count_{0};
+  PinSet retained_;       // pins of views that were dropped and not cleared
+  PinSet granted_views_;  // granted pins that belong to a view: others may be answers that nobody has read
+
+ public:
+  Channel channel;  // last: ends before the page that it writes to
+};
+
+// A user of an attachment: it is not freed, its socket stays open.
+class AttachmentRef {
+ public:
+  AttachmentRef() = default;
+  explicit AttachmentRef(Attachment* attachment) : attachment_(attachment) {
+    if (attachment_ != nullptr) attachment_->process->add_user(attachment_);
+  }
+  AttachmentRef(AttachmentRef&& other) noexcept : attachment_(std::exchange(other.attachment_, nullptr)) {}
+  AttachmentRef& operator=(AttachmentRef&& other) noexcept {
+    std::swap(attachment_, other.attachment_);
+    return *this;
+  }
+  ~AttachmentRef() {
+    // A child leaves its parent's count alone: the lock may be held for ever in its copy.
+    if (attachment_ != nullptr && attachment_->process == Process::current()) {
+      attachment_->process->remove_user(attachment_);
+    }
+  }
+  Attachment* operator->() const { return attachment_; }
+  Attachment& operator*() const { return *attachment_; }
+  Attachment* get() const { return attachment_; }
+  explicit operator bool() const { return attachment_ != nullptr; }
+
+ private:
+  Attachment* attachment_ = nullptr;
+};
+
+}  // namespace onced::client_detail

@@ -1,0 +1,274 @@
+#include "channel.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <onced/protocol/segment_reader.hpp>
+
+namespace onced::client_detail {
+
+namespace {
+
+// The longest that a sender keeps the others from sending while the socket is full.
+constexpr std::chrono::seconds send_patience{5};
+// How often a blocked sender looks whether it has become its turn to read.
+constexpr std::chrono::milliseconds lead_retry{20};
+
+}  // namespace
+
+Channel::Channel(Socket socket, protocol::FrameReader reader, protocol::PinPage* page)
+    : socket_(std::move(socket)), page_(page), reader_(std::move(reader)) {}
+
+// ---- calls ----------------------------------------------------------------------------------------------------------
+
+Result<protocol::Reply> Channel::call(const protocol::Request& request, Deadline deadline) {
+  Call call;
+  {
+    const std::lock_guard lock(state_);
+    if (broken()) return broken_error();
+    call.id = next_id_++;
+    calls_.emplace(call.id, &call);
+  }
+  std::string frame;
+  protocol::encode(call.id, request, frame);
+  if (auto sent = send(frame, deadline); !sent) {
+    const std::lock_guard lock(state_);
+    leave(call);
+    return sent.error();
+  }
+  auto reply = wait(call, deadline);
+  if (!reply && reply.error().code == ErrorCode::timed_out && std::holds_alternative<protocol::Acquire>(request)) {
+    // Its answer may be under way already: dispatch() releases it.
+    static_cast<void>(post(protocol::Withdraw{call.id}, Clock::now()));
+  }
+  flush_outbox();
+  return reply;
+}
+
+Result<void> Channel::post(const protocol::Request& request, Deadline deadline) {
+  std::string frame;
+  protocol::encode(new_id(), request, frame);
+  return send(frame, deadline);
+}
+
+// Requests without an answer have an id all the same: should one be refused, the refusal is theirs.
+protocol::RequestId Channel::new_id() {
+  const std::lock_guard lock(state_);
+  return next_id_++;
+}
+
+Result<protocol::Reply> Channel::wait(Call& call, Deadline deadline) {
+  std::unique_lock lock(state_);
+  for (;;) {
+    if (call.reply) {
+      leave(call);
+      return std::move(*call.reply);
+    }
+    if (broken()) {
+      leave(call);
+      return broken_error();
+    }
+    if (Clock::now() >= deadline) {
+      leave(call);
+      return Error{ErrorCode::timed_out, "the daemon did not answer in time"};
+    }
+    if (!has_leader_) {
+      has_leader_ = true;
+      lock.unlock();
+      if (wait_for(socket_.descriptor(), POLLIN, deadline) != 0) read_available();
+      lock.lock();
+      has_leader_ = false;
+    } else {
+      call.word.store(Call::waiting, std::memory_order_relaxed);
+      lock.unlock();
+      futex_wait(call.word, Call::waiting, deadline);
+      lock.lock();
+    }
+  }
+}
+
+// Under state_. Whoever leaves looks after those who stay: somebody must read.
+void Channel::leave(Call& call) {
+  calls_.erase(call.id);
+  promote_one();
+}
+
+// Under state_.
+void Channel::promote_one() {
+  if (has_leader_) return;
+  for (const auto& [id, call] : calls_) {
+    if (call->reply) continue;
+    // Relaxed: the lock orders it; the word only ends the sleep. The call stays on its caller's stack while we hold
+    // the lock.
+    call->word.store(Call::promoted, std::memory_order_relaxed);
+    futex_wake_all(call->word);
+    return;
+  }
+}
+
+// ---- reading --------------------------------------------------------------------------------------------------------
+
+bool Channel::take_lead() {
+  const std::lock_guard lock(state_);
+  if (has_leader_ || broken()) return false;
+  has_leader_ = true;
+  return true;
+}
+
+void Channel::give_lead() {
+  const std::lock_guard lock(state_);
+  has_leader_ = false;
+  promote_one();
+}
+
+// By the leader: one receive, and out with what has come.
+void Channel::read_available() {
+  auto received = socket_.receive_some(reader_.room());
+  const std::lock_guard lock(state_);
+  if (!received) return break_with(received.error());
+  if (received->nothing_yet) return;
+  reader_.received(received->bytes);
+  dispatch();
+}
+
+// Under state_, by the leader.
+void Channel::dispatch() {
+  for (;;) {
+    auto frame = reader_.next();
+    if (!frame) return break_with(frame.error());
+    if (!frame->has_value()) return;
+    auto reply = protocol::decode_reply((*frame)->header.type, (*frame)->payload);
+    if (!reply) return break_with(reply.error());
+    if (const auto* lost = std::get_if<protocol::LeaseLost>(&*reply)) {
+      const auto lease = leases_.find(lost->token);
+      if (lease != leases_.end()) lease->second = lost->why;
+      continue;
+    }
+    const auto found = calls_.find((*frame)->header.request_id);
+    if (found == calls_.end() || found->second->reply) {
+      release((*frame)->header.request_id, *reply);
+      continue;
+    }
+    // A lease is known from here on: the notice that it is over may be the next frame.
+    if (const auto* lease = std::get_if<protocol::Lease>(&*reply)) leases_.emplace(lease->token, std::nullopt);
+    Call& call = *found->second;
+    call.reply = std::move(*reply);
+    call.word.store(Call::answered, std::memory_order_relaxed);  // relaxed: the lock orders it
+    futex_wake_all(call.word);
+  }
+}
+
+// Under state_: an answer that nobody waits for any more.
+void Channel::release(protocol::RequestId id, const protocol::Reply& reply) {
+  if (const auto* value = std::get_if<protocol::Value>(&reply)) {
+    const bool granted = value->pin >= protocol::client_pins && value->pin < protocol::client_pins + protocol::granted_pins;
+    if (value->record != 0 && granted && page_ != nullptr) protocol::release_pin(*page_, value->pin);
+  } else if (const auto* lease = std::get_if<protocol::Lease>(&reply)) {
+    protocol::encode(next_id_++, protocol::Request(protocol::Abandon{lease->token}), outbox_);
+  } else if (const auto* refused = std::get_if<protocol::Refused>(&reply)) {
+    if (id == 0) refusal_ = refused->text;
+  }
+}
+
+// Under state_.
+void Channel::break_with(Error error) {
+  if (broken()) return;
+  error_ = std::move(error);
+  error_.code = ErrorCode::unavailable;
+  if (!refusal_.empty()) error_.text += " (it said: " + refusal_ + ")";
+  broken_.store(true, std::memory_order_relaxed);
+  for (const auto& [id, call] : calls_) {
+    call->word.store(Call::answered, std::memory_order_relaxed);
+    futex_wake_all(call->word);
+  }
+}
+
+Error Channel::broken_error() { return error_; }
+
+// ---- sending --------------------------------------------------------------------------------------------------------
+
+Result<void> Channel::send(std::string_view frame, Deadline deadline) {
+  const std::lock_guard lock(sending_);
+  {
+    const std::lock_guard state(state_);
+    if (broken()) return broken_error();
+    unsent_ += std::exchange(outbox_, {});
+  }
+  unsent_ += frame;
+  auto flushed = flush(std::min<Deadline>(deadline, Clock::now() + send_patience));
+  // Not one byte of it has left: it can be taken back. Else its rest goes before whatever is sent next.
+  if (!flushed && unsent_.size() >= frame.size()) unsent_.resize(unsent_.size() - frame.size());
+  return flushed;
+}
+
+// Under sending_. Reads meanwhile when nobody else does: a daemon whose answers pile up stops taking requests.
+Result<void> Channel::flush(Deadline deadline) {
+  for (;;) {
+    auto sent = socket_.send_some(unsent_);
+    if (!sent) {
+      const std::lock_guard lock(state_);
+      break_with(sent.error());
+      return broken_error();
+    }
+    unsent_.erase(0, *sent);
+    if (unsent_.empty()) return {};
+    if (*sent > 0) continue;
+    if (Clock::now() >= deadline) return Error{ErrorCode::timed_out, "the daemon takes no requests at the moment"};
+    const bool lead = take_lead();
+    const short events = static_cast<short>(lead ? POLLOUT | POLLIN : POLLOUT);
+    const short ready = wait_for(socket_.descriptor(), events, std::min<Deadline>(deadline, Clock::now() + lead_retry));
+    if (lead) {
+      if ((ready & (POLLIN | POLLHUP | POLLERR)) != 0) read_available();
+      give_lead();
+    }
+    if (broken()) {
+      const std::lock_guard lock(state_);
+      return broken_error();
+    }
+  }
+}
+
+void Channel::post_if_room(const protocol::Request& request) {
+  const std::unique_lock lock(sending_, std::try_to_lock);
+  if (!lock.owns_lock() || broken()) return;
+  std::string frame;
+  if (unsent_.empty()) protocol::encode(new_id(), request, frame);
+  unsent_ += frame;
+  auto sent = socket_.send_some(unsent_);
+  if (!sent) {
+    const std::lock_guard state(state_);
+    return break_with(sent.error());
+  }
+  unsent_.erase(0, *sent);
+  if (!frame.empty() && unsent_.size() == frame.size()) unsent_.clear();  // nothing of it has left: dropped
+}
+
+void Channel::flush_outbox() {
+  {
+    const std::lock_guard lock(state_);
+    if (outbox_.empty()) return;
+  }
+  static_cast<void>(send({}, Clock::now()));
+}
+
+// ---- leases ---------------------------------------------------------------------------------------------------------
+
+std::optional<protocol::LeaseEnd> Channel::lease_end(const protocol::Token& token) {
+  if (take_lead()) {
+    read_available();
+    give_lead();
+  }
+  flush_outbox();
+  const std::lock_guard lock(state_);
+  const auto lease = leases_.find(token);
+  return lease == leases_.end() ? std::nullopt : lease->second;
+}
+
+void Channel::forget_lease(const protocol::Token& token) {
+  const std::lock_guard lock(state_);
+  leases_.erase(token);
+}
+
+}  // namespace onced::client_detail

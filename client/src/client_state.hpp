@@ -1,0 +1,76 @@
+// What a Client has in every process it is used in, and how it asks the daemon.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include <onced/client.hpp>
+
+#include "connector.hpp"
+#include "held_leases.hpp"
+
+namespace onced {
+
+namespace client_detail {
+// A refusal as the error it is; anything else is no answer to what was asked.
+Error error_of(const protocol::Reply& reply);
+}  // namespace client_detail
+
+struct Client::State {
+  explicit State(ClientOptions options_in);
+  ~State();
+
+  // For this process: made anew in a forked child, which leaves its parent's alone.
+  client_detail::Connector& connector_here();
+
+  // Asks, and asks once more over a new connection when the present one turns out to be broken. Errors: no daemon
+  // (unavailable, or why it would not have us), a refusal, no answer in time.
+  template <typename Answer>
+  Result<Answer> ask(const protocol::Request& request) {
+    auto reply = ask_for_reply(request);
+    if (!reply) return reply.error();
+    if (auto* answer = std::get_if<Answer>(&*reply)) return std::move(*answer);
+    return client_detail::error_of(*reply);
+  }
+  Result<protocol::Reply> ask_for_reply(const protocol::Request& request);
+
+  // The value, or a lease. `away`: the daemon could not be asked (L8).
+  struct Acquiring {
+    bool away = false;
+    Result<Acquired> result;
+  };
+  Acquiring acquire(std::string_view key, const ComputeOptions& options, bool may_compute);
+  Computation local_computation(std::string_view key, const ComputeOptions& options);
+
+  const ClientOptions options;
+  const client_detail::Identity identity;
+  // Release in connector_here(), acquire where it is read: a Connector is complete before it is seen.
+  std::atomic<client_detail::Connector*> connector;
+
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> computed{0};
+  std::atomic<std::uint64_t> computed_locally{0};
+  std::atomic<std::uint64_t> waited{0};
+};
+
+// A lease, or a local computation (no attachment). Of one process: in a forked child everything about it is local.
+struct Computation::State {
+  Client::State& client;
+  client_detail::Connector& connector;
+  client_detail::AttachmentRef attachment;
+  protocol::Token token;
+  std::string key;
+  ComputeOptions options;
+  std::shared_ptr<client_detail::HeldLeases> held;
+  client_detail::Process* process;
+  client_detail::Deadline started;
+  bool ended = false;
+
+  bool has_lease() const { return attachment && !ended && process == client_detail::Process::current(); }
+  // Not held any more, whatever the daemon says to how it ended.
+  void end();
+  Result<protocol::Published> publish(const std::vector<protocol::Part>& parts);
+};
+
+}  // namespace onced

@@ -1,0 +1,137 @@
+#include <onced/computation.hpp>
+
+#include <utility>
+
+#include <onced/protocol/limits.hpp>
+
+#include "client_state.hpp"
+#include "value_maker.hpp"
+
+namespace onced {
+
+using client_detail::Clock;
+using client_detail::deadline_in;
+using client_detail::Process;
+
+namespace {
+
+std::uint64_t milliseconds(Milliseconds duration) {
+  return duration.count() <= 0 ? 0 : static_cast<std::uint64_t>(duration.count());
+}
+
+// What the wire takes of a text for people.
+std::string cut(std::string_view text) { return std::string(text.substr(0, limits::text_bytes_max)); }
+
+}  // namespace
+
+void Computation::State::end() {
+  ended = true;
+  if (!attachment || process != Process::current()) return;
+  attachment->channel.forget_lease(token);
+  held->remove(&connector, token);
+}
+
+// Under the lease we have, or, when the daemon was restarted since, under a new one if nobody else was quicker.
+Result<protocol::Published> Computation::State::publish(const std::vector<protocol::Part>& parts) {
+  const auto published_under = [&](client_detail::Attachment& over, const protocol::Token& lease) -> Result<protocol::Published> {
+    const protocol::Publish request{lease, parts, milliseconds(options.ttl)};
+    auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
+    if (!reply) return reply.error();
+    if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
+    return client_detail::error_of(*reply);
+  };
+  auto published = published_under(*attachment, token);
+  if (published.ok() || published.error().code != ErrorCode::unavailable) return published;
+
+  auto next = connector.attachment();
+  if (!next) return next.error();
+  protocol::Acquire request;
+  request.key = key;
+  auto reply = (*next)->channel.call(request, deadline_in(client.options.request_timeout));
+  if (!reply) return reply.error();
+  if (auto* value = std::get_if<protocol::Value>(&*reply)) {
+    // Somebody else was quicker. Made and dropped: that clears its pin.
+    static_cast<void>((*next)->value_of(std::move(*value), key));
+  }
+  const auto* lease = std::get_if<protocol::Lease>(&*reply);
+  if (lease == nullptr) return published.error();
+  published = published_under(**next, lease->token);
+  (*next)->channel.forget_lease(lease->token);
+  return published;
+}
+
+Computation::Computation(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Computation::Computation(Computation&&) noexcept = default;
+Computation& Computation::operator=(Computation&& other) noexcept {
+  if (this != &other) {
+    abandon();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+Computation::~Computation() { abandon(); }
+
+Result<Value> Computation::publish(std::string bytes, std::string_view content_type) {
+  ONCED_ASSERT(state_ != nullptr);
+  if (content_type.empty()) content_type = state_->options.content_type;
+  const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - state_->started).count();
+  std::vector<protocol::Part> parts(1);
+  parts[0].content_type = content_type;
+  parts[0].bytes = std::move(bytes);
+
+  std::uint64_t version = 0;
+  if (state_->has_lease()) {
+    if (parts[0].bytes.size() > limits::value_bytes_max) {
+      const std::string text = "value of " + std::to_string(parts[0].bytes.size()) + " bytes > " +
+                               std::to_string(limits::value_bytes_max) + ", the largest that is kept";
+      fail(text);  // told to the waiters: each of them would compute the same in vain
+      return Error{ErrorCode::too_large, text};
+    }
+    if (parts[0].content_type.size() > limits::content_type_bytes_max) {
+      const std::string text = "content type of " + std::to_string(parts[0].content_type.size()) + " bytes > " +
+                               std::to_string(limits::content_type_bytes_max);
+      fail(text);
+      return Error{ErrorCode::too_large, text};
+    }
+    const auto published = state_->publish(parts);
+    state_->end();
+    // Late, or no daemon any more: the caller has its value all the same.
+    if (published.ok() && published->stored) version = published->version;
+  }
+  state_->ended = true;
+  return ValueMaker::owned(std::move(parts[0].bytes), parts[0].content_type, version, static_cast<std::uint64_t>(cost), true);
+}
+
+void Computation::fail(std::string_view text) {
+  if (state_ == nullptr) return;
+  if (state_->has_lease()) {
+    const protocol::Fail request{state_->token, cut(text), milliseconds(state_->options.failure_ttl)};
+    static_cast<void>(state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout)));
+    state_->end();
+  }
+  state_->ended = true;
+}
+
+void Computation::abandon() {
+  if (state_ == nullptr) return;
+  if (state_->has_lease()) {
+    const protocol::Abandon request{state_->token};
+    static_cast<void>(state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout)));
+    state_->end();
+  }
+  state_->ended = true;
+}
+
+void Computation::progress(double fraction, std::string_view text) {
+  if (state_ == nullptr || !state_->has_lease()) return;
+  state_->attachment->channel.post_if_room(protocol::Progress{state_->token, fraction, cut(text)});
+}
+
+bool Computation::cancelled() {
+  if (state_ == nullptr || !state_->has_lease()) return false;
+  return state_->attachment->channel.lease_end(state_->token).has_value();
+}
+
+bool Computation::local() const { return state_ == nullptr || !state_->attachment; }
+
+}  // namespace onced

@@ -1,0 +1,97 @@
+// How a client in one process gets a connection and keeps one.
+//
+// Ownership: made by a Client for the process it is in; a forked child makes another one and leaves this one alone.
+// Threads:   any. One thread connects at a time, the others wait for its result.
+// Back-off:  after a failed attempt the next one is not made before a delay that doubles, with jitter; until then every
+//            call is told at once that the daemon is away. One warning per outage.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string_view>
+
+#include <onced/client.hpp>
+#include <onced/options.hpp>
+
+#include "attachment.hpp"
+#include "reader_node.hpp"
+
+namespace onced::client_detail {
+
+// Delays between attempts. Pure but for its random numbers.
+class BackOff {
+ public:
+  BackOff(Milliseconds least, Milliseconds most) : least_(least), most_(most), random_(std::random_device()()) {}
+  void succeeded() { delay_ = Milliseconds(0); }
+  // The delay until the next attempt: in the upper half of a range that doubles with each failure.
+  Milliseconds failed();
+
+ private:
+  Milliseconds least_;
+  Milliseconds most_;
+  Milliseconds delay_{0};
+  std::minstd_rand random_;
+};
+
+void warn(const ClientOptions& options, std::string_view text);
+
+class Connector {
+ public:
+  Connector(const ClientOptions& options, Identity identity);
+  ~Connector();
+  Connector(const Connector&) = delete;
+  Connector& operator=(const Connector&) = delete;
+
+  // Looks the key up in the present mapping. `dead` also when there is none (yet), or only an inherited one.
+  protocol::LookupOutcome look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value) {
+    // Relaxed: checked below.
+    Attachment* attachment = current_.load(std::memory_order_relaxed);
+    for (;;) {
+      if (attachment == nullptr) [[unlikely]] return protocol::LookupOutcome::dead;
+      node.protect(attachment);
+      // Seq_cst: after the hazard; pairs with the exchange in attach(), which comes before the look at all hazards.
+      Attachment* const again = current_.load(std::memory_order_seq_cst);
+      if (again == attachment) [[likely]] break;
+      attachment = again;
+    }
+    protocol::LookupOutcome outcome = protocol::LookupOutcome::dead;
+    if (attachment->process == node.process) [[likely]] outcome = attachment->look_up(key, node, value);
+    node.unprotect();
+    return outcome;
+  }
+
+  // The present connection, or a new one when there is none that works. Errors: why there is none.
+  Result<AttachmentRef> attachment();
+  // The present connection, whatever its state; may be empty.
+  AttachmentRef present();
+  // The daemon said that it is about to go, or proved to be gone: counts as an outage until the next connection.
+  void note_outage(const Error& error);
+
+  std::uint64_t hits();
+  std::uint64_t copied_hits();
+
+  Process* const process;
+  const Identity identity;
+  std::atomic<std::uint64_t> reconnects{0};
+
+ private:
+  void attach(std::unique_ptr<Attachment> next);
+  bool begin_outage();
+
+  const ClientOptions& options_;
+  std::atomic<Attachment*> current_{nullptr};  // changed under mutex_
+
+  std::mutex mutex_;
+  // Under mutex_:
+  BackOff back_off_;
+  Deadline next_attempt_{};
+  Error last_error_{ErrorCode::unavailable, "not connected yet"};
+  bool connected_before_ = false;
+  bool outage_ = false;
+  std::uint64_t past_hits_ = 0;         // of connections that are retired
+  std::uint64_t past_copied_hits_ = 0;
+};
+
+}  // namespace onced::client_detail

@@ -1,0 +1,32 @@
+// A file descriptor that is closed once, by whoever holds it.
+#pragma once
+
+#include <unistd.h>
+
+#include <utility>
+
+namespace onced::client_detail {
+
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+
+  int number() const { return number_; }
+  bool open() const { return number_ >= 0; }
+  // Gives it up without closing it.
+  int release() { return std::exchange(number_, -1); }
+
+ private:
+  int number_ = -1;
+};
+
+}  // namespace onced::client_detail

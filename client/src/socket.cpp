@@ -1,0 +1,90 @@
+#include "socket.hpp"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+namespace onced::client_detail {
+
+namespace {
+
+Error gone(const std::string& what) { return {ErrorCode::unavailable, what}; }
+std::string reason(int number) { return std::strerror(number); }
+
+}  // namespace
+
+Result<Socket> Socket::connect(const std::string& path, Deadline deadline) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return Error{ErrorCode::invalid_argument, "socket path of " + std::to_string(path.size()) + " bytes > " +
+                                                  std::to_string(sizeof(address.sun_path) - 1) + ": " + path};
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  Descriptor descriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!descriptor.open()) return gone("cannot make a socket: " + reason(errno));
+  for (;;) {
+    if (::connect(descriptor.number(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+      return Socket(std::move(descriptor));
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return gone("no daemon at " + path + ": " + reason(errno));
+    // The queue of connections to accept is full, and a Unix socket has no way to wait for room in it.
+    if (Clock::now() >= deadline) return gone("the daemon at " + path + " accepts no connections at the moment");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+Result<std::size_t> Socket::send_some(std::string_view bytes) {
+  for (;;) {
+    const ssize_t sent = ::send(descriptor_.number(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno == EAGAIN || errno == ENOBUFS) return std::size_t{0};
+    if (errno != EINTR) return gone("the daemon is gone: " + reason(errno));
+  }
+}
+
+Result<Socket::Received> Socket::receive_some(std::span<std::byte> room) {
+  // Room for descriptors in every receive: what does not fit, or is not read with its bytes, leaks or is lost.
+  alignas(cmsghdr) char control[CMSG_SPACE(descriptors_max * sizeof(int))];
+  iovec vector{room.data(), room.size()};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t received = 0;
+  do {
+    received = ::recvmsg(descriptor_.number(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0) {
+    if (errno == EAGAIN) return Received{0, true};
+    return gone("the daemon is gone: " + reason(errno));
+  }
+  std::size_t count = 0;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t numbers = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < numbers; ++i, ++count) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+      received_descriptors_.emplace_back(number);
+    }
+  }
+  if (count > 0 && !descriptors_welcome_) {
+    received_descriptors_.clear();
+    return Error{ErrorCode::malformed, "the daemon sent a descriptor that nobody asked for"};
+  }
+  if ((message.msg_flags & MSG_CTRUNC) != 0 || received_descriptors_.size() > descriptors_max) {
+    received_descriptors_.clear();
+    return Error{ErrorCode::malformed, "descriptors from the daemon were cut off (too many, or this process has none free)"};
+  }
+  if (received == 0) return gone("the daemon closed the connection");
+  return Received{static_cast<std::size_t>(received), false};
+}
+
+}  // namespace onced::client_detail
