@@ -1,0 +1,85 @@
+// What a hit costs beside std::unordered_map under std::mutex: 100,000 keys of about 30 bytes, 64-byte values, random
+// order, key bytes built before, life and expiry checked. Interleaved rounds, medians, nanoseconds. Consumes results.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <onced/protocol/segment_reader.hpp>
+
+#include "memory/segment_store.hpp"
+#include "tests/memory/aligned_memory.hpp"
+
+namespace {
+
+constexpr std::size_t key_count = 100'000;
+constexpr int rounds = 11;
+
+template <typename Body>
+double nanoseconds_per_key(const std::vector<std::uint32_t>& order, Body body) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (const std::uint32_t key : order) body(key);
+  const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - begin;
+  return taken.count() / static_cast<double>(order.size());
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+int main() {
+  using namespace onced;
+  test::AlignedMemory memory(std::size_t{64} << 20);
+  auto store = memory::SegmentStore::create(memory.bytes(), 1, 1);
+  if (!store) return 1;
+  test::HeapPinPage page;
+  (*store)->add_page(engine::ConnectionId{1}, *page);
+  const auto reader = protocol::SegmentReader::open((*store)->segment());
+
+  std::vector<std::string> keys;
+  std::unordered_map<std::string, std::string> map;
+  std::mutex mutex;
+  for (std::size_t i = 0; i < key_count; ++i) {
+    keys.push_back("benchmark.function/version/" + std::to_string(i));
+    const std::vector<protocol::Part> parts{{"", "", std::string(64, static_cast<char>(i))}};
+    engine::RecordImage image;
+    image.key = keys.back();
+    image.parts = &parts;
+    if ((*store)->place(image, std::nullopt).outcome != engine::RecordStore::Outcome::placed) return 1;
+    map.emplace(keys.back(), parts[0].bytes);
+  }
+  std::vector<std::uint32_t> order(key_count);
+  for (std::uint32_t i = 0; i < key_count; ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), std::mt19937(1));
+
+  std::uint64_t sum = 0;
+  std::vector<double> onced_ns, map_ns;
+  for (int round = 0; round < rounds; ++round) {
+    onced_ns.push_back(nanoseconds_per_key(order, [&](std::uint32_t i) {
+      const std::string& key = keys[i];
+      const auto found = reader->lookup(key, reader->hash(key), *page, 0);
+      if (found.outcome != protocol::LookupOutcome::hit) std::abort();
+      const auto part = reader->part(found.record, 0);
+      std::uint64_t word = 0;
+      std::memcpy(&word, part->bytes.data(), sizeof word);
+      sum += word;
+      protocol::release_pin(*page, found.pin);
+    }));
+    map_ns.push_back(nanoseconds_per_key(order, [&](std::uint32_t i) {
+      const std::lock_guard lock(mutex);
+      std::uint64_t word = 0;
+      std::memcpy(&word, map.find(keys[i])->second.data(), sizeof word);
+      sum += word;
+    }));
+  }
+  std::printf("hit %.1f ns, unordered_map + mutex %.1f ns, ratio %.2f (%llu)\n", median(onced_ns), median(map_ns),
+              median(onced_ns) / median(map_ns), static_cast<unsigned long long>(sum));
+}
