@@ -169,6 +169,10 @@ class Decoder {
     std::uint32_t number = 0;
     const auto take_field = [&](const auto& field) {
       if (number == array.size) return true;  // left out by an older peer: keeps its default
+      if constexpr (std::is_same_v<Message, Hello>) {
+        // A peer of another version is told so, whatever its hello goes on with.
+        if (number >= Fields<Hello>::required && message.protocol_version != limits::protocol_version) return true;
+      }
       if (take(array.ptr[number++], message.*field.member, field.rule)) return true;
       path_.insert(0, field.name).insert(0, ".");
       return false;
@@ -304,6 +308,14 @@ class Decoder {
 // Text and bytes stay where they are in the payload; the decoder copies what it keeps.
 bool referenced(msgpack::type::object_type, std::size_t, void*) { return true; }
 
+template <typename Message>
+Error elements_overflow(std::string_view payload) {
+  const std::string message(Fields<Message>::name);
+  if (payload.size() < elements_max)
+    return {ErrorCode::malformed, message + ": claims more elements than its " + std::to_string(payload.size()) + " bytes can hold"};
+  return {ErrorCode::too_large, message + ": more than " + std::to_string(elements_max) + " elements in an array"};
+}
+
 template <typename Alternatives, typename Message>
 Result<Alternatives> decode_message(std::string_view payload) {
   // Objects only, freed at the next message; the zone keeps its first chunk.
@@ -325,6 +337,10 @@ Result<Alternatives> decode_message(std::string_view payload) {
     Decoder decoder;
     if (!decoder.take(object, std::get<Message>(result))) return std::move(decoder).error(Fields<Message>::name);
     return result;
+  } catch (const msgpack::array_size_overflow&) {
+    return elements_overflow<Message>(payload);
+  } catch (const msgpack::map_size_overflow&) {
+    return elements_overflow<Message>(payload);
   } catch (const msgpack::size_overflow& error) {
     return Error{ErrorCode::too_large, std::string(Fields<Message>::name) + ": " + error.what()};
   } catch (const msgpack::unpack_error& error) {

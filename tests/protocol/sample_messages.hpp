@@ -1,0 +1,72 @@
+// One message of every type, with every field set to something that is not its default.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <onced/protocol/key.hpp>
+#include <onced/protocol/messages.hpp>
+
+namespace onced::test {
+
+inline std::string sample_key(int number = 7) {
+  return std::string(KeyBuilder("sales", "v2").add("north").add(number).add(0.5).build().value().bytes());
+}
+
+template <typename Message>
+using Samples = std::vector<std::pair<std::string, Message>>;
+
+inline Samples<protocol::Request> sample_requests() {
+  using namespace protocol;
+  const Token token{0x1122'3344'5566'7788, 42};
+  return {
+      {"hello", Hello{"onced", 1, "default", "gunicorn", false}},
+      {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}}},
+      {"withdraw", Withdraw{9}},
+      {"take_up", TakeUp{token}},
+      {"publish", Publish{token, {{"", "application/json", "{\"sum\": 12}"}}, 5'000}},
+      {"fail", Fail{token, "division by zero in größe()", 250}},
+      {"abandon", Abandon{token}},
+      {"progress", Progress{token, 0.25, "reading 2 of 8"}},
+      {"put", Put{sample_key(), {{"", "text/plain", std::string("a\0b", 3)}}, 1}},
+      {"invalidate a key", Invalidate{{ScopeKind::key, sample_key()}}},
+      {"invalidate a function", Invalidate{{ScopeKind::function, "sales"}}},
+      {"cancel everything", Cancel{{ScopeKind::everything, ""}}},
+      {"subscribe", Subscribe{{ScopeKind::function, "sales"}, token.epoch, 1000}},
+      {"unsubscribe", Unsubscribe{5}},
+      {"get_status", GetStatus{}},
+      {"get_stats", GetStats{}},
+      {"list", List{"sales", sample_key()}},
+      {"explain", Explain{sample_key()}},
+  };
+}
+
+inline Samples<protocol::Reply> sample_replies() {
+  using namespace protocol;
+  const Token token{0x1122'3344'5566'7788, 42};
+  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)"};
+  return {
+      {"welcome", Welcome{1, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
+      {"value in the segment", Value{3, 0x4000, 512, {}, 1'500'000, true}},
+      {"value inline", Value{3, 0, 0, {{"", "text/plain", "twelve"}}, 1'500'000, false}},
+      {"lease", Lease{token, 3'600'000, true, LeaseCause::holder_died}},
+      {"failure", Failure{"division by zero", 120}},
+      {"cancelled", Cancelled{"cancelled by pid 99 (oncectl)"}},
+      {"refused", Refused{ErrorCode::timed_out, "pid 4711 (gunicorn) still computes it"}},
+      {"published", Published{4, true}},
+      {"done", Done{2}},
+      {"lease_lost", LeaseLost{token, LeaseEnd::superseded}},
+      {"signal", Signal{SignalEvent::progress, sample_key(), token.epoch, 1001, 990, 3, 0.5, "half"}},
+      {"position", Position{token.epoch, 2000}},
+      {"state",
+       State{StateReason::slow, token.epoch, 2001,
+             {{sample_key(1), KeyState::ready, 3, 0, "", 0}, {sample_key(2), KeyState::computing, 0, 0.75, "almost", 5}}, true}},
+      {"status_report", StatusReport{{{"version", std::string("0.1.0")}, {"pid", std::uint64_t{4711}}, {"hit_ratio", 1.0}}}},
+      {"statistics", Statistics{{{"hits", std::uint64_t{12}}}, {{"sales", {{"hits", std::uint64_t{12}}, {"seconds_saved", 1.25}}}}, true}},
+      {"listing", Listing{{row}, sample_key()}},
+      {"explanation", Explanation{row, {"It is being computed by pid 4711 (gunicorn).", "Four others wait for it."}}},
+  };
+}
+
+}  // namespace onced::test
