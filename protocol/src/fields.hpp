@@ -115,7 +115,7 @@ struct Fields<Hello> {
   static constexpr auto fields =
       std::make_tuple(field("magic", &Hello::magic, NameRule{16}), field("protocol_version", &Hello::protocol_version),
                       field("namespace_name", &Hello::namespace_name, NameRule{limits::namespace_name_bytes_max}),
-                      field("client_name", &Hello::client_name, NameRule{limits::client_name_bytes_max}),
+                      field("client_name", &Hello::client_name, TextRule{limits::client_name_bytes_max}),
                       field("wants_mapping", &Hello::wants_mapping));
 };
 template <>
