@@ -79,11 +79,9 @@ Case make_daemon_case(const Settings& settings) {
   benchmark.name = "daemon";
   benchmark.title = "The daemon by itself";
   benchmark.setting =
-      "Start: from before the fork until a client has its connection, default configuration. Idle: a daemon that holds "
-      "10,000 "
-      "values with a time-to-live of a day for 32 connected clients; processor time from schedstat, wake-ups from the "
-      "voluntary "
-      "context switches of all its threads.";
+      "Start: from before the fork until a client has its connection, default configuration. Idle: a daemon that "
+      "holds 10,000 values with a time-to-live of a day for 32 connected clients; processor time from schedstat, "
+      "wake-ups from the voluntary context switches of all its threads.";
   const auto idle = std::make_shared<Idle>(settings);
   benchmark.contestants = {
       {{{"onced: start to ready", "ms", ""}}, []() -> std::vector<double> { return {start_to_ready_ms()}; }},

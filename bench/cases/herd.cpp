@@ -191,12 +191,10 @@ Case make_herd_case(const Settings& settings) {
   benchmark.title = "32 processes on a cold key";
   benchmark.setting =
       "32 connected processes are let go at the same moment and call get_or_compute() for a key that nobody has; the "
-      "computation "
-      "sleeps for 20 ms. The time claimed runs from the first process's call to the last one's value, less the "
-      "computation. Against "
-      "32 processes that are woken by one futex (the fastest wake there is, and the one claimed against), or by a "
-      "message each "
-      "from a bare epoll relay. Cross-core: all 32 on one core, who wakes them on the other. " +
+      "computation sleeps for 20 ms. The time claimed runs from the first process's call to the last one's value, "
+      "less the computation. Against 32 processes that are woken by one futex (the fastest wake there is, and the "
+      "one claimed against), or by a message each from a bare epoll relay. Cross-core: all 32 on one core, who wakes "
+      "them on the other. " +
       std::to_string(runs) + " runs a round.";
   const auto herd = std::make_shared<Herd>();
   for (const Placement placement : all_placements) {

@@ -191,9 +191,9 @@ Case make_hit_case(const Settings& settings) {
   benchmark.title = "A hit on 64 bytes";
   benchmark.setting =
       std::to_string(fixture->data.keys.size()) +
-      " keys in random order, key bytes already built unless the row says otherwise, on one core; the same keys "
-      "for all. onced checks life and expiry at each hit. LMDB is filled in order and without sync; its first row "
-      "reads one old snapshot throughout, which is the kindest to it and the one that is claimed against.";
+      " keys in random order, key bytes already built unless the row says otherwise, on one core; the same keys for "
+      "all. onced checks life and expiry at each hit. LMDB is filled in order and without sync; its first row reads "
+      "one old snapshot throughout, which is the kindest to it and the one that is claimed against.";
   add_onced(benchmark, fixture);
   add_map(benchmark, fixture);
   add_lmdb(benchmark, fixture);

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "cases/cases.hpp"
+#include "cases/latency.hpp"
 #include "harness/onced_daemon.hpp"
 #include "harness/placement.hpp"
 #include "harness/process.hpp"
@@ -27,7 +28,7 @@ class Onced {
     place(daemon_.id(), placement, Party::server);
   }
 
-  double publish_us() {
+  double exchange_us() {
     const std::string_view key = must(add_key(builder_, ++keys_used_).build_view());
     auto acquired = must(client_.acquire(key));
     waiter_.start(keys_used_);
@@ -63,7 +64,7 @@ class BareRelay {
     place(server_.id(), placement, Party::server);
   }
 
-  double publish_us() {
+  double exchange_us() {
     waiter_.start(0);
     while (client_.exchange({.kind = BareMessage::Kind::count}).number == 0) continue;
     const std::int64_t begin = now_ns();
@@ -85,45 +86,22 @@ class BareRelay {
   BareClient client_{server_};
 };
 
-template <typename Parties>
-Contestant delivery(const std::shared_ptr<Parties>& parties, Placement placement, const std::string& name,
-                    const std::string& ours, int calls) {
-  const std::string where = ", " + name_of(placement);
-  return {{{name + " p50" + where, "us", ours.empty() ? "" : ours + " p50" + where},
-           {name + " p99" + where, "us", ours.empty() ? "" : ours + " p99" + where}},
-          [=]() -> std::vector<double> {
-            parties->place_parties(placement);
-            std::vector<double> taken;
-            for (int i = 0; i < calls; ++i) taken.push_back(parties->publish_us());
-            return {median(taken), quantile(taken, 0.99)};
-          }};
-}
-
 }  // namespace
 
 Case make_relay_case(const Settings& settings) {
   const int calls = settings.quick ? 200 : 2'000;
-  const std::string ours = "onced: publish to waiter";
-  const std::string bare = "bare two-hop epoll relay";
   Case benchmark;
   benchmark.name = "relay";
   benchmark.title = "Publish to waiter";
   benchmark.setting =
-      "From the call of publish() in one process until another, which was waiting, has read the 64 bytes. Against 128 "
-      "bytes that a "
-      "bare epoll server passes on. Publisher and waiter count as clients: in the cross-core rows they share a core "
-      "and the server "
-      "has the other. " +
+      "From the call of publish() in one process until another, which was waiting, has read the 64 bytes. Against "
+      "128 bytes that a bare epoll server passes on. Publisher and waiter count as clients: in the cross-core rows "
+      "they share a core and the server has the other. " +
       std::to_string(calls) + " values a round.";
-  const auto onced = std::make_shared<Onced>();
-  const auto relay = std::make_shared<BareRelay>();
-  for (const Placement placement : all_placements) {
-    benchmark.contestants.push_back(delivery(onced, placement, ours, "", calls));
-    benchmark.contestants.push_back(delivery(relay, placement, bare, ours, calls));
-    const std::string where = " p50, " + name_of(placement);
-    benchmark.claims.push_back({"publish to waiter against a bare two-hop relay, " + name_of(placement), ours + where,
-                                bare + where, Bound::at_most, 1.6});
-  }
+  add_latency(benchmark,
+              {"onced: publish to waiter", "bare two-hop epoll relay", "publish to waiter against a bare two-hop relay",
+               1.6, calls},
+              std::make_shared<Onced>(), std::make_shared<BareRelay>());
   return benchmark;
 }
 

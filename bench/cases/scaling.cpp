@@ -76,11 +76,9 @@ Case make_scaling_case(const Settings& settings) {
   benchmark.name = "scaling";
   benchmark.title = "Two reading processes";
   benchmark.setting =
-      "Two processes, each on a core of its own, read 5,000 values of 64 bytes in random order: first each alone, then "
-      "both at "
-      "once. Shared: both from the same segment. Own copies: each from the segment of another daemon. Scaling is the "
-      "throughput of "
-      "both together over the sum of their throughputs alone; 1 is perfect.";
+      "Two processes, each on a core of its own, read 5,000 values of 64 bytes in random order: first each alone, "
+      "then both at once. Shared: both from the same segment. Own copies: each from the segment of another daemon. "
+      "Scaling is the throughput of both together over the sum of their throughputs alone; 1 is perfect.";
   const auto readers = std::make_shared<Readers>(settings);
   const auto add = [&](const std::string& name, Copy copy) {
     benchmark.contestants.push_back({{{name + ": a hit, alone", "ns", ""},

@@ -95,8 +95,7 @@ Case make_storm_case(const Settings& settings) {
   benchmark.title = "Hits during 10,000 publishes a second";
   benchmark.setting =
       "A reader on one core; on the other the daemon and a process that replaces the very values that are read, ten "
-      "each "
-      "millisecond. Hits in blocks of 25; p50 and p99 are of the blocks of a round.";
+      "each millisecond. Hits in blocks of 25; p50 and p99 are of the blocks of a round.";
   const auto storm = std::make_shared<Storm>(settings);
   benchmark.contestants = {
       {{{"quiet: hit p50", "ns", ""}, {"quiet: hit p99", "ns", ""}}, [storm] { return storm->quiet(); }},
