@@ -1,0 +1,181 @@
+#include "net/host.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace onced::net {
+
+Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction log)
+    : context_(context),
+      settings_(std::move(settings)),
+      log_(std::move(log)),
+      closer_(&foreign_closer_),
+      alarm_(context, std::chrono::steady_clock::now(), [this] { ring(); }),
+      listener_(
+          context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); }, log_) {}
+
+Host::~Host() { end(); }
+
+Result<void> Host::add_namespace(const std::string& name, std::uint64_t memory_bytes) {
+  auto host = NamespaceHost::create(name, memory_bytes, settings_.engine, *this);
+  if (!host) return host.error();
+  namespaces_[name] = std::move(*host);
+  return {};
+}
+
+Result<void> Host::serve(int listening_socket) {
+  auto started = listener_.start(listening_socket);
+  finish_turn();
+  return started;
+}
+
+void Host::reconfigure(HostSettings settings) {
+  settings_ = std::move(settings);
+  for (auto& [name, host] : namespaces_) host->reconfigure(settings_.engine);
+  finish_turn();
+}
+
+void Host::drain(std::function<void()> finished) {
+  if (drained_) return;
+  listener_.stop();
+  drained_ = std::move(finished);
+  drain_until_ = alarm_.now() + settings_.drain_deadline;
+  std::vector<Id> unknown;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->state == Connection::State::greeting) unknown.push_back(id);
+  }
+  for (const Id id : unknown) end_connection(*find(id), Error{ErrorCode::unavailable, "the daemon is shutting down"});
+  for (auto& [name, host] : namespaces_) host->apply(engine::Draining{}, alarm_.now());
+  finish_turn();
+}
+
+void Host::check_drained() {
+  if (!drained_) return;
+  const bool all_sent = std::all_of(connections_.begin(), connections_.end(),
+                                    [](const auto& entry) { return entry.second->out.empty(); });
+  if (!all_sent && alarm_.now() < drain_until_) {
+    alarm_.wish(drain_until_);
+    return;
+  }
+  if (!all_sent) log_(LogLevel::warning, "some clients have not read their last answers in time");
+  // Called once; and what it does may end this object's work.
+  std::exchange(drained_, nullptr)();
+}
+
+void Host::end() {
+  listener_.stop();
+  alarm_.stop();
+  for (auto& [name, host] : namespaces_) host->end_life();
+  for (auto& [id, connection] : connections_) {
+    if (connection->page) connection->home->leave(id);
+    connection->close(closer_);
+  }
+  connections_.clear();
+  deadlines_.clear();
+}
+
+// ---- effects --------------------------------------------------------------------------------------------------------
+
+void Host::send(Id id, protocol::RequestId request, const protocol::Reply& reply) {
+  Connection* connection = find(id);
+  if (connection == nullptr || connection->state != Connection::State::open) return;
+  connection->out.push(request, reply);
+  want_flush(*connection);
+  if (connection->out.bytes() > settings_.send_queue_bytes_max * send_queue_hard_factor) to_end_.push_back(id);
+}
+
+void Host::close(Id id, const std::string& text) {
+  Connection* connection = find(id);
+  if (connection == nullptr || connection->state != Connection::State::open) return;
+  // The engine is in the middle of a step: it is told of the end when that is done.
+  connection->ending_text = text;
+  to_end_.push_back(id);
+}
+
+void Host::note(LogLevel level, const std::string& text) { log_(level, text); }
+
+// ---- the turn -------------------------------------------------------------------------------------------------------
+
+void Host::finish_turn() {
+  // Sending can free a subscription that was too slow, whose answer is to be sent in turn. It ends: what a flush frees
+  // was waiting for exactly that flush, and each round sends before it looks again.
+  while (!to_flush_.empty() || !to_end_.empty()) {
+    for (const Id id : std::exchange(to_end_, {})) {
+      Connection* connection = find(id);
+      if (connection == nullptr || connection->state != Connection::State::open) continue;
+      if (connection->ending_text.empty()) drop_overflowing(*connection);
+      else end_connection(*connection, Error{ErrorCode::malformed, connection->ending_text});
+    }
+    for (const Id id : std::exchange(to_flush_, {})) {
+      Connection* connection = find(id);
+      if (connection == nullptr) continue;
+      connection->flush_wanted = false;
+      flush(*connection);
+    }
+  }
+  for (const Id id : std::exchange(to_forget_, {})) {
+    if (Connection* connection = find(id)) forget(*connection);
+  }
+  for (const auto& [name, host] : namespaces_) {
+    if (const auto due = host->next_deadline()) alarm_.wish(*due);
+  }
+  if (!deadlines_.empty()) alarm_.wish(deadlines_.begin()->first);
+  check_drained();
+}
+
+void Host::ring() {
+  const engine::Time now = alarm_.now();
+  for (const auto& [name, host] : namespaces_) {
+    if (const auto due = host->next_deadline(); due && *due <= now) host->apply(engine::Ticked{}, now);
+  }
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    Connection* connection = find(deadlines_.begin()->second);
+    clear_deadline(*connection);
+    if (connection->state == Connection::State::greeting) {
+      end_connection(*connection, Error{ErrorCode::timed_out, "no complete HELLO within " +
+                                                                  std::to_string(settings_.hello_deadline / std::chrono::milliseconds(1)) +
+                                                                  " ms"});
+    } else if (connection->state == Connection::State::ending) {
+      cut(*connection);
+    }
+  }
+  finish_turn();
+}
+
+void Host::report_departures(Connection& connection) {
+  departures_.clear();
+  connection.out.take_departures(departures_);
+  if (!connection.engine_knows) return;
+  for (const auto& [subscription, count] : departures_) {
+    connection.home->apply(engine::SignalsSent{connection.id(), subscription, count}, alarm_.now());
+  }
+}
+
+// ---- small things ---------------------------------------------------------------------------------------------------
+
+Connection* Host::find(Id id) {
+  const auto found = connections_.find(id);
+  return found == connections_.end() ? nullptr : found->second.get();
+}
+
+bool Host::throttled(const Connection& connection) const {
+  return connection.out.bytes() > settings_.send_queue_bytes_max;
+}
+
+void Host::want_flush(Connection& connection) {
+  if (connection.flush_wanted) return;
+  connection.flush_wanted = true;
+  to_flush_.push_back(connection.id());
+}
+
+void Host::set_deadline(Connection& connection, engine::Time when) {
+  clear_deadline(connection);
+  connection.deadline = deadlines_.emplace(when, connection.id());
+}
+
+void Host::clear_deadline(Connection& connection) {
+  if (connection.deadline) deadlines_.erase(*connection.deadline);
+  connection.deadline.reset();
+}
+
+}  // namespace onced::net

@@ -1,0 +1,142 @@
+// The daemon's loop: clients in, engine steps, replies out, on one thread.
+//
+// A turn is: one wake-up, what it brought is read, every whole frame in it becomes a step of its namespace's engine, the
+// effects are queued at their connections, and at the end of the turn each of these is sent with one system call.
+//
+// Ownership: connections and namespaces. Borrows the io_context, which it is the only user of besides the service's
+//            signals; closers are its own.
+// Threads:   everything on the thread that runs the io_context.
+// Invariant: a connection is in `connections_` until its client end is closed in every process; its pins count so long.
+// Limits:    a connection whose queue is above send_queue_bytes_max is not read from; one whose queue grows above
+//            send_queue_hard_factor times that, all the same, is ended: what it is owed is lost to it alone.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include <onced/protocol/limits.hpp>
+#include <onced/protocol/messages.hpp>
+#include <onced/protocol/result.hpp>
+
+#include "engine/engine.hpp"
+#include "net/alarm.hpp"
+#include "net/closer.hpp"
+#include "net/connection.hpp"
+#include "net/listener.hpp"
+#include "net/log_function.hpp"
+#include "net/namespace_host.hpp"
+
+namespace onced::net {
+
+struct HostSettings {
+  engine::Settings engine;  // of every namespace
+  std::size_t connections_max = limits::connections_max;
+  std::size_t send_queue_bytes_max = limits::send_queue_bytes_max;
+  engine::Duration hello_deadline = limits::hello_deadline;
+  engine::Duration drain_deadline = limits::drain_deadline;
+};
+
+// Above so many times send_queue_bytes_max a connection is ended. One key's waiters may be on one connection: a turn can
+// queue all their answers before the client has had a chance to read.
+inline constexpr std::size_t send_queue_hard_factor = 16;
+
+// Open descriptors that so many connections need at most: socket, process and pin page of each, and some of our own.
+inline std::uint64_t descriptors_wanted(std::uint64_t connections) { return 3 * connections + 64; }
+
+class Host final : private Outbox {
+ public:
+  Host(boost::asio::io_context& context, HostSettings settings, LogFunction log);
+  ~Host() override;
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+  Result<void> add_namespace(const std::string& name, std::uint64_t memory_bytes);
+  // Clients get in from here on. `listening_socket` is the caller's, and stays open at least until drain().
+  Result<void> serve(int listening_socket);
+
+  // Everything but the engine's identity may change; what is already under way keeps its old deadline.
+  void reconfigure(HostSettings settings);
+
+  // No new clients; every waiter gets its final answer; finished() is called when all of it has left or after
+  // drain_deadline. Then end() and destroy.
+  void drain(std::function<void()> finished);
+  // Readers see that the daemon is gone, then connections are closed.
+  void end();
+
+  std::size_t connections() const { return connections_.size(); }
+
+ private:
+  using Id = engine::ConnectionId;
+
+  // Outbox: effects of the step that is under way.
+  void send(Id connection, protocol::RequestId id, const protocol::Reply& reply) override;
+  void close(Id connection, const std::string& text) override;
+  void note(LogLevel level, const std::string& text) override;
+
+  // host_connections.cpp: a connection's life.
+  void accepted(memory::FileDescriptor socket);
+  void on_readable(Id id);
+  void on_writable(Id id);
+  void on_hung_up(Id id);
+  void on_process_died(Id id);
+  void read(Connection& connection);
+  void handle_frames(Connection& connection);
+  void handle_hello(Connection& connection, const protocol::Frame& frame);
+  void handle_request(Connection& connection, const protocol::Frame& frame);
+  void watch_process(Connection& connection);
+  // Tells the client why, lets what is queued leave, then shuts down our direction.
+  void end_connection(Connection& connection, const Error& why);
+  // Shuts down our direction now; what is queued is dropped.
+  void cut(Connection& connection);
+  // It is owed more than we keep for it.
+  void drop_overflowing(Connection& connection);
+  void forget(Connection& connection);
+  // Sends what the socket takes; reads on, in a turn of its own, when that ends a pause for backpressure.
+  void flush(Connection& connection);
+  void send_now(Connection& connection);
+  void resume(Connection& connection);
+  void wait_readable(Connection& connection);
+  void wait_writable(Connection& connection);
+  void wait_hung_up(Connection& connection);
+
+  Connection* find(Id id);
+  bool throttled(const Connection& connection) const;
+  void want_flush(Connection& connection);
+  void set_deadline(Connection& connection, engine::Time when);
+  void clear_deadline(Connection& connection);
+
+  // host.cpp: the turn.
+  void finish_turn();
+  void ring();
+  void report_departures(Connection& connection);
+  void check_drained();
+
+  boost::asio::io_context& context_;
+  HostSettings settings_;
+  LogFunction log_;
+  Closer foreign_closer_;
+  Closer closer_;
+  Alarm alarm_;
+  Listener listener_;
+  std::map<std::string, std::unique_ptr<NamespaceHost>, std::less<>> namespaces_;
+  std::unordered_map<Id, std::unique_ptr<Connection>> connections_;
+  ConnectionDeadlines deadlines_;
+  std::uint64_t last_id_ = 0;
+  std::vector<Id> to_flush_;  // in order of their first effect in this turn
+  std::vector<Id> to_end_;    // whose queue has grown above the hard limit in this turn
+  std::vector<Id> to_forget_;
+  SendQueue::Departures departures_;  // kept for its memory
+  std::function<void()> drained_;     // set while draining
+  engine::Time drain_until_{};
+};
+
+}  // namespace onced::net

@@ -1,0 +1,304 @@
+// A connection's life: accepted, greeted, served, ended, forgotten.
+#include <sys/socket.h>
+
+#include <cstring>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+#include "net/host.hpp"
+
+namespace onced::net {
+namespace {
+
+constexpr auto stream_read = boost::asio::posix::stream_descriptor::wait_read;
+constexpr auto stream_write = boost::asio::posix::stream_descriptor::wait_write;
+constexpr auto stream_error = boost::asio::posix::stream_descriptor::wait_error;
+
+// Receives of one connection in one turn, while each fills the room there is: then others get their turn.
+constexpr int receives_per_turn = 4;
+
+Result<void> check_hello(const protocol::Hello& hello) {
+  if (hello.magic != "onced") return Error{ErrorCode::malformed, "the first message is no HELLO of onced"};
+  if (hello.protocol_version != limits::protocol_version) {
+    return Error{ErrorCode::version_mismatch,
+                 "this daemon speaks protocol version " + std::to_string(limits::protocol_version) + ", the client " +
+                     std::to_string(hello.protocol_version) + "; install the same version of both"};
+  }
+  return {};
+}
+
+}  // namespace
+
+// ---- beginning ------------------------------------------------------------------------------------------------------
+
+void Host::accepted(memory::FileDescriptor socket) {
+  const auto refuse = [&](const Error& error) {
+    log_(LogLevel::warning, "refused a connection: " + error.text);
+    send_refusal(socket.get(), error);
+    closer_.give(socket.release(), Closer::Kind::connection);
+  };
+  if (connections_.size() >= settings_.connections_max) {
+    return refuse(Error{ErrorCode::limit_reached, "there are " + std::to_string(connections_.size()) +
+                                                      " connections already (limits.connections_max)"});
+  }
+  Result<Peer> peer = identify(socket.get());
+  if (!peer) return refuse(peer.error());
+  if (auto allowed = check_peer(*peer); !allowed) return refuse(allowed.error());
+  const Id id{++last_id_};
+  auto connection = std::make_unique<Connection>(context_, id, std::move(*peer));
+  const int number = socket.get();
+  if (auto opened = connection->open(std::move(socket)); !opened) {
+    log_(LogLevel::warning, "refused a connection: " + opened.error().text);
+    send_refusal(number, opened.error());
+    return;
+  }
+  Connection& added = *connection;
+  connections_.emplace(id, std::move(connection));
+  set_deadline(added, alarm_.now() + settings_.hello_deadline);
+  // A client usually has said HELLO by now.
+  read(added);
+  finish_turn();
+}
+
+void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
+  const Result<protocol::Request> request = protocol::decode_request(frame.header.type, frame.payload);
+  if (!request) return end_connection(connection, request.error());
+  const auto* hello = std::get_if<protocol::Hello>(&*request);
+  if (hello == nullptr) {
+    return end_connection(connection, Error{ErrorCode::malformed, "the first message of a connection must be HELLO"});
+  }
+  if (auto checked = check_hello(*hello); !checked) return end_connection(connection, checked.error());
+  const auto home = namespaces_.find(hello->namespace_name);
+  if (home == namespaces_.end()) {
+    return end_connection(connection, Error{ErrorCode::not_found, "no namespace \"" + hello->namespace_name +
+                                                                      "\" is configured; add [namespaces." +
+                                                                      hello->namespace_name + "] to the daemon's "
+                                                                      "configuration"});
+  }
+  if (drained_) return end_connection(connection, Error{ErrorCode::unavailable, "the daemon is shutting down"});
+
+  NamespaceHost& host = *home->second;
+  protocol::Welcome welcome;
+  welcome.protocol_version = limits::protocol_version;
+  welcome.daemon_version = settings_.engine.daemon_version;
+  welcome.epoch = settings_.engine.epoch;
+  welcome.connection = static_cast<std::uint64_t>(connection.id());
+  welcome.daemon_pid = settings_.engine.daemon_pid;
+  if (hello->wants_mapping) {
+    Result<memory::SealedMemory> page = host.enter(connection.id());
+    if (!page) return end_connection(connection, Error{ErrorCode::limit_reached, page.error().text});
+    connection.page = std::move(*page);
+    welcome.segment_bytes = host.segment_bytes();
+    welcome.pin_page_bytes = connection.page->bytes().size();
+    connection.out.attach(host.segment_descriptor(), connection.page->descriptor());
+  }
+  connection.home = &host;
+  connection.state = Connection::State::open;
+  clear_deadline(connection);
+  connection.frames.raise_limit(limits::frame_payload_bytes_max);
+  connection.out.push(frame.header.request_id, protocol::Reply(welcome));
+  want_flush(connection);
+  connection.engine_knows = true;
+  host.apply(engine::Connected{connection.id(), describe(connection.peer, hello->client_name)}, alarm_.now());
+  watch_process(connection);
+}
+
+void Host::watch_process(Connection& connection) {
+  connection.adopt_process(context_);
+  if (connection.process()) {
+    connection.process()->async_wait(stream_read, [this, id = connection.id()](const boost::system::error_code& error) {
+      if (!error) on_process_died(id);
+    });
+  } else if (connection.peer.already_dead) {
+    boost::asio::post(context_, [this, id = connection.id()] { on_process_died(id); });
+  }
+}
+
+// ---- serving --------------------------------------------------------------------------------------------------------
+
+void Host::on_readable(Id id) {
+  Connection* connection = find(id);
+  if (connection == nullptr) return;
+  connection->reading = false;
+  read(*connection);
+  finish_turn();
+}
+
+void Host::read(Connection& connection) {
+  using State = Connection::State;
+  handle_frames(connection);  // that a pause has left in the reader
+  for (int i = 0; i < receives_per_turn; ++i) {
+    if (connection.state != State::greeting && connection.state != State::open) return;
+    if (throttled(connection)) return;  // flush() reads on
+    Connection::Receipt receipt = connection.receive();
+    switch (receipt.received.kind) {
+      case Received::Kind::nothing:
+        return wait_readable(connection);
+      case Received::Kind::ended:
+      case Received::Kind::broken:
+        return cut(connection);
+      case Received::Kind::descriptors:
+        for (const int descriptor : receipt.received.descriptors) foreign_closer_.give(descriptor, Closer::Kind::foreign);
+        return end_connection(connection, Error{ErrorCode::malformed, "onced accepts no descriptors"});
+      case Received::Kind::bytes:
+        break;
+    }
+    handle_frames(connection);
+    if (!receipt.filled) break;
+  }
+  if (connection.state == State::greeting || connection.state == State::open) {
+    if (!throttled(connection)) wait_readable(connection);
+  }
+}
+
+void Host::handle_frames(Connection& connection) {
+  using State = Connection::State;
+  while (connection.state == State::greeting || connection.state == State::open) {
+    if (throttled(connection)) {
+      send_now(connection);
+      if (throttled(connection)) return;
+      continue;
+    }
+    const Result<std::optional<protocol::Frame>> frame = connection.frames.next();
+    if (!frame) return end_connection(connection, frame.error());
+    if (!*frame) return;
+    if (connection.state == State::greeting) handle_hello(connection, **frame);
+    else handle_request(connection, **frame);
+  }
+}
+
+void Host::handle_request(Connection& connection, const protocol::Frame& frame) {
+  Result<protocol::Request> request = protocol::decode_request(frame.header.type, frame.payload);
+  if (!request) return end_connection(connection, request.error());
+  if (std::holds_alternative<protocol::Hello>(*request)) {
+    return end_connection(connection, Error{ErrorCode::malformed, "a second HELLO on one connection"});
+  }
+  connection.home->apply(engine::Requested{connection.id(), frame.header.request_id, std::move(*request)}, alarm_.now());
+}
+
+void Host::flush(Connection& connection) {
+  const bool was_throttled = throttled(connection);
+  send_now(connection);
+  if (was_throttled && !throttled(connection)) resume(connection);
+}
+
+void Host::resume(Connection& connection) {
+  if (connection.state != Connection::State::greeting && connection.state != Connection::State::open) return;
+  if (std::exchange(connection.reading, true)) return;
+  boost::asio::post(context_, [this, id = connection.id()] { on_readable(id); });
+}
+
+void Host::send_now(Connection& connection) {
+  if (connection.writing || connection.state == Connection::State::ended) return;
+  switch (connection.out.flush(connection.socket())) {
+    case Sent::Kind::bytes:
+      break;
+    case Sent::Kind::nothing:
+      wait_writable(connection);
+      break;
+    case Sent::Kind::broken:
+      return cut(connection);
+    case Sent::Kind::too_many_descriptors:
+      connection.out.clear();
+      return end_connection(connection, Error{ErrorCode::limit_reached,
+                                              "too many clients have not received their descriptors yet; try again"});
+  }
+  report_departures(connection);
+  if (connection.state == Connection::State::ending && connection.out.empty()) cut(connection);
+}
+
+void Host::on_writable(Id id) {
+  Connection* connection = find(id);
+  if (connection == nullptr) return;
+  connection->writing = false;
+  want_flush(*connection);
+  finish_turn();
+}
+
+// ---- ending ---------------------------------------------------------------------------------------------------------
+
+void Host::end_connection(Connection& connection, const Error& why) {
+  if (connection.state == Connection::State::ending || connection.state == Connection::State::ended) return;
+  log_(LogLevel::info, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
+                           describe(connection.peer, {}) + ": " + why.text);
+  connection.out.push(0, protocol::Reply(protocol::Refused{why.code, why.text}));
+  connection.state = Connection::State::ending;
+  set_deadline(connection, alarm_.now() + settings_.hello_deadline);
+  want_flush(connection);
+  if (std::exchange(connection.engine_knows, false)) {
+    connection.home->apply(engine::Disconnected{connection.id()}, alarm_.now());
+  }
+}
+
+void Host::drop_overflowing(Connection& connection) {
+  log_(LogLevel::warning, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
+                              describe(connection.peer, {}) + ": it does not read, and " +
+                              std::to_string(connection.out.bytes()) + " bytes of answers wait for it");
+  if (std::exchange(connection.engine_knows, false)) {
+    connection.home->apply(engine::Disconnected{connection.id()}, alarm_.now());
+  }
+  cut(connection);
+}
+
+void Host::on_process_died(Id id) {
+  Connection* connection = find(id);
+  if (connection == nullptr) return;
+  if (connection->engine_knows) connection->home->apply(engine::ProcessDied{id}, alarm_.now());
+  cut(*connection);
+  finish_turn();
+}
+
+void Host::cut(Connection& connection) {
+  if (connection.state == Connection::State::ended) return;
+  connection.state = Connection::State::ended;
+  connection.out.clear();
+  clear_deadline(connection);
+  // A client with a pin page may still read what it has pinned, in this process or in a child: its end must be closed
+  // everywhere before the pins go. Others hold nothing.
+  if (!connection.page) {
+    to_forget_.push_back(connection.id());
+    return;
+  }
+  ::shutdown(connection.socket(), SHUT_WR);
+  wait_hung_up(connection);
+}
+
+void Host::on_hung_up(Id id) {
+  if (find(id) == nullptr) return;
+  to_forget_.push_back(id);
+  finish_turn();
+}
+
+void Host::forget(Connection& connection) {
+  const Id id = connection.id();
+  if (std::exchange(connection.engine_knows, false)) connection.home->apply(engine::Disconnected{id}, alarm_.now());
+  if (connection.page) connection.home->leave(id);
+  clear_deadline(connection);
+  connection.close(closer_);
+  connections_.erase(id);
+}
+
+// ---- waiting --------------------------------------------------------------------------------------------------------
+
+void Host::wait_readable(Connection& connection) {
+  if (std::exchange(connection.reading, true)) return;
+  connection.stream().async_wait(stream_read, [this, id = connection.id()](const boost::system::error_code& error) {
+    if (!error) on_readable(id);
+  });
+}
+
+void Host::wait_writable(Connection& connection) {
+  if (std::exchange(connection.writing, true)) return;
+  connection.stream().async_wait(stream_write, [this, id = connection.id()](const boost::system::error_code& error) {
+    if (!error) on_writable(id);
+  });
+}
+
+void Host::wait_hung_up(Connection& connection) {
+  connection.stream().async_wait(stream_error, [this, id = connection.id()](const boost::system::error_code& error) {
+    if (!error) on_hung_up(id);
+  });
+}
+
+}  // namespace onced::net

@@ -1,0 +1,68 @@
+#include "net/namespace_host.hpp"
+
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <utility>
+
+#include "memory/pin_table.hpp"
+
+namespace onced::net {
+namespace {
+
+LogLevel level_of(engine::Note::Level level) {
+  switch (level) {
+    case engine::Note::Level::debug: return LogLevel::debug;
+    case engine::Note::Level::info: return LogLevel::info;
+    case engine::Note::Level::warning: return LogLevel::warning;
+  }
+  return LogLevel::warning;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, std::uint64_t memory_bytes,
+                                                             const engine::Settings& settings, Outbox& outbox) {
+  auto segment = memory::SealedMemory::create("onced-segment", memory_bytes, memory::SealedMemory::Use::segment);
+  if (!segment) return segment.error();
+  // Values are for this machine's memory: not for a core file that travels to a bug tracker.
+  ::madvise(segment->bytes().data(), segment->bytes().size(), MADV_DONTDUMP);
+  std::uint64_t hash_seed = 0;
+  if (::getrandom(&hash_seed, sizeof(hash_seed), 0) != sizeof(hash_seed)) {
+    return Error{ErrorCode::internal, "the kernel gives no random numbers"};
+  }
+  auto store = memory::SegmentStore::create(segment->bytes(), hash_seed, settings.epoch);
+  if (!store) return store.error();
+  auto life = memory::LifeKeeper::start((*store)->life_word());
+  if (!life) return life.error();
+  return std::unique_ptr<NamespaceHost>(new NamespaceHost(std::move(name), std::move(*segment), std::move(*store),
+                                                          std::move(*life), settings, outbox));
+}
+
+NamespaceHost::NamespaceHost(std::string name, memory::SealedMemory segment, std::unique_ptr<memory::SegmentStore> store,
+                             memory::LifeKeeper life, const engine::Settings& settings, Outbox& outbox)
+    : name_(std::move(name)),
+      segment_(std::move(segment)),
+      store_(std::move(store)),
+      life_(std::move(life)),
+      engine_(settings, *store_),
+      outbox_(outbox) {}
+
+Result<memory::SealedMemory> NamespaceHost::enter(engine::ConnectionId connection) {
+  auto page = memory::SealedMemory::create("onced-pins", sizeof(protocol::PinPage), memory::SealedMemory::Use::pin_page);
+  if (!page) return page.error();
+  store_->add_page(connection, memory::format_pin_page(page->bytes()));
+  return std::move(*page);
+}
+
+void NamespaceHost::apply(engine::Event event, engine::Time now) {
+  effects_.clear();
+  engine_.apply(std::move(event), now, effects_);
+  for (const engine::Effect& effect : effects_) {
+    if (const auto* send = std::get_if<engine::Send>(&effect)) outbox_.send(send->connection, send->id, send->reply);
+    else if (const auto* close = std::get_if<engine::Close>(&effect)) outbox_.close(close->connection, close->text);
+    else if (const auto* note = std::get_if<engine::Note>(&effect)) outbox_.note(level_of(note->level), note->text);
+  }
+}
+
+}  // namespace onced::net

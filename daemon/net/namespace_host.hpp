@@ -1,0 +1,71 @@
+// One namespace at work: its engine, its segment, its life word, and the pin pages of its connections.
+//
+// It feeds events to the engine and hands the effects to an Outbox, step by step; it reads no clock and no socket.
+//
+// Ownership: the segment and the engine. Pin pages belong to their connections, which leave() before they go.
+// Threads:   the loop.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <onced/protocol/messages.hpp>
+#include <onced/protocol/result.hpp>
+
+#include "engine/engine.hpp"
+#include "memory/life_keeper.hpp"
+#include "memory/sealed_memory.hpp"
+#include "memory/segment_store.hpp"
+#include "net/log_function.hpp"
+
+namespace onced::net {
+
+// Where effects go. No call may come back into the namespace before it returns.
+class Outbox {
+ public:
+  virtual ~Outbox() = default;
+  virtual void send(engine::ConnectionId connection, protocol::RequestId id, const protocol::Reply& reply) = 0;
+  virtual void close(engine::ConnectionId connection, const std::string& text) = 0;
+  virtual void note(LogLevel level, const std::string& text) = 0;
+};
+
+class NamespaceHost {
+ public:
+  // Fails when the kernel does not give the memory.
+  static Result<std::unique_ptr<NamespaceHost>> create(std::string name, std::uint64_t memory_bytes,
+                                                       const engine::Settings& settings, Outbox& outbox);
+  NamespaceHost(const NamespaceHost&) = delete;
+  NamespaceHost& operator=(const NamespaceHost&) = delete;
+
+  const std::string& name() const { return name_; }
+
+  // The connection's pins count from here until leave(). Its descriptor and segment_descriptor() go to the client.
+  Result<memory::SealedMemory> enter(engine::ConnectionId connection);
+  void leave(engine::ConnectionId connection) { store_->remove_page(connection); }
+  int segment_descriptor() const { return segment_.descriptor(); }
+  std::uint64_t segment_bytes() const { return segment_.bytes().size(); }
+
+  // One step of the engine, and its effects.
+  void apply(engine::Event event, engine::Time now);
+  std::optional<engine::Time> next_deadline() const { return engine_.next_deadline(); }
+  void reconfigure(const engine::Settings& settings) { engine_.reconfigure(settings); }
+
+  // Readers see that the daemon is gone when this returns.
+  void end_life() { life_.stop(); }
+
+ private:
+  NamespaceHost(std::string name, memory::SealedMemory segment, std::unique_ptr<memory::SegmentStore> store,
+                memory::LifeKeeper life, const engine::Settings& settings, Outbox& outbox);
+
+  std::string name_;
+  memory::SealedMemory segment_;
+  std::unique_ptr<memory::SegmentStore> store_;
+  memory::LifeKeeper life_;  // stops before the segment is unmapped
+  engine::Engine engine_;
+  Outbox& outbox_;
+  engine::Effects effects_;  // of the present step; kept for its memory
+};
+
+}  // namespace onced::net

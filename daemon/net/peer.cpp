@@ -1,0 +1,98 @@
+#include "net/peer.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace onced::net {
+namespace {
+
+constexpr int so_peerpidfd = 77;  // SO_PEERPIDFD, Linux 6.5; not in the headers of older systems
+
+Error no_descriptor() {
+  return Error{ErrorCode::limit_reached,
+               "the daemon has no descriptor left for another connection; raise LimitNOFILE of its service"};
+}
+
+bool exhausted(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; }
+
+// Between connect() and pidfd_open() the process may have died and its number may name another one by now. The other
+// one would have to run under the same uid, and then it is no stranger.
+bool still_the_same(const Peer& peer) {
+  struct stat status {};
+  const std::string path = "/proc/" + std::to_string(peer.pid);
+  if (::stat(path.c_str(), &status) != 0) return errno == EACCES || errno == EPERM || errno == ENOENT;
+  return status.st_uid == peer.uid || status.st_uid == 0;  // root owns the directory of a process that is not dumpable
+}
+
+}  // namespace
+
+Result<Peer> identify(int socket) {
+  ucred credentials{};
+  socklen_t length = sizeof(credentials);
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
+    return Error{ErrorCode::internal, std::string("cannot tell who connected: ") + std::strerror(errno)};
+  }
+  Peer peer;
+  peer.pid = credentials.pid;
+  peer.uid = credentials.uid;
+  peer.gid = credentials.gid;
+
+  int process = -1;
+  length = sizeof(process);
+  if (::getsockopt(socket, SOL_SOCKET, so_peerpidfd, &process, &length) == 0) {
+    peer.process = memory::FileDescriptor(process);
+    return peer;
+  }
+  if (exhausted(errno)) return no_descriptor();
+  if (errno == ESRCH) {
+    peer.already_dead = true;
+    return peer;
+  }
+  if (peer.pid <= 0) return peer;
+  process = static_cast<int>(::syscall(SYS_pidfd_open, peer.pid, 0));
+  if (process < 0) {
+    if (exhausted(errno)) return no_descriptor();
+    peer.already_dead = errno == ESRCH;
+    return peer;
+  }
+  peer.process = memory::FileDescriptor(process);
+  if (!still_the_same(peer)) {
+    peer.process = {};
+    peer.already_dead = true;
+  }
+  return peer;
+}
+
+Result<void> check_peer(const Peer& peer) {
+  if (peer.uid == unmapped_uid) {
+    return Error{ErrorCode::not_permitted, "uid 65534 stands for users that this daemon cannot tell apart; connect as a "
+                                           "user of the daemon's own user namespace"};
+  }
+  return {};
+}
+
+std::string describe(const Peer& peer, const std::string& client_name) {
+  std::string text = peer.pid > 0 ? "pid " + std::to_string(peer.pid) : std::string("a process of another pid namespace");
+  if (client_name.empty()) return text;
+  text += " (";
+  for (const char c : client_name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      text += c;
+    } else {
+      char escaped[5];
+      std::snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
+      text += escaped;
+    }
+  }
+  return text + ")";
+}
+
+}  // namespace onced::net

@@ -1,0 +1,72 @@
+#include "net/send_queue.hpp"
+
+#include <onced/protocol/result.hpp>
+
+namespace onced::net {
+namespace {
+
+constexpr std::size_t buffer_bytes_kept = 16 * 1024;  // a larger buffer is given back when it is empty
+constexpr std::size_t compaction_bytes = 256 * 1024;  // sent bytes that are worth moving the others
+
+bool counts_as_signal(const protocol::Reply& reply) {
+  return std::holds_alternative<protocol::Signal>(reply) || std::holds_alternative<protocol::Position>(reply) ||
+         std::holds_alternative<protocol::State>(reply);
+}
+
+}  // namespace
+
+void SendQueue::push(protocol::RequestId id, const protocol::Reply& reply) {
+  protocol::encode(id, reply, buffer_);
+  if (counts_as_signal(reply)) marks_.push_back({departed_ + bytes(), id});
+}
+
+void SendQueue::attach(int segment, int pin_page) {
+  ONCED_ASSERT(empty());
+  attached_ = {segment, pin_page};
+  attached_count_ = attached_.size();
+}
+
+Sent::Kind SendQueue::flush(int socket) {
+  while (!empty()) {
+    const auto rest = std::as_bytes(std::span(buffer_)).subspan(begin_);
+    const Sent sent = send(socket, rest, std::span<const int>(attached_.data(), attached_count_));
+    if (sent.kind != Sent::Kind::bytes) {
+      compact();
+      return sent.kind;
+    }
+    attached_count_ = 0;
+    begin_ += sent.bytes;
+    departed_ += sent.bytes;
+  }
+  compact();
+  return Sent::Kind::bytes;
+}
+
+void SendQueue::compact() {
+  if (empty()) {
+    begin_ = 0;
+    buffer_.clear();
+    if (buffer_.capacity() > buffer_bytes_kept) std::string().swap(buffer_);
+  } else if (begin_ >= compaction_bytes) {
+    buffer_.erase(0, begin_);
+    begin_ = 0;
+  }
+}
+
+void SendQueue::take_departures(Departures& departures) {
+  while (!marks_.empty() && marks_.front().end <= departed_) {
+    const protocol::RequestId subscription = marks_.front().subscription;
+    marks_.pop_front();
+    if (!departures.empty() && departures.back().first == subscription) ++departures.back().second;
+    else departures.emplace_back(subscription, 1);
+  }
+}
+
+void SendQueue::clear() {
+  std::string().swap(buffer_);
+  begin_ = 0;
+  marks_.clear();
+  attached_count_ = 0;
+}
+
+}  // namespace onced::net

@@ -1,0 +1,398 @@
+#include "service/configuration.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <iterator>
+
+#include "service/quantities.hpp"
+
+extern char** environ;
+
+namespace onced::service {
+namespace {
+
+using Kind = Setting::Kind;
+
+constexpr std::array<std::string_view, 4> level_words{"debug", "info", "warning", "error"};
+constexpr std::array<std::string_view, 2> format_words{"text", "json"};
+constexpr std::string_view namespaces_prefix = "namespaces.";
+constexpr std::string_view memory_suffix = ".memory";
+constexpr std::uint64_t memory_bytes_min = 1024 * 1024;
+constexpr std::uint64_t memory_bytes_max = std::uint64_t{64} << 40;
+
+Error invalid(std::string text) { return Error{ErrorCode::invalid_argument, std::move(text)}; }
+
+// ---- how each kind of value is read and written ----
+
+template <std::string Configuration::*member>
+Result<void> set_text(Configuration& to, std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return invalid("a zero byte in it");
+  to.*member = text;
+  return {};
+}
+template <std::string Configuration::*member>
+std::string get_text(const Configuration& from) { return from.*member; }
+
+template <auto member, const auto& words>
+Result<void> set_choice(Configuration& to, std::string_view text) {
+  using Choice = std::remove_reference_t<decltype(to.*member)>;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] != text) continue;
+    to.*member = static_cast<Choice>(i);
+    return {};
+  }
+  std::string list;
+  for (const std::string_view word : words) list += (list.empty() ? "" : ", ") + std::string(word);
+  std::string hint;
+  if (const auto meant = closest(text, words)) hint = " (did you mean \"" + std::string(*meant) + "\"?)";
+  return invalid("\"" + std::string(text) + "\" is none of " + list + hint);
+}
+template <auto member, const auto& words>
+std::string get_choice(const Configuration& from) {
+  return std::string(words[static_cast<std::size_t>(from.*member)]);
+}
+
+template <std::uint32_t Configuration::*member>
+Result<void> set_mode(Configuration& to, std::string_view text) {
+  const Result<std::uint32_t> mode = parse_mode(text);
+  if (!mode) return mode.error();
+  if (*mode == 0) return invalid("mode 0 lets nobody in");
+  to.*member = *mode;
+  return {};
+}
+template <std::uint32_t Configuration::*member>
+std::string get_mode(const Configuration& from) { return print_mode(from.*member); }
+
+template <std::uint64_t Configuration::*member, std::uint64_t least, std::uint64_t most>
+Result<void> set_count(Configuration& to, std::string_view text) {
+  const Result<std::uint64_t> count = parse_count(text);
+  if (!count) return count.error();
+  if (*count < least || *count > most) {
+    return invalid(std::to_string(*count) + " is outside " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  to.*member = *count;
+  return {};
+}
+template <std::uint64_t Configuration::*member>
+std::string get_count(const Configuration& from) { return std::to_string(from.*member); }
+
+Result<std::uint64_t> bounded_size(std::string_view text, std::uint64_t least, std::uint64_t most) {
+  const Result<std::uint64_t> size = parse_size(text);
+  if (!size) return size.error();
+  if (*size < least || *size > most) {
+    return invalid(print_size(*size) + " is outside " + print_size(least) + " to " + print_size(most));
+  }
+  return *size;
+}
+template <std::uint64_t Configuration::*member, std::uint64_t least, std::uint64_t most>
+Result<void> set_size(Configuration& to, std::string_view text) {
+  const Result<std::uint64_t> size = bounded_size(text, least, most);
+  if (!size) return size.error();
+  to.*member = *size;
+  return {};
+}
+template <std::uint64_t Configuration::*member>
+std::string get_size(const Configuration& from) { return print_size(from.*member); }
+
+template <std::chrono::milliseconds Configuration::*member, std::int64_t least_ms>
+Result<void> set_duration(Configuration& to, std::string_view text) {
+  const Result<std::chrono::milliseconds> duration = parse_duration(text);
+  if (!duration) return duration.error();
+  if (duration->count() < least_ms) {
+    return invalid(print_duration(*duration) + " is shorter than " + print_duration(std::chrono::milliseconds(least_ms)));
+  }
+  to.*member = *duration;
+  return {};
+}
+template <std::chrono::milliseconds Configuration::*member>
+std::string get_duration(const Configuration& from) { return print_duration(from.*member); }
+
+using C = Configuration;
+constexpr std::uint64_t million = 1'000'000;
+
+#define ONCED_COUNT(name, least, most, help) \
+  Setting{"limits." #name, Kind::count, true, help, set_count<&C::name, least, most>, get_count<&C::name>}
+#define ONCED_DURATION(name, least_ms, help) \
+  Setting{"limits." #name, Kind::duration, true, help, set_duration<&C::name, least_ms>, get_duration<&C::name>}
+
+constexpr Setting table[] = {
+    {"socket", Kind::text, false, "where clients connect", set_text<&C::socket>, get_text<&C::socket>},
+    {"socket_mode", Kind::mode, false, "who may connect, with directory_mode", set_mode<&C::socket_mode>,
+     get_mode<&C::socket_mode>},
+    {"directory_mode", Kind::mode, false, "of the socket's directory, when the daemon makes it",
+     set_mode<&C::directory_mode>, get_mode<&C::directory_mode>},
+    {"memory", Kind::size, false, "size of the default namespace's segment; used as it fills",
+     set_size<&C::memory_bytes, memory_bytes_min, memory_bytes_max>, get_size<&C::memory_bytes>},
+    {"log.level", Kind::choice, true, "debug, info, warning or error", set_choice<&C::log_level, level_words>,
+     get_choice<&C::log_level, level_words>},
+    {"log.format", Kind::choice, false, "text or json", set_choice<&C::log_format, format_words>,
+     get_choice<&C::log_format, format_words>},
+    {"log.file", Kind::text, false, "empty: standard error", set_text<&C::log_file>, get_text<&C::log_file>},
+    ONCED_COUNT(connections_max, 1, million, "connections at a time"),
+    ONCED_COUNT(waiters_per_key_max, 1, million, "requests that wait for one computation"),
+    ONCED_COUNT(subscriptions_per_connection_max, 1, million, "subscriptions of one connection"),
+    ONCED_COUNT(subscriptions_max, 1, million, "subscriptions of one namespace"),
+    ONCED_COUNT(signals_queued_per_subscription_max, 1, million, "signals a slow subscriber may fall behind"),
+    ONCED_COUNT(signal_history, 1, million, "signals kept for subscribers that reconnect"),
+    {"limits.send_queue_bytes_max", Kind::size, true, "unread answers of a connection before it is not read from",
+     set_size<&C::send_queue_bytes_max, 64 * 1024, (std::uint64_t{1} << 30)>, get_size<&C::send_queue_bytes_max>},
+    ONCED_COUNT(holder_deaths_max, 1, 1000, "computing processes that may die in a row before a key fails"),
+    ONCED_DURATION(hello_deadline, 1, "for a client to say HELLO, and to read why it was refused"),
+    ONCED_DURATION(lease_limit_default, 1, "longest computation, when its caller says nothing"),
+    ONCED_DURATION(take_up_deadline, 1, "for a waiter to take up a computation that was handed to it"),
+    ONCED_DURATION(failure_ttl_default, 0, "how long a failure stays the answer, when its caller says nothing"),
+    ONCED_DURATION(drain_deadline, 0, "from SIGTERM to the end"),
+};
+
+const Setting* find_setting(std::string_view name) {
+  const auto* found = std::find_if(std::begin(table), std::end(table), [&](const Setting& s) { return s.name == name; });
+  return found == std::end(table) ? nullptr : found;
+}
+
+bool is_namespace_name(std::string_view name) {
+  return !name.empty() && name.size() <= limits::namespace_name_bytes_max &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+         });
+}
+
+// "namespaces.charts.memory" -> "charts".
+std::optional<std::string_view> namespace_of(std::string_view name) {
+  if (!name.starts_with(namespaces_prefix) || !name.ends_with(memory_suffix)) return std::nullopt;
+  name.remove_prefix(namespaces_prefix.size());
+  if (name.size() <= memory_suffix.size()) return std::nullopt;
+  name.remove_suffix(memory_suffix.size());
+  return name;
+}
+
+std::string unknown(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Setting& setting : table) names.push_back(setting.name);
+  std::string text = "unknown setting \"" + std::string(name) + "\"";
+  if (const auto meant = closest(name, names)) return text + "; did you mean \"" + std::string(*meant) + "\"?";
+  // The right name in the wrong table, or in none.
+  const std::string_view last = name.substr(name.rfind('.') + 1);
+  for (const std::string_view candidate : names) {
+    if (candidate.substr(candidate.rfind('.') + 1) == last) {
+      return text + "; did you mean \"" + std::string(candidate) + "\"?";
+    }
+  }
+  return text + "; `onced --print-config` shows them all";
+}
+
+Result<void> assign(Configuration& to, std::string_view name, std::string_view text) {
+  if (const auto space = namespace_of(name)) {
+    if (!is_namespace_name(*space)) {
+      return invalid("a namespace's name has 1 to " + std::to_string(limits::namespace_name_bytes_max) +
+                     " letters, digits, _ or -");
+    }
+    if (*space == "default") return invalid("the namespace \"default\" is always there; set \"memory\" instead");
+    const Result<std::uint64_t> size = bounded_size(text, memory_bytes_min, memory_bytes_max);
+    if (!size) return size.error();
+    to.namespaces[std::string(*space)] = *size;
+    return {};
+  }
+  const Setting* setting = find_setting(name);
+  if (setting == nullptr) return invalid(unknown(name));
+  return setting->set(to, text);
+}
+
+// What the file's own syntax may say for a kind of value.
+std::optional<std::string> wrong_syntax(const FileValue& value) {
+  if (value.kind == FileValue::Kind::other) return "a string or a whole number is wanted";
+  const Setting* setting = find_setting(value.name);
+  if (setting == nullptr || value.kind == FileValue::Kind::string) return std::nullopt;
+  switch (setting->kind) {
+    case Kind::count:
+    case Kind::size: return std::nullopt;
+    case Kind::duration: return "write a duration as a string with its unit, as in \"5s\"";
+    case Kind::mode: return "write a mode as a string, as in \"0660\"";
+    case Kind::text:
+    case Kind::choice: return "a string is wanted";
+  }
+  return std::nullopt;
+}
+
+Result<std::string> default_socket(const Environment& environment, bool is_root) {
+  const auto value = [&](const char* name) -> std::string {
+    const auto found = environment.find(name);
+    return found == environment.end() ? std::string() : found->second;
+  };
+  // systemd sets it for a unit with RuntimeDirectory=; a list is separated by colons.
+  if (const std::string directory = value("RUNTIME_DIRECTORY"); !directory.empty()) {
+    return directory.substr(0, directory.find(':')) + "/onced.sock";
+  }
+  if (const std::string directory = value("XDG_RUNTIME_DIR"); !directory.empty()) return directory + "/onced/onced.sock";
+  if (is_root) return std::string("/run/onced/onced.sock");
+  return invalid("no place for the socket: XDG_RUNTIME_DIR is not set; name one with --socket or ONCED_SOCKET");
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string quoted(std::string_view text) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') (out += '\\') += c;
+    else if (byte < 0x20 || byte == 0x7f) ((out += "\\u00") += digits[byte >> 4]) += digits[byte & 15];
+    else out += c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+std::span<const Setting> settings() { return table; }
+
+std::string environment_name(std::string_view setting) {
+  std::string name = "ONCED_";
+  for (const char c : setting) name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+Environment process_environment() {
+  Environment result;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string_view text(*variable);
+    if (const std::size_t equals = text.find('='); equals != std::string_view::npos) {
+      result.emplace(text.substr(0, equals), text.substr(equals + 1));
+    }
+  }
+  return result;
+}
+
+std::optional<std::string_view> closest(std::string_view word, std::span<const std::string_view> words) {
+  std::optional<std::string_view> best;
+  std::size_t best_distance = word.size() / 3 + 2;  // further away is another word
+  for (const std::string_view candidate : words) {
+    if (const std::size_t distance = edit_distance(word, candidate); distance < best_distance) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const Environment& environment, bool is_root) {
+  LoadedConfiguration result;
+  std::string mistakes;
+  const auto mistake = [&](const std::string& place, const std::string& text) {
+    mistakes += (mistakes.empty() ? "" : "\n") + place + ": " + text;
+  };
+  const auto take = [&](std::string_view name, std::string_view text, const std::string& place, const std::string& origin) {
+    if (auto assigned = assign(result.values, name, text); !assigned) {
+      const bool known = find_setting(name) != nullptr || namespace_of(name);
+      mistake(place, (known ? std::string(name) + ": " : "") + assigned.error().text);
+    } else {
+      result.origins[std::string(name)] = origin;
+    }
+  };
+
+  std::string file = overrides.file;
+  if (const auto found = environment.find("ONCED_CONFIG"); file.empty() && found != environment.end()) file = found->second;
+  if (!file.empty()) {
+    Result<std::vector<FileValue>> values = read_configuration_file(file);
+    if (!values) return values.error();
+    for (const FileValue& value : *values) {
+      const auto wrong = wrong_syntax(value);
+      if (wrong && (find_setting(value.name) != nullptr || namespace_of(value.name))) {
+        mistake(value.place, value.name + ": " + *wrong);
+      } else {
+        take(value.name, value.text, value.place, value.place);
+      }
+    }
+  }
+  std::vector<std::string> variables{"ONCED_CONFIG", "ONCED_NAMESPACE"};
+  for (const Setting& setting : table) {
+    variables.push_back(environment_name(setting.name));
+    const auto found = environment.find(variables.back());
+    // An empty variable is as good as none, as for most programs.
+    if (found != environment.end() && !found->second.empty()) {
+      take(setting.name, found->second, "environment " + found->first, "environment " + found->first);
+    }
+  }
+  const std::vector<std::string_view> known(variables.begin(), variables.end());
+  for (const auto& [name, value] : environment) {
+    if (!name.starts_with("ONCED_") || std::find(variables.begin(), variables.end(), name) != variables.end()) continue;
+    if (const auto meant = closest(name, known)) {
+      result.warnings.push_back("the variable " + name + " is no setting; did you mean " + std::string(*meant) + "?");
+    }
+  }
+  for (const auto& [name, value] : overrides.values) take(name, value, "command line", "flag");
+  if (!mistakes.empty()) return invalid(mistakes);
+
+  Configuration& values = result.values;
+  if (values.socket.empty()) {
+    Result<std::string> socket = default_socket(environment, is_root);
+    if (!socket) return socket.error();
+    values.socket = *socket;
+  }
+  // Beside the service's socket everybody of its group is welcome; a user's own is private.
+  const bool service = values.socket.starts_with("/run/onced/");
+  if (values.socket_mode == 0) values.socket_mode = service ? 0660 : 0600;
+  if (values.directory_mode == 0) values.directory_mode = service ? 0750 : 0700;
+  return result;
+}
+
+std::string print_configuration(const LoadedConfiguration& configuration) {
+  const auto origin = [&](std::string_view name) {
+    const auto found = configuration.origins.find(name);
+    return "  # " + (found == configuration.origins.end() ? "default" : found->second) + "\n";
+  };
+  std::string out = "# The configuration in effect. Behind each value: where it comes from.\n";
+  std::string_view section;
+  for (const Setting& setting : table) {
+    const std::size_t dot = setting.name.find('.');
+    const std::string_view own = dot == std::string_view::npos ? std::string_view() : setting.name.substr(0, dot);
+    if (own != section) out += "\n[" + std::string(own) + "]\n";
+    section = own;
+    const std::string text = setting.get(configuration.values);
+    out += std::string(dot == std::string_view::npos ? setting.name : setting.name.substr(dot + 1)) + " = " +
+           (setting.kind == Kind::count ? text : quoted(text)) + origin(setting.name);
+  }
+  for (const auto& [name, bytes] : configuration.values.namespaces) {
+    out += "\n[namespaces." + name + "]\nmemory = " + quoted(print_size(bytes)) +
+           origin(std::string(namespaces_prefix) + name + std::string(memory_suffix));
+  }
+  return out;
+}
+
+Differences differences(const Configuration& before, const Configuration& after) {
+  Differences result;
+  for (const Setting& setting : table) {
+    const std::string old_text = setting.get(before);
+    const std::string new_text = setting.get(after);
+    if (old_text == new_text) continue;
+    (setting.reloadable ? result.reloaded : result.need_restart)
+        .push_back(std::string(setting.name) + ": " + old_text + " -> " + new_text);
+  }
+  if (before.namespaces != after.namespaces) result.need_restart.emplace_back("namespaces");
+  return result;
+}
+
+Configuration reloaded(const Configuration& before, const Configuration& after) {
+  Configuration result = before;
+  for (const Setting& setting : table) {
+    // The text was made by get(), so set() takes it.
+    if (setting.reloadable) ONCED_ASSERT(setting.set(result, setting.get(after)).ok());
+  }
+  return result;
+}
+
+}  // namespace onced::service
