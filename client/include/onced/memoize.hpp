@@ -1,0 +1,125 @@
+// Functions that are computed once: the arguments are the key, the result is the value, both as MessagePack.
+//
+//   auto load = onced::memoize(client, "load_prices", [](const std::string& fruit, int year) -> std::vector<double> {...});
+//   onced::Result<std::vector<double>> prices = load("apples", 2024);
+//
+// Works for every callable whose arguments and result msgpack-cxx can pack (containers, std::optional, std::tuple, types
+// with MSGPACK_DEFINE). A call gives a Result: what the function itself throws is told to all who wait and rethrown
+// here; that another process failed, or that the wait took too long, is an error in it.
+//
+// Identity: name, MemoizeOptions::version and the arguments, converted to the function's parameter types first: a
+//           function of double has the same key for 1 and 1.0. Change the version when the function changes.
+// Lifetime: refers to the client, which must outlive it. Copyable when the function is.
+// Threads:  as the function.
+// Include this before msgpack.hpp, or define MSGPACK_NO_BOOST yourself: nothing here needs Boost.
+#pragma once
+
+#ifndef MSGPACK_NO_BOOST
+#define MSGPACK_NO_BOOST
+#endif
+#include <msgpack.hpp>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <onced/client.hpp>
+
+namespace onced {
+
+struct MemoizeOptions {
+  std::string version;      // of the function: a part of the key
+  ComputeOptions compute;
+};
+
+template <typename Signature, typename Function>
+class Memoized;
+
+template <typename R, typename... Arguments, typename Function>
+class Memoized<R(Arguments...), Function> {
+  static_assert(!std::is_void_v<R>, "a function without a result has nothing to share");
+
+ public:
+  Memoized(Client& client, std::string name, Function function, MemoizeOptions options)
+      : client_(&client), name_(std::move(name)), function_(std::move(function)), options_(std::move(options)) {}
+
+  Result<R> operator()(const std::decay_t<Arguments>&... arguments) const {
+    auto key = key_of(arguments...);
+    if (!key) return key.error();
+    auto value = client_->get_or_compute(*key, options_.compute, [&](Computation&) {
+      return packed(std::invoke(function_, std::decay_t<Arguments>(arguments)...));
+    });
+    if (!value) return value.error();
+    return unpacked(value->text());
+  }
+
+  // The key of a call: to invalidate it, or to subscribe to it.
+  Result<Key> key_of(const std::decay_t<Arguments>&... arguments) const {
+    const std::tuple<const std::decay_t<Arguments>&...> all(arguments...);
+    return KeyBuilder(name_, options_.version).arguments_msgpack(packed_tuple(all)).build();
+  }
+
+ private:
+  template <typename T>
+  static std::string packed(const T& object) {
+    msgpack::sbuffer buffer;
+    msgpack::pack(buffer, object);
+    return std::string(buffer.data(), buffer.size());
+  }
+  template <typename Tuple>
+  static std::string packed_tuple(const Tuple& all) {
+    msgpack::sbuffer buffer;
+    msgpack::packer<msgpack::sbuffer> packer(buffer);
+    packer.pack_array(static_cast<std::uint32_t>(std::tuple_size_v<Tuple>));
+    std::apply([&](const auto&... each) { (packer.pack(each), ...); }, all);
+    return std::string(buffer.data(), buffer.size());
+  }
+  // The bytes are another process's: they may be anything.
+  Result<R> unpacked(std::string_view bytes) const {
+    try {
+      // No more elements than bytes: a declared length alone allocates nothing.
+      const msgpack::unpack_limit limit(bytes.size(), bytes.size(), bytes.size(), bytes.size(), bytes.size(), depth_max);
+      const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), nullptr, nullptr, limit);
+      return handle.get().as<R>();
+    } catch (const std::exception& error) {
+      return Error{ErrorCode::malformed, "the stored result of " + name_ + " is not of the type it should be (" +
+                                             error.what() + "); give the function another version when its type changes"};
+    }
+  }
+
+  static constexpr std::size_t depth_max = 64;
+
+  Client* client_;
+  std::string name_;
+  mutable Function function_;
+  MemoizeOptions options_;
+};
+
+namespace client_detail {
+// The signature of a callable that is not overloaded, as std::function deduces it.
+template <typename Function>
+struct SignatureOf;
+template <typename Signature>
+struct SignatureOf<std::function<Signature>> {
+  using type = Signature;
+};
+template <typename Function>
+using Signature = typename SignatureOf<decltype(std::function(std::declval<Function>()))>::type;
+}  // namespace client_detail
+
+template <typename Function>
+auto memoize(Client& client, std::string name, Function function, MemoizeOptions options = {}) {
+  return Memoized<client_detail::Signature<Function>, Function>(client, std::move(name), std::move(function),
+                                                                std::move(options));
+}
+
+// For overloaded and generic callables, which do not say their own: memoize_as<double(double)>(client, "f", f).
+template <typename Signature, typename Function>
+auto memoize_as(Client& client, std::string name, Function function, MemoizeOptions options = {}) {
+  return Memoized<Signature, Function>(client, std::move(name), std::move(function), std::move(options));
+}
+
+}  // namespace onced
