@@ -21,11 +21,6 @@ namespace {
 template <typename T>
 concept Described = requires { Fields<T>::fields; };
 
-template <typename T>
-inline constexpr bool is_vector = false;
-template <typename T>
-inline constexpr bool is_vector<std::vector<T>> = true;
-
 // ---- encoding -------------------------------------------------------------------------------------------------------
 
 class Encoder {

@@ -93,7 +93,7 @@ bool KeyBuilder::begin_argument(std::size_t bytes) {
     fail(ErrorCode::invalid_argument, "all arguments were given at once already; add() has nowhere to append");
     return false;
   }
-  if (bytes > limits::key_bytes_max - arguments_.size()) {
+  if (bytes > limits::key_bytes_max || arguments_.size() > limits::key_bytes_max - bytes) {
     fail(ErrorCode::too_large, "a key longer than " + std::to_string(limits::key_bytes_max) +
                                    " bytes (pass the digest of a large argument instead)");
     return false;

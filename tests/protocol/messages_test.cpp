@@ -303,6 +303,13 @@ TEST_CASE("a text that is not UTF-8 is mended by the sender and refused by the r
   CHECK(std::get<Fail>(*longer).text.size() == limits::text_bytes_max / 3 * 3);
 }
 
+TEST_CASE("the name that a client gives itself is cut, not refused") {
+  const Hello hello{"onced", 1, "", std::string(127, 'n') + "äöü", true};
+  const auto result = decode_request(1, payload_of(encoded(Request(hello))));
+  REQUIRE(result.ok());
+  CHECK(std::get<Hello>(*result).client_name == std::string(127, 'n'));
+}
+
 TEST_CASE("numbers of a report keep their type") {
   const StatusReport sent{{{"count", std::uint64_t{3}}, {"ratio", 1.0}, {"name", std::string("x")}, {"huge", ~std::uint64_t{0}}}};
   const auto result = decode_reply(76, payload_of(encoded(Reply(sent))));
