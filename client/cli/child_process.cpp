@@ -1,0 +1,192 @@
+#include "child_process.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "exit_code.hpp"
+#include "output.hpp"
+
+namespace onced::cli {
+namespace {
+
+constexpr std::array passed_signals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+Error system_error(const char* what) { return {ErrorCode::limit_reached, std::string(what) + ": " + std::strerror(errno)}; }
+
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Descriptor() { close(); }
+  void close() {
+    if (number_ >= 0) ::close(std::exchange(number_, -1));
+  }
+  int get() const { return number_; }
+
+ private:
+  int number_ = -1;
+};
+
+struct Pipe {
+  Descriptor read;
+  Descriptor write;
+};
+std::optional<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::nullopt;
+  return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
+}
+
+// The signals that we pass on, and SIGCHLD, arrive as reads from a descriptor; writing to a closed pipe is an error code
+// and not our end: the result is for others, too. Undone by the destructor.
+class SignalQueue {
+ public:
+  SignalQueue() {
+    sigset_t caught;
+    sigemptyset(&caught);
+    for (const int signal : passed_signals) sigaddset(&caught, signal);
+    sigaddset(&caught, SIGCHLD);
+    ::sigprocmask(SIG_BLOCK, &caught, &previous_);
+    queue_ = Descriptor(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGPIPE, &ignore, &previous_pipe_);
+  }
+  ~SignalQueue() { restore(); }
+  SignalQueue(const SignalQueue&) = delete;
+  SignalQueue& operator=(const SignalQueue&) = delete;
+
+  int descriptor() const { return queue_.get(); }
+  // Also for the child: a mask and an ignored SIGPIPE would be inherited by the command.
+  void restore() const {
+    ::sigaction(SIGPIPE, &previous_pipe_, nullptr);
+    ::sigprocmask(SIG_SETMASK, &previous_, nullptr);
+  }
+  std::optional<int> next() {
+    signalfd_siginfo info{};
+    if (::read(queue_.get(), &info, sizeof(info)) != static_cast<ssize_t>(sizeof(info))) return std::nullopt;
+    return static_cast<int>(info.ssi_signo);
+  }
+
+ private:
+  Descriptor queue_;
+  sigset_t previous_{};
+  struct sigaction previous_pipe_ {};
+};
+
+[[noreturn]] void become(const ChildOptions& options, const SignalQueue& signals, pid_t parent, const Pipe& out, const Pipe& err,
+                         const Pipe& exec_error) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(exit_code::own_fault);  // it died before the line above
+  const int input = options.standard_input >= 0 ? options.standard_input : ::open("/dev/null", O_RDONLY);
+  ::dup2(input, STDIN_FILENO);
+  ::dup2(out.write.get(), STDOUT_FILENO);
+  ::dup2(err.write.get(), STDERR_FILENO);
+  std::vector<char*> words;
+  for (const std::string& word : options.words) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  signals.restore();
+  ::execvp(words[0], words.data());
+  const int error = errno;
+  write_all(exec_error.write.get(), {reinterpret_cast<const char*>(&error), sizeof(error)});
+  ::_exit(exit_code::not_found);
+}
+
+// One of the command's outputs: passed on to a descriptor of ours and captured.
+struct Stream {
+  Descriptor from;
+  int to;
+  std::string captured;
+  bool pass_on = true;
+
+  // Reads once; closes `from` at the end of the stream.
+  void advance(bool capture) {
+    std::array<char, 16 * 1024> chunk{};
+    const ssize_t got = ::read(from.get(), chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) return;
+    if (got <= 0) return from.close();
+    const std::string_view bytes(chunk.data(), static_cast<std::size_t>(got));
+    if (pass_on) pass_on = write_all(to, bytes);
+    if (capture) captured += bytes;
+  }
+};
+
+int shell_status(int wait_status) {
+  return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+}  // namespace
+
+Result<ChildResult> run_child(const ChildOptions& options) {
+  std::optional<Pipe> out = make_pipe();
+  std::optional<Pipe> err = make_pipe();
+  std::optional<Pipe> exec_error = make_pipe();
+  if (!out || !err || !exec_error) return system_error("cannot make a pipe");
+  SignalQueue signals;
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) return system_error("cannot start a process");
+  if (child == 0) become(options, signals, parent, *out, *err, *exec_error);
+  out->write.close();
+  err->write.close();
+  exec_error->write.close();
+
+  ChildResult result;
+  Stream streams[] = {{std::move(out->read), STDOUT_FILENO, {}}, {std::move(err->read), STDERR_FILENO, {}}};
+  std::optional<int> ended;
+  while (!ended || streams[0].from.get() >= 0 || streams[1].from.get() >= 0) {
+    // A negative descriptor is skipped by poll().
+    std::array<pollfd, 3> polled{pollfd{streams[0].from.get(), POLLIN, 0}, pollfd{streams[1].from.get(), POLLIN, 0},
+                                 pollfd{signals.descriptor(), POLLIN, 0}};
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return system_error("poll");
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (polled[i].revents != 0) streams[i].advance(!result.overflow);
+    }
+    if (!result.overflow && streams[0].captured.size() + streams[1].captured.size() > options.capture_bytes_max) {
+      result.overflow = true;
+      for (Stream& stream : streams) std::string().swap(stream.captured);
+    }
+    while (const std::optional<int> signal = signals.next()) {
+      if (*signal == SIGCHLD) {
+        int status = 0;
+        if (::waitpid(child, &status, WNOHANG) == child) ended = shell_status(status);
+      } else if (!ended) {
+        result.interrupted = true;
+        ::kill(child, *signal);
+      } else {
+        // The command is over, only its children hold its output open: we are meant, and stop waiting for them.
+        result.interrupted = true;
+        for (Stream& stream : streams) stream.from.close();
+      }
+    }
+  }
+
+  result.out = std::move(streams[0].captured);
+  result.err = std::move(streams[1].captured);
+  result.status = *ended;
+  int error = 0;
+  if (::read(exec_error->read.get(), &error, sizeof(error)) == static_cast<ssize_t>(sizeof(error))) {
+    result.status = error == ENOENT ? exit_code::not_found : exit_code::not_executable;
+    result.err = "oncectl: cannot run " + options.words[0] + ": " + std::strerror(error) + "\n";
+    write_all(STDERR_FILENO, result.err);
+  }
+  return result;
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,42 @@
+#include "command_line.hpp"
+
+#include <algorithm>
+
+#include "text_format.hpp"
+
+namespace onced::cli {
+
+std::optional<std::size_t> command_position(const Words& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "--") return std::nullopt;
+    if (word == "--socket" || word == "--namespace" || word == "--timeout") {
+      ++i;  // its value is the next word; --socket=PATH is one word
+    } else if (!word.starts_with("-")) {
+      return i;
+    }
+  }
+  return std::nullopt;
+}
+
+Words take_command_of_run(Words& words) {
+  const std::optional<std::size_t> position = command_position(words);
+  if (!position || words[*position] != "run") return {};
+  const auto separator = std::find(words.begin() + static_cast<std::ptrdiff_t>(*position), words.end(), "--");
+  if (separator == words.end()) return {};
+  Words command(separator + 1, words.end());
+  words.erase(separator, words.end());
+  return command;
+}
+
+std::optional<std::string> unknown_command(const Words& words, const std::vector<std::string>& commands) {
+  const std::optional<std::size_t> position = command_position(words);
+  if (!position) return std::nullopt;
+  const std::string& word = words[*position];
+  if (std::find(commands.begin(), commands.end(), word) != commands.end()) return std::nullopt;
+  std::string text = "no command '" + escape(word) + "'";
+  if (const auto meant = closest(word, commands)) text += "; did you mean '" + *meant + "'?";
+  return text;
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,24 @@
+// The shape of oncectl's command line, where the parser library needs help: pure functions on words.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace onced::cli {
+
+// The words without the program's name.
+using Words = std::vector<std::string>;
+
+// The word that names the command: the first that is neither an option nor a global option's value.
+std::optional<std::size_t> command_position(const Words& words);
+
+// Takes what follows the first "--" out of `words` when the command is `run`: it belongs to another program, and the
+// parser must not look at it. Other commands keep theirs.
+Words take_command_of_run(Words& words);
+
+// "no command 'statsu'; did you mean 'status'?", or nothing when the command is known or missing.
+std::optional<std::string> unknown_command(const Words& words, const std::vector<std::string>& commands);
+
+}  // namespace onced::cli

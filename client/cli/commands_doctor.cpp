@@ -1,0 +1,92 @@
+// doctor: what is wrong, and how to mend it.
+#include <algorithm>
+
+#include "context.hpp"
+#include "doctor_checks.hpp"
+#include "key_words.hpp"
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+void append(Findings& all, Findings more) { std::move(more.begin(), more.end(), std::back_inserter(all)); }
+
+// What the daemon itself can tell, over an ordinary connection.
+void ask_daemon(Client& client, Findings& findings) {
+  std::vector<protocol::ListRow> rows;
+  std::string cursor;
+  do {
+    Result<protocol::Listing> page = client.list({}, cursor);
+    if (!page) {
+      findings.push_back({Finding::Level::fail, "daemon", "does not list its entries: " + page.error().text, "its log may say why"});
+      return;
+    }
+    std::move(page->rows.begin(), page->rows.end(), std::back_inserter(rows));
+    cursor = page->cursor;
+  } while (!cursor.empty());
+  append(findings, check_holders(rows));
+  if (const Result<protocol::Statistics> statistics = client.statistics()) {
+    findings.push_back(check_pinned(statistics->fields));
+  } else {
+    findings.push_back({Finding::Level::fail, "daemon", statistics.error().text, "its log may say why"});
+  }
+}
+
+void print(Context& context, const Finding& finding) {
+  if (context.options.json) {
+    Json line;
+    line["level"] = name_of(finding.level);
+    line["check"] = finding.subject;
+    line["text"] = finding.text;
+    if (!finding.remedy.empty()) line["remedy"] = finding.remedy;
+    context.json_line(line);
+    return;
+  }
+  std::string level(name_of(finding.level));
+  level.resize(4, ' ');
+  if (finding.level == Finding::Level::ok) level = context.output.green(level);
+  if (finding.level == Finding::Level::warn) level = context.output.yellow(level);
+  if (finding.level == Finding::Level::fail) level = context.output.red(level);
+  std::string subject = finding.subject;
+  subject.resize(std::max<std::size_t>(subject.size(), 10), ' ');
+  context.output.data(level + "  " + subject + escape(finding.text) + "\n");
+  if (!finding.remedy.empty()) context.output.data("      " + std::string(10, ' ') + "-> " + escape(finding.remedy) + "\n");
+}
+
+int doctor(Context& context) {
+  Client client(context.client_options());
+  Findings findings = check_socket(client.socket_path());
+  int code = exit_code::ok;
+  const auto timeout = context.options.timeout.value_or(Milliseconds(5000));
+  const Result<Handshake> handshake = Handshake::make(client.socket_path(), context.options.namespace_name, timeout);
+  if (handshake) {
+    append(findings, check_peer(*handshake));
+    findings.push_back(check_seals("segment", handshake->segment(), true, handshake->welcome().segment_bytes));
+    findings.push_back(check_seals("pin page", handshake->pin_page(), false, handshake->welcome().pin_page_bytes));
+    ask_daemon(client, findings);
+    findings.push_back(check_memory(handshake->welcome().daemon_pid, handshake->welcome().segment_bytes));
+    append(findings, check_limits(handshake->welcome().daemon_pid));
+  } else {
+    findings.push_back({Finding::Level::fail, "daemon", handshake.error().text, ""});
+    code = exit_code_for(handshake.error().code);
+  }
+  append(findings, check_kernel());
+  for (const Finding& finding : findings) print(context, finding);
+  const bool well = std::none_of(findings.begin(), findings.end(),
+                                 [](const Finding& finding) { return finding.level == Finding::Level::fail; });
+  if (code == exit_code::ok && !well) code = exit_code::miss;
+  return code;
+}
+
+}  // namespace
+
+void add_doctor_command(CLI::App& app, Context& context) {
+  add_command(app, context, "doctor",
+              "Socket, permissions, seals, kernel, limits, long computations: what is wrong and how to mend it. Exit code 0 "
+              "when nothing fails, 3 or 5 when the daemon cannot be reached, else 1",
+              "  oncectl doctor\n"
+              "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n",
+              [&context] { return doctor(context); });
+}
+
+}  // namespace onced::cli

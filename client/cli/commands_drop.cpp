@@ -1,0 +1,78 @@
+// invalidate, cancel: values dropped, computations ended.
+#include <memory>
+
+#include "context.hpp"
+#include "key_words.hpp"
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+struct DropWords {
+  KeyWords key;
+  bool all = false;
+};
+
+// What is wrong with the combination of words, if anything.
+std::optional<std::string> mistake(const DropWords& words) {
+  if (words.all && !words.key.function.empty()) return "--all and FUNCTION exclude each other";
+  if (!words.all && words.key.function.empty()) return "FUNCTION is required (or --all)";
+  if (!words.key.version.empty() && words.key.whole_function()) {
+    return "--function-version needs ARGS: without ARGS every version of the function is meant ('[]' is no arguments)";
+  }
+  return std::nullopt;
+}
+
+int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_view noun, std::string_view verb) {
+  if (!dropped) return context.fail(dropped.error());
+  if (context.options.json) context.json_line(Json{{"count", *dropped}});
+  else context.output.data(plural(*dropped, noun) + " " + std::string(verb) + "\n");
+  return exit_code::ok;
+}
+
+int invalidate(Context& context, const DropWords& words) {
+  if (const auto text = mistake(words)) return context.fail({ErrorCode::invalid_argument, *text});
+  Client client(context.client_options());
+  if (words.all) return finish(context, client.invalidate_all(), "value", "dropped");
+  if (words.key.whole_function()) return finish(context, client.invalidate_function(words.key.function), "value", "dropped");
+  const Result<Key> key = make_key(words.key);
+  if (!key) return context.fail(key.error());
+  return finish(context, client.invalidate(key->bytes()), "value", "dropped");
+}
+
+int cancel(Context& context, const DropWords& words) {
+  if (const auto text = mistake(words)) return context.fail({ErrorCode::invalid_argument, *text});
+  Client client(context.client_options());
+  if (words.key.whole_function()) return finish(context, client.cancel_function(words.key.function), "computation", "ended");
+  const Result<Key> key = make_key(words.key);
+  if (!key) return context.fail(key.error());
+  return finish(context, client.cancel(key->bytes()), "computation", "ended");
+}
+
+}  // namespace
+
+void add_drop_commands(CLI::App& app, Context& context) {
+  auto invalidate_words = std::make_shared<DropWords>();
+  CLI::App& invalidate_command = add_command(
+      app, context, "invalidate",
+      "Drop values: one with ARGS, all of a function without. When it returns, no reader finds the old value; a "
+      "computation in flight answers only those who already wait for it",
+      "  oncectl invalidate prices '{\"market\": \"north\"}'\n"
+      "  oncectl invalidate prices            # with any arguments\n"
+      "  oncectl invalidate --all\n",
+      [&context, invalidate_words] { return invalidate(context, *invalidate_words); });
+  add_key_words(invalidate_command, invalidate_words->key, false);
+  invalidate_command.add_flag("--all", invalidate_words->all, "Everything in the namespace");
+
+  auto cancel_words = std::make_shared<DropWords>();
+  CLI::App& cancel_command = add_command(
+      app, context, "cancel",
+      "End computations: one with ARGS, all of a function without. Holder and waiters are told; a holder that does not "
+      "look goes on, but its result is not stored",
+      "  oncectl cancel prices '{\"market\": \"north\"}'\n"
+      "  oncectl cancel run:make-report\n",
+      [&context, cancel_words] { return cancel(context, *cancel_words); });
+  add_key_words(cancel_command, cancel_words->key);
+}
+
+}  // namespace onced::cli

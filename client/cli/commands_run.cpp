@@ -1,0 +1,230 @@
+// run: a command's output and exit status, computed once across the machine.
+//
+// The one who runs it sees its output live; who comes meanwhile waits and gets the same bytes and the same status; who
+// comes later gets them from memory. A status other than 0 is told to those who wait and forgotten. Output that does not
+// fit into a value is only shown, and the lease goes to the next in line: it is run again, but never twice at a time.
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "child_process.hpp"
+#include "context.hpp"
+#include "run_key.hpp"
+#include "run_result.hpp"
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+struct RunWords {
+  std::string name;
+  std::vector<std::string> environment;
+  std::vector<std::string> inputs;
+  std::string ttl;
+  bool directory = false;
+  bool force = false;
+  bool standard_input = false;
+  bool strict = false;
+  bool verbose = false;
+};
+
+Error file_error(const std::string& what, const std::string& path) {
+  return {ErrorCode::invalid_argument, what + " " + path + ": " + std::strerror(errno)};
+}
+
+Result<ContentDigest> digest_of(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return file_error("cannot open --input", path);
+  Result<ContentDigest> digest = content_digest_of_file(file);
+  ::close(file);
+  if (!digest) return Error{ErrorCode::invalid_argument, "--input " + path + ": " + digest.error().text};
+  return digest;
+}
+
+// Standard input, whole, in memory of its own: it is part of the key before the command may read it.
+Result<int> keep_standard_input() {
+  const int memory = ::memfd_create("oncectl-stdin", MFD_CLOEXEC);
+  if (memory < 0) return Error{ErrorCode::internal, std::string("memfd_create: ") + std::strerror(errno)};
+  std::string chunk(64 * 1024, '\0');
+  while (true) {
+    const ssize_t got = ::read(STDIN_FILENO, chunk.data(), chunk.size());
+    if (got == 0) break;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return file_error("cannot read", "standard input");
+    if (!write_all(memory, std::string_view(chunk.data(), static_cast<std::size_t>(got)))) {
+      return Error{ErrorCode::internal, std::string("cannot keep standard input: ") + std::strerror(errno)};
+    }
+  }
+  ::lseek(memory, 0, SEEK_SET);
+  return memory;
+}
+
+struct Prepared {
+  RunIdentity identity;
+  int standard_input = -1;
+};
+
+Result<Prepared> prepare(const RunWords& words, const std::vector<std::string>& command) {
+  Prepared made;
+  made.identity.name = words.name;
+  made.identity.words = command;
+  for (const std::string& variable : words.environment) {
+    const char* value = std::getenv(variable.c_str());
+    made.identity.environment.emplace_back(variable, value == nullptr ? std::nullopt : std::optional<std::string>(value));
+  }
+  if (words.directory) {
+    std::unique_ptr<char, decltype(&std::free)> directory(::getcwd(nullptr, 0), &std::free);
+    if (directory == nullptr) return file_error("cannot tell", "the working directory");
+    made.identity.directory = directory.get();
+  }
+  for (const std::string& path : words.inputs) {
+    const Result<ContentDigest> digest = digest_of(path);
+    if (!digest) return digest.error();
+    made.identity.inputs.push_back(*digest);
+  }
+  if (words.standard_input) {
+    const Result<int> memory = keep_standard_input();
+    if (!memory) return memory.error();
+    made.standard_input = *memory;
+    const Result<ContentDigest> digest = content_digest_of_file(*memory);
+    if (!digest) return digest.error();
+    made.identity.standard_input = *digest;
+    ::lseek(*memory, 0, SEEK_SET);
+  }
+  return made;
+}
+
+class Runner {
+ public:
+  Runner(Context& context, const RunWords& words) : context_(context), words_(words) {}
+
+  int run() {
+    if (context_.command_words.empty()) return usage("which command? It follows \"--\": oncectl run -- COMMAND [ARG...]");
+    ComputeOptions options;
+    options.force = words_.force;
+    options.failure_ttl = Milliseconds(0);  // told to those who wait now, and to nobody later
+    options.content_type = run_content_type;
+    if (context_.options.timeout) options.wait_timeout = *context_.options.timeout;
+    if (!words_.ttl.empty()) {
+      const auto ttl = parse_duration(words_.ttl);
+      if (!ttl || ttl->count() == 0) return usage("--ttl " + words_.ttl + ": not a time such as 90s or 2h");
+      options.ttl = *ttl;
+    }
+    const Result<Prepared> prepared = prepare(words_, context_.command_words);
+    if (!prepared) return failed(prepared.error());
+    const Result<Key> key = run_key(prepared->identity);
+    if (!key) return usage("this run has no key: " + key.error().text + "; --name gives it a short one");
+
+    Client client(context_.client_options(words_.strict));
+    Result<Client::Acquired> acquired = client.acquire(*key, options);
+    if (!acquired) return told(acquired.error());
+    if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, key->display());
+    return compute(std::get<Computation>(*acquired), prepared->standard_input);
+  }
+
+ private:
+  int compute(Computation& computation, int standard_input) {
+    verbose(computation.local() ? "running it here, uncached" : "running it here");
+    const Result<ChildResult> child =
+        run_child({context_.command_words, standard_input, run_output_bytes_max()});
+    if (!child) {
+      computation.abandon();
+      return failed(child.error());
+    }
+    if (child->interrupted) {
+      computation.abandon();  // half a result is nobody's; the next in line runs it
+    } else if (child->status != 0) {
+      computation.fail(encode_failure({child->out, child->err, child->status, child->overflow}));
+    } else if (child->overflow) {
+      computation.abandon();
+      context_.output.talk("the output is larger than " + human_bytes(run_output_bytes_max()) +
+                           " and was not kept; who waits for it runs the command again");
+    } else {
+      const Result<Value> published =
+          computation.publish(encode_value({child->out, child->err, child->status}), run_content_type);
+      if (!published) context_.output.talk("the result was not kept: " + escape(published.error().text));
+      else if (published->version() == 0 && !computation.local()) verbose("the result was not kept");
+    }
+    return child->status;
+  }
+
+  // A value that was there or that we waited for.
+  int repeat(const Value& value, const std::string& key) {
+    const std::optional<RunResult> result = decode_value(value.text());
+    if (!result) {
+      context_.output.talk("the value of " + key + " is not a command's result; --force runs the command and replaces it");
+      return exit_code::own_fault;
+    }
+    verbose("not run: it was computed already, in " + human_duration(static_cast<double>(value.cost_us()) / 1e6));
+    return show(*result);
+  }
+
+  // Nobody's result: what the holder said when it failed, or why there is no answer.
+  int told(const Error& error) {
+    if (error.code == ErrorCode::computation_failed) {
+      if (const std::optional<RunResult> result = decode_failure(error.text)) {
+        verbose("not run: it has just failed for somebody else");
+        if (result->cut) context_.output.talk("only the end of its output is known here");
+        return show(*result);
+      }
+    }
+    return failed(error);
+  }
+
+  int show(const RunResult& result) {
+    write_all(STDERR_FILENO, result.err);
+    context_.output.data(result.out);
+    return result.status;
+  }
+
+  int usage(const std::string& text) {
+    context_.output.talk(escape(text));
+    return exit_code::usage;
+  }
+  // 125 for everything: the other codes may be the command's own.
+  int failed(const Error& error) {
+    context_.output.talk(escape(error.text));
+    return error.code == ErrorCode::invalid_argument ? exit_code::usage : exit_code::own_fault;
+  }
+  void verbose(const std::string& text) {
+    if (words_.verbose) context_.output.talk(text);
+  }
+
+  Context& context_;
+  const RunWords& words_;
+};
+
+}  // namespace
+
+void add_run_command(CLI::App& app, Context& context) {
+  auto words = std::make_shared<RunWords>();
+  CLI::App& command = add_command(
+      app, context, "run",
+      "Run a command once across the machine and give everybody its output and exit status: oncectl run [OPTIONS] -- "
+      "COMMAND [ARG...]. The same run is the same words and what is chosen below; nothing else of its surroundings counts. A status other than 0 is told to those who wait "
+      "and not kept; so is output above 64 KiB, which everybody then computes in turn. Standard input is empty unless "
+      "--stdin passes it on. Without a daemon the command just runs",
+      "  oncectl run -- make-report --month 2026-11\n"
+      "  oncectl run --name schema --input schema.sql -- psql -f schema.sql\n"
+      "  oncectl run --ttl 10m --env LANG --cwd -- sh -c 'git log | wc -l'\n"
+      "  generate | oncectl run --stdin -- slow-filter\n",
+      [&context, words] { return Runner(context, *words).run(); });
+  command.add_option("--name", words->name, "The function is \"run:N\" (default: the command's first word)")->type_name("N");
+  command.add_option("--env", words->environment, "This variable's value counts (repeat for more)")
+      ->type_name("VAR")->allow_extra_args(false);
+  command.add_option("--input", words->inputs, "This file's content counts (repeat for more)")
+      ->type_name("FILE")->allow_extra_args(false);
+  command.add_flag("--cwd", words->directory, "The working directory counts");
+  command.add_flag("--stdin", words->standard_input, "Pass standard input on; its content counts");
+  command.add_flag("--force", words->force, "Run it even if there is a result, and replace that");
+  command.add_option("--ttl", words->ttl, "How long the result stays (default: until evicted)")->type_name("TIME");
+  command.add_flag("--strict", words->strict, "Without a daemon: exit code 125 instead of running it uncached");
+  command.add_flag("-v,--verbose", words->verbose, "Say whether it was run or known");
+}
+
+}  // namespace onced::cli

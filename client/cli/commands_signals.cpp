@@ -1,0 +1,263 @@
+// wait, watch: what happens to keys, as it happens.
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <thread>
+
+#include "context.hpp"
+#include "key_words.hpp"
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// ---- wait -----------------------------------------------------------------------------------------------------------
+
+struct WaitWords {
+  KeyWords key;
+  bool print = false;
+};
+
+// Draws a bar from the key's signals until `finished`. Whatever goes wrong here only costs the bar.
+void draw_progress(Context& context, Client& client, const Key& key, const std::atomic<bool>& finished) {
+  const auto begun = Clock::now();
+  double fraction = std::nan("");
+  std::string said = "nobody computes it yet";
+  const auto draw = [&] {
+    const double waited = std::chrono::duration<double>(Clock::now() - begun).count();
+    context.output.live(progress_line(fraction, human_duration(waited) + "  " + escape(said), context.output.talk_screen().width));
+  };
+  Result<Subscription> subscription = client.subscribe(key);
+  while (subscription && !finished) {
+    draw();
+    const auto event = subscription->next(Milliseconds(200));
+    if (!event) break;
+    if (!event->has_value()) continue;
+    if ((*event)->kind == Event::Kind::signal) {
+      const protocol::Signal& signal = (*event)->signal;
+      if (signal.event == protocol::SignalEvent::progress) {
+        fraction = signal.fraction;
+        said = signal.text;
+      } else {
+        fraction = std::nan("");
+        said = protocol::name_of(signal.event);
+      }
+    } else {
+      for (const auto& entry : (*event)->state.entries) {
+        if (entry.state != protocol::KeyState::computing) continue;
+        fraction = entry.fraction;
+        said = entry.text.empty() ? "computing" : entry.text;
+      }
+    }
+  }
+  context.output.clear_live();
+}
+
+Result<Value> wait_with_bar(Context& context, Client& client, const Key& key, const WaitOptions& options) {
+  std::atomic<bool> finished = false;  // release in the waiting thread; pairs with the (seq_cst) loads in draw_progress()
+  Result<Value> value = Error{};
+  // The waiting is the thread's, the drawing ours: a signal may be lost on a slow terminal, the answer may not.
+  std::thread waiting([&] {
+    value = client.wait(key.bytes(), options);
+    finished.store(true, std::memory_order_release);
+  });
+  draw_progress(context, client, key, finished);
+  waiting.join();
+  return value;
+}
+
+int wait(Context& context, const WaitWords& words) {
+  const Result<Key> key = make_key(words.key);
+  if (!key) return context.fail(key.error());
+  WaitOptions options;
+  if (context.options.timeout) options.timeout = *context.options.timeout;
+  Client client(context.client_options());
+  const auto begun = Clock::now();
+  const Result<Value> value = context.output.talk_screen().terminal ? wait_with_bar(context, client, *key, options)
+                                                                    : client.wait(key->bytes(), options);
+  if (!value) return context.fail(value.error());
+  if (context.options.json) {
+    Json line = key_json(key->bytes());
+    line["version"] = value->version();
+    line["bytes"] = value->bytes().size();
+    line["cost_us"] = value->cost_us();
+    line["waited_seconds"] = std::chrono::duration<double>(Clock::now() - begun).count();
+    context.json_line(line);
+  } else if (words.print) {
+    context.output.data(value->text());
+  }
+  return exit_code::ok;
+}
+
+// ---- watch ----------------------------------------------------------------------------------------------------------
+
+struct WatchWords {
+  KeyWords key;
+  std::uint64_t count = 0;  // 0: without end
+};
+
+Json signal_json(const protocol::Signal& signal) {
+  Json line = Json::object();
+  line["event"] = protocol::name_of(signal.event);
+  line.update(key_json(signal.key));
+  line["epoch"] = signal.epoch;
+  line["sequence"] = signal.sequence;
+  line["version"] = signal.version;
+  if (signal.event == protocol::SignalEvent::progress) {
+    line["fraction"] = std::isnan(signal.fraction) ? Json(nullptr) : Json(signal.fraction);
+  }
+  if (!signal.text.empty()) line["text"] = signal.text;
+  return line;
+}
+
+std::string_view reason_text(protocol::StateReason reason) {
+  switch (reason) {
+    case protocol::StateReason::initial: return "initial";
+    case protocol::StateReason::slow: return "slow";
+    case protocol::StateReason::history_gone: return "history_gone";
+    case protocol::StateReason::other_epoch: return "other_epoch";
+  }
+  return "unknown";
+}
+
+// Something was dropped: the marker, and the state at that moment.
+Json resync_json(const protocol::State& state) {
+  Json line = Json::object();
+  line["event"] = "resync";
+  line["function"] = nullptr;
+  line["arguments"] = nullptr;
+  line["epoch"] = state.epoch;
+  line["sequence"] = state.sequence;
+  line["version"] = 0;
+  line["reason"] = reason_text(state.reason);
+  Json entries = Json::array();
+  for (const auto& entry : state.entries) {
+    Json row = key_json(entry.key);
+    row["state"] = protocol::name_of(entry.state);
+    row["version"] = entry.version;
+    row["waiting"] = entry.waiting;
+    entries.push_back(std::move(row));
+  }
+  line["entries"] = std::move(entries);
+  line["truncated"] = state.truncated;
+  return line;
+}
+
+std::string signal_text(const protocol::Signal& signal, const Output& output) {
+  std::string word(protocol::name_of(signal.event));
+  word.resize(12, ' ');
+  switch (signal.event) {
+    case protocol::SignalEvent::done: word = output.green(word); break;
+    case protocol::SignalEvent::failed: word = output.red(word); break;
+    case protocol::SignalEvent::started:
+    case protocol::SignalEvent::progress: word = output.yellow(word); break;
+    default: break;
+  }
+  std::string line = std::to_string(signal.sequence) + "  " + word + key_display(signal.key);
+  if (signal.event == protocol::SignalEvent::progress && !std::isnan(signal.fraction)) {
+    line += "  " + std::to_string(static_cast<int>(signal.fraction * 100)) + " %";
+  }
+  if (signal.event == protocol::SignalEvent::done) line += "  version " + std::to_string(signal.version);
+  if (!signal.text.empty()) line += "  " + escape(signal.text);
+  return line + "\n";
+}
+
+class Watcher {
+ public:
+  explicit Watcher(Context& context) : context_(context) {}
+
+  // Shows one event; true when it counts as one of --count.
+  bool show(const Event& event) {
+    if (event.kind == Event::Kind::signal) {
+      if (context_.options.json) context_.json_line(signal_json(event.signal));
+      else context_.output.data(signal_text(event.signal, context_.output));
+      return true;
+    }
+    if (event.kind == Event::Kind::resync) {
+      if (context_.options.json) context_.json_line(resync_json(event.state));
+      else context_.output.talk("some signals were missed (" + std::string(reason_text(event.state.reason)) + ")");
+    }
+    context_.output.talk("watching from sequence " + std::to_string(event.state.sequence) + " of epoch " +
+                         std::to_string(event.state.epoch));
+    if (!context_.options.json) show_present(event.state);
+    return false;
+  }
+
+ private:
+  void show_present(const protocol::State& state) {
+    for (const auto& entry : state.entries) {
+      std::string line = "  now " + std::string(protocol::name_of(entry.state)) + ": " + key_display(entry.key);
+      if (entry.waiting > 0) line += ", " + human_count(entry.waiting) + " waiting";
+      context_.output.talk(line);
+    }
+    if (state.truncated) context_.output.talk("  and more");
+  }
+
+  Context& context_;
+};
+
+Result<Subscription> subscribe(Client& client, const WatchWords& words) {
+  if (words.key.function.empty()) return client.subscribe_all();
+  if (words.key.whole_function()) return client.subscribe_function(words.key.function);
+  const Result<Key> key = make_key(words.key);
+  if (!key) return key.error();
+  return client.subscribe(*key);
+}
+
+int watch(Context& context, const WatchWords& words) {
+  Client client(context.client_options());
+  if (const Result<void> connected = client.connect(); !connected) return context.fail(connected.error());
+  Result<Subscription> subscription = subscribe(client, words);
+  if (!subscription) return context.fail(subscription.error());
+
+  const auto end = context.options.timeout ? Clock::now() + *context.options.timeout : Clock::time_point::max();
+  Watcher watcher(context);
+  bool away = false;
+  for (std::uint64_t seen = 0; words.count == 0 || seen < words.count;) {
+    const auto left = std::chrono::ceil<Milliseconds>(end - Clock::now());
+    if (left.count() <= 0) return context.fail({ErrorCode::timed_out, "--timeout passed; stopped watching"});
+    const auto event = subscription->next(std::min(left, Milliseconds(1000)));
+    if (!event) {
+      // It reconnects by itself and then says what was missed; nothing is silent, here neither.
+      if (event.error().code != ErrorCode::unavailable) return context.fail(event.error());
+      if (!away) context.output.talk("the daemon is away: " + escape(event.error().text) + "; waiting for it");
+      away = true;
+      continue;
+    }
+    if (!event->has_value()) continue;
+    away = false;
+    if (watcher.show(**event)) ++seen;
+  }
+  return exit_code::ok;
+}
+
+}  // namespace
+
+void add_signal_commands(CLI::App& app, Context& context) {
+  auto wait_words = std::make_shared<WaitWords>();
+  CLI::App& wait_command = add_command(
+      app, context, "wait",
+      "Until the value is there, also when nobody has begun it yet (5m unless --timeout says otherwise); shows a progress "
+      "bar on a terminal",
+      "  oncectl wait report '[\"2026-11\"]' && oncectl get report '[\"2026-11\"]' > report.pdf\n"
+      "  oncectl --timeout 30s wait prices '{\"market\": \"north\"}' --print\n",
+      [&context, wait_words] { return wait(context, *wait_words); });
+  add_key_words(wait_command, wait_words->key);
+  wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
+
+  auto watch_words = std::make_shared<WatchWords>();
+  CLI::App& watch_command = add_command(
+      app, context, "watch",
+      "Signals of a value, of a function without ARGS, of the namespace without FUNCTION; JSON lines with --json",
+      "  oncectl watch\n"
+      "  oncectl watch prices --json | jq -r 'select(.event == \"done\") | .arguments'\n"
+      "  oncectl --timeout 1m watch prices --count 1\n",
+      [&context, watch_words] { return watch(context, *watch_words); });
+  add_key_words(watch_command, watch_words->key, false);
+  watch_command.add_option("--count", watch_words->count, "Stop after so many signals (default: never)")->type_name("N");
+}
+
+}  // namespace onced::cli

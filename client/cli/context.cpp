@@ -1,0 +1,43 @@
+#include "context.hpp"
+
+#include "text_format.hpp"
+
+namespace onced::cli {
+
+ClientOptions Context::client_options(bool strict) const {
+  ClientOptions made;
+  made.socket = options.socket;
+  made.namespace_name = options.namespace_name;
+  made.name = "oncectl";
+  made.strict = strict;
+  if (options.timeout) {
+    made.request_timeout = *options.timeout;
+    made.connect_timeout = std::min(made.connect_timeout, *options.timeout);
+  }
+  // In strict mode every outage is an error that the command reports itself.
+  if (strict) {
+    made.on_warning = [](std::string_view) {};
+  } else {
+    made.on_warning = [](std::string_view text) { write_all(2, "oncectl: " + escape(text) + "\n"); };
+  }
+  return made;
+}
+
+int Context::fail(const Error& error) {
+  output.talk(escape(error.text));
+  const int code = exit_code_for(error.code);
+  if (code == exit_code::unreachable) {
+    output.talk("`oncectl doctor` says what is wrong; `onced` starts a daemon");
+  }
+  return code;
+}
+
+CLI::App& add_command(CLI::App& app, Context& context, const std::string& name, const std::string& description,
+                      const std::string& examples, Action action) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer("\nExamples:\n" + examples);
+  command->callback([&context, action = std::move(action)] { context.action = action; });
+  return *command;
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,280 @@
+#include "doctor_checks.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <onced/protocol/limits.hpp>
+
+#include "reports.hpp"
+#include "text_format.hpp"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+namespace onced::cli {
+namespace {
+
+using Level = Finding::Level;
+
+constexpr double long_holder_seconds = 60;
+
+std::string octal(mode_t mode) {
+  std::ostringstream out;
+  out << std::oct << (mode & 07777U);
+  return out.str();
+}
+
+std::string first_line(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+std::string process_name(std::uint32_t pid) {
+  const std::string name = first_line("/proc/" + std::to_string(pid) + "/comm");
+  return name.empty() ? "?" : escape(name);
+}
+
+// A directory that others may write to, without the sticky bit, lets them put their own socket in the daemon's place.
+Finding check_directory(const std::string& directory) {
+  struct stat status {};
+  if (::stat(directory.c_str(), &status) != 0) {
+    return {Level::fail, "directory", directory + ": " + std::strerror(errno), "the daemon makes it when it starts"};
+  }
+  const std::string text = directory + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid);
+  if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0) {
+    return {Level::warn, "directory", text + ": anybody may replace the socket", "chmod o-w " + directory};
+  }
+  return {Level::ok, "directory", text, ""};
+}
+
+Finding feature(const char* name, bool there, const char* without) {
+  if (there) return {Level::ok, "kernel", std::string(name) + " is there", ""};
+  return {Level::warn, "kernel", std::string(name) + " is missing: " + without, "a newer kernel has it"};
+}
+
+bool seals_offered(unsigned seals) {
+  const int memory = ::memfd_create("oncectl-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (memory < 0) return false;
+  const bool sealed = ::fcntl(memory, F_ADD_SEALS, seals) == 0;
+  ::close(memory);
+  return sealed;
+}
+
+bool pidfd_offered() {
+  const long pidfd = ::syscall(SYS_pidfd_open, ::getpid(), 0);
+  if (pidfd >= 0) ::close(static_cast<int>(pidfd));
+  return pidfd >= 0;
+}
+
+bool peer_pidfd_offered() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  int pidfd = -1;
+  socklen_t size = sizeof(pidfd);
+  const bool there = ::getsockopt(ends[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
+  if (pidfd >= 0) ::close(pidfd);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  return there;
+}
+
+bool membarrier_offered() {
+  const long commands = ::syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+  return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
+}
+
+// "Max open files            1024                 524288               files"
+std::optional<std::uint64_t> open_files_limit(std::uint32_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/limits");
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with("Max open files")) continue;
+    std::istringstream words(line.substr(14));
+    std::uint64_t soft = 0;
+    if (words >> soft) return soft;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view name_of(Finding::Level level) {
+  switch (level) {
+    case Level::ok: return "ok";
+    case Level::warn: return "warn";
+    case Level::fail: return "fail";
+  }
+  return "?";
+}
+
+Findings check_socket(const std::string& path) {
+  Findings findings;
+  findings.push_back(check_directory(std::filesystem::path(path).parent_path().string()));
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    findings.push_back({Level::fail, "socket", path + ": " + std::strerror(errno),
+                        "start a daemon with `onced`, or name its socket with --socket or ONCED_SOCKET"});
+  } else if (!S_ISSOCK(status.st_mode)) {
+    findings.push_back({Level::fail, "socket", path + " is there but is no socket", "move it away and start the daemon again"});
+  } else {
+    const std::string text = path + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid) + ", gid " +
+                             std::to_string(status.st_gid);
+    const bool may = ::access(path.c_str(), W_OK) == 0;
+    findings.push_back({may ? Level::ok : Level::fail, "socket", text + (may ? "" : ": this user may not connect"),
+                        may ? "" : "join the group that owns it, or ask for another mode in the daemon's configuration"});
+  }
+  return findings;
+}
+
+Findings check_peer(const Handshake& handshake) {
+  Findings findings;
+  const protocol::Welcome& welcome = handshake.welcome();
+  const auto pid = static_cast<std::uint32_t>(handshake.peer().pid);
+  const std::string who = process_name(pid) + " " + escape(welcome.daemon_version) + ", pid " + std::to_string(pid) + ", uid " +
+                          std::to_string(handshake.peer().uid) + ", protocol " + std::to_string(welcome.protocol_version);
+  const uid_t uid = handshake.peer().uid;
+  if (uid != 0 && uid != ::geteuid() && ::geteuid() != 0) {
+    // Not wrong (a service has a user of its own), but whoever it is can show this client anything.
+    findings.push_back({Level::ok, "daemon", who + " (another user: its values are as good as its owner)", ""});
+  } else {
+    findings.push_back({Level::ok, "daemon", who, ""});
+  }
+  return findings;
+}
+
+Finding check_seals(const std::string& subject, int descriptor, bool owned_by_daemon, std::uint64_t bytes) {
+  if (descriptor < 0) {
+    return {Level::fail, subject, "the daemon sent none", "its log says why; it may be out of descriptors"};
+  }
+  const unsigned needed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL | (owned_by_daemon ? F_SEAL_FUTURE_WRITE : 0U);
+  const int seals = ::fcntl(descriptor, F_GET_SEALS);
+  struct stat status {};
+  if (seals < 0 || ::fstat(descriptor, &status) != 0) {
+    return {Level::fail, subject, "cannot be looked at: " + std::string(std::strerror(errno)), "whoever serves is no onced"};
+  }
+  const std::string size = human_bytes(static_cast<std::uint64_t>(status.st_size));
+  if ((static_cast<unsigned>(seals) & needed) != needed) {
+    return {Level::fail, subject, size + ", but not sealed as it must be: others could change what is read",
+            "do not use this daemon; install the current version"};
+  }
+  if (static_cast<std::uint64_t>(status.st_size) != bytes) {
+    return {Level::fail, subject, size + " where " + std::to_string(bytes) + " bytes were announced", "restart the daemon"};
+  }
+  return {Level::ok, subject, size + (owned_by_daemon ? ", sealed: nobody but the daemon writes it" : ", sealed in size"), ""};
+}
+
+Findings check_kernel() {
+  utsname name{};
+  ::uname(&name);
+  Findings findings{{Level::ok, "kernel", std::string(name.sysname) + " " + name.release, ""}};
+  if (!seals_offered(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)) {
+    findings.push_back({Level::fail, "kernel", "no memfd with F_SEAL_FUTURE_WRITE: values cannot be shared safely",
+                        "Linux 5.1 or newer is needed"});
+  } else {
+    findings.push_back(feature("memfd with F_SEAL_FUTURE_WRITE", true, ""));
+  }
+  findings.push_back(feature("pidfd_open", pidfd_offered(), "a holder's death is noticed by its socket only (Linux 5.3)"));
+  findings.push_back(feature("SO_PEERPIDFD", peer_pidfd_offered(), "pidfd_open with a second look is used instead (Linux 6.5)"));
+  findings.push_back(feature("membarrier", membarrier_offered(), "the client falls back to a slower way to reconnect (Linux 4.14)"));
+  // Older kernels do without SO_PEERPIDFD as a matter of course.
+  for (Finding& finding : findings) {
+    if (finding.level == Level::warn && finding.text.starts_with("SO_PEERPIDFD")) finding = {Level::ok, "kernel", finding.text, ""};
+  }
+  return findings;
+}
+
+Findings check_limits(std::uint32_t daemon_pid) {
+  Findings findings;
+  rlimit own{};
+  ::getrlimit(RLIMIT_NOFILE, &own);
+  const std::string open_files = "open files here: " + std::to_string(own.rlim_cur);
+  if (own.rlim_cur < 256) findings.push_back({Level::warn, "limits", open_files + ", which is few", "ulimit -n 1024"});
+  else findings.push_back({Level::ok, "limits", open_files, ""});
+  if (const auto daemon = open_files_limit(daemon_pid)) {
+    // A connection takes its socket, its pin page and its process's pidfd.
+    const std::uint64_t connections = *daemon / 3;
+    const std::string text = "open files of the daemon: " + std::to_string(*daemon);
+    if (connections < 64) {
+      findings.push_back({Level::warn, "limits", text + ", enough for about " + std::to_string(connections) + " connections",
+                          "LimitNOFILE=65536 in its unit, or ulimit -n before it starts"});
+    } else {
+      findings.push_back({Level::ok, "limits", text, ""});
+    }
+  }
+  return findings;
+}
+
+std::optional<std::uint64_t> cgroup_memory_limit(const std::string& root, const std::string& cgroup) {
+  std::optional<std::uint64_t> smallest;
+  std::filesystem::path path = root + cgroup;
+  while (path.string().size() >= root.size()) {
+    const std::string line = first_line(path / "memory.max");
+    std::istringstream words(line);
+    std::uint64_t limit = 0;
+    if (words >> limit) smallest = std::min(smallest.value_or(limit), limit);
+    if (path == path.parent_path()) break;
+    path = path.parent_path();
+  }
+  return smallest;
+}
+
+Finding check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes) {
+  const std::string line = first_line("/proc/" + std::to_string(daemon_pid) + "/cgroup");
+  const std::string segment = "segment of " + human_bytes(segment_bytes);
+  if (!line.starts_with("0::")) return {Level::ok, "memory", segment + "; no memory cgroup to compare it with", ""};
+  const auto limit = cgroup_memory_limit("/sys/fs/cgroup", line.substr(3));
+  if (!limit) return {Level::ok, "memory", segment + ", no cgroup limit", ""};
+  const std::string text = segment + ", cgroup limit " + human_bytes(*limit);
+  if (segment_bytes > *limit) {
+    return {Level::fail, "memory", text + ": the daemon will be killed when it fills up",
+            "raise MemoryMax= of the unit or lower the daemon's memory"};
+  }
+  if (segment_bytes > *limit / 10 * 9) {
+    return {Level::warn, "memory", text + ": little is left for everything else", "raise MemoryMax= of the unit"};
+  }
+  return {Level::ok, "memory", text, ""};
+}
+
+Findings check_holders(const std::vector<protocol::ListRow>& rows) {
+  Findings findings;
+  std::size_t computing = 0;
+  for (const protocol::ListRow& row : rows) {
+    if (row.state != protocol::KeyState::computing) continue;
+    ++computing;
+    const double seconds = static_cast<double>(row.age_ms) / 1e3;
+    if (seconds < long_holder_seconds) continue;
+    findings.push_back({Level::warn, "holders", key_display(row.key) + " is computed for " + human_duration(seconds) + " by " +
+                                                    escape(row.holder) + ", " + human_count(row.waiting) + " waiting",
+                        "`oncectl cancel` ends it; a lease limit would bound it"});
+  }
+  if (findings.empty()) findings.push_back({Level::ok, "holders", plural(computing, "computation") + ", none for long", ""});
+  return findings;
+}
+
+Finding check_pinned(const protocol::Report& statistics) {
+  const std::uint64_t arena = count(statistics, "memory_bytes_max");
+  const std::uint64_t retired = count(statistics, "retired_bytes");
+  const std::string text = human_bytes(retired) + " dropped but still read, of " + human_bytes(arena);
+  if (arena > 0 && retired > arena / 4) {
+    return {Level::warn, "pins", text + ": readers keep memory from being reused",
+            "let clients destroy their values sooner, or give the daemon more memory"};
+  }
+  return {Level::ok, "pins", text, ""};
+}
+
+}  // namespace onced::cli

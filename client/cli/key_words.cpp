@@ -1,0 +1,46 @@
+#include "key_words.hpp"
+
+#include "text_format.hpp"
+
+namespace onced::cli {
+
+void add_key_words(CLI::App& command, KeyWords& words, bool function_required) {
+  CLI::Option* function = command.add_option("FUNCTION", words.function, "Name of the computation");
+  if (function_required) function->required();
+  command.add_option("ARGS", words.arguments, "Its arguments: a JSON array (positional) or object (named)");
+  command.add_option("--function-version", words.version, "The version in the key (default: none)");
+}
+
+Result<Key> make_key(const KeyWords& words) {
+  KeyBuilder builder(words.function, words.version);
+  if (!words.arguments.empty()) builder.arguments_json(words.arguments);
+  Result<Key> key = builder.build();
+  if (key) return key;
+  return Error{ErrorCode::invalid_argument, "this is no key: " + key.error().text +
+                                                (words.arguments.empty()
+                                                     ? ""
+                                                     : "; ARGS is a JSON array such as '[\"apples\", 7]' or an object such as "
+                                                       "'{\"fruit\": \"apples\"}'")};
+}
+
+Json key_json(std::string_view key_bytes) {
+  Json fields = Json::object();
+  const Result<Key> key = Key::parse(key_bytes);
+  if (!key) {  // from a newer daemon, perhaps: show what came
+    fields["function"] = nullptr;
+    fields["arguments"] = nullptr;
+    return fields;
+  }
+  fields["function"] = key->function();
+  fields["arguments"] = Json::parse(key->arguments_json(), nullptr, false);
+  if (fields["arguments"].is_discarded()) fields["arguments"] = key->arguments_json();
+  if (const std::string version = key->version(); !version.empty()) fields["function_version"] = version;
+  return fields;
+}
+
+std::string key_display(std::string_view key_bytes, std::size_t width) {
+  const Result<Key> key = Key::parse(key_bytes);
+  return key ? key->display(width) : "(a key this version cannot read)";
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,35 @@
+// FUNCTION [ARGS] on a command line, and the key that they mean.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <onced/protocol/key.hpp>
+
+namespace onced::cli {
+
+// Arguments keep their order in output.
+using Json = nlohmann::ordered_json;
+
+struct KeyWords {
+  std::string function;
+  std::string arguments;  // JSON text; empty: not given
+  std::string version;    // --function-version
+
+  bool whole_function() const { return arguments.empty(); }
+};
+
+// Adds FUNCTION, [ARGS] and --function-version. What a missing ARGS means is the command's business.
+void add_key_words(CLI::App& command, KeyWords& words, bool function_required = true);
+
+// A missing ARGS is no arguments.
+Result<Key> make_key(const KeyWords& words);
+
+// The fields "function", "arguments" and, when there is one, "function_version" of a key's canonical bytes.
+Json key_json(std::string_view key_bytes);
+// name(1, "x"), escaped: for people.
+std::string key_display(std::string_view key_bytes, std::size_t width = 120);
+
+}  // namespace onced::cli

@@ -1,0 +1,117 @@
+// oncectl: the command line's view of onced. Builds the parser, runs the one command that was asked for.
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+#include "command_line.hpp"
+#include "context.hpp"
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+constexpr const char* overview = R"(Ask and steer onced: expensive values computed once per machine.
+
+Data goes to standard output, talk to standard error. FUNCTION and ARGS name a value: ARGS is a JSON array of
+positional arguments or a JSON object of named ones.)";
+
+constexpr const char* overview_footer = R"(
+Exit codes:
+  0 done or hit · 1 miss · 2 usage · 3 daemon unreachable · 4 timed out · 5 not permitted
+  6 the computation failed · 125 onced's own fault; `run` exits with the command's own status
+
+Environment:
+  ONCED_SOCKET  the daemon's socket · NO_COLOR  no colours
+
+`oncectl COMMAND --help` explains a command with examples.)";
+
+void describe_globals(CLI::App& app, GlobalOptions& options) {
+  app.add_option("--socket", options.socket, "The daemon's socket (default: $ONCED_SOCKET, /run/onced/onced.sock, "
+                                             "$XDG_RUNTIME_DIR/onced/onced.sock)")->type_name("PATH");
+  app.add_option("--namespace", options.namespace_name, "Which namespace to work in")
+      ->type_name("NS")->capture_default_str();
+  app.add_flag("--json", options.json, "JSON for programs instead of text for people");
+  app.add_option("--timeout", options.timeout_text, "The longest to wait: 500ms, 5s, 2m (default: 5s for answers, 5m "
+                                                    "for computations)")->type_name("TIME");
+}
+
+void describe_commands(CLI::App& app, Context& context) {
+  add_overview_commands(app, context);
+  add_value_commands(app, context);
+  add_run_command(app, context);
+  add_signal_commands(app, context);
+  add_catalog_commands(app, context);
+  add_drop_commands(app, context);
+  add_doctor_command(app, context);
+}
+
+int usage_error(Context& context, const std::string& text, const std::string& command) {
+  context.output.talk(text);
+  context.output.talk("see `oncectl " + (command.empty() ? "" : command + " ") + "--help`");
+  return exit_code::usage;
+}
+
+int run_command_line(Words words) {
+  Context context;
+  CLI::App app(overview, "oncectl");
+  app.footer(overview_footer);
+  app.set_version_flag("--version", "oncectl " ONCED_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();  // global options are understood behind the command, too
+  app.get_formatter()->column_width(28);
+  describe_globals(app, context.options);
+  describe_commands(app, context);
+
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  context.command_words = take_command_of_run(words);
+  if (const auto text = unknown_command(words, names)) return usage_error(context, *text, "");
+  const auto position = command_position(words);
+  const std::string command = position ? words[*position] : "";
+  if (words.empty()) {
+    context.output.talk("which command? Here are all of them:\n\n" + app.help());
+    return exit_code::usage;
+  }
+
+  try {
+    std::vector<std::string> reversed(words.rbegin(), words.rend());  // as the parser wants them
+    app.parse(reversed);
+  } catch (const CLI::Success& success) {  // --help, --version
+    std::ostringstream text;
+    app.exit(success, text, text);
+    context.output.data(text.str());
+    return exit_code::ok;
+  } catch (const CLI::ParseError& error) {
+    return usage_error(context, escape(error.what()), command);
+  }
+  if (!context.options.timeout_text.empty()) {
+    context.options.timeout = parse_duration(context.options.timeout_text);
+    if (!context.options.timeout) {
+      return usage_error(context, "--timeout " + escape(context.options.timeout_text) + ": not a time such as 500ms, 5s or 2m",
+                         command);
+    }
+  }
+  return context.action();
+}
+
+}  // namespace
+}  // namespace onced::cli
+
+int main(int argc, char** argv) {
+  using namespace onced::cli;
+  occupy_standard_descriptors();
+  try {
+    return run_command_line(Words(argv + (argc > 0 ? 1 : 0), argv + argc));
+  } catch (const OutputFailed& failed) {
+    if (failed.error == EPIPE) return exit_code::output_closed;
+    const std::string text = std::string("oncectl: cannot write to standard output: ") + std::strerror(failed.error) + "\n";
+    write_all(STDERR_FILENO, text);
+  } catch (const std::exception& error) {
+    write_all(STDERR_FILENO, "oncectl: " + escape(error.what()) + "; this is a defect, please report it\n");
+  }
+  return exit_code::own_fault;
+}

@@ -1,0 +1,59 @@
+#include "reports.hpp"
+
+#include <cmath>
+
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+const protocol::Number* find(const protocol::Report& report, std::string_view name) {
+  for (const auto& [field, value] : report) {
+    if (field == name) return &value;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Json report_json(const protocol::Report& report) {
+  Json fields = Json::object();
+  for (const auto& [name, value] : report) std::visit([&, &field = name](const auto& v) { fields[field] = v; }, value);
+  return fields;
+}
+
+std::optional<double> number(const protocol::Report& report, std::string_view name) {
+  const protocol::Number* value = find(report, name);
+  if (value == nullptr) return std::nullopt;
+  if (const auto* whole = std::get_if<std::uint64_t>(value)) return static_cast<double>(*whole);
+  if (const auto* real = std::get_if<double>(value)) return *real;
+  return std::nullopt;
+}
+
+std::uint64_t count(const protocol::Report& report, std::string_view name) {
+  const double value = number(report, name).value_or(0);
+  return value >= 0 && value < 1.8e19 ? static_cast<std::uint64_t>(value) : 0;
+}
+
+std::string text(const protocol::Report& report, std::string_view name) {
+  const protocol::Number* value = find(report, name);
+  const auto* words = value == nullptr ? nullptr : std::get_if<std::string>(value);
+  return words == nullptr ? std::string() : escape(*words);
+}
+
+std::string human(std::string_view name, const protocol::Number& value) {
+  if (const auto* words = std::get_if<std::string>(&value)) return escape(*words);
+  const protocol::Report one{{std::string(name), value}};
+  const double amount = number(one, name).value_or(0);
+  if (name.find("bytes") != std::string_view::npos) return human_bytes(count(one, name));
+  if (name.find("seconds") != std::string_view::npos) return human_duration(amount);
+  if (name.ends_with("_ms")) return human_duration(amount / 1e3);
+  if (name.ends_with("_us")) return human_duration(amount / 1e6);
+  if (name.ends_with("_ratio")) return std::to_string(static_cast<int>(amount * 100)) + " %";
+  // An identity is no quantity: no thousands separators.
+  if (name == "pid" || name == "epoch" || name == "sequence") return std::to_string(count(one, name));
+  if (std::floor(amount) == amount) return human_count(count(one, name));
+  return std::to_string(amount);
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,282 @@
+#include "text_format.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+#include <utility>
+
+namespace onced::cli {
+namespace {
+
+// Bytes of the well-formed UTF-8 character at the start of `text`, 0 when there is none (RFC 3629).
+std::size_t character_bytes(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto continues = [&](std::size_t i) { return i < text.size() && (byte(i) & 0xc0U) == 0x80U; };
+  if (text.empty()) return 0;
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return continues(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    if (!continues(1) || !continues(2)) return 0;
+    if (first == 0xe0 && byte(1) < 0xa0) return 0;   // overlong
+    if (first == 0xed && byte(1) >= 0xa0) return 0;  // surrogate
+    return 3;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    if (!continues(1) || !continues(2) || !continues(3)) return 0;
+    if (first == 0xf0 && byte(1) < 0x90) return 0;   // overlong
+    if (first == 0xf4 && byte(1) >= 0x90) return 0;  // beyond U+10FFFF
+    return 4;
+  }
+  return 0;
+}
+
+bool is_control(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return first < 0x20 || first == 0x7f;
+  // C1 (U+0080 to U+009F): terminals may act on them as on ESC sequences.
+  if (character.size() == 2 && first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0) return true;
+  // Line and paragraph separators and the marks that reorder text (U+2028 to U+202E, U+2066 to U+2069).
+  if (character.size() == 3 && first == 0xe2) {
+    const auto second = static_cast<unsigned char>(character[1]);
+    const auto third = static_cast<unsigned char>(character[2]);
+    return (second == 0x80 && third >= 0xa8 && third <= 0xae) || (second == 0x81 && third >= 0xa6 && third <= 0xa9);
+  }
+  return false;
+}
+
+std::string formatted(int decimals, double number, const char* unit) {
+  std::array<char, 64> buffer{};
+  std::snprintf(buffer.data(), buffer.size(), "%.*f %s", decimals, number, unit);
+  return buffer.data();
+}
+
+std::string padded(std::string_view cell, std::size_t width, Table::Align align) {
+  const std::size_t have = columns_of(cell);
+  const std::string space(width > have ? width - have : 0, ' ');
+  return align == Table::Align::right ? space + std::string(cell) : std::string(cell) + space;
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
+    }
+  }
+  return row.back();
+}
+
+constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+}  // namespace
+
+std::string escape(std::string_view foreign) {
+  std::string out;
+  out.reserve(foreign.size());
+  const auto hex = [&out](unsigned char byte) {
+    std::array<char, 8> buffer{};
+    std::snprintf(buffer.data(), buffer.size(), "\\x%02x", byte);
+    out += buffer.data();
+  };
+  while (!foreign.empty()) {
+    const std::size_t bytes = character_bytes(foreign);
+    const std::string_view character = foreign.substr(0, std::max<std::size_t>(bytes, 1));
+    foreign.remove_prefix(character.size());
+    if (bytes != 0 && !is_control(character)) {
+      if (character == "\\") out += '\\';
+      out += character;
+    } else if (character == "\n") {
+      out += "\\n";
+    } else if (character == "\t") {
+      out += "\\t";
+    } else if (character == "\r") {
+      out += "\\r";
+    } else {
+      for (const char byte : character) hex(static_cast<unsigned char>(byte));
+    }
+  }
+  return out;
+}
+
+bool is_utf8(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::size_t length = character_bytes(bytes);
+    if (length == 0) return false;
+    bytes.remove_prefix(length);
+  }
+  return true;
+}
+
+std::size_t columns_of(std::string_view utf8) {
+  return static_cast<std::size_t>(
+      std::count_if(utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
+}
+
+std::string cut_to(std::string_view utf8, std::size_t columns) {
+  if (columns_of(utf8) <= columns) return std::string(utf8);
+  if (columns <= 3) return std::string(columns, '.');
+  std::size_t end = 0;
+  for (std::size_t column = 0; column < columns - 3; ++column) {
+    end += std::max<std::size_t>(character_bytes(utf8.substr(end)), 1);
+  }
+  return std::string(utf8.substr(0, end)) + "...";
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  double amount = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  while (amount >= 1024 && unit + 1 < units.size()) {
+    amount /= 1024;
+    ++unit;
+  }
+  return formatted(amount < 10 ? 1 : 0, amount, units[unit]);
+}
+
+std::string human_duration(double seconds) {
+  if (!(seconds >= 0) || std::isinf(seconds)) return "-";
+  if (seconds == 0) return "0 s";
+  if (seconds < 1e-6) return formatted(0, seconds * 1e9, "ns");
+  if (seconds < 1e-3) return formatted(1, seconds * 1e6, "us");
+  if (seconds < 1) return formatted(1, seconds * 1e3, "ms");
+  if (seconds < 60) return formatted(seconds < 10 ? 2 : 1, seconds, "s");
+  const auto whole = static_cast<std::uint64_t>(seconds);
+  const auto pair = [](std::uint64_t large, const char* large_unit, std::uint64_t small, const char* small_unit) {
+    return std::to_string(large) + " " + large_unit + " " + std::to_string(small) + " " + small_unit;
+  };
+  if (whole < 3600) return pair(whole / 60, "min", whole % 60, "s");
+  if (whole < 86400) return pair(whole / 3600, "h", whole / 60 % 60, "min");
+  return pair(whole / 86400, "d", whole / 3600 % 24, "h");
+}
+
+std::string human_count(std::uint64_t count) {
+  std::string digits = std::to_string(count);
+  for (std::size_t place = digits.size(); place > 3;) {
+    place -= 3;
+    digits.insert(place, 1, ',');
+  }
+  return digits;
+}
+
+std::string plural(std::uint64_t count, std::string_view noun) {
+  return human_count(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  const std::string copy(text);
+  if (copy.empty() || (copy[0] != '.' && (copy[0] < '0' || copy[0] > '9'))) return std::nullopt;
+  char* rest = nullptr;
+  const double amount = std::strtod(copy.c_str(), &rest);
+  const std::string_view unit(rest);
+  double factor = 0;
+  if (unit == "ms") factor = 1;
+  if (unit == "s" || unit.empty()) factor = 1e3;
+  if (unit == "m" || unit == "min") factor = 60e3;
+  if (unit == "h") factor = 3600e3;
+  const double milliseconds = std::ceil(amount * factor);
+  constexpr double longest = 365.0 * 24 * 3600e3;  // a year: far below any overflow
+  if (factor == 0 || !(milliseconds >= 0) || milliseconds > longest) return std::nullopt;
+  return std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds));
+}
+
+std::string Table::text(std::size_t width) const {
+  std::vector<std::size_t> widths;
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    std::size_t widest = columns_of(columns_[c].title);
+    for (const auto& row : rows_) widest = std::max(widest, columns_of(row[c]));
+    widths.push_back(widest);
+  }
+  std::string out;
+  const auto line = [&](const auto& cell_of) {
+    std::string text;
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      const bool last = c + 1 == columns_.size();
+      std::string cell = cell_of(c);
+      if (last && width != 0) cell = cut_to(cell, width > columns_of(text) ? width - columns_of(text) : 1);
+      text += last && columns_[c].align == Align::left ? cell : padded(cell, widths[c], columns_[c].align);
+      if (!last) text += "  ";
+    }
+    out += text + "\n";
+  };
+  line([&](std::size_t c) { return columns_[c].title; });
+  for (const auto& row : rows_) line([&](std::size_t c) { return row[c]; });
+  return out;
+}
+
+std::string progress_line(double fraction, std::string_view text, std::size_t columns) {
+  const bool known = fraction >= 0 && fraction <= 1;
+  const std::size_t bar = std::clamp<std::size_t>(columns / 3, 10, 40);
+  const auto full = known ? static_cast<std::size_t>(std::floor(fraction * static_cast<double>(bar))) : 0;
+  std::string line = "[";
+  line.append(full, '#').append(bar - full, '.').append("]");
+  const std::string percent = known ? formatted(0, std::floor(fraction * 100), "%") : "? %";
+  line.append(6 - percent.size(), ' ').append(percent);  // "100 %" is the longest
+  if (!text.empty()) line += "  " + std::string(text);
+  return cut_to(line, columns);
+}
+
+std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates) {
+  std::optional<std::string> best;
+  // A third of the word may be wrong, and two letters of a short one ("lst" -> "ls").
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const bool begins = word.size() >= 3 && candidate.starts_with(word);
+    const std::size_t distance = begins ? 0 : edit_distance(word, candidate);
+    // Something must be left of the word: everything is two edits away from "ls".
+    if (distance < best_distance && distance < std::max(word.size(), candidate.size())) {
+      best = candidate;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+std::string base64(std::string_view bytes) {
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t group = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      group = (group << 8) | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      const bool padding = i + k > bytes.size();
+      out += padding ? '=' : base64_alphabet[(group >> (18 - 6 * k)) & 63U];
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> from_base64(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  std::string out;
+  std::uint32_t group = 0;
+  std::size_t digits = 0;
+  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
+  for (const char c : text) {
+    const std::size_t digit = base64_alphabet.find(c);
+    if (digit == std::string_view::npos) return std::nullopt;
+    group = (group << 6) | static_cast<std::uint32_t>(digit);
+    if (++digits % 4 == 0) {
+      for (const int shift : {16, 8, 0}) out += static_cast<char>((group >> shift) & 0xffU);
+      group = 0;
+    }
+  }
+  if (digits % 4 == 1) return std::nullopt;
+  if (digits % 4 == 2) out += static_cast<char>((group >> 4) & 0xffU);
+  if (digits % 4 == 3) {
+    out += static_cast<char>((group >> 10) & 0xffU);
+    out += static_cast<char>((group >> 2) & 0xffU);
+  }
+  return out;
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,62 @@
+// Text for people: pure functions from values to strings, and the few that read such strings.
+//
+// Nothing here knows a terminal or a stream. Foreign text (keys, failure texts, names) goes through escape() before it
+// is shown: a function name must not be able to move the cursor or to forge a line.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace onced::cli {
+
+// Control characters, C1 ones included, and bytes that are not UTF-8 become \n, \t, \x1b ...; a backslash becomes two.
+std::string escape(std::string_view foreign);
+bool is_utf8(std::string_view bytes);
+
+// Columns that well-formed UTF-8 takes on a terminal when every character is one column wide.
+std::size_t columns_of(std::string_view utf8);
+// At most `columns` columns; a longer text ends in an ellipsis.
+std::string cut_to(std::string_view utf8, std::size_t columns);
+
+std::string human_bytes(std::uint64_t bytes);            // "1.5 MiB"
+std::string human_duration(double seconds);              // "83 ns", "1.20 s", "3 h 12 min"
+std::string human_count(std::uint64_t count);            // "1,234,567"
+std::string plural(std::uint64_t count, std::string_view noun);  // "1 value", "2 values"
+
+// "500ms", "5s", "2m", "1h", "1.5s"; a bare number is seconds. Nothing when it is none of these, negative or absurd.
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+
+// Columns aligned by their widest cell; numbers to the right. The last column is cut to what is left of `width`
+// (0: nothing is cut).
+class Table {
+ public:
+  enum class Align : std::uint8_t { left, right };
+  struct Column {
+    std::string title;
+    Align align = Align::left;
+  };
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  std::string text(std::size_t width) const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// "[#######.............]  35 %  text", at most `columns` wide; a fraction that is not a number shows no percentage.
+std::string progress_line(double fraction, std::string_view text, std::size_t columns);
+
+// The candidate that a mistyped word most likely meant: nothing when none is near.
+std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates);
+
+std::string base64(std::string_view bytes);
+std::optional<std::string> from_base64(std::string_view text);
+
+}  // namespace onced::cli
