@@ -1,0 +1,101 @@
+// What happened in words: the trace of a replay.
+#include <string>
+
+#include <onced/protocol/key.hpp>
+
+#include "world.hpp"
+
+namespace onced::simulation {
+namespace {
+
+std::string number(std::uint64_t value) { return std::to_string(value); }
+std::string where(engine::ConnectionId connection, protocol::RequestId id) {
+  return "connection " + number(static_cast<std::uint64_t>(connection)) + " #" + number(id) + ": ";
+}
+std::string in_words(const protocol::Scope& scope) {
+  switch (scope.kind) {
+    case protocol::ScopeKind::key: return name_of_key(scope.subject);
+    case protocol::ScopeKind::function: return "all of " + scope.subject;
+    case protocol::ScopeKind::everything: break;
+  }
+  return "everything";
+}
+
+struct RequestWords {
+  std::string operator()(const protocol::Hello&) const { return "Hello"; }
+  std::string operator()(const protocol::Acquire& r) const {
+    std::string text = "Acquire " + name_of_key(r.key) + " wait_ms " + number(r.wait_ms) + " limit_ms " + number(r.lease_limit_ms);
+    if (!r.may_compute) text += ", only to wait";
+    if (r.force) text += ", forced";
+    for (const protocol::Token& token : r.held) text += ", holding " + number(token.counter);
+    return text;
+  }
+  std::string operator()(const protocol::Withdraw& r) const { return "Withdraw #" + number(r.target); }
+  std::string operator()(const protocol::TakeUp& r) const { return "TakeUp " + number(r.token.counter); }
+  std::string operator()(const protocol::Publish& r) const { return "Publish " + number(r.token.counter) + " ttl_ms " + number(r.ttl_ms); }
+  std::string operator()(const protocol::Fail& r) const { return "Fail " + number(r.token.counter) + " ttl_ms " + number(r.failure_ttl_ms); }
+  std::string operator()(const protocol::Abandon& r) const { return "Abandon " + number(r.token.counter); }
+  std::string operator()(const protocol::Progress& r) const { return "Progress " + number(r.token.counter); }
+  std::string operator()(const protocol::Put& r) const { return "Put " + name_of_key(r.key) + " ttl_ms " + number(r.ttl_ms); }
+  std::string operator()(const protocol::Invalidate& r) const { return "Invalidate " + in_words(r.scope); }
+  std::string operator()(const protocol::Cancel& r) const { return "Cancel " + in_words(r.scope); }
+  std::string operator()(const protocol::Subscribe& r) const {
+    return "Subscribe " + in_words(r.scope) + (r.resume_epoch != 0 ? " after " + number(r.resume_sequence) : std::string());
+  }
+  std::string operator()(const protocol::Unsubscribe& r) const { return "Unsubscribe #" + number(r.target); }
+  std::string operator()(const protocol::GetStatus&) const { return "GetStatus"; }
+  std::string operator()(const protocol::GetStats&) const { return "GetStats"; }
+  std::string operator()(const protocol::List&) const { return "List"; }
+  std::string operator()(const protocol::Explain& r) const { return "Explain " + name_of_key(r.key); }
+};
+
+struct ReplyWords {
+  std::string operator()(const protocol::Welcome&) const { return "Welcome"; }
+  std::string operator()(const protocol::Value& r) const {
+    return "Value version " + number(r.version) + (r.waited ? ", waited" : "") + (r.record == 0 ? ", inline" : ", pin " + number(r.pin));
+  }
+  std::string operator()(const protocol::Lease& r) const {
+    return "Lease " + number(r.token.counter) + " (" + std::string(name_of(r.cause)) + ")" + (r.take_up ? ", to be taken up" : "");
+  }
+  std::string operator()(const protocol::Failure& r) const { return "Failure: " + r.text; }
+  std::string operator()(const protocol::Cancelled& r) const { return "Cancelled: " + r.text; }
+  std::string operator()(const protocol::Refused& r) const { return "Refused " + std::string(name_of(r.code)) + ": " + r.text; }
+  std::string operator()(const protocol::Published& r) const { return "Published version " + number(r.version) + (r.stored ? "" : ", not stored"); }
+  std::string operator()(const protocol::Done& r) const { return "Done " + number(r.count); }
+  std::string operator()(const protocol::LeaseLost& r) const { return "LeaseLost " + number(r.token.counter) + " (" + std::string(name_of(r.why)) + ")"; }
+  std::string operator()(const protocol::Signal& r) const {
+    return "Signal " + number(r.sequence) + " after " + number(r.previous) + ": " + std::string(name_of(r.event)) + " " + name_of_key(r.key) +
+           " version " + number(r.version);
+  }
+  std::string operator()(const protocol::Position& r) const { return "Position " + number(r.sequence); }
+  std::string operator()(const protocol::State& r) const {
+    return "State at " + number(r.sequence) + " reason " + number(static_cast<std::uint64_t>(r.reason)) + ", entries " + number(r.entries.size());
+  }
+  std::string operator()(const protocol::StatusReport&) const { return "StatusReport"; }
+  std::string operator()(const protocol::Statistics&) const { return "Statistics"; }
+  std::string operator()(const protocol::Listing& r) const { return "Listing of " + number(r.rows.size()); }
+  std::string operator()(const protocol::Explanation&) const { return "Explanation"; }
+};
+
+struct EventWords {
+  std::string operator()(const engine::Connected& e) const { return where(e.connection, 0) + "connected"; }
+  std::string operator()(const engine::Disconnected& e) const { return where(e.connection, 0) + "disconnected"; }
+  std::string operator()(const engine::ProcessDied& e) const { return where(e.connection, 0) + "process died"; }
+  std::string operator()(const engine::Requested& e) const { return where(e.connection, e.id) + std::visit(RequestWords{}, e.request); }
+  std::string operator()(const engine::SignalsSent& e) const { return where(e.connection, e.subscription) + "sent " + number(e.count); }
+  std::string operator()(const engine::Ticked&) const { return "tick"; }
+  std::string operator()(const engine::Draining&) const { return "draining"; }
+};
+
+}  // namespace
+
+std::string World::describe(const engine::Event& event) { return "> " + std::visit(EventWords{}, event); }
+
+std::string World::describe(const engine::Effect& effect) {
+  if (const auto* send = std::get_if<engine::Send>(&effect))
+    return "      < " + where(send->connection, send->id) + std::visit(ReplyWords{}, send->reply);
+  if (const auto* close = std::get_if<engine::Close>(&effect)) return "      < " + where(close->connection, 0) + "close: " + close->text;
+  return "      < note: " + std::get<engine::Note>(effect).text;
+}
+
+}  // namespace onced::simulation

@@ -1,0 +1,131 @@
+// Runs seeded schedules of the engine in a simulated world.
+//
+//   onced_simulation [--schedules N] [--seed S] [--must-fail]
+//
+// Without --seed: N schedules (ONCED_SIMULATION_SCHEDULES, else 100,000) from seed 1 on. The first violation is printed
+// and its seed run again with a trace. With --seed: that one schedule, traced. --must-fail turns the exit status round:
+// it is for the broken engines, which must be caught.
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "world.hpp"
+
+namespace {
+
+using onced::simulation::Memory;
+using onced::simulation::Schedule;
+using onced::simulation::Violation;
+using onced::simulation::World;
+
+volatile std::sig_atomic_t must_fail = 0;
+volatile std::uint64_t present_seed = 0;
+
+// An assertion of the engine or of the store is a violation as well. Only async-signal-safe calls in here.
+void on_abort(int) {
+  if (must_fail != 0) _exit(0);
+  char text[64] = "a simulation aborted; replay it with --seed ";
+  std::size_t end = std::strlen(text);
+  char digits[24];
+  std::size_t count = 0;
+  for (std::uint64_t seed = present_seed; seed != 0; seed /= 10) digits[count++] = static_cast<char>('0' + seed % 10);
+  while (count > 0) text[end++] = digits[--count];
+  text[end++] = '\n';
+  if (write(STDERR_FILENO, text, end) < 0) _exit(2);
+  _exit(1);
+}
+
+struct Outcome {
+  std::optional<std::string> violation;
+  std::uint64_t events = 0;
+};
+
+// Sums of the engine's own counters over all schedules: a rule that no schedule reaches is not tested.
+using Coverage = std::map<std::string, std::uint64_t>;
+constexpr const char* must_be_reached[] = {
+    "regrants_abandoned", "regrants_holder_died", "regrants_limit_passed", "regrants_not_taken_up", "detached_publishes", "puts",
+    "failures", "cancellations", "invalidations", "evictions", "expirations", "stored_inline", "wait_timeouts",
+    "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs"};
+
+Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) {
+  present_seed = seed;
+  Schedule schedule(seed, trace);
+  try {
+    World world(schedule, memory);
+    world.run();
+    const auto statistics = world.statistics();
+    for (const auto& [name, number] : statistics.fields)
+      if (const auto* count = std::get_if<std::uint64_t>(&number)) coverage[name] += *count;
+    return {std::nullopt, world.events()};
+  } catch (const Violation& violation) {
+    return {violation.what(), 0};
+  }
+}
+
+int usage() {
+  std::fprintf(stderr, "usage: onced_simulation [--schedules N] [--seed S] [--must-fail]\n");
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::uint64_t schedules = 100'000;
+  if (const char* wanted = std::getenv("ONCED_SIMULATION_SCHEDULES")) schedules = std::strtoull(wanted, nullptr, 10);
+  std::optional<std::uint64_t> only;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--must-fail") {
+      must_fail = 1;
+    } else if (argument == "--schedules" && i + 1 < argc) {
+      schedules = std::strtoull(argv[++i], nullptr, 10);
+    } else if (argument == "--seed" && i + 1 < argc) {
+      only = std::strtoull(argv[++i], nullptr, 10);
+    } else {
+      return usage();
+    }
+  }
+  std::signal(SIGABRT, on_abort);
+
+  Memory memory;
+  Coverage coverage;
+  if (only) {
+    const Outcome outcome = run(*only, true, memory, coverage);
+    std::printf("schedule %llu: %s\n", static_cast<unsigned long long>(*only), outcome.violation ? outcome.violation->c_str() : "no violation");
+    return outcome.violation ? 1 : 0;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  std::uint64_t events = 0;
+  for (std::uint64_t seed = 1; seed <= schedules; ++seed) {
+    const Outcome outcome = run(seed, false, memory, coverage);
+    events += outcome.events;
+    if (!outcome.violation) continue;
+    if (must_fail != 0) {
+      std::printf("caught by schedule %llu: %s\n", static_cast<unsigned long long>(seed), outcome.violation->c_str());
+      return 0;
+    }
+    (void)run(seed, true, memory, coverage);
+    std::printf("schedule %llu: %s\nreplay it with: onced_simulation --seed %llu\n", static_cast<unsigned long long>(seed),
+                outcome.violation->c_str(), static_cast<unsigned long long>(seed));
+    return 1;
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  std::printf("%llu schedules, %llu events, no violation, %.1f s\n", static_cast<unsigned long long>(schedules),
+              static_cast<unsigned long long>(events), took.count());
+  for (const char* name : must_be_reached) {
+    std::printf("  %-24s %llu\n", name, static_cast<unsigned long long>(coverage[name]));
+    if (coverage[name] != 0 || schedules < 1000 || must_fail != 0) continue;
+    std::fprintf(stderr, "no schedule reached: %s\n", name);
+    return 1;
+  }
+  if (must_fail != 0) std::fprintf(stderr, "the broken engine was not caught\n");
+  return must_fail != 0 ? 1 : 0;
+}

@@ -1,0 +1,533 @@
+#include "model.hpp"
+
+#include <algorithm>
+
+#include <onced/protocol/key.hpp>
+
+#include "engine/context.hpp"
+
+namespace onced::simulation {
+
+using engine::time_word;
+using protocol::LeaseCause;
+using protocol::LeaseEnd;
+
+namespace {
+
+template <typename T>
+const T* request_in(const engine::Event& event) {
+  const auto* requested = std::get_if<engine::Requested>(&event);
+  return requested == nullptr ? nullptr : std::get_if<T>(&requested->request);
+}
+
+}  // namespace
+
+const std::string* Model::content_of(const std::string& key, std::uint64_t version) const {
+  const auto found = contents_.find({key, version});
+  return found == contents_.end() ? nullptr : &found->second;
+}
+
+std::uint64_t Model::visible_version(const std::string& key) const {
+  const auto found = keys_.find(key);
+  return found != keys_.end() && found->second.value ? found->second.value->version : 0;
+}
+
+bool Model::in_scope(const protocol::Scope& scope, const std::string& key) {
+  switch (scope.kind) {
+    case protocol::ScopeKind::key: return key == scope.subject;
+    case protocol::ScopeKind::function: return Key::parse(key).value().function() == scope.subject;
+    case protocol::ScopeKind::everything: return true;
+  }
+  return false;
+}
+
+bool Model::fresh(const KeyModel& key) const {
+  return key.value && time_word(schedule_.now) < key.value->fresh_until_ms;
+}
+
+// ---- what the engine is told ----------------------------------------------------------------------------------------
+
+void Model::before(const engine::Event& event) {
+  step_ = Step{};
+  step_.counter_before = last_counter_;
+  if (const auto* connected = std::get_if<engine::Connected>(&event)) alive_.insert(connected->connection);
+  if (const auto* gone = std::get_if<engine::Disconnected>(&event)) connection_ends(gone->connection);
+  if (const auto* dead = std::get_if<engine::ProcessDied>(&event)) connection_ends(dead->connection);
+  if (const auto* sent = std::get_if<engine::SignalsSent>(&event)) signals_.sent({sent->connection, sent->subscription}, sent->count);
+  if (std::holds_alternative<engine::Draining>(event)) draining_ = true;
+  if (const auto* requested = std::get_if<engine::Requested>(&event); requested != nullptr && alive_.contains(requested->connection))
+    before_request(*requested);
+}
+
+void Model::connection_ends(ConnectionId connection) {
+  if (alive_.erase(connection) == 0) return;
+  signals_.connection_ends(connection);
+  std::erase_if(waits_, [&](const auto& one) { return one.first.first == connection; });
+  std::vector<std::uint64_t> held;
+  for (const auto& [counter, lease] : leases_)
+    if (lease.holder == connection) held.push_back(counter);
+  for (const std::uint64_t counter : held) {
+    const Lease& lease = leases_.at(counter);
+    KeyModel& key = keys_[lease.key];
+    const std::string name = lease.key;
+    const bool counts = !lease.detached && ++key.deaths >= schedule_.profile.settings.holder_deaths_max;
+    end_without_result(counter, LeaseCause::holder_died);
+    if (counts) {
+      step_.dying.insert(name);
+      step_.ended.erase(name);
+    }
+  }
+}
+
+void Model::end_without_result(std::uint64_t counter, LeaseCause cause) {
+  const Lease lease = leases_.at(counter);
+  (lease.detached ? step_.rejoining.insert(lease.key).second : false);
+  if (lease.detached) {
+    for (auto& [address, wait] : waits_)
+      if (wait.detached == counter) wait.detached = 0;
+    if (keys_[lease.key].live == 0) step_.ended[lease.key] = cause;
+  } else {
+    step_.ended[lease.key] = cause;
+  }
+  forget_lease(counter);
+}
+
+void Model::forget_lease(std::uint64_t counter) {
+  const auto found = leases_.find(counter);
+  if (KeyModel& key = keys_[found->second.key]; key.live == counter) key.live = 0;
+  leases_.erase(found);
+}
+
+void Model::before_request(const engine::Requested& event) {
+  using namespace protocol;
+  const Address from{event.connection, event.id};
+  const bool silent = std::holds_alternative<Withdraw>(event.request) || std::holds_alternative<TakeUp>(event.request) ||
+                      std::holds_alternative<Progress>(event.request);
+  if (!silent && waits_.contains(from)) {
+    step_.close_due = true;
+    return;
+  }
+  if (!silent) step_.answer_due = from;
+  if (draining_ && !silent && !std::holds_alternative<GetStatus>(event.request) && !std::holds_alternative<GetStats>(event.request)) {
+    step_.refusal_due = ErrorCode::unavailable;
+    return;
+  }
+  const auto lease_with = [&](const Token& token) -> Lease* {
+    const auto found = leases_.find(token.counter);
+    const bool held = token.epoch == schedule_.profile.settings.epoch && found != leases_.end() && found->second.holder == event.connection;
+    return held ? &found->second : nullptr;
+  };
+  if (const auto* acquire = std::get_if<Acquire>(&event.request)) return before_acquire(from, *acquire);
+  if (const auto* withdraw = std::get_if<Withdraw>(&event.request)) waits_.erase({event.connection, withdraw->target});
+  if (const auto* take_up = std::get_if<TakeUp>(&event.request))
+    if (Lease* lease = lease_with(take_up->token)) lease->taken_up = true;
+  if (const auto* progress = std::get_if<Progress>(&event.request))
+    if (Lease* lease = lease_with(progress->token)) lease->taken_up = true;
+  if (const auto* publish = std::get_if<Publish>(&event.request)) {
+    const Lease* lease = lease_with(publish->token);
+    if (lease == nullptr) {
+      step_.refusal_due = ErrorCode::unknown_token;
+      return;
+    }
+    ++computations_;
+    step_.publishing = lease->key;
+    step_.content = publish->parts.front().bytes;
+    step_.ttl_ms = publish->ttl_ms;
+    step_.detached_publish = lease->detached ? publish->token.counter : 0;
+    if (!lease->detached) keys_[lease->key].deaths = 0;
+    if (!lease->detached) forget_lease(publish->token.counter);
+  }
+  if (const auto* put = std::get_if<Put>(&event.request)) {
+    step_.publishing = put->key;
+    step_.put = true;
+    step_.content = put->parts.front().bytes;
+    step_.ttl_ms = put->ttl_ms;
+    keys_[put->key].deaths = 0;
+    keys_[put->key].failed.reset();
+  }
+  if (const auto* fail_request = std::get_if<Fail>(&event.request)) {
+    const Lease* lease = lease_with(fail_request->token);
+    if (lease == nullptr) {
+      step_.refusal_due = ErrorCode::unknown_token;
+      return;
+    }
+    step_.failing_key = lease->key;
+    step_.failing_text = fail_request->text;
+    step_.failing_ttl_ms = fail_request->failure_ttl_ms;
+    step_.failing_detached = lease->detached ? fail_request->token.counter : 0;
+    KeyModel& key = keys_[lease->key];
+    if (!lease->detached) {
+      key.deaths = 0;
+      if (fail_request->failure_ttl_ms != 0 && !key.value)
+        key.failed = Failed{fail_request->text, schedule_.now + std::chrono::milliseconds(fail_request->failure_ttl_ms)};
+    }
+    if (!lease->detached) forget_lease(fail_request->token.counter);
+  }
+  if (const auto* abandon = std::get_if<Abandon>(&event.request)) {
+    if (lease_with(abandon->token) == nullptr) {
+      step_.refusal_due = ErrorCode::unknown_token;
+      return;
+    }
+    end_without_result(abandon->token.counter, LeaseCause::abandoned);
+  }
+  if (const auto* invalidate = std::get_if<Invalidate>(&event.request)) {
+    step_.invalidating = invalidate->scope;
+    for (auto& [name, key] : keys_) {
+      if (!in_scope(invalidate->scope, name)) continue;
+      step_.values_in_scope += key.value ? 1U : 0U;
+      if (key.value || key.live != 0 || key.failed) key.deaths = 0;
+      key.failed.reset();
+    }
+  }
+  if (const auto* cancel = std::get_if<Cancel>(&event.request)) step_.cancelling = cancel->scope;
+  if (const auto* subscribe = std::get_if<Subscribe>(&event.request)) {
+    step_.answer_due.reset();
+    signals_.subscribed(from, *subscribe);
+  }
+  if (const auto* unsubscribe = std::get_if<Unsubscribe>(&event.request)) signals_.unsubscribed({event.connection, unsubscribe->target});
+}
+
+void Model::before_acquire(Address from, const protocol::Acquire& request) {
+  step_.answer_due.reset();
+  step_.request = from;
+  Wait& wait = waits_[from];
+  wait.key = request.key;
+  wait.request = request;
+  wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
+  wait.arrival = ++arrivals_;
+  const KeyModel& key = keys_[request.key];
+  const bool answered_at_once = (fresh(key) || failed_recently(key)) && !request.force;
+  if (answered_at_once || key.live == 0) return;
+  for (const protocol::Token& token : request.held) step_.must_recurse |= token.counter == key.live;
+  std::set<std::uint64_t> seen;
+  step_.would_deadlock = !step_.must_recurse && !request.held.empty() && reaches(key.live, request.held, seen);
+}
+
+// ---- what it did ----------------------------------------------------------------------------------------------------
+
+void Model::after(const engine::Event& event, const engine::Effects& effects) {
+  for (const engine::Effect& effect : effects) {
+    if (const auto* send = std::get_if<engine::Send>(&effect)) on_send(*send);
+    if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
+  }
+  require(step_.closed == step_.close_due, "a connection was closed without need, or not closed in spite of it");
+  require(!step_.answer_due || step_.answered || step_.close_due, "a request was not answered");
+  if (request_in<protocol::Publish>(event) != nullptr && step_.detached_publish != 0) {
+    for (const auto& [address, wait] : waits_)
+      require(wait.detached != step_.detached_publish, "a waiter of a detached lease was not told its value (L5)");
+    forget_lease(step_.detached_publish);
+  }
+  if (!step_.failing_key.empty()) {
+    for (const auto& [address, wait] : waits_) {
+      const bool told = step_.failing_detached != 0 ? wait.detached == step_.failing_detached
+                                                    : wait.key == step_.failing_key && wait.detached == 0;
+      require(!told, "a waiter was not told of a failure (L4)");
+    }
+    if (step_.failing_detached != 0) forget_lease(step_.failing_detached);
+  }
+  for (const protocol::Signal& change : signals_.check(effects)) on_change(change);
+  check_owed();
+  check_no_circle();
+  // A key that nobody asks for, computes or has is forgotten, and with it how its holders died.
+  for (auto& [name, key] : keys_) {
+    if (key.deaths == 0 || key.live != 0 || key.value || failed_recently(key)) continue;
+    const auto about_it = [&](const auto& one) { return one.second.key == name; };
+    if (std::none_of(waits_.begin(), waits_.end(), about_it) && std::none_of(leases_.begin(), leases_.end(), about_it))
+      key.deaths = 0;
+  }
+}
+
+void Model::on_send(const engine::Send& send) {
+  using namespace protocol;
+  const Address to{send.connection, send.id};
+  require(alive_.contains(send.connection), "a message for a connection that is gone or dead");
+  const bool request_of_step = step_.answer_due == to;
+  const bool is_final = !std::holds_alternative<Signal>(send.reply) && !std::holds_alternative<State>(send.reply) &&
+                        !std::holds_alternative<Position>(send.reply) && !std::holds_alternative<LeaseLost>(send.reply);
+  if (request_of_step && is_final && !waits_.contains(to)) {
+    require(!step_.answered, "a request was answered twice");
+    step_.answered = true;
+    const auto* refused = std::get_if<Refused>(&send.reply);
+    require((refused != nullptr) == step_.refusal_due.has_value(),
+            step_.refusal_due ? "a request was not refused: " + std::string(name_of(*step_.refusal_due))
+                              : "a request was refused without need: " + (refused != nullptr ? refused->text : std::string()));
+    if (refused != nullptr) return require(refused->code == *step_.refusal_due, "refused with a wrong code: " + refused->text);
+  }
+  if (const auto* lease = std::get_if<protocol::Lease>(&send.reply)) return on_lease(to, *lease);
+  if (const auto* lost = std::get_if<LeaseLost>(&send.reply)) return on_lease_lost(to, *lost);
+  if (const auto* value = std::get_if<protocol::Value>(&send.reply)) return on_value(to, *value);
+  if (const auto* failure = std::get_if<Failure>(&send.reply)) return on_failure(to, *failure);
+  if (const auto* refused = std::get_if<Refused>(&send.reply)) return on_refused(to, *refused);
+  if (const auto* published = std::get_if<Published>(&send.reply)) return on_published(*published);
+  if (std::holds_alternative<Cancelled>(send.reply)) {
+    const Wait wait = take_wait(to, "Cancelled");
+    require(step_.cancelling && in_scope(*step_.cancelling, wait.key), "a waiter was told of a cancellation that was not its own");
+  }
+  if (const auto* done = std::get_if<Done>(&send.reply); done != nullptr && step_.invalidating)
+    require(done->count == step_.values_in_scope, "an invalidation counted wrongly");
+}
+
+Model::Wait Model::take_wait(Address to, const char* what) {
+  const auto found = waits_.find(to);
+  if (found == waits_.end()) fail(std::string(what) + " for a request that is answered already, or never was (L3)");
+  Wait wait = std::move(found->second);
+  waits_.erase(found);
+  return wait;
+}
+
+void Model::on_lease(Address to, const protocol::Lease& lease) {
+  const Wait wait = take_wait(to, "a lease");
+  KeyModel& key = keys_[wait.key];
+  require(wait.request.may_compute, "a lease for somebody who cannot compute (L2)");
+  require(key.live == 0, "a second live lease of one key (L1)");
+  require(lease.token.epoch == schedule_.profile.settings.epoch && lease.token.counter > last_counter_, "tokens must rise (L1)");
+  const bool first = step_.request == to && !lease.take_up;
+  if (first) {
+    const bool over_value = wait.request.force && key.value && fresh(key);
+    require(lease.cause == (over_value ? LeaseCause::forced : LeaseCause::absent), "a lease with a wrong cause");
+    require(over_value || !fresh(key), "a lease though there is a value");
+    require(wait.request.force || !failed_recently(key), "a lease though the key failed a moment ago (L4)");
+  } else {
+    const auto ended = step_.ended.find(wait.key);
+    require(ended != step_.ended.end(), "a lease was handed over though none ended (L2)");
+    require(lease.take_up && lease.cause == ended->second, "a hand-over with a wrong cause (L2)");
+    for (const auto& [address, other] : waits_)
+      require(other.key != wait.key || other.detached != 0 || !other.request.may_compute || other.arrival > wait.arrival,
+              "a lease went past somebody who waited longer (L2)");
+    step_.ended.erase(ended);
+  }
+  key.failed.reset();
+  key.live = last_counter_ = lease.token.counter;
+  Lease& made = leases_[lease.token.counter];
+  made.key = wait.key;
+  made.holder = to.first;
+  made.taken_up = !lease.take_up;
+  made.take_up_by = schedule_.now + schedule_.profile.settings.take_up_deadline;
+  made.granted = schedule_.now;
+  made.limit_at = schedule_.now + std::chrono::milliseconds(lease.limit_ms);
+}
+
+void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
+  const auto found = leases_.find(lost.token.counter);
+  require(found != leases_.end() && found->second.holder == to.first, "LeaseLost for a lease that its connection has not");
+  Lease& lease = found->second;
+  KeyModel& key = keys_[lease.key];
+  switch (lost.why) {
+    case LeaseEnd::cancelled:
+      require(step_.cancelling && in_scope(*step_.cancelling, lease.key), "a lease was cancelled though nobody asked for it");
+      if (!lease.detached) key.deaths = 0;
+      return forget_lease(lost.token.counter);
+    case LeaseEnd::invalidated:
+    case LeaseEnd::superseded:
+      require(!lease.detached, "a lease was detached twice");
+      require(lost.why == LeaseEnd::superseded ? step_.put && step_.publishing == lease.key
+                                               : step_.invalidating && in_scope(*step_.invalidating, lease.key),
+              "a lease was detached though nobody asked for it (L5)");
+      lease.detached = true;
+      key.live = 0;
+      for (auto& [address, wait] : waits_)
+        if (wait.key == lease.key && wait.detached == 0) wait.detached = lost.token.counter;
+      return;
+    case LeaseEnd::limit_passed:
+      require(schedule_.now >= lease.limit_at, "a lease ended before its limit (L2)");
+      return end_without_result(lost.token.counter, LeaseCause::limit_passed);
+    case LeaseEnd::not_taken_up:
+      require(!lease.taken_up && schedule_.now >= lease.take_up_by, "a lease was taken from who had taken it up (L2)");
+      return end_without_result(lost.token.counter, LeaseCause::not_taken_up);
+  }
+}
+
+void Model::on_value(Address to, const protocol::Value& value) {
+  const Wait wait = take_wait(to, "a value");
+  const KeyModel& key = keys_[wait.key];
+  const bool of_publish = step_.publishing == wait.key && wait.detached == step_.detached_publish;
+  if (value.waited && of_publish) {
+    require(step_.version == 0 || step_.version == value.version, "waiters of one publish were told different versions");
+    require(value.version > last_version_ || step_.version == value.version, "versions must rise");
+    require(wait.arrival > step_.last_arrival, "waiters were answered out of order");
+    step_.last_arrival = wait.arrival;
+    step_.version = value.version;
+    last_version_ = value.version;
+    contents_[{wait.key, value.version}] = step_.content;
+  } else {
+    require(!value.waited || step_.rejoining.contains(wait.key), "a waiter was told a value though none was published (L3)");
+    require(key.value.has_value(), "a value that was dropped (L6)");
+    require(key.value->version == value.version, "a version that is not the key's newest (L5, L6)");
+    require(fresh(key), "a value at or after its time-to-live");
+    require(value.waited || !wait.request.force, "a forced request was answered with what was there");
+  }
+  if (value.record == 0) {
+    require(value.parts.size() == 1 && value.parts.front().bytes == *content_of(wait.key, value.version), "wrong bytes");
+  }
+}
+
+void Model::on_failure(Address to, const protocol::Failure& failure) {
+  const Wait wait = take_wait(to, "a failure");
+  const KeyModel& key = keys_[wait.key];
+  const bool of_fail = step_.failing_key == wait.key && failure.text == step_.failing_text && wait.detached == step_.failing_detached;
+  const bool of_deaths = step_.dying.contains(wait.key) && failure.text.find("died in a row") != std::string::npos;
+  const bool of_memory = failed_recently(key) && !key.value && (key.failed->text == failure.text || key.failed->text.empty());
+  require(of_fail || of_deaths || of_memory, "a failure that nobody said, or that is over (L4): " + failure.text);
+}
+
+void Model::on_refused(Address to, const protocol::Refused& refused) {
+  if (step_.answer_due == to) return;
+  const bool of_step = step_.request == to;
+  const Wait wait = take_wait(to, "a refusal");
+  const KeyModel& key = keys_[wait.key];
+  switch (refused.code) {
+    case ErrorCode::timed_out:
+      return require(schedule_.now >= wait.deadline, "a waiter was timed out before its deadline (L3)");
+    case ErrorCode::not_found:
+      return require(of_step && !wait.request.may_compute && wait.request.wait_ms == 0 && key.live == 0, "not_found without need");
+    case ErrorCode::recursion: return require(of_step && step_.must_recurse, "a recursion where there is none (L7)");
+    case ErrorCode::deadlock:
+      if (of_step) return require(step_.would_deadlock, "a deadlock where there is none (L7)");
+      return require(step_.rejoining.contains(wait.key), "a waiter was refused for a deadlock that it did not ask for (L7)");
+    case ErrorCode::limit_reached: {
+      const auto waiting = std::count_if(waits_.begin(), waits_.end(), [&](const auto& one) {
+        return one.second.key == wait.key && one.second.detached == 0;
+      });
+      return require(static_cast<std::size_t>(waiting) >= schedule_.profile.settings.waiters_per_key_max, "a limit that is not reached");
+    }
+    case ErrorCode::unavailable: return require(draining_, "unavailable without draining");
+    default: fail("a waiter was refused with " + std::string(name_of(refused.code)));
+  }
+}
+
+void Model::on_published(const protocol::Published& published) {
+  require(step_.publishing.has_value(), "Published though nothing was");
+  require(step_.version == 0 || step_.version == published.version, "Published names another version than its waiters got");
+  require(published.version > last_version_ || step_.version == published.version, "versions must rise");
+  require(step_.detached_publish == 0 || !published.stored, "the value of a detached lease was stored (L5)");
+  require(published.stored || step_.detached_publish != 0 || schedule_.profile.small_arena, "a value was not stored though there is room");
+  step_.version = last_version_ = published.version;
+  contents_[{*step_.publishing, published.version}] = step_.content;
+}
+
+// The changes tell the model which values there are; the world compares them with what readers find.
+void Model::on_change(const protocol::Signal& signal) {
+  KeyModel& key = keys_[signal.key];
+  using protocol::SignalEvent;
+  switch (signal.event) {
+    case SignalEvent::done: {
+      require(step_.publishing == signal.key && step_.detached_publish == 0 && signal.version == step_.version,
+              "`done` though nothing was published, or of another version");
+      Value value{signal.version, schedule_.now, protocol::never_expires};
+      if (step_.ttl_ms != 0) value.fresh_until_ms = time_word(schedule_.now + std::chrono::milliseconds(step_.ttl_ms));
+      key.value = value;
+      break;
+    }
+    case SignalEvent::expired:
+      require(key.value && key.value->version == signal.version && !fresh(key), "`expired` of a value that is not there, or is fresh");
+      key.value.reset();
+      break;
+    case SignalEvent::evicted:
+      require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
+      require(schedule_.profile.small_arena, "`evicted` though there is room");
+      key.value.reset();
+      break;
+    case SignalEvent::invalidated:
+      require(step_.invalidating && in_scope(*step_.invalidating, signal.key), "`invalidated` though nobody asked for it");
+      key.value.reset();
+      break;
+    case SignalEvent::failed:
+      require(step_.failing_key == signal.key || step_.dying.contains(signal.key), "`failed` though nothing did");
+      if (step_.dying.contains(signal.key)) {
+        key.deaths = 0;
+        if (!key.value) key.failed = Failed{signal.text, schedule_.now + schedule_.profile.settings.failure_ttl_default};
+      }
+      break;
+    case SignalEvent::cancelled:
+      require(step_.cancelling && in_scope(*step_.cancelling, signal.key), "`cancelled` though nobody asked for it");
+      break;
+    case SignalEvent::started:
+    case SignalEvent::progress:
+    case SignalEvent::abandoned: break;
+  }
+}
+
+// ---- what is missing ------------------------------------------------------------------------------------------------
+
+void Model::check_owed() const {
+  for (const auto& [address, wait] : waits_) {
+    const KeyModel& key = keys_.at(wait.key);
+    require(schedule_.now < wait.deadline, "a waiter was not told that its deadline has passed (L3)");
+    require(!draining_, "a waiter was left without an answer while the daemon drains (L3)");
+    require(!step_.must_recurse || step_.request != address, "a recursion was not refused (L7)");
+    require(!step_.would_deadlock || step_.request != address, "a deadlock was not refused (L7)");
+    if (step_.publishing == wait.key && step_.detached_publish == 0)
+      require(wait.detached != 0, "a waiter was not told the value that was published (L3)");
+    if (step_.cancelling) require(!in_scope(*step_.cancelling, wait.key) || lease_of(wait) == nullptr, "a waiter outlived a cancellation");
+    if (wait.detached != 0) {
+      require(leases_.contains(wait.detached), "a waiter waits for a lease that ended (L3)");
+      continue;
+    }
+    require(key.live != 0 || !wait.request.may_compute, "a waiter that can compute was left without a holder (L2, L3)");
+    require(wait.request.force || !fresh(key), "a waiter was left waiting though there is a value (L3)");
+  }
+  for (const auto& [counter, lease] : leases_) {
+    require(schedule_.now < lease.limit_at, "a lease outlived its limit (L2)");
+    require(lease.taken_up || schedule_.now < lease.take_up_by, "a lease that was not taken up was not passed on (L2)");
+    if (step_.cancelling) require(!in_scope(*step_.cancelling, lease.key), "a lease outlived a cancellation");
+    if (step_.invalidating && counter <= step_.counter_before)
+      require(lease.detached || !in_scope(*step_.invalidating, lease.key), "a lease was not detached by an invalidation (L5)");
+  }
+  for (const auto& [name, key] : keys_) {
+    const SignalModel::Replica told = signals_.replica(name);
+    require(told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
+    require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
+    require(!key.value || fresh(key), "a value outlived its time-to-live");
+    if (step_.invalidating && in_scope(*step_.invalidating, name)) require(!key.value, "a value outlived its invalidation (L6)");
+    require(key.deaths < schedule_.profile.settings.holder_deaths_max, "holders die in a row and nobody says so (L2)");
+  }
+}
+
+const Model::Lease* Model::lease_of(const Wait& wait) const {
+  const auto key = keys_.find(wait.key);
+  const auto found = leases_.find(wait.detached != 0 ? wait.detached : key->second.live);
+  return found == leases_.end() ? nullptr : &found->second;
+}
+
+// Whether waiting for lease `from` leads, over the waits of threads that hold it, to a lease in `held`.
+bool Model::reaches(std::uint64_t from, const std::vector<protocol::Token>& held, std::set<std::uint64_t>& seen) const {
+  if (!seen.insert(from).second) return false;
+  for (const auto& [address, wait] : waits_) {
+    if (step_.request == address) continue;  // the one that is being asked about
+    const bool holds = std::any_of(wait.request.held.begin(), wait.request.held.end(), [&](const auto& t) { return t.counter == from; });
+    if (!holds || lease_of(wait) == nullptr) continue;
+    const std::uint64_t next = wait.detached != 0 ? wait.detached : keys_.at(wait.key).live;
+    for (const protocol::Token& token : held)
+      if (token.counter == next) return true;
+    if (reaches(next, held, seen)) return true;
+  }
+  return false;
+}
+
+// No thread waits for itself, however long the way.
+void Model::check_no_circle() const {
+  for (const auto& [address, wait] : waits_) {
+    if (wait.request.held.empty() || lease_of(wait) == nullptr) continue;
+    const std::uint64_t awaited = wait.detached != 0 ? wait.detached : keys_.at(wait.key).live;
+    std::set<std::uint64_t> seen;
+    for (const protocol::Token& token : wait.request.held) require(token.counter != awaited, "a computation waits for itself (L7)");
+    // `reaches` skips the request of the step, which is what closes a circle last.
+    std::vector<std::uint64_t> front{awaited};
+    while (!front.empty()) {
+      const std::uint64_t at = front.back();
+      front.pop_back();
+      if (!seen.insert(at).second) continue;
+      for (const auto& [other_address, other] : waits_) {
+        const auto holds = [&](std::uint64_t counter) {
+          return std::any_of(other.request.held.begin(), other.request.held.end(), [&](const auto& t) { return t.counter == counter; });
+        };
+        if (!holds(at) || lease_of(other) == nullptr) continue;
+        const std::uint64_t next = other.detached != 0 ? other.detached : keys_.at(other.key).live;
+        for (const protocol::Token& token : wait.request.held) require(token.counter != next, "holders wait for each other (L7)");
+        front.push_back(next);
+      }
+    }
+  }
+}
+
+}  // namespace onced::simulation

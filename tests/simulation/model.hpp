@@ -1,0 +1,149 @@
+// The laws, written a second time: what the engine was told and what it did, checked after every step.
+//
+// The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
+// ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after
+// each step it looks for what is missing: an answer, a hand-over, a signal.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <onced/protocol/messages.hpp>
+
+#include "engine/engine.hpp"
+#include "schedule.hpp"
+#include "signal_model.hpp"
+
+namespace onced::simulation {
+
+using engine::ConnectionId;
+using protocol::RequestId;
+using Address = std::pair<ConnectionId, RequestId>;
+
+class Model {
+ public:
+  explicit Model(Schedule& schedule) : schedule_(schedule), signals_(schedule) {}
+
+  void before(const engine::Event& event);
+  // `effects` are those of the step that before() announced; the segment has them already.
+  void after(const engine::Event& event, const engine::Effects& effects);
+
+  // The content that a version of a key has; nothing when it was never published.
+  const std::string* content_of(const std::string& key, std::uint64_t version) const;
+  // Which version a reader of the segment must find now; 0: none.
+  std::uint64_t visible_version(const std::string& key) const;
+  std::size_t pending() const { return waits_.size(); }
+  std::size_t leases() const { return leases_.size(); }
+  std::uint64_t computations() const { return computations_; }
+  bool alive(ConnectionId connection) const { return alive_.contains(connection); }
+  const SignalModel& signals() const { return signals_; }
+
+ private:
+  struct Wait {
+    std::string key;
+    protocol::Acquire request;
+    Time deadline{};
+    std::uint64_t arrival = 0;
+    std::uint64_t detached = 0;  // the token counter it waits for, when that lease is detached
+  };
+  struct Lease {
+    std::string key;
+    ConnectionId holder{};
+    bool detached = false;
+    bool taken_up = true;
+    Time take_up_by{};
+    Time limit_at{};
+    Time granted{};
+  };
+  struct Value {
+    std::uint64_t version = 0;
+    Time stored{};
+    std::uint64_t fresh_until_ms = 0;
+  };
+  struct Failed {
+    std::string text;
+    Time until{};
+  };
+  struct KeyModel {
+    std::uint64_t live = 0;  // token counter
+    std::optional<Value> value;
+    std::optional<Failed> failed;
+    int deaths = 0;
+  };
+  // What this step may still do, by the event that began it.
+  struct Step {
+    std::uint64_t counter_before = 0;                   // the newest token before it
+    std::optional<Address> request;                     // the Acquire of this step, unanswered so far
+    std::map<std::string, protocol::LeaseCause> ended;  // keys whose lease ended without a result
+    std::set<std::string> rejoining;                    // keys whose detached lease ended without a result
+    std::optional<std::string> publishing;              // the key of an accepted Publish or Put
+    std::uint64_t detached_publish = 0;                 // its token, when that is detached
+    std::string content;
+    std::uint64_t ttl_ms = 0;
+    std::uint64_t version = 0;
+    bool put = false;
+    std::string failing_key;                            // the key of an accepted Fail
+    std::uint64_t failing_detached = 0;
+    std::string failing_text;
+    std::uint64_t failing_ttl_ms = 0;
+    std::set<std::string> dying;                        // keys that reached the limit of holder deaths
+    bool must_recurse = false;
+    bool would_deadlock = false;
+    std::optional<Address> answer_due;                  // a request whose one answer comes in this step
+    std::optional<ErrorCode> refusal_due;
+    bool answered = false;
+    bool close_due = false;
+    bool closed = false;
+    std::uint64_t last_arrival = 0;                     // of the waiter answered last by a publish
+    std::optional<protocol::Scope> cancelling;
+    std::optional<protocol::Scope> invalidating;
+    std::uint64_t values_in_scope = 0;
+  };
+
+  void connection_ends(ConnectionId connection);
+  void before_request(const engine::Requested& event);
+  void before_acquire(Address from, const protocol::Acquire& request);
+  void on_send(const engine::Send& send);
+  void on_lease(Address to, const protocol::Lease& lease);
+  void on_lease_lost(Address to, const protocol::LeaseLost& lost);
+  void on_value(Address to, const protocol::Value& value);
+  void on_failure(Address to, const protocol::Failure& failure);
+  void on_refused(Address to, const protocol::Refused& refused);
+  void on_published(const protocol::Published& published);
+  void on_change(const protocol::Signal& signal);
+  void check_owed() const;
+  void check_no_circle() const;
+
+  Wait take_wait(Address to, const char* what);
+  void end_without_result(std::uint64_t counter, protocol::LeaseCause cause);
+  void forget_lease(std::uint64_t counter);
+  bool fresh(const KeyModel& key) const;
+  bool failed_recently(const KeyModel& key) const { return key.failed && key.failed->until > schedule_.now; }
+  const Lease* lease_of(const Wait& wait) const;
+  bool reaches(std::uint64_t from, const std::vector<protocol::Token>& held, std::set<std::uint64_t>& seen) const;
+  static bool in_scope(const protocol::Scope& scope, const std::string& key);
+  [[noreturn]] void fail(const std::string& text) const { throw Violation(text); }
+  void require(bool condition, const std::string& text) const {
+    if (!condition) fail(text);
+  }
+
+  Schedule& schedule_;
+  SignalModel signals_;
+  std::set<ConnectionId> alive_;
+  std::map<Address, Wait> waits_;
+  std::map<std::uint64_t, Lease> leases_;
+  std::map<std::string, KeyModel> keys_;
+  std::map<std::pair<std::string, std::uint64_t>, std::string> contents_;
+  std::uint64_t last_counter_ = 0;
+  std::uint64_t last_version_ = 0;
+  std::uint64_t arrivals_ = 0;
+  std::uint64_t computations_ = 0;
+  bool draining_ = false;
+  Step step_;
+};
+
+}  // namespace onced::simulation

@@ -1,0 +1,73 @@
+// A client process: threads that ask, compute (also one key within another), publish, fail, stop and stall at random.
+//
+// It knows nothing of the engine: it sends requests and reads replies. What it checks is what a client can see: every
+// message is for something it asked, and the bytes behind a pin are those of the version it was told, for as long as
+// the pin is set.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <onced/protocol/messages.hpp>
+
+#include "schedule.hpp"
+
+namespace onced::simulation {
+
+class World;
+
+class Process {
+ public:
+  Process(World& world, engine::ConnectionId connection, bool mapped);
+  void start();
+  void receive(protocol::RequestId id, const protocol::Reply& reply);
+  void die() { dead_ = true; }
+  bool dead() const { return dead_; }
+  engine::ConnectionId connection() const { return connection_; }
+
+ private:
+  struct Computing {
+    std::string key;
+    protocol::Token token;
+  };
+  struct Thread {
+    std::vector<Computing> stack;                // innermost last
+    std::optional<protocol::RequestId> waits_in;  // an Acquire
+    std::string asked;
+  };
+  struct Subscription {
+    protocol::Scope scope;
+    std::uint64_t epoch = 0;
+    std::uint64_t position = 0;
+  };
+
+  void act(std::size_t thread);
+  void act_soon(std::size_t thread, std::uint64_t at_most_us = 200'000);
+  void begin_something(Thread& thread);
+  void go_on_computing(Thread& thread);
+  void ask(Thread& thread, const std::string& key, bool may_compute);
+  void disturb();
+  void subscribe_or_not();
+  void receive_value(const std::string& key, const protocol::Value& value);
+  protocol::RequestId send(const protocol::Request& request);
+  protocol::Scope any_scope();
+  const std::string& any_key();
+  std::vector<protocol::Part> content(const std::string& key, const std::string& origin);
+
+  World& world_;
+  engine::ConnectionId connection_;
+  bool mapped_;
+  bool dead_ = false;
+  protocol::RequestId last_id_ = 0;
+  std::vector<Thread> threads_;
+  std::map<protocol::RequestId, std::size_t> asked_by_;         // which thread waits in it
+  std::map<protocol::RequestId, std::string> withdrawn_;        // an answer may still be on its way
+  std::map<protocol::RequestId, Subscription> subscriptions_;
+  std::optional<Subscription> ended_subscription_;              // one that could be resumed
+  std::vector<protocol::Token> old_tokens_;
+};
+
+}  // namespace onced::simulation

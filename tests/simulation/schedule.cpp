@@ -1,0 +1,51 @@
+#include "schedule.hpp"
+
+#include <onced/protocol/key.hpp>
+
+namespace onced::simulation {
+
+using namespace std::chrono_literals;
+
+const std::vector<std::string>& all_functions() {
+  static const std::vector<std::string> functions{"f0", "f1", "f2"};
+  return functions;
+}
+
+const std::vector<std::string>& all_keys() {
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> made;
+    for (int number = 0; number < 4; ++number)
+      for (const std::string& function : all_functions())
+        made.emplace_back(KeyBuilder(function).add(number).build().value().bytes());
+    return made;
+  }();
+  return keys;
+}
+
+std::string name_of_key(const std::string& key) { return Key::parse(key).value().display(); }
+
+Profile::Profile(Random& random) {
+  keys = random.between(1, 6);
+  processes = random.between(2, 5);
+  threads = random.between(1, 3);
+  steps = random.between(10, 220);
+  small_arena = random.percent(12);
+  nested = random.percent(60);
+  kill_percent = random.percent(50) ? random.between(0, 6) : 0;
+  stall_percent = random.percent(50) ? random.between(0, 12) : 0;
+  late_tick_percent = random.percent(50) ? 30 : 0;
+  subscribe_percent = random.between(0, 20);
+  disturb_percent = random.percent(60) ? random.between(0, 25) : 0;
+  delay_us_max = random.percent(70) ? 2000 : 400'000;
+  settings.epoch = random.next() | 1U;
+  settings.daemon_version = "simulated";
+  settings.daemon_pid = 1;
+  settings.holder_deaths_max = random.percent(30) ? 2 : 3;
+  settings.failure_ttl_default = 3s;
+  settings.waiters_per_key_max = random.percent(10) ? 2 : 1000;
+  settings.subscriptions_per_connection_max = 3;
+  settings.signals_queued_per_subscription_max = random.between(24, 32);  // one step makes fewer changes
+  settings.signal_history = random.between(4, 40);
+}
+
+}  // namespace onced::simulation

@@ -1,0 +1,61 @@
+// One schedule: what is drawn from its seed before it begins, and what every part of it shares.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/engine.hpp"
+#include "random.hpp"
+
+namespace onced::simulation {
+
+using engine::Duration;
+using engine::Time;
+
+// The engine did what the laws forbid, or not what they demand.
+struct Violation : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The keys of all schedules: three functions of four keys.
+const std::vector<std::string>& all_keys();
+const std::vector<std::string>& all_functions();
+// "f0(2)" for traces.
+std::string name_of_key(const std::string& key);
+
+struct Profile {
+  explicit Profile(Random& random);
+  std::size_t keys = 4;
+  std::size_t processes = 3;
+  std::size_t threads = 2;
+  std::size_t steps = 60;         // what all threads decide to do, before everything runs to its end
+  bool small_arena = false;       // values that do not all fit, pins that block
+  bool nested = true;
+  std::uint64_t kill_percent = 2;
+  std::uint64_t stall_percent = 3;
+  std::uint64_t late_tick_percent = 10;
+  std::uint64_t subscribe_percent = 10;
+  std::uint64_t disturb_percent = 10;  // invalidate, cancel, put
+  std::uint64_t delay_us_max = 2000;
+  engine::Settings settings;
+};
+
+struct Schedule {
+  explicit Schedule(std::uint64_t seed_, bool trace_) : seed(seed_), tracing(trace_), random(seed_), profile(random) {}
+  std::uint64_t seed;
+  bool tracing;
+  Random random;
+  Profile profile;
+  Time now{};
+
+  // `say` makes a line; only a replay pays for it.
+  template <typename Say>
+  void trace(Say say) const {
+    if (tracing) std::printf("%12.6f  %s\n", static_cast<double>(now.count()) / 1e9, std::string(say()).c_str());
+  }
+};
+
+}  // namespace onced::simulation

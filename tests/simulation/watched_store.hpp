@@ -1,0 +1,73 @@
+// The real segment store, with an eye on the order of things within a step (L6): a value must be visible before
+// anybody is told of it, and gone before anybody is told that it is.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "engine/engine.hpp"
+#include "memory/segment_store.hpp"
+#include "schedule.hpp"
+
+namespace onced::simulation {
+
+class WatchedStore final : public engine::RecordStore {
+ public:
+  explicit WatchedStore(std::unique_ptr<memory::SegmentStore> store) : store_(std::move(store)) {}
+
+  memory::SegmentStore& real() { return *store_; }
+  // The effects of the present step, as far as it has come.
+  void watch(const engine::Effects* effects) { effects_ = effects; }
+
+  Placement place(const engine::RecordImage& image, std::optional<engine::RecordRef> replaces) override {
+    const std::string key(image.key);
+    require(!told(key, image.version, protocol::SignalEvent::done), "`done` was sent before its value was visible (L6)");
+    Placement placement = store_->place(image, replaces);
+    if (placement.outcome == Outcome::placed) {
+      if (replaces) versions_.erase(*replaces);
+      versions_[placement.record] = {key, image.version};
+    }
+    return placement;
+  }
+  void unlink(engine::RecordRef record) override {
+    const auto& [key, version] = versions_.at(record);
+    for (const auto event : {protocol::SignalEvent::expired, protocol::SignalEvent::evicted, protocol::SignalEvent::invalidated})
+      require(!told(key, version, event), "a value's end was told before it was out of reach (L6)");
+    store_->unlink(record);
+    versions_.erase(record);
+  }
+  std::size_t reclaim() override { return store_->reclaim(); }
+  std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override {
+    return store_->grant_pin(connection, record);
+  }
+  void revoke_pin(engine::ConnectionId connection, std::uint32_t pin, engine::RecordRef record) override {
+    store_->revoke_pin(connection, pin, record);
+  }
+  std::vector<protocol::Part> read(engine::RecordRef record) const override { return store_->read(record); }
+  void harvest_hits(const std::function<void(engine::RecordRef)>& seen) override { store_->harvest_hits(seen); }
+  std::vector<HitTotals> hit_totals() const override { return store_->hit_totals(); }
+  Usage usage() const override { return store_->usage(); }
+  void set_time_ms(std::uint64_t time_ms) override { store_->set_time_ms(time_ms); }
+
+  std::size_t live_records() const { return versions_.size(); }
+
+ private:
+  bool told(const std::string& key, std::uint64_t version, protocol::SignalEvent event) const {
+    if (effects_ == nullptr) return false;
+    for (const engine::Effect& effect : *effects_) {
+      const auto* send = std::get_if<engine::Send>(&effect);
+      const auto* signal = send != nullptr ? std::get_if<protocol::Signal>(&send->reply) : nullptr;
+      if (signal != nullptr && signal->key == key && signal->event == event && signal->version == version) return true;
+    }
+    return false;
+  }
+  static void require(bool condition, const char* text) {
+    if (!condition) throw Violation(text);
+  }
+
+  std::unique_ptr<memory::SegmentStore> store_;
+  const engine::Effects* effects_ = nullptr;
+  std::map<engine::RecordRef, std::pair<std::string, std::uint64_t>> versions_;
+};
+
+}  // namespace onced::simulation
