@@ -24,6 +24,8 @@ class FileDescriptor {
   // -1 when there is none.
   int get() const { return descriptor_; }
   explicit operator bool() const { return descriptor_ >= 0; }
+  // From now on the caller's.
+  int release() { return std::exchange(descriptor_, -1); }
 
  private:
   void close() {

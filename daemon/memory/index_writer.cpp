@@ -26,8 +26,8 @@ Room room_in(const protocol::Bucket& bucket) {
   return room;
 }
 
-// With so many free slots the first candidate is taken without comparing it to the second. Two keeps the number of keys
-// that find both buckets full as low as choosing the emptier one always (index_writer_test.cpp measures it).
+// With so many free slots the first candidate is taken without a look at the second: most hits then end in their first
+// bucket, and at four fifths full still less than 0.1 % of keys find both full (index_writer_test.cpp measures it).
 constexpr std::size_t room_to_spare = 4;
 
 }  // namespace

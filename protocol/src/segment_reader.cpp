@@ -21,6 +21,7 @@ bool region_fits(std::uint64_t offset, std::uint64_t count, std::uint64_t unit, 
 // Bit i is set when slot i carries the tag. Without a branch per slot: where the match stands is not predictable.
 unsigned slots_with_tag(const Bucket& bucket, std::uint64_t tag_bits) {
   unsigned matches = 0;
+#pragma GCC unroll 8
   for (unsigned i = 0; i < slots_per_bucket; ++i) {
     // Relaxed: nothing is read through this word. The load that counts is the second one, in probe().
     const std::uint64_t word = bucket.slots[i].load(std::memory_order_relaxed);
@@ -178,10 +179,8 @@ SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot
   const std::uint64_t offset = word & slot_offset_mask;
   if (!plausible(offset)) return Probe::other;  // a free slot, for tag 0
   const std::byte* const at = base_ + offset;
-  // Header, key and the start of a small value, while the pin is being claimed. A prefetch reads nothing.
-  __builtin_prefetch(at);
-  __builtin_prefetch(at + 64);
-  __builtin_prefetch(at + 128);
+  // Header, key, part table and a small value, while the pin is being claimed. A prefetch reads nothing.
+  for (std::size_t ahead = 0; ahead < 4; ++ahead) __builtin_prefetch(at + ahead * 64);
 
   const std::size_t pin = claim_pin(page.client_lines[line], offset);
   if (pin == pins_per_line) return Probe::no_pin;

@@ -1,5 +1,5 @@
-// Zeroed heap memory of exactly the size that was asked for, aligned as a mapping is: stands in for shared memory, so that
-// AddressSanitizer sees every read beyond its end and ThreadSanitizer sees all threads use the same addresses.
+// Zeroed heap memory of exactly the size that was asked for, aligned as a mapping is: stands in for shared memory, so
+// that AddressSanitizer sees every read beyond its end and ThreadSanitizer sees all threads use the same addresses.
 #pragma once
 
 #include <cstddef>

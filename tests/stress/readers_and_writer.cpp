@@ -2,11 +2,12 @@
 //
 // One process and ONE mapping (heap memory, through a span of bytes): two mappings of a file would look unrelated to
 // ThreadSanitizer. Every byte of a value follows from its key and version, so that a reader can tell a record that was
-// wiped, reused or half written from a whole one. The arena is small and the keys are few: memory is reused all the time.
+// wiped, reused or half written from a whole one. The arena is small and the keys are few: memory is reused all the
+// time.
 //
 // What is checked: the bytes of every hit, when it is found and again when its pin is released; versions of a key never
-// go back for one reader; a version that was unlinked before a look-up began is never found by it; granted pins; and at the
-// end that the daemon's sums are exactly the hits that the readers counted.
+// go back for one reader; a version that was unlinked before a look-up began is never found by it; granted pins; and at
+// the end that the daemon's sums are exactly the hits that the readers counted.
 //
 // Bounded by operations: `onced_stress [LOOKUPS_PER_READER]`, or ONCED_STRESS_OPS in the environment.
 // Exit status: 0 all is well, 3 a wrong byte (what the broken readers and writers in broken/ must end with), 2 usage.
@@ -40,7 +41,9 @@ constexpr std::size_t value_bytes_most = 24 * 1024;
 constexpr int exit_wrong_byte = 3;
 constexpr std::uint64_t seed = 20'250'101;
 
-std::string key_name(std::size_t key) { return "key number " + std::to_string(key); }
+std::string key_name(std::size_t key) {
+  return "key number " + std::to_string(key);
+}
 
 std::uint64_t mixed(std::uint64_t value) {  // splitmix64
   value += 0x9e37'79b9'7f4a'7c15ULL;

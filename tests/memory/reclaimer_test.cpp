@@ -1,0 +1,84 @@
+#include "memory/reclaimer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include <onced/protocol/segment_reader.hpp>
+
+#include "tests/memory/aligned_memory.hpp"
+
+using namespace onced;
+using engine::ConnectionId;
+
+namespace {
+struct Scene {
+  explicit Scene(std::size_t arena_bytes) : memory(arena_bytes), arena(*memory::Arena::create(memory.bytes())) {
+    pins.add(ConnectionId{1}, *page);
+  }
+  std::uint64_t retired(std::size_t bytes) {
+    std::byte* const piece = arena.allocate(bytes);
+    REQUIRE(piece != nullptr);
+    std::fill_n(piece, bytes, std::byte{0xa5});
+    const auto offset = static_cast<std::uint64_t>(piece - memory.bytes().data());
+    reclaimer.retire(offset, bytes);
+    return offset;
+  }
+  test::AlignedMemory memory;
+  memory::Arena arena;
+  test::HeapPinPage page;
+  memory::PinTable pins;
+  memory::Reclaimer reclaimer{memory.bytes().data(), arena, pins};
+};
+}  // namespace
+
+TEST_CASE("what nobody pins is wiped and freed, what somebody pins stays until the pin is cleared") {
+  Scene scene(64 * 1024);
+  const std::uint64_t pinned = scene.retired(1024);
+  const std::uint64_t granted = scene.retired(1024);
+  const std::uint64_t free = scene.retired(2048);
+  scene.page->client_lines[0].pins[3] = pinned;
+  const auto pin = scene.pins.grant(ConnectionId{1}, granted);
+  CHECK(scene.reclaimer.retired_bytes() == 4096);
+
+  CHECK(scene.reclaimer.reclaim() == 2048);
+  CHECK(scene.reclaimer.retired_bytes() == 2048);
+  CHECK(scene.reclaimer.retired_records() == 2);
+  CHECK(scene.memory.bytes()[free + 100] == std::byte{0});
+  CHECK(scene.memory.bytes()[pinned + 100] == std::byte{0xa5});
+  CHECK(scene.reclaimer.reclaim() == 0);
+
+  scene.page->client_lines[0].pins[3] = 0;
+  CHECK(scene.reclaimer.reclaim() == 1024);
+  protocol::release_pin(*scene.page, *pin);
+  CHECK(scene.reclaimer.reclaim() == 1024);
+  CHECK(scene.reclaimer.retired_records() == 0);
+  CHECK(scene.reclaimer.retired_bytes() == 0);
+}
+
+TEST_CASE("a pin beside a record, not at its start, holds nothing") {
+  Scene scene(64 * 1024);
+  const std::uint64_t record = scene.retired(1024);
+  scene.page->client_lines[0].pins[0] = record + 64;
+  scene.page->client_lines[0].pins[1] = record - 1;
+  CHECK(scene.reclaimer.reclaim() == 1024);
+}
+
+TEST_CASE("one call wipes a bounded number of bytes and the next ones the rest") {
+  Scene scene(std::size_t{32} << 20);
+  std::size_t retired = 0;
+  for (int i = 0; i < 200; ++i) {
+    (void)scene.retired(100 * 1024);
+    retired += 100 * 1024;
+  }
+  std::size_t freed = 0;
+  int calls = 0;
+  while (const std::size_t bytes = scene.reclaimer.reclaim()) {
+    CHECK(bytes <= memory::Reclaimer::wipe_bytes_per_call + 100 * 1024);
+    freed += bytes;
+    ++calls;
+  }
+  CHECK(freed == retired);
+  CHECK(calls == 3);
+}
