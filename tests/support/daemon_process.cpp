@@ -194,7 +194,10 @@ bool DaemonProcess::running() {
   return ::poll(&wait, 1, 0) == 0;
 }
 
-std::string DaemonProcess::log() const { return read_file(options_.log_file); }
+std::string DaemonProcess::log() const {
+  // Reading a pipe or a device would wait for others.
+  return std::filesystem::is_regular_file(options_.log_file) ? read_file(options_.log_file) : std::string();
+}
 
 void DaemonProcess::wait_for_log(std::string_view text) const {
   wait_until([&] { return log().find(text) != std::string::npos; }, "\"" + std::string(text) + "\" in the log:\n" + log());

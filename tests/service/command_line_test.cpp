@@ -1,0 +1,45 @@
+#include "service/command_line.hpp"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+using namespace onced::service;
+
+namespace {
+
+ParsedCommandLine parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "onced");
+  return parse_command_line(static_cast<int>(words.size()), words.data(), "1.2.3");
+}
+
+}  // namespace
+
+TEST_CASE("flags name settings, in order") {
+  const auto parsed = parse({"--socket", "/x", "--memory", "1GiB", "--config", "f", "--set", "limits.signal_history=5", "--set",
+                             "log.file=a=b"});
+  REQUIRE(parsed.command.has_value());
+  CHECK(parsed.command->action == Action::serve);
+  CHECK(parsed.command->overrides.file == "f");
+  const std::vector<std::pair<std::string, std::string>> expected{
+      {"socket", "/x"}, {"memory", "1GiB"}, {"limits.signal_history", "5"}, {"log.file", "a=b"}};
+  CHECK(parsed.command->overrides.values == expected);
+}
+
+TEST_CASE("what is only to be shown is told apart from serving") {
+  CHECK(parse({"--check-config"}).command->action == Action::check_configuration);
+  CHECK(parse({"--print-config"}).command->action == Action::print_configuration);
+  CHECK(parse({"--version"}).end.out == "onced 1.2.3\n");
+  CHECK(parse({"--version"}).end.status == 0);
+  CHECK(parse({"--help"}).end.status == 0);
+}
+
+TEST_CASE("mistakes end with status 2 and a complaint") {
+  for (const std::vector<const char*>& words :
+       {std::vector<const char*>{"--sokcet", "/x"}, {"--socket"}, {"serve"}, {"--set", "memory"}, {"--check-config", "x"}}) {
+    const auto parsed = parse(words);
+    CHECK_FALSE(parsed.command.has_value());
+    CHECK(parsed.end.status == 2);
+    CHECK_FALSE(parsed.end.error.empty());
+  }
+}

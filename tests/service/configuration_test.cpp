@@ -1,0 +1,184 @@
+#include "service/configuration.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <regex>
+
+#include "support/temp_directory.hpp"
+
+using namespace onced::service;
+using onced::testing::TempDirectory;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+// What loading `text` as a file complains about; with the file's own path cut to "FILE".
+std::string complaint_about(std::string_view text) {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, text);
+  Overrides overrides;
+  overrides.file = file;
+  overrides.values = {{"socket", "/x/s"}};
+  const auto loaded = load_configuration(overrides, {}, false);
+  if (loaded) return "nothing";
+  std::string complaint = loaded.error().text;
+  for (std::size_t at = 0; (at = complaint.find(file)) != std::string::npos;) complaint.replace(at, file.size(), "FILE");
+  return complaint;
+}
+
+}  // namespace
+
+TEST_CASE("a flag counts more than the environment, that more than the file, that more than the default") {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, "memory = \"2MiB\"\n[log]\nlevel = \"debug\"\nformat = \"json\"\n");
+  Overrides overrides;
+  overrides.file = file;
+  overrides.values = {{"socket", "/x/s"}, {"memory", "4MiB"}};
+  const Environment environment{{"ONCED_MEMORY", "3MiB"}, {"ONCED_LOG_LEVEL", "error"}, {"ONCED_LOG_FILE", ""}};
+  const auto loaded = load_configuration(overrides, environment, false);
+  REQUIRE(loaded.ok());
+  CHECK(loaded->values.memory_bytes == 4 << 20);
+  CHECK(loaded->values.log_level == Level::error);
+  CHECK(loaded->values.log_format == Format::json);
+  CHECK(loaded->values.connections_max == onced::limits::connections_max);
+  const std::string printed = print_configuration(*loaded);
+  CHECK(contains(printed, "memory = \"4MiB\"  # flag\n"));
+  CHECK(contains(printed, "level = \"error\"  # environment ONCED_LOG_LEVEL\n"));
+  CHECK(contains(printed, "format = \"json\"  # " + file + ":4:1\n"));
+  CHECK(contains(printed, "connections_max = 4096  # default\n"));
+}
+
+TEST_CASE("every mistake is named with its place and a hint") {
+  CHECK(complaint_about("memory = \"2MiB\"\n") == "nothing");
+  CHECK(complaint_about("memroy = \"2MiB\"\n") == "FILE:1:1: unknown setting \"memroy\"; did you mean \"memory\"?");
+  CHECK(complaint_about("\n[limits]\n  conections_max = 5\n") ==
+        "FILE:3:3: unknown setting \"limits.conections_max\"; did you mean \"limits.connections_max\"?");
+  CHECK(contains(complaint_about("connections_max = 5\n"), "did you mean \"limits.connections_max\"?"));
+  CHECK(contains(complaint_about("zzzzzzzzzzzz = 5\n"), "`onced --print-config` shows them all"));
+  CHECK(contains(complaint_about("memory = \"2MB\"\n"), "FILE:1:1: memory: \"2MB\" is not a size; write bytes or"));
+  CHECK(contains(complaint_about("memory = \"1KiB\"\n"), "1KiB is outside 1MiB to 64TiB"));
+  CHECK(contains(complaint_about("memory = 2.5\n"), "a string or a whole number is wanted"));
+  CHECK(contains(complaint_about("memory = -5\n"), "\"-5\" is not a size"));
+  CHECK(contains(complaint_about("memory = [1]\n"), "a string or a whole number is wanted"));
+  CHECK(contains(complaint_about("socket = 5\n"), "a string is wanted"));
+  CHECK(contains(complaint_about("socket_mode = 432\n"), "write a mode as a string"));
+  CHECK(contains(complaint_about("socket_mode = \"0\"\n"), "is not a mode"));
+  CHECK(contains(complaint_about("socket_mode = \"0000\"\n"), "lets nobody in"));
+  CHECK(contains(complaint_about("[limits]\nhello_deadline = 5\n"), "FILE:2:1: limits.hello_deadline: write a duration"));
+  CHECK(contains(complaint_about("[limits]\nhello_deadline = \"0s\"\n"), "shorter than 1ms"));
+  CHECK(contains(complaint_about("[limits]\nconnections_max = 0\n"), "0 is outside 1 to 1000000"));
+  CHECK(contains(complaint_about("[log]\nlevel = \"wraning\"\n"), "did you mean \"warning\"?"));
+  CHECK(contains(complaint_about("[log]\nlevel = \"loud\"\n"), "is none of debug, info, warning, error"));
+  CHECK(contains(complaint_about("[namespaces.default]\nmemory = \"2MiB\"\n"), "set \"memory\" instead"));
+  CHECK(contains(complaint_about("[namespaces.\"a b\"]\nmemory = \"2MiB\"\n"), "letters, digits, _ or -"));
+  CHECK(contains(complaint_about("[namespaces.a]\nmemroy = \"2MiB\"\n"), "unknown setting \"namespaces.a.memroy\""));
+  CHECK(complaint_about("memory = \n").starts_with("FILE:1:"));
+  CHECK(complaint_about("memory = \"2MiB\"\nmemory = \"3MiB\"\n").starts_with("FILE:2:"));
+  CHECK(complaint_about("a = \"\xff\"\n").starts_with("FILE:1:"));
+}
+
+TEST_CASE("all mistakes are named at once") {
+  const std::string complaint = complaint_about("memroy = 1\n[log]\nlevel = \"x\"\n");
+  CHECK(std::count(complaint.begin(), complaint.end(), '\n') == 1);
+}
+
+TEST_CASE("mistakes in flags and variables name them") {
+  Overrides overrides;
+  overrides.values = {{"socket", "/x/s"}, {"limits.connections_max", "many"}};
+  const auto loaded = load_configuration(overrides, {{"ONCED_LIMITS_SIGNAL_HISTORY", "0"}}, false);
+  REQUIRE_FALSE(loaded.ok());
+  CHECK(contains(loaded.error().text, "environment ONCED_LIMITS_SIGNAL_HISTORY: limits.signal_history: 0 is outside"));
+  CHECK(contains(loaded.error().text, "command line: limits.connections_max: \"many\" is not a whole number"));
+}
+
+TEST_CASE("a variable that looks like a setting and is none is warned of") {
+  Overrides overrides;
+  overrides.values = {{"socket", "/x/s"}};
+  const auto loaded = load_configuration(overrides, {{"ONCED_MEMROY", "1GiB"}, {"ONCED_NAMESPACE", "x"}}, false);
+  REQUIRE(loaded.ok());
+  REQUIRE(loaded->warnings.size() == 1);
+  CHECK(contains(loaded->warnings[0], "did you mean ONCED_MEMORY?"));
+}
+
+TEST_CASE("a file that is not there, or is none, is refused") {
+  Overrides overrides;
+  overrides.file = "/nonexistent/onced.toml";
+  CHECK(contains(load_configuration(overrides, {}, false).error().text, "/nonexistent/onced.toml"));
+  overrides.file = "/dev/zero";
+  CHECK(contains(load_configuration(overrides, {}, false).error().text, "is not a file"));
+}
+
+TEST_CASE("the socket has a default place for a service, for a user and for root, and modes to match") {
+  const auto load = [](const Environment& environment, bool is_root) { return load_configuration({}, environment, is_root); };
+  const auto service = load({{"RUNTIME_DIRECTORY", "/run/onced"}, {"XDG_RUNTIME_DIR", "/run/user/1"}}, false);
+  CHECK(service->values.socket == "/run/onced/onced.sock");
+  CHECK(service->values.socket_mode == 0660);
+  const auto user = load({{"XDG_RUNTIME_DIR", "/run/user/1"}}, false);
+  CHECK(user->values.socket == "/run/user/1/onced/onced.sock");
+  CHECK(user->values.socket_mode == 0600);
+  CHECK(user->values.directory_mode == 0700);
+  CHECK(load({}, true)->values.socket == "/run/onced/onced.sock");
+  CHECK(contains(load({}, false).error().text, "--socket"));
+}
+
+TEST_CASE("what is printed is read as the same configuration") {
+  Overrides overrides;
+  overrides.values = {{"socket", "/x/\"quoted\"\\\t/s"}, {"memory", "7MiB"}, {"limits.hello_deadline", "1500ms"},
+                      {"namespaces.charts.memory", "9MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
+  const auto first = load_configuration(overrides, {}, false);
+  REQUIRE(first.ok());
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, print_configuration(*first));
+  Overrides again;
+  again.file = file;
+  const auto second = load_configuration(again, {}, false);
+  REQUIRE(second.ok());
+  CHECK(first->values == second->values);
+}
+
+TEST_CASE("the example that is installed shows every setting with its default") {
+  std::string text = onced::testing::read_file(ONCED_EXAMPLE);
+  REQUIRE_FALSE(text.empty());
+  // Every commented setting becomes a setting; the namespace is an example, not a default.
+  text = std::regex_replace(text, std::regex("(^|\n)#(?=[a-z_]+ = )"), "$1");
+  text = std::regex_replace(text, std::regex("file = \"\""), "");
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, std::regex_replace(text, std::regex("memory = \"64MiB\""), ""));
+  Overrides overrides;
+  overrides.file = file;
+  const auto loaded = load_configuration(overrides, {}, true);
+  CAPTURE(loaded.ok() ? std::string() : loaded.error().text);
+  REQUIRE(loaded.ok());
+  Overrides none;
+  none.values = {{"socket", "/run/onced/onced.sock"}};
+  CHECK(loaded->values == load_configuration(none, {}, true)->values);
+  for (const Setting& setting : settings()) {
+    CAPTURE(setting.name);
+    CHECK((loaded->origins.contains(setting.name) || setting.name == "log.file"));
+  }
+}
+
+TEST_CASE("a reload takes over what can change and names what cannot") {
+  Configuration before;
+  before.socket = "/x/s";
+  Configuration after = before;
+  after.socket = "/y/s";
+  after.connections_max = 5;
+  after.log_level = Level::debug;
+  after.namespaces["charts"] = 1 << 20;
+  const Differences differing = differences(before, after);
+  CHECK(differing.reloaded == std::vector<std::string>{"log.level: info -> debug", "limits.connections_max: 4096 -> 5"});
+  CHECK(differing.need_restart == std::vector<std::string>{"socket: /x/s -> /y/s", "namespaces"});
+  const Configuration taken = reloaded(before, after);
+  CHECK(taken.socket == "/x/s");
+  CHECK(taken.connections_max == 5);
+  CHECK(taken.log_level == Level::debug);
+  CHECK(taken.namespaces.empty());
+}

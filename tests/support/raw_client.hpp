@@ -1,0 +1,166 @@
+// A client that speaks frames by hand, well or badly: for tests of what the daemon does with them.
+//
+// All waits are under the watchdog. Errors throw, except where a function says that the end of the connection is an answer.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <onced/protocol/frame.hpp>
+#include <onced/protocol/limits.hpp>
+#include <onced/protocol/messages.hpp>
+
+#include "support/watchdog.hpp"
+
+namespace onced::testing {
+
+class RawClient {
+ public:
+  explicit RawClient(const std::string& path) : frames_(64 * 1024 * 1024) {
+    socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+    if (socket_ < 0 || ::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+      const int error = errno;
+      close();
+      throw std::system_error(error, std::generic_category(), "connect " + path);
+    }
+  }
+  RawClient(RawClient&& other) noexcept
+      : socket_(std::exchange(other.socket_, -1)), frames_(std::move(other.frames_)),
+        descriptors_(std::exchange(other.descriptors_, {})) {}
+  RawClient& operator=(RawClient&&) = delete;
+  ~RawClient() { close(); }
+
+  void close() {
+    if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+    for (const int descriptor : std::exchange(descriptors_, {})) ::close(descriptor);
+  }
+  int socket() const { return socket_; }
+  // What came with frames so far; they stay this object's.
+  const std::vector<int>& descriptors() const { return descriptors_; }
+
+  // False: the daemon has ended the connection.
+  bool send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t count = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (count < 0 && (errno == EPIPE || errno == ECONNRESET)) return false;
+      if (count < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "send");
+      if (count > 0) bytes.remove_prefix(static_cast<std::size_t>(count));
+    }
+    return true;
+  }
+  bool request(protocol::RequestId id, const protocol::Request& request) { return send(encoded(id, request)); }
+
+  static std::string encoded(protocol::RequestId id, const protocol::Request& request) {
+    std::string bytes;
+    protocol::encode(id, request, bytes);
+    return bytes;
+  }
+  // A frame with any header and payload.
+  static std::string frame(std::uint32_t payload_bytes, std::uint16_t type, std::uint64_t id, std::string_view payload) {
+    std::uint8_t header[protocol::frame_header_bytes];
+    protocol::encode_header({payload_bytes, type, id}, header);
+    return std::string(reinterpret_cast<const char*>(header), sizeof(header)) + std::string(payload);
+  }
+  static protocol::Hello hello_message(bool wants_mapping) {
+    protocol::Hello hello;
+    hello.protocol_version = limits::protocol_version;
+    hello.namespace_name = "default";
+    hello.client_name = "test";
+    hello.wants_mapping = wants_mapping;
+    return hello;
+  }
+
+  protocol::Welcome hello(bool wants_mapping = false) {
+    request(1, hello_message(wants_mapping));
+    auto answer = receive();
+    if (!answer) throw std::runtime_error("the daemon hung up instead of saying WELCOME");
+    if (auto* welcome = std::get_if<protocol::Welcome>(&answer->second)) return *welcome;
+    if (auto* refused = std::get_if<protocol::Refused>(&answer->second)) throw std::runtime_error(refused->text);
+    throw std::runtime_error("no WELCOME");
+  }
+
+  // The next message; nothing: the daemon has ended the connection.
+  std::optional<std::pair<protocol::RequestId, protocol::Reply>> receive() {
+    for (;;) {
+      auto frame = frames_.next();
+      if (!frame) throw std::runtime_error("the daemon's stream is broken: " + frame.error().text);
+      if (*frame) {
+        auto reply = protocol::decode_reply((**frame).header.type, (**frame).payload);
+        if (!reply) throw std::runtime_error("the daemon's message is broken: " + reply.error().text);
+        return std::pair((**frame).header.request_id, std::move(*reply));
+      }
+      if (!receive_bytes()) return std::nullopt;
+    }
+  }
+  // As receive(), of one kind; everything else throws.
+  template <typename Wanted>
+  Wanted receive_only() {
+    auto answer = receive();
+    if (!answer) throw std::runtime_error("the daemon hung up");
+    if (auto* wanted = std::get_if<Wanted>(&answer->second)) return std::move(*wanted);
+    if (auto* refused = std::get_if<protocol::Refused>(&answer->second)) throw std::runtime_error("refused: " + refused->text);
+    throw std::runtime_error("another message than expected, alternative " + std::to_string(answer->second.index()));
+  }
+  // Reads on until the daemon ends the connection: why it said it did, or nothing.
+  std::optional<protocol::Refused> receive_end() {
+    std::optional<protocol::Refused> last;
+    while (auto answer = receive()) {
+      if (auto* refused = std::get_if<protocol::Refused>(&answer->second)) last = *refused;
+    }
+    return last;
+  }
+  // Nothing more comes from here: the daemon takes it for a hang-up.
+  void shut_down_writing() { ::shutdown(socket_, SHUT_WR); }
+
+ private:
+  bool receive_bytes() {
+    pollfd wait{socket_, POLLIN, 0};
+    const auto limit = std::chrono::milliseconds(watchdog_limit).count();
+    if (::poll(&wait, 1, static_cast<int>(limit)) != 1) throw std::runtime_error("watchdog: the daemon does not answer");
+    const std::span<std::byte> room = frames_.room();
+    iovec vector{room.data(), room.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    const ssize_t count = ::recvmsg(socket_, &message, MSG_CMSG_CLOEXEC);
+    if (count < 0 && errno == ECONNRESET) return false;
+    if (count < 0) throw std::system_error(errno, std::generic_category(), "recvmsg");
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+      const std::size_t numbers = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (std::size_t i = 0; i < numbers; ++i) {
+        int descriptor = -1;
+        std::memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+        descriptors_.push_back(descriptor);
+      }
+    }
+    frames_.received(static_cast<std::size_t>(count));
+    return count > 0;
+  }
+
+  int socket_ = -1;
+  protocol::FrameReader frames_;
+  std::vector<int> descriptors_;
+};
+
+}  // namespace onced::testing
