@@ -98,8 +98,9 @@ void Host::note(LogLevel level, const std::string& text) { log_(level, text); }
 
 void Host::finish_turn() {
   // Sending can free a subscription that was too slow, whose answer is to be sent in turn. It ends: what a flush frees
-  // was waiting for exactly that flush, and each round sends before it looks again.
-  while (!to_flush_.empty() || !to_end_.empty()) {
+  // was waiting for exactly that flush, and each round sends before it looks again. Forgetting a connection ends its
+  // leases: the next holder's answer goes out in this turn too, for nothing may happen that would begin another.
+  while (!to_flush_.empty() || !to_end_.empty() || !to_forget_.empty()) {
     for (const Id id : std::exchange(to_end_, {})) {
       Connection* connection = find(id);
       if (connection == nullptr || connection->state != Connection::State::open) continue;
@@ -112,9 +113,9 @@ void Host::finish_turn() {
       connection->flush_wanted = false;
       flush(*connection);
     }
-  }
-  for (const Id id : std::exchange(to_forget_, {})) {
-    if (Connection* connection = find(id)) forget(*connection);
+    for (const Id id : std::exchange(to_forget_, {})) {
+      if (Connection* connection = find(id)) forget(*connection);
+    }
   }
   for (const auto& [name, host] : namespaces_) {
     if (const auto due = host->next_deadline()) alarm_.wish(*due);
