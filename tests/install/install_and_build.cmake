@@ -1,0 +1,21 @@
+# cmake -D BUILD=... -D CONSUMER=... -D WORK=... -D CXX=... -D GENERATOR=... -P install_and_build.cmake
+function(step)
+  execute_process(COMMAND ${ARGV} RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${ARGV}: ${result}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
+file(GLOB_RECURSE installed ${WORK}/prefix/include/*)
+foreach(file IN LISTS installed)
+  file(STRINGS ${file} boost REGEX "#include <boost")
+  if(boost)
+    message(FATAL_ERROR "${file} includes Boost: ${boost}")
+  endif()
+endforeach()
+step(${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build -G ${GENERATOR} -D CMAKE_CXX_COMPILER=${CXX}
+  -D CMAKE_PREFIX_PATH=${WORK}/prefix -D onced_INCLUDE_DIRS=${WORK}/prefix/include)
+step(${CMAKE_COMMAND} --build ${WORK}/build)
+step(${WORK}/build/consumer)
