@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include <onced/protocol/pin_page.hpp>
+
 #include "engine/key_fields.hpp"
 #include "engine/text.hpp"
 
@@ -116,10 +118,12 @@ protocol::Statistics Reports::statistics(Time now) const {
                     [](const Function* a, const Function* b) {
                       return a->computed_us != b->computed_us ? a->computed_us > b->computed_us : a->number < b->number;
                     });
-  for (const Function* function : std::vector(functions.begin(), functions.begin() + static_cast<std::ptrdiff_t>(shown))) {
+  functions.resize(shown);
+  for (const Function* function : functions) {
     // Functions from the last counter on share it; what readers counted there is in the totals only.
     RecordStore::HitTotals seen;
-    if (function->number + 1 < readers.readers.size()) seen = readers.readers[function->number];
+    if (function->number + 1 < protocol::counter_functions && function->number < readers.readers.size())
+      seen = readers.readers[function->number];
     statistics.functions.push_back(
         {function->name,
          {{"calls", function->calls + seen.hits},

@@ -1,0 +1,329 @@
+#include "scene.hpp"
+
+using namespace onced;
+using namespace onced::engine;
+namespace protocol = onced::protocol;
+
+namespace {
+const std::string key = key_of("chart");
+}
+
+TEST_CASE("the first to ask gets the lease, and the others wait for its value (L1, L3)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
+  scene.store.mapped = {c};
+  const auto token = scene.lease(a, key);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto of_c = scene.ask(c, scene.acquire(key));
+  CHECK_FALSE(scene.has_reply(b, of_b));
+  scene.now += 3s;
+  const auto published = scene.publish(a, token, "bytes");
+  CHECK(published.stored);
+  const auto inline_value = scene.take<protocol::Value>(b, of_b);
+  CHECK(inline_value.parts.at(0).bytes == "bytes");
+  CHECK(inline_value.waited);
+  CHECK(inline_value.cost_us == 3'000'000);
+  CHECK(inline_value.version == published.version);
+  const auto pinned = scene.take<protocol::Value>(c, of_c);
+  CHECK(pinned.record != 0);
+  CHECK(pinned.pin == 512);
+  CHECK(pinned.parts.empty());
+}
+
+TEST_CASE("a value that is there is answered at once, unless it is forced") {
+  Scene scene;
+  const auto a = scene.connect();
+  scene.publish(a, scene.lease(a, key), "one");
+  const auto hit = scene.take<protocol::Value>(a, scene.ask(a, scene.acquire(key)));
+  CHECK_FALSE(hit.waited);
+  auto forced = scene.acquire(key);
+  forced.force = true;
+  const auto lease = scene.take<protocol::Lease>(a, scene.ask(a, forced));
+  CHECK(lease.cause == LeaseCause::forced);
+  CHECK(scene.store.visible(key));  // the old value is good until the new one is there
+  CHECK(scene.publish(a, lease.token, "two").version > hit.version);
+  CHECK(scene.inline_bytes(a, scene.ask(a, scene.acquire(key))) == "two");
+}
+
+TEST_CASE("a publish with an old token is refused and changes nothing (L1)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  scene.publish(a, token, "one");
+  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("again"), 0})) == ErrorCode::unknown_token);
+  CHECK(scene.refused(b, scene.ask(b, protocol::Fail{token, "no", 0})) == ErrorCode::unknown_token);
+  CHECK(scene.refused(b, scene.ask(b, protocol::Abandon{token})) == ErrorCode::unknown_token);
+  CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(key))) == "one");
+}
+
+TEST_CASE("a token of another connection or another epoch is refused (L1)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  auto token = scene.lease(a, key);
+  CHECK(scene.refused(b, scene.ask(b, protocol::Publish{token, Scene::value("mine"), 0})) == ErrorCode::unknown_token);
+  token.epoch += 1;
+  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("mine"), 0})) == ErrorCode::unknown_token);
+  CHECK_FALSE(scene.store.visible(key));
+}
+
+TEST_CASE("a lease that ends without a result goes to the longest waiter that can compute (L2)") {
+  Scene scene;
+  const auto a = scene.connect(), passive = scene.connect(), b = scene.connect(), c = scene.connect();
+  const auto token = scene.lease(a, key);
+  auto only_wait = scene.acquire(key);
+  only_wait.may_compute = false;
+  const auto of_passive = scene.ask(passive, only_wait);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto of_c = scene.ask(c, scene.acquire(key));
+  LeaseCause expected = LeaseCause::abandoned;
+  SUBCASE("abandoned") { scene.take<protocol::Done>(a, scene.ask(a, protocol::Abandon{token})); }
+  SUBCASE("hang-up") {
+    expected = LeaseCause::holder_died;
+    scene.step(Disconnected{a});
+  }
+  SUBCASE("process died while a child keeps the socket") {
+    expected = LeaseCause::holder_died;
+    scene.step(ProcessDied{a});
+    scene.step(Requested{a, 1000, protocol::Publish{token, Scene::value("late"), 0}});
+    CHECK_FALSE(scene.has_reply(a, 1000));
+  }
+  const auto lease = scene.take<protocol::Lease>(b, of_b);
+  CHECK(lease.take_up);
+  CHECK(lease.cause == expected);
+  CHECK(lease.token > token);
+  CHECK_FALSE(scene.has_reply(passive, of_passive));
+  CHECK_FALSE(scene.has_reply(c, of_c));
+  scene.publish(b, lease.token, "value");  // counts as taking up
+  CHECK(scene.inline_bytes(passive, of_passive) == "value");
+  CHECK(scene.inline_bytes(c, of_c) == "value");
+}
+
+TEST_CASE("who does not take up a lease within the deadline is passed over (L2)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
+  const auto token = scene.lease(a, key);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto of_c = scene.ask(c, scene.acquire(key));
+  scene.ask(a, protocol::Abandon{token});
+  const auto passed = scene.take<protocol::Lease>(b, of_b);
+  scene.pass(999ms);
+  CHECK_FALSE(scene.has_reply(c, of_c));
+  scene.pass(1ms);
+  CHECK(scene.take<protocol::LeaseLost>(b, of_b).why == LeaseEnd::not_taken_up);
+  const auto next = scene.take<protocol::Lease>(c, of_c);
+  CHECK(next.cause == LeaseCause::not_taken_up);
+  scene.ask(b, protocol::TakeUp{passed.token});  // too late
+  scene.ask(c, protocol::TakeUp{next.token});
+  scene.pass(10s);
+  CHECK(scene.publish(c, next.token, "value").stored);
+  CHECK(scene.counted("regrants_not_taken_up") == 1);
+  CHECK(scene.counted("holder_deaths") == 0);
+}
+
+TEST_CASE("a holder whose limit has passed loses the lease and its publish is refused (L2)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  auto limited = scene.acquire(key);
+  limited.lease_limit_ms = 500;
+  const auto of_a = scene.ask(a, limited);
+  const auto token = scene.take<protocol::Lease>(a, of_a).token;
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  scene.pass(500ms);
+  CHECK(scene.take<protocol::LeaseLost>(a, of_a).why == LeaseEnd::limit_passed);
+  CHECK(scene.take<protocol::Lease>(b, of_b).cause == LeaseCause::limit_passed);
+  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("late"), 0})) == ErrorCode::unknown_token);
+}
+
+TEST_CASE("three holders dead in a row are a failure for everybody who waits, and for a while (L2)") {
+  Scene scene;
+  std::vector<ConnectionId> crashing{scene.connect("pid 1"), scene.connect("pid 2"), scene.connect("pid 3")};
+  const auto waiting = scene.connect(), later = scene.connect();
+  for (const auto connection : crashing) scene.ask(connection, scene.acquire(key));
+  const auto of_waiting = scene.ask(waiting, scene.acquire(key));
+  for (const auto connection : crashing) {
+    CHECK_FALSE(scene.has_reply(waiting, of_waiting));
+    scene.step(Disconnected{connection});
+  }
+  const auto failure = scene.take<protocol::Failure>(waiting, of_waiting);
+  CHECK(failure.text == "3 holders died in a row while computing chart(0); the last was pid 3");
+  scene.pass(4s);
+  CHECK(scene.take<protocol::Failure>(later, scene.ask(later, scene.acquire(key))).age_ms == 4000);
+  scene.pass(1s);
+  scene.lease(later, key);
+}
+
+TEST_CASE("a value between two deaths starts the count of deaths anew (L2)") {
+  Scene scene;
+  std::vector<ConnectionId> crashing{scene.connect(), scene.connect(), scene.connect()};
+  const auto good = scene.connect();
+  scene.ask(crashing[0], scene.acquire(key));
+  scene.ask(crashing[1], scene.acquire(key));
+  const auto of_good = scene.ask(good, scene.acquire(key));
+  scene.step(Disconnected{crashing[0]});
+  scene.step(Disconnected{crashing[1]});
+  scene.publish(good, scene.take<protocol::Lease>(good, of_good).token, "value");
+  auto forced = scene.acquire(key);
+  forced.force = true;
+  scene.ask(crashing[2], forced);
+  const auto again = scene.ask(good, forced);
+  scene.step(Disconnected{crashing[2]});
+  CHECK(scene.take<protocol::Lease>(good, again).cause == LeaseCause::holder_died);
+}
+
+TEST_CASE("a waiter's own deadline is answered with the name of the holder (L3)") {
+  Scene scene;
+  const auto a = scene.connect("pid 4711 (gunicorn)"), b = scene.connect();
+  scene.lease(a, key);
+  scene.pass(2s);
+  const auto of_b = scene.ask(b, scene.acquire(key, 5000));
+  scene.pass(4999ms);
+  CHECK_FALSE(scene.has_reply(b, of_b));
+  scene.pass(1ms);
+  const auto refused = scene.take<protocol::Refused>(b, of_b);
+  CHECK(refused.code == ErrorCode::timed_out);
+  CHECK(refused.text == "waited 5.0 s; pid 4711 (gunicorn) has been computing chart(0) for 7.0 s");
+}
+
+TEST_CASE("who does not want to wait is told who computes") {
+  Scene scene;
+  const auto a = scene.connect("pid 4711 (gunicorn)"), b = scene.connect();
+  scene.lease(a, key);
+  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(key, 0)));
+  CHECK(refused.code == ErrorCode::timed_out);
+  CHECK(refused.text.find("pid 4711 (gunicorn)") == 0);
+}
+
+TEST_CASE("who only waits also waits for a key that nobody computes yet (L3)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  auto only_wait = scene.acquire(key, 10'000);
+  only_wait.may_compute = false;
+  SUBCASE("and gets the value of a later computation") {
+    const auto waits = scene.ask(b, only_wait);
+    const auto token = scene.lease(a, key);
+    scene.publish(a, token, "value");
+    CHECK(scene.inline_bytes(b, waits) == "value");
+  }
+  SUBCASE("and gets a value that is put") {
+    const auto waits = scene.ask(b, only_wait);
+    scene.put(a, key, "put");
+    CHECK(scene.inline_bytes(b, waits) == "put");
+  }
+  SUBCASE("until its deadline") {
+    const auto waits = scene.ask(b, only_wait);
+    scene.pass(10s);
+    CHECK(scene.refused(b, waits) == ErrorCode::timed_out);
+  }
+  SUBCASE("but not when it does not want to wait") {
+    only_wait.wait_ms = 0;
+    CHECK(scene.refused(b, scene.ask(b, only_wait)) == ErrorCode::not_found);
+  }
+}
+
+TEST_CASE("a withdrawn request is not answered") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  scene.ask(b, protocol::Withdraw{of_b});
+  scene.publish(a, token, "value");
+  CHECK_FALSE(scene.has_reply(b, of_b));
+}
+
+TEST_CASE("one failure is told to all waiters and stays an answer for its time-to-live (L4)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
+  const auto token = scene.lease(a, key);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto of_c = scene.ask(c, scene.acquire(key));
+  scene.take<protocol::Done>(a, scene.ask(a, protocol::Fail{token, "division by zero", 1000}));
+  CHECK(scene.take<protocol::Failure>(b, of_b).text == "division by zero");
+  CHECK(scene.take<protocol::Failure>(c, of_c).text == "division by zero");
+  scene.pass(300ms);
+  CHECK(scene.take<protocol::Failure>(b, scene.ask(b, scene.acquire(key))).age_ms == 300);
+  SUBCASE("then it is forgotten") {
+    scene.pass(700ms);
+    scene.lease(b, key);
+  }
+  SUBCASE("unless an invalidation comes first") {
+    scene.ask(b, protocol::Invalidate{key_scope(key)});
+    scene.lease(b, key);
+  }
+  SUBCASE("or somebody insists") {
+    auto forced = scene.acquire(key);
+    forced.force = true;
+    scene.take<protocol::Lease>(b, scene.ask(b, forced));
+    CHECK_FALSE(scene.has_reply(c, scene.ask(c, scene.acquire(key))));  // waits like anybody
+  }
+}
+
+TEST_CASE("a failure without time-to-live is told to the present waiters only (L4)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  scene.ask(a, protocol::Fail{token, "no", 0});
+  scene.take<protocol::Failure>(b, of_b);
+  scene.lease(b, key);
+}
+
+TEST_CASE("requests that are in flight twice, and a second HELLO, end the connection") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  scene.lease(a, key);
+  const auto waits = scene.ask(b, scene.acquire(key));
+  scene.step(Requested{b, waits, scene.acquire(key)});
+  REQUIRE(scene.closed.size() == 1);
+  CHECK(scene.closed[0].find("is in flight already") != std::string::npos);
+  scene.ask(a, protocol::Hello{});
+  CHECK(scene.closed.size() == 2);
+}
+
+TEST_CASE("waiters above the limit are refused with the name of the setting") {
+  Settings settings;
+  settings.waiters_per_key_max = 2;
+  Scene scene(settings);
+  const auto a = scene.connect(), b = scene.connect();
+  scene.lease(a, key);
+  scene.ask(b, scene.acquire(key));
+  scene.ask(b, scene.acquire(key));
+  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(key)));
+  CHECK(refused.code == ErrorCode::limit_reached);
+  CHECK(refused.text.find("waiters_per_key_max") != std::string::npos);
+}
+
+TEST_CASE("draining answers every waiter and refuses what comes later (L3)") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  scene.step(Draining{});
+  CHECK(scene.refused(b, of_b) == ErrorCode::unavailable);
+  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("x"), 0})) == ErrorCode::unavailable);
+  CHECK(scene.refused(a, scene.ask(a, scene.acquire(key_of("other")))) == ErrorCode::unavailable);
+  scene.take<protocol::StatusReport>(a, scene.ask(a, protocol::GetStatus{}));
+}
+
+TEST_CASE("an event for a connection that is gone names nothing") {
+  Scene scene;
+  const auto a = scene.connect();
+  scene.step(Disconnected{a});
+  scene.step(Disconnected{a});
+  scene.step(ProcessDied{a});
+  scene.step(SignalsSent{a, 1, 5});
+  scene.ask(a, scene.acquire(key));
+  CHECK(scene.inbox.empty());
+}
+
+TEST_CASE("time that goes back counts as standing still") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  scene.now = 10s;
+  scene.lease(a, key);
+  scene.now = 5s;
+  const auto of_b = scene.ask(b, scene.acquire(key, 1000));
+  CHECK(scene.engine.next_deadline() == std::optional<Time>(11s));
+  scene.now = 11s;
+  scene.step(Ticked{});
+  CHECK(scene.refused(b, of_b) == ErrorCode::timed_out);
+}

@@ -1,0 +1,88 @@
+// A record store of maps: its room, its full buckets and its readers' hits are what a test says they are.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/record_store.hpp"
+
+namespace onced::engine {
+
+class FakeStore final : public RecordStore {
+ public:
+  // What a test sets --------------------------------------------------------------------------------------------------
+  std::size_t records_max = 1000;         // more: arena_full
+  std::set<std::string> full_buckets;     // keys whose buckets are full until a value has been evicted
+  bool pinned = false;                    // retired records keep their room
+  bool too_large = false;
+  std::set<ConnectionId> mapped;          // connections with a pin page
+  std::vector<RecordRef> hits;            // reported by the next harvest
+  std::vector<HitTotals> totals;
+
+  // What a test looks at ----------------------------------------------------------------------------------------------
+  struct Record {
+    std::string key;
+    std::vector<protocol::Part> parts;
+    std::uint64_t version = 0;
+    std::uint64_t fresh_until_ms = 0;
+    std::uint64_t cost_us = 0;
+  };
+  std::map<RecordRef, Record> records;
+  std::uint64_t time_ms = 0;
+  std::size_t retired = 0;
+  int harvests = 0;
+
+  std::optional<RecordRef> find(const std::string& key) const {
+    for (const auto& [ref, record] : records)
+      if (record.key == key) return ref;
+    return std::nullopt;
+  }
+  // As a reader finds it: by the slot and the time word.
+  bool visible(const std::string& key) const {
+    const auto found = find(key);
+    return found && time_ms < records.at(*found).fresh_until_ms;
+  }
+
+  Placement place(const RecordImage& image, std::optional<RecordRef> replaces) override {
+    if (too_large) return {Outcome::never, {}, {}};
+    if (!replaces && full_buckets.contains(std::string(image.key))) {
+      Placement full{Outcome::bucket_full, {}, {}};
+      for (const auto& [ref, record] : records) full.candidates.push_back(ref);
+      return full;
+    }
+    if (records.size() + (pinned ? retired : 0) >= records_max) return {Outcome::arena_full, {}, {}};
+    const RecordRef ref{last_ += 64};
+    records[ref] = Record{std::string(image.key), *image.parts, image.version, image.fresh_until_ms, image.cost_us};
+    if (replaces) unlink(*replaces);
+    return {Outcome::placed, ref, {}};
+  }
+  void unlink(RecordRef record) override {
+    records.erase(record);
+    ++retired;
+    full_buckets.clear();
+  }
+  std::size_t reclaim() override { return std::exchange(retired, 0); }
+  std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef) override {
+    if (!mapped.contains(connection)) return std::nullopt;
+    return ++last_pin_;
+  }
+  void revoke_pin(ConnectionId, std::uint32_t, RecordRef) override {}
+  std::vector<protocol::Part> read(RecordRef record) const override { return records.at(record).parts; }
+  void harvest_hits(const std::function<void(RecordRef)>& seen) override {
+    ++harvests;
+    for (const RecordRef ref : std::exchange(hits, {})) seen(ref);
+  }
+  std::vector<HitTotals> hit_totals() const override { return totals; }
+  Usage usage() const override { return {.arena_bytes = records_max, .used_bytes = records.size()}; }
+  void set_time_ms(std::uint64_t now_ms) override { time_ms = now_ms; }
+
+ private:
+  std::uint64_t last_ = 0;
+  std::uint32_t last_pin_ = 511;
+};
+
+}  // namespace onced::engine

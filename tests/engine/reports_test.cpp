@@ -1,0 +1,144 @@
+#include "scene.hpp"
+
+#include <algorithm>
+
+using namespace onced;
+using namespace onced::engine;
+namespace protocol = onced::protocol;
+
+namespace {
+const std::string key = key_of("chart");
+
+std::vector<std::string> explain(Scene& scene, ConnectionId from) {
+  return scene.take<protocol::Explanation>(from, scene.ask(from, protocol::Explain{key})).lines;
+}
+}  // namespace
+
+TEST_CASE("the status has the names that scripts rely on") {
+  Scene scene;
+  const auto a = scene.connect();
+  const auto report = scene.take<protocol::StatusReport>(a, scene.ask(a, protocol::GetStatus{}));
+  for (const char* name : {"version", "pid", "uptime_seconds", "hits", "misses", "computations", "computations_avoided",
+                           "seconds_saved", "computing", "waiting", "connections", "entries", "memory_bytes"}) {
+    CAPTURE(name);
+    CHECK(std::any_of(report.fields.begin(), report.fields.end(), [&](const auto& field) { return field.first == name; }));
+  }
+}
+
+TEST_CASE("hits of readers and of the daemon, waiters and computations are counted") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  scene.ask(b, scene.acquire(key));
+  CHECK(scene.counted("waiting") == 1);
+  CHECK(scene.counted("computing") == 1);
+  scene.now += 2s;
+  scene.publish(a, token, "12345");
+  scene.ask(b, scene.acquire(key));
+  scene.store.totals = {{10, 20'000'000}};
+  CHECK(scene.counted("hits") == 11);
+  CHECK(scene.counted("misses") == 2);
+  CHECK(scene.counted("computations") == 1);
+  CHECK(scene.counted("computations_avoided") == 12);
+  const auto statistics = scene.engine.statistics(scene.now);
+  const auto saved = std::find_if(statistics.fields.begin(), statistics.fields.end(),
+                                  [](const auto& field) { return field.first == "seconds_saved"; });
+  CHECK(std::get<double>(saved->second) == doctest::Approx(24));  // one waiter, one hit, ten readers' claims of 20 s
+  REQUIRE(statistics.functions.size() == 1);
+  CHECK(statistics.functions[0].function == "chart");
+  const protocol::Report expected{{"calls", std::uint64_t{13}},       {"hits", std::uint64_t{11}},
+                                  {"misses", std::uint64_t{2}},       {"computations", std::uint64_t{1}},
+                                  {"seconds_computed", 2.0},          {"seconds_saved", 24.0},
+                                  {"entries", std::uint64_t{1}},      {"bytes", std::uint64_t{5}}};
+  CHECK(statistics.functions[0].fields == expected);
+}
+
+TEST_CASE("a listing is in order of key bytes and goes on behind its cursor") {
+  Scene scene;
+  scene.store.records_max = 5000;
+  const auto a = scene.connect();
+  for (int i = 999; i >= 0; --i) scene.put(a, key_of("f", i), "value");
+  scene.put(a, key_of("g"), "value");
+  scene.lease(a, key_of("e"));
+  std::vector<std::string> seen;
+  std::string cursor;
+  int pages = 0;
+  std::string function;
+  std::size_t expected = 1002;
+  SUBCASE("of everything") {}
+  SUBCASE("of a function") {
+    function = "f";
+    expected = 1000;
+  }
+  do {
+    const auto listing = scene.take<protocol::Listing>(a, scene.ask(a, protocol::List{function, cursor}));
+    CHECK(listing.rows.size() <= limits::list_rows_max);
+    for (const auto& row : listing.rows) seen.push_back(row.key);
+    cursor = listing.cursor;
+    ++pages;
+    std::string frame;
+    protocol::encode(1, protocol::Reply{listing}, frame);
+    CHECK(frame.size() <= limits::frame_payload_bytes_max);
+  } while (!cursor.empty());
+  CHECK(pages > 1);
+  CHECK(seen.size() == expected);
+  CHECK(std::is_sorted(seen.begin(), seen.end()));
+}
+
+TEST_CASE("answers about thousands of long keys fit a frame") {
+  Scene scene;
+  const auto a = scene.connect();
+  for (int i = 0; i < 40; ++i) {
+    const std::string name(200, static_cast<char>('a' + i % 26));
+    const auto long_key = KeyBuilder(name).add(std::string(8000, 'x')).add(i).build();
+    scene.put(a, std::string(long_key->bytes()), "value");
+    scene.lease(a, std::string(KeyBuilder("long").add(std::string(8000, 'y')).add(i).build()->bytes()));
+  }
+  const auto fits = [](const protocol::Reply& reply) {
+    std::string frame;
+    protocol::encode(1, reply, frame);
+    return frame.size() <= limits::frame_payload_bytes_max;
+  };
+  CHECK(fits(scene.take<protocol::Listing>(a, scene.ask(a, protocol::List{}))));
+  CHECK(fits(scene.take<protocol::State>(a, scene.ask(a, protocol::Subscribe{everything(), 0, 0}))));
+  CHECK(fits(scene.take<protocol::State>(a, scene.ask(a, protocol::Subscribe{function_scope("long"), 0, 0}))));
+  for (int i = 0; i < 2000; ++i) scene.put(a, key_of(std::string(200, 'f') + std::to_string(i)), "value");
+  CHECK(fits(scene.take<protocol::Statistics>(a, scene.ask(a, protocol::GetStats{}))));
+}
+
+TEST_CASE("explain says in sentences how it is with a key, and how it went") {
+  Scene scene;
+  const auto a = scene.connect("pid 41 (gunicorn)");
+  CHECK(explain(scene, a) == std::vector<std::string>{"never computed, or so long ago that it is forgotten"});
+  const auto token = scene.lease(a, key);
+  scene.now += 3400ms;
+  scene.ask(a, protocol::Progress{token, 0.5, "half"});
+  CHECK(explain(scene, a) == std::vector<std::string>{"being computed for 3.4 s by pid 41 (gunicorn)", "50 % done: half",
+                                                      "its lease ends in 60 min at the latest"});
+  scene.publish(a, token, std::string(1229, 'x'), 60'000);
+  scene.now += 12s;
+  CHECK(explain(scene, a) == std::vector<std::string>{"ready since 12 s, 1.2 KiB, computed in 3.4 s by pid 41 (gunicorn)",
+                                                      "fresh for another 48 s"});
+  SUBCASE("expired") {
+    scene.pass(60s);
+    CHECK(explain(scene, a) == std::vector<std::string>{"expired 12 s ago"});
+  }
+  SUBCASE("invalidated") {
+    scene.ask(a, protocol::Invalidate{key_scope(key)});
+    scene.now += 3s;
+    CHECK(explain(scene, a) == std::vector<std::string>{"invalidated 3.0 s ago by pid 41 (gunicorn)"});
+  }
+  SUBCASE("evicted") {
+    scene.store.records_max = 1;
+    scene.put(a, key_of("other"), "value");
+    scene.now += 3s;
+    CHECK(explain(scene, a) == std::vector<std::string>{"evicted 3.0 s ago because the arena was full"});
+  }
+  SUBCASE("failed") {
+    auto forced = scene.acquire(key);
+    scene.ask(a, protocol::Invalidate{key_scope(key)});
+    scene.ask(a, protocol::Fail{scene.take<protocol::Lease>(a, scene.ask(a, forced)).token, "no input", 10'000});
+    scene.now += 2s;
+    CHECK(explain(scene, a) == std::vector<std::string>{"failed 2.0 s ago: no input"});
+  }
+}
