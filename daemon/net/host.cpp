@@ -92,7 +92,17 @@ void Host::close(Id id, const std::string& text) {
   to_end_.push_back(id);
 }
 
-void Host::note(LogLevel level, const std::string& text) { log_(level, text); }
+void Host::note(LogLevel level, const std::string& text) { log_client(level, text); }
+
+void Host::log_client(LogLevel level, const std::string& text) {
+  const LogBudget::Verdict verdict = log_budget_.ask(alarm_.now());
+  if (!verdict.write) return;
+  if (verdict.suppressed != 0) {
+    log_(LogLevel::warning, std::to_string(verdict.suppressed) + " lines about clients were left out here: more than " +
+                                std::to_string(LogBudget::lines_per_second_max) + " in a second");
+  }
+  log_(level, text);
+}
 
 // ---- the turn -------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@
 #include "net/closer.hpp"
 #include "net/connection.hpp"
 #include "net/listener.hpp"
+#include "net/log_budget.hpp"
 #include "net/log_function.hpp"
 #include "net/namespace_host.hpp"
 
@@ -119,10 +120,13 @@ class Host final : private Outbox {
   void ring();
   void report_departures(Connection& connection);
   void check_drained();
+  // A line that a client has caused.
+  void log_client(LogLevel level, const std::string& text);
 
   boost::asio::io_context& context_;
   HostSettings settings_;
   LogFunction log_;
+  LogBudget log_budget_;
   Closer foreign_closer_;
   Closer closer_;
   Alarm alarm_;

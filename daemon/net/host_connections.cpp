@@ -34,7 +34,7 @@ Result<void> check_hello(const protocol::Hello& hello) {
 
 void Host::accepted(memory::FileDescriptor socket) {
   const auto refuse = [&](const Error& error) {
-    log_(LogLevel::warning, "refused a connection: " + error.text);
+    log_client(LogLevel::warning, "refused a connection: " + error.text);
     send_refusal(socket.get(), error);
     closer_.give(socket.release(), Closer::Kind::connection);
   };
@@ -49,7 +49,7 @@ void Host::accepted(memory::FileDescriptor socket) {
   auto connection = std::make_unique<Connection>(context_, id, std::move(*peer));
   const int number = socket.get();
   if (auto opened = connection->open(std::move(socket)); !opened) {
-    log_(LogLevel::warning, "refused a connection: " + opened.error().text);
+    log_client(LogLevel::warning, "refused a connection: " + opened.error().text);
     send_refusal(number, opened.error());
     return;
   }
@@ -220,7 +220,7 @@ void Host::on_writable(Id id) {
 
 void Host::end_connection(Connection& connection, const Error& why) {
   if (connection.state == Connection::State::ending || connection.state == Connection::State::ended) return;
-  log_(LogLevel::info, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
+  log_client(LogLevel::info, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
                            describe(connection.peer, {}) + ": " + why.text);
   connection.out.push(0, protocol::Reply(protocol::Refused{why.code, why.text}));
   connection.state = Connection::State::ending;
@@ -232,7 +232,7 @@ void Host::end_connection(Connection& connection, const Error& why) {
 }
 
 void Host::drop_overflowing(Connection& connection) {
-  log_(LogLevel::warning, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
+  log_client(LogLevel::warning, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
                               describe(connection.peer, {}) + ": it does not read, and " +
                               std::to_string(connection.out.bytes()) + " bytes of answers wait for it");
   if (std::exchange(connection.engine_knows, false)) {

@@ -1,0 +1,103 @@
+// How a connection ends: who is told, and how long its pins keep what it reads.
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include "process/bystander.hpp"
+#include "support/daemon_process.hpp"
+
+using namespace onced;
+using namespace onced::protocol;
+using onced::testing::Bystander;
+using onced::testing::DaemonProcess;
+using onced::testing::key_bytes;
+using onced::testing::RawClient;
+using onced::testing::wait_until;
+
+namespace {
+
+// Bytes of records that are no longer found but still pinned by somebody.
+std::uint64_t retired_bytes(RawClient& client) {
+  client.request(900, GetStats{});
+  for (const auto& [name, number] : client.receive_only<Statistics>().fields) {
+    if (name == "retired_bytes") return std::get<std::uint64_t>(number);
+  }
+  FAIL("no retired_bytes in the statistics");
+  return 0;
+}
+
+Put put_of(const std::string& key, std::string bytes) {
+  Put put;
+  put.key = key;
+  put.parts = {{"", "", std::move(bytes)}};
+  return put;
+}
+
+}  // namespace
+
+TEST_CASE("when a holder hangs up, its waiter has the lease though nothing else happens") {
+  for (const bool holder_maps : {false, true}) {
+    for (const bool waiter_maps : {false, true}) {
+      CAPTURE(holder_maps);
+      CAPTURE(waiter_maps);
+      DaemonProcess daemon;
+      RawClient holder(daemon.socket());
+      holder.hello(holder_maps);
+      Acquire acquire;
+      acquire.key = key_bytes("handed over", 1);
+      holder.request(2, acquire);
+      holder.receive_only<Lease>();
+      RawClient waiter(daemon.socket());
+      waiter.hello(waiter_maps);
+      acquire.wait_ms = 60'000;
+      waiter.request(2, acquire);
+      waiter.request(3, GetStatus{});
+      waiter.receive_only<StatusReport>();
+      holder.close();
+      const auto lease = waiter.receive_only<Lease>();
+      CHECK(lease.cause == LeaseCause::holder_died);
+    }
+  }
+}
+
+TEST_CASE("a connection that the daemon ends keeps its pins until its client end is closed everywhere") {
+  onced::testing::DaemonOptions options;
+  options.memory = "1MiB";
+  DaemonProcess daemon(options);
+  RawClient other(daemon.socket());
+  other.hello();
+  const std::string key = key_bytes("pinned", 1);
+  other.request(2, put_of(key, std::string(1000, 'p')));
+  other.receive_only<Published>();
+
+  RawClient reader(daemon.socket());
+  reader.hello(true);
+  Acquire acquire;
+  acquire.key = key;
+  reader.request(2, acquire);
+  const auto value = reader.receive_only<Value>();
+  REQUIRE(value.record != 0);  // read in place, pinned by the daemon on the reader's behalf
+
+  // The reader breaks the protocol; another descriptor of the same socket stays open, as in a child.
+  const int child = ::dup(reader.socket());
+  reader.send(RawClient::frame(0xffff'ffff, 2, 9, ""));
+  CHECK(reader.receive_end().has_value());
+  reader.close();
+  other.request(3, Invalidate{{ScopeKind::key, key}});
+  CHECK(other.receive_only<Done>().count == 1);
+
+  // Memory is taken back when it is wanted. This wants some, and says whether anything was still pinned then.
+  std::int64_t round = 0;
+  const auto all_taken_back = [&] {
+    const std::string next = key_bytes("pinned", 2 + round++ % 2);
+    other.request(4, put_of(next, std::string(60'000, 'q')));
+    other.receive_only<Published>();
+    const bool none = retired_bytes(other) == 0;
+    other.request(5, Invalidate{{ScopeKind::key, next}});
+    other.receive_only<Done>();
+    return none;
+  };
+  for (int i = 0; i < 100; ++i) REQUIRE_FALSE(all_taken_back());  // several times the whole memory
+  ::close(child);
+  wait_until(all_taken_back, "the memory that nobody reads any more");
+}
