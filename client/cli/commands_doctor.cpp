@@ -81,11 +81,12 @@ int doctor(Context& context) {
 }  // namespace
 
 void add_doctor_command(CLI::App& app, Context& context) {
-  add_command(app, context, "doctor",
-              "Socket, permissions, seals, kernel, limits, long computations: what is wrong and how to mend it. Exit code 0 "
-              "when nothing fails, 3 or 5 when the daemon cannot be reached, else 1",
+  add_command(app, context,
+              {"doctor", "What is wrong, and how to mend it",
+               "Looks at socket, permissions, seals, kernel, limits and long computations. Exit\n"
+               "code 0 when nothing fails, 3 or 5 when the daemon cannot be reached, else 1.\n",
               "  oncectl doctor\n"
-              "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n",
+              "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n"},
               [&context] { return doctor(context); });
 }
 

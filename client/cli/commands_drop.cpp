@@ -54,23 +54,25 @@ int cancel(Context& context, const DropWords& words) {
 void add_drop_commands(CLI::App& app, Context& context) {
   auto invalidate_words = std::make_shared<DropWords>();
   CLI::App& invalidate_command = add_command(
-      app, context, "invalidate",
-      "Drop values: one with ARGS, all of a function without. When it returns, no reader finds the old value; a "
-      "computation in flight answers only those who already wait for it",
+      app, context,
+      {"invalidate", "Drop a value, or all of a function",
+       "One value with ARGS, all of the function without. When it returns, no reader\n"
+       "finds the old value; a computation in flight answers only those who already wait\nfor it.\n",
       "  oncectl invalidate prices '{\"market\": \"north\"}'\n"
       "  oncectl invalidate prices            # with any arguments\n"
-      "  oncectl invalidate --all\n",
+      "  oncectl invalidate --all\n"},
       [&context, invalidate_words] { return invalidate(context, *invalidate_words); });
   add_key_words(invalidate_command, invalidate_words->key, false);
   invalidate_command.add_flag("--all", invalidate_words->all, "Everything in the namespace");
 
   auto cancel_words = std::make_shared<DropWords>();
   CLI::App& cancel_command = add_command(
-      app, context, "cancel",
-      "End computations: one with ARGS, all of a function without. Holder and waiters are told; a holder that does not "
-      "look goes on, but its result is not stored",
+      app, context,
+      {"cancel", "End a computation, or all of a function",
+       "One computation with ARGS, all of the function without. Holder and waiters are\n"
+       "told; a holder that does not look goes on, but its result is not stored.\n",
       "  oncectl cancel prices '{\"market\": \"north\"}'\n"
-      "  oncectl cancel run:make-report\n",
+      "  oncectl cancel run:make-report\n"},
       [&context, cancel_words] { return cancel(context, *cancel_words); });
   add_key_words(cancel_command, cancel_words->key);
 }

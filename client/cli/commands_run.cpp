@@ -204,15 +204,17 @@ class Runner {
 void add_run_command(CLI::App& app, Context& context) {
   auto words = std::make_shared<RunWords>();
   CLI::App& command = add_command(
-      app, context, "run",
-      "Run a command once across the machine and give everybody its output and exit status: oncectl run [OPTIONS] -- "
-      "COMMAND [ARG...]. The same run is the same words and what is chosen below; nothing else of its surroundings counts. A status other than 0 is told to those who wait "
-      "and not kept; so is output above 64 KiB, which everybody then computes in turn. Standard input is empty unless "
-      "--stdin passes it on. Without a daemon the command just runs",
+      app, context,
+      {"run", "Run a command once; everybody gets its output and status",
+       "COMMAND [ARG...] follows \"--\". The same run is the same words and what the options\n"
+       "choose; nothing else of its surroundings counts. Whoever asks while it runs waits\n"
+       "for it. A status other than 0 is told to those who wait and not kept. Output above\n"
+       "64 KiB is not kept either: those who wait then run the command one after another.\n"
+       "Standard input is empty unless --stdin passes it on. Without a daemon the command\njust runs.\n",
       "  oncectl run -- make-report --month 2026-11\n"
       "  oncectl run --name schema --input schema.sql -- psql -f schema.sql\n"
       "  oncectl run --ttl 10m --env LANG --cwd -- sh -c 'git log | wc -l'\n"
-      "  generate | oncectl run --stdin -- slow-filter\n",
+      "  generate | oncectl run --stdin -- slow-filter\n"},
       [&context, words] { return Runner(context, *words).run(); });
   command.add_option("--name", words->name, "The function is \"run:N\" (default: the command's first word)")->type_name("N");
   command.add_option("--env", words->environment, "This variable's value counts (repeat for more)")

@@ -239,22 +239,25 @@ int watch(Context& context, const WatchWords& words) {
 void add_signal_commands(CLI::App& app, Context& context) {
   auto wait_words = std::make_shared<WaitWords>();
   CLI::App& wait_command = add_command(
-      app, context, "wait",
-      "Until the value is there, also when nobody has begun it yet (5m unless --timeout says otherwise); shows a progress "
-      "bar on a terminal",
+      app, context,
+      {"wait", "Until a value is there; a progress bar on a terminal",
+       "Also when nobody has begun to compute it yet; 5 minutes unless --timeout says\notherwise. Exit code 6 when the "
+       "computation fails or is cancelled.\n",
       "  oncectl wait report '[\"2026-11\"]' && oncectl get report '[\"2026-11\"]' > report.pdf\n"
-      "  oncectl --timeout 30s wait prices '{\"market\": \"north\"}' --print\n",
+      "  oncectl --timeout 30s wait prices '{\"market\": \"north\"}' --print\n"},
       [&context, wait_words] { return wait(context, *wait_words); });
   add_key_words(wait_command, wait_words->key);
   wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
 
   auto watch_words = std::make_shared<WatchWords>();
   CLI::App& watch_command = add_command(
-      app, context, "watch",
-      "Signals of a value, of a function without ARGS, of the namespace without FUNCTION; JSON lines with --json",
+      app, context,
+      {"watch", "Signals as they come; JSON lines with --json",
+       "Of one value with ARGS, of a function without, of the whole namespace without\n"
+       "FUNCTION. Goes on when the daemon restarts; what was missed is said (resync).\n",
       "  oncectl watch\n"
       "  oncectl watch prices --json | jq -r 'select(.event == \"done\") | .arguments'\n"
-      "  oncectl --timeout 1m watch prices --count 1\n",
+      "  oncectl --timeout 1m watch prices --count 1\n"},
       [&context, watch_words] { return watch(context, *watch_words); });
   add_key_words(watch_command, watch_words->key, false);
   watch_command.add_option("--count", watch_words->count, "Stop after so many signals (default: never)")->type_name("N");

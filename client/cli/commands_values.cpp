@@ -111,10 +111,12 @@ int get(Context& context, const KeyWords& words) {
 void add_value_commands(CLI::App& app, Context& context) {
   auto put_words = std::make_shared<PutWords>();
   CLI::App& put_command = add_command(
-      app, context, "put", "Store a value (at most 64 KiB) from a file or standard input; who waits for it gets it",
+      app, context,
+      {"put", "Store a value from a file or standard input",
+       "A value has at most 64 KiB. Whoever waits for it gets it; a computation of it in\nflight is superseded.\n",
       "  echo hello | oncectl put greeting\n"
       "  oncectl put report '[\"2026-11\", 7]' --file report.pdf --content-type application/pdf\n"
-      "  oncectl put prices '{\"market\": \"north\"}' --ttl 10m < prices.json\n",
+      "  oncectl put prices '{\"market\": \"north\"}' --ttl 10m < prices.json\n"},
       [&context, put_words] { return put(context, *put_words); });
   add_key_words(put_command, put_words->key);
   put_command.add_option("--file", put_words->file, "Read the value from here (default or \"-\": standard input)")
@@ -124,10 +126,12 @@ void add_value_commands(CLI::App& app, Context& context) {
 
   auto get_words = std::make_shared<KeyWords>();
   CLI::App& get_command =
-      add_command(app, context, "get", "Write a value's bytes to standard output, unchanged; exit code 1 when there is none",
+      add_command(app, context,
+                  {"get", "Write a value's bytes to standard output",
+                   "Unchanged, nothing added. Exit code 1 when there is no such value.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"
-                  "  oncectl get prices '{\"market\": \"north\"}' || compute-prices\n",
+                  "  oncectl get prices '{\"market\": \"north\"}' || compute-prices\n"},
                   [&context, get_words] { return get(context, *get_words); });
   add_key_words(get_command, *get_words);
 }

@@ -32,10 +32,9 @@ int Context::fail(const Error& error) {
   return code;
 }
 
-CLI::App& add_command(CLI::App& app, Context& context, const std::string& name, const std::string& description,
-                      const std::string& examples, Action action) {
-  CLI::App* command = app.add_subcommand(name, description);
-  command->footer("\nExamples:\n" + examples);
+CLI::App& add_command(CLI::App& app, Context& context, const CommandText& text, Action action) {
+  CLI::App* command = app.add_subcommand(text.name, text.summary);
+  command->footer((text.details.empty() ? "" : text.details + "\n") + "Examples:\n" + text.examples);
   command->callback([&context, action = std::move(action)] { context.action = action; });
   return *command;
 }

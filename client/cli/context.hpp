@@ -49,9 +49,15 @@ struct Context {
   }
 };
 
-// Adds a subcommand; `set` makes the Action once the subcommand was chosen.
-CLI::App& add_command(CLI::App& app, Context& context, const std::string& name, const std::string& description,
-                      const std::string& examples, Action action);
+// What `oncectl --help` says of a command (one short line) and what its own --help adds (lines of at most 80 columns).
+struct CommandText {
+  std::string name;
+  std::string summary;
+  std::string details;  // may be empty
+  std::string examples;
+};
+// Adds a subcommand; the action becomes the context's when it was chosen.
+CLI::App& add_command(CLI::App& app, Context& context, const CommandText& text, Action action);
 
 void add_overview_commands(CLI::App& app, Context& context);  // status, stats
 void add_catalog_commands(CLI::App& app, Context& context);   // ls, explain

@@ -269,9 +269,9 @@ Findings check_holders(const std::vector<protocol::ListRow>& rows) {
 Finding check_pinned(const protocol::Report& statistics) {
   const std::uint64_t arena = count(statistics, "memory_bytes_max");
   const std::uint64_t retired = count(statistics, "retired_bytes");
-  const std::string text = human_bytes(retired) + " dropped but still read, of " + human_bytes(arena);
+  const std::string text = human_bytes(retired) + " dropped and not yet reused, of " + human_bytes(arena);
   if (arena > 0 && retired > arena / 4) {
-    return {Level::warn, "pins", text + ": readers keep memory from being reused",
+    return {Level::warn, "pins", text + ": readers hold on to it",
             "let clients destroy their values sooner, or give the daemon more memory"};
   }
   return {Level::ok, "pins", text, ""};

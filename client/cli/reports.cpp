@@ -51,7 +51,8 @@ std::string human(std::string_view name, const protocol::Number& value) {
   if (name.ends_with("_us")) return human_duration(amount / 1e6);
   if (name.ends_with("_ratio")) return std::to_string(static_cast<int>(amount * 100)) + " %";
   // An identity is no quantity: no thousands separators.
-  if (name == "pid" || name == "epoch" || name == "sequence") return std::to_string(count(one, name));
+  const bool identity = name == "pid" || name == "epoch" || name == "sequence";
+  if (const auto* whole = std::get_if<std::uint64_t>(&value)) return identity ? std::to_string(*whole) : human_count(*whole);
   if (std::floor(amount) == amount) return human_count(count(one, name));
   return std::to_string(amount);
 }

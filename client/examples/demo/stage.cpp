@@ -68,7 +68,7 @@ std::string Stage::emphasised(std::string_view text) const {
 std::string Stage::progress(double fraction) const {
   const bool known = fraction >= 0 && fraction <= 1;
   const std::string percent = known ? std::to_string(static_cast<int>(std::floor(fraction * 100))) : "?";
-  std::string text = bar(known ? fraction : 0, 24, unicode_);
+  std::string text = bar(known ? fraction : 0, 16, unicode_);
   text.append(4 - std::min<std::size_t>(percent.size(), 3), ' ').append(percent).append(" %");
   return text;
 }
