@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include <onced/protocol/pin_page.hpp>
@@ -23,6 +24,17 @@ struct Reports::Totals {
 namespace {
 
 double seconds_of(std::uint64_t microseconds) { return static_cast<double>(microseconds) / 1e6; }
+
+// The keys of a function without a session lie side by side: from a key of another function without a session the walk
+// may jump to them, or behind all keys without a session. Empty: go on key by key.
+std::string next_of_function(std::string_view key, std::string_view function) {
+  const std::string first = first_bytes_of_function(function);
+  if (!key.starts_with(std::string_view(first).substr(0, 2))) return {};
+  if (key < first) return first;
+  std::string behind = first.substr(0, 2);
+  ++behind.back();
+  return behind;
+}
 
 std::uint64_t waiting_on(const Entry& entry) {
   std::uint64_t waiting = entry.waiters.size();
@@ -140,11 +152,12 @@ protocol::Statistics Reports::statistics(Time now) const {
 
 protocol::Listing Reports::list(const protocol::List& request) const {
   protocol::Listing listing;
-  const std::string from = request.function.empty() ? std::string() : first_bytes_of_function(request.function);
+  const std::string_view function = request.function;
   std::size_t examined = 0;
   std::size_t bytes = 0;
-  std::string_view last;
-  directory_.walk(request.cursor, from, [&](const Entry& entry) {
+  std::string_view last = request.cursor;
+  std::string jump;  // where the walk goes on after keys that are of no interest
+  const auto visit = [&](const Entry& entry) {
     const std::size_t row_bytes = entry.key.size() + 512;
     if (examined == rows_examined_max || listing.rows.size() == limits::list_rows_max ||
         (!listing.rows.empty() && bytes + row_bytes > reply_bytes_max)) {
@@ -153,14 +166,19 @@ protocol::Listing Reports::list(const protocol::List& request) const {
     }
     ++examined;
     last = entry.key;
-    // Without sessions a function's keys lie side by side, so the first key of another one ends the walk.
-    if (!request.function.empty() && function_of(entry.key) != request.function)
-      return entry.key.substr(0, 2) > std::string_view(from).substr(0, 2);
+    if (!function.empty() && function_of(entry.key) != function) {
+      jump = next_of_function(entry.key, function);
+      return jump.empty();
+    }
     if (entry.state() == KeyState::absent) return true;
     listing.rows.push_back(row_of(entry));
     bytes += row_bytes;
     return true;
-  });
+  };
+  do {
+    const std::string from = std::exchange(jump, {});
+    directory_.walk(last, from, visit);
+  } while (!jump.empty());
   return listing;
 }
 

@@ -1,16 +1,16 @@
 #include "engine/text.hpp"
 
 #include <array>
-#include <cstdio>
+#include <charconv>
 
 namespace onced::engine {
 namespace {
 
 // Three significant figures are enough for a person; whole numbers from ten on.
 std::string with_unit(double number, const char* unit) {
-  std::array<char, 48> text{};
-  std::snprintf(text.data(), text.size(), number < 9.95 ? "%.1f %s" : "%.0f %s", number, unit);
-  return text.data();
+  std::array<char, 400> text{};  // room for any double
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed, number < 9.95 ? 1 : 0);
+  return std::string(text.data(), end.ptr) + " " + unit;
 }
 
 }  // namespace

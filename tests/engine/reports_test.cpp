@@ -85,6 +85,42 @@ TEST_CASE("a listing is in order of key bytes and goes on behind its cursor") {
   CHECK(std::is_sorted(seen.begin(), seen.end()));
 }
 
+TEST_CASE("the listing of a function has its keys of every session, and no others") {
+  Scene scene;
+  const auto a = scene.connect();
+  std::vector<std::string> expected;
+  for (const char* function : {"a", "f", "z"}) {
+    for (const std::optional<std::uint64_t> session : {std::optional<std::uint64_t>(), std::optional<std::uint64_t>(5),
+                                                       std::optional<std::uint64_t>(300)}) {
+      for (int i = 0; i < 3; ++i) {
+        const std::string made(KeyBuilder(function, "", session).add(i).build()->bytes());
+        scene.put(a, made, "value");
+        if (std::string_view(function) == "f") expected.push_back(made);
+      }
+    }
+  }
+  std::sort(expected.begin(), expected.end());
+  const auto listing = scene.take<protocol::Listing>(a, scene.ask(a, protocol::List{"f", ""}));
+  std::vector<std::string> seen;
+  for (const auto& row : listing.rows) seen.push_back(row.key);
+  CHECK(seen == expected);
+  CHECK(listing.cursor.empty());
+  CHECK(scene.take<protocol::Listing>(a, scene.ask(a, protocol::List{"unknown", ""})).rows.empty());
+}
+
+TEST_CASE("settings that a reload changes hold at once; epoch and identity stay") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  scene.lease(a, key);
+  Settings reloaded;
+  reloaded.epoch = 1234;
+  reloaded.waiters_per_key_max = 0;
+  scene.engine.reconfigure(reloaded);
+  CHECK(scene.refused(b, scene.ask(b, scene.acquire(key))) == ErrorCode::limit_reached);
+  CHECK(scene.counted("epoch") == 7);
+  CHECK(scene.counted("pid") == 99);
+}
+
 TEST_CASE("answers about thousands of long keys fit a frame") {
   Scene scene;
   const auto a = scene.connect();
