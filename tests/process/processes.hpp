@@ -95,6 +95,7 @@ inline Key key_named(std::string_view function, int argument = 0) {
 inline ClientOptions options_for(const std::string& socket) {
   ClientOptions options;
   options.socket = socket;
+  options.connect_timeout = std::chrono::duration_cast<Milliseconds>(watchdog_limit);  // hundreds start at once
   options.on_warning = [](std::string_view) {};
   return options;
 }

@@ -16,7 +16,7 @@ struct ClientOptions {
                                          // $XDG_RUNTIME_DIR/onced/onced.sock
   std::string namespace_name = "default";
   std::string name;                      // for people ("gunicorn"); empty: the program's name
-  Milliseconds connect_timeout{1000};    // connect and handshake
+  Milliseconds connect_timeout{5000};    // connect and handshake
   Milliseconds request_timeout{5000};    // of requests that the daemon answers at once
   Milliseconds reconnect_delay_min{10};  // after a failed attempt; doubles, with jitter, up to reconnect_delay_max
   Milliseconds reconnect_delay_max{2000};
@@ -26,7 +26,8 @@ struct ClientOptions {
   std::function<void(std::string_view)> on_warning;
 };
 
-// What to do when wait_timeout passes while somebody else computes.
+// What to do when wait_timeout passes while somebody else computes. `compute`: here and now, for this caller alone; the
+// result is not published, for the holder is still at it and its result is the one that counts.
 enum class OnDeadline : std::uint8_t { error, compute };
 
 struct ComputeOptions {
