@@ -36,7 +36,7 @@ using engine::RecordRef;
 using engine::RecordStore;
 
 constexpr std::size_t segment_bytes = 256 * 1024;
-constexpr std::size_t key_count = 6;
+constexpr std::size_t key_count = 3;
 constexpr std::size_t value_bytes_most = 24 * 1024;
 constexpr int exit_wrong_byte = 3;
 constexpr std::uint64_t seed = 20'250'101;
@@ -51,8 +51,10 @@ std::uint64_t mixed(std::uint64_t value) {  // splitmix64
   value = (value ^ (value >> 27)) * 0x94d0'49bb'1331'11ebULL;
   return value ^ (value >> 31);
 }
+// Mostly small, so that memory is reused at once, and now and then so large that wiping and reading take long.
 std::uint64_t value_words(std::size_t key, std::uint64_t version) {
-  return 1 + mixed(version * key_count + key) % (value_bytes_most / sizeof(std::uint64_t));
+  const std::uint64_t dice = mixed(version * key_count + key);
+  return 1 + dice % ((value_bytes_most / sizeof(std::uint64_t)) >> (dice >> 32) % 10);
 }
 std::uint64_t value_word(std::size_t key, std::uint64_t version, std::uint64_t i) {
   return (version * key_count + key) * 0x9e37'79b9'7f4a'7c15ULL + i;
