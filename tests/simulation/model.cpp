@@ -344,7 +344,9 @@ void Model::on_value(Address to, const protocol::Value& value) {
   if (value.waited && of_publish) {
     require(step_.version == 0 || step_.version == value.version, "waiters of one publish were told different versions");
     require(value.version > last_version_ || step_.version == value.version, "versions must rise");
-    require(wait.arrival > step_.last_arrival, "waiters were answered out of order");
+    // Those of a detached lease that ends in the same step come after the key's own.
+    const bool rejoined = step_.rejoining.contains(wait.key);
+    require(rejoined || wait.arrival > step_.last_arrival, "waiters were answered out of order");
     step_.last_arrival = wait.arrival;
     step_.version = value.version;
     last_version_ = value.version;
