@@ -1,0 +1,77 @@
+#include "command.hpp"
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/watchdog.hpp"
+
+extern char** environ;
+
+namespace onced::testing {
+namespace {
+
+[[noreturn]] void become(const std::vector<std::string>& words, const CommandOptions& options, const TempDirectory& files) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const int in = ::open((files / "in").c_str(), O_RDONLY);
+  const int out = options.output >= 0 ? options.output : ::open((files / "out").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  const int err = ::open((files / "err").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  ::dup2(in, STDIN_FILENO);
+  ::dup2(out, STDOUT_FILENO);
+  ::dup2(err, STDERR_FILENO);
+  if (options.close_output) ::close(STDOUT_FILENO);
+  std::vector<std::string> stale;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (std::strncmp(*variable, "ONCED_", 6) == 0) stale.emplace_back(*variable, std::strcspn(*variable, "="));
+  }
+  for (const std::string& name : stale) ::unsetenv(name.c_str());
+  for (const auto& [name, value] : options.environment) ::setenv(name.c_str(), value.c_str(), 1);
+  if (!options.directory.empty() && ::chdir(options.directory.c_str()) != 0) ::_exit(126);
+  ::signal(SIGPIPE, SIG_DFL);
+  std::vector<char*> arguments;
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  ::execvp(arguments[0], arguments.data());
+  ::_exit(127);
+}
+
+}  // namespace
+
+Command::Command(std::vector<std::string> words, CommandOptions options) {
+  write_file(files_ / "in", options.input);
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::runtime_error("cannot fork");
+  if (pid_ == 0) become(words, options, files_);
+}
+
+Command::~Command() {
+  if (status_ >= 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+void Command::kill(int signal) {
+  if (status_ < 0) ::kill(pid_, signal);
+}
+
+int Command::wait() {
+  if (status_ >= 0) return status_;
+  int status = 0;
+  wait_until([&] { return ::waitpid(pid_, &status, WNOHANG) == pid_; }, "the end of a command; it said: " + err());
+  status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return status_;
+}
+
+Outcome run_command(std::vector<std::string> words, CommandOptions options) {
+  Command command(std::move(words), std::move(options));
+  const int status = command.wait();
+  return {status, command.out(), command.err()};
+}
+
+}  // namespace onced::testing

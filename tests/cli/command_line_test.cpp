@@ -1,0 +1,35 @@
+#include "command_line.hpp"
+
+#include <doctest/doctest.h>
+
+namespace onced::cli {
+
+TEST_CASE("the command is the first word that is no option and no option's value") {
+  CHECK(command_position({"status"}) == 0);
+  CHECK(command_position({"--json", "--socket", "get", "--timeout=5s", "put"}) == 4);
+  CHECK(command_position({"--socket=/s", "ls"}) == 1);
+  CHECK_FALSE(command_position({"--json"}).has_value());
+  CHECK_FALSE(command_position({"--", "run"}).has_value());
+}
+
+TEST_CASE("what follows -- belongs to the command that is run, whatever it looks like") {
+  Words words{"--json", "run", "--name", "n", "--", "sh", "--help", "--", "[1,2]"};
+  CHECK(take_command_of_run(words) == Words{"sh", "--help", "--", "[1,2]"});
+  CHECK(words == Words{"--json", "run", "--name", "n"});
+}
+
+TEST_CASE("other commands keep their --") {
+  Words words{"get", "--", "run", "--", "x"};
+  CHECK(take_command_of_run(words).empty());
+  CHECK(words.size() == 5);
+}
+
+TEST_CASE("an unknown command is named, with the one that was probably meant") {
+  const std::vector<std::string> commands{"status", "invalidate"};
+  CHECK_FALSE(unknown_command({"status"}, commands).has_value());
+  CHECK_FALSE(unknown_command({"--help"}, commands).has_value());
+  CHECK(unknown_command({"statis"}, commands) == "no command 'statis'; did you mean 'status'?");
+  CHECK(unknown_command({"\x1b[2J"}, commands) == "no command '\\x1b[2J'");
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,263 @@
+// Every command against a real daemon: exit codes, output, JSON.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <sstream>
+#include <string>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <onced/client.hpp>
+#include <onced/protocol/limits.hpp>
+
+#include "oncectl.hpp"
+#include "support/watchdog.hpp"
+
+namespace onced::testing {
+namespace {
+
+using nlohmann::json;
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("status is one screen for people and has the promised fields for programs") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[1]", "hello");
+  CHECK(oncectl({"get", "f", "[1]"}).status == 0);
+  const Outcome text = oncectl({"status"});
+  CHECK(text.status == 0);
+  CHECK(contains(text.out, "hit ratio"));
+  CHECK(std::count(text.out.begin(), text.out.end(), '\n') < 24);
+  const json status = oncectl.status();
+  for (const char* field : {"version", "pid", "uptime_seconds", "hits", "misses", "computations", "computations_avoided",
+                            "seconds_saved", "computing", "waiting", "connections", "entries", "memory_bytes"}) {
+    CAPTURE(field);
+    CHECK(status.contains(field));
+  }
+  CHECK(status["pid"] == oncectl.daemon.pid());
+  CHECK(status["entries"] == 1);
+  CHECK(status["hits"] == 1);
+}
+
+TEST_CASE("stats shows every counter, also per function") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[1]", "hello");
+  const Outcome text = oncectl({"stats"});
+  CHECK(text.status == 0);
+  CHECK(contains(text.out, "puts"));
+  const json stats = json::parse(oncectl({"stats", "--json"}).out);
+  CHECK(stats["puts"] == 1);
+  REQUIRE(stats["functions"].size() == 1);
+  CHECK(stats["functions"][0]["function"] == "f");
+  CHECK(stats["functions"][0]["entries"] == 1);
+}
+
+TEST_CASE("what was put comes back byte for byte; what was not is a miss") {
+  const Oncectl oncectl;
+  std::string bytes;
+  for (int i = 0; i < 5000; ++i) bytes += static_cast<char>(i & 0xff);
+  CHECK(oncectl({"put", "f", R"(["a", {"x": 1.5}])"}, {.input = bytes}).status == 0);
+  const Outcome hit = oncectl({"get", "f", R"([ "a",{"x":1.5} ])"});
+  CHECK(hit.status == 0);
+  CHECK(hit.out == bytes);
+  CHECK(hit.err.empty());
+  const Outcome miss = oncectl({"get", "f", "[\"b\"]"});
+  CHECK(miss.status == 1);
+  CHECK(miss.out.empty());
+  CHECK(oncectl({"get", "f"}).status == 1);  // no arguments are arguments, too
+  CHECK(oncectl({"get", "f", "[\"a\", {\"x\": 1.5}]", "--function-version", "2"}).status == 1);
+}
+
+TEST_CASE("put reads a file, keeps the content type, and its time-to-live runs out") {
+  const Oncectl oncectl;
+  const TempDirectory files;
+  write_file(files / "value", "from a file");
+  const Outcome put = oncectl({"put", "f", "{\"n\": 1}", "--file", (files / "value").string(), "--content-type", "text/plain", "--json"});
+  CHECK(put.status == 0);
+  CHECK(json::parse(put.out)["stored"] == true);
+  const json got = json::parse(oncectl({"--json", "get", "f", "{\"n\": 1}"}).out);
+  CHECK(got["text"] == "from a file");
+  CHECK(got["content_type"] == "text/plain");
+  CHECK(got["arguments"] == json{{"n", 1}});
+  CHECK(got["version"] == json::parse(put.out)["version"]);
+  CHECK(oncectl({"put", "f", "[2]", "--ttl", "1ms"}, {.input = "x"}).status == 0);
+  wait_until([&] { return oncectl({"get", "f", "[2]"}).status == 1; }, "a value to expire");
+}
+
+TEST_CASE("a value that is too large, a file that is not there and a bad time are usage errors") {
+  const Oncectl oncectl;
+  CHECK(oncectl({"put", "f"}, {.input = std::string(limits::value_bytes_max, 'x')}).status == 0);
+  const Outcome large = oncectl({"put", "f"}, {.input = std::string(limits::value_bytes_max + 1, 'x')});
+  CHECK(large.status == 2);
+  CHECK(contains(large.err, "65536"));
+  CHECK(oncectl({"put", "f", "--file", "/nonexistent"}).status == 2);
+  CHECK(oncectl({"put", "f", "--ttl", "soon"}).status == 2);
+  CHECK(oncectl({"--timeout", "later", "status"}).status == 2);
+}
+
+TEST_CASE("the command line is refused with exit code 2 and a way on") {
+  const Oncectl oncectl;
+  const Outcome unknown = oncectl({"statsu"});
+  CHECK(unknown.status == 2);
+  CHECK(contains(unknown.err, "did you mean 'stats'?"));
+  CHECK(unknown.out.empty());
+  CHECK(oncectl({}).status == 2);
+  CHECK(oncectl({"get"}).status == 2);
+  CHECK(oncectl({"get", "f", "[]", "superfluous"}).status == 2);
+  CHECK(oncectl({"get", "f", "--no-such-option"}).status == 2);
+  CHECK(oncectl({"get", "f", "not json"}).status == 2);
+  CHECK(oncectl({"get", "f", "7"}).status == 2);
+  CHECK(oncectl({"get", "f", R"({"a": 1, "a": 2})"}).status == 2);
+  CHECK(oncectl({"invalidate"}).status == 2);
+  CHECK(oncectl({"invalidate", "f", "--all"}).status == 2);
+  CHECK(oncectl({"run"}).status == 2);
+  CHECK(oncectl({"run", "ls"}).status == 2);
+}
+
+TEST_CASE("every command has help with examples") {
+  const Outcome all = run_command({oncectl_path, "--help"});
+  CHECK(all.status == 0);
+  for (const char* command : {"status", "stats", "put", "get", "run", "wait", "watch", "ls", "explain", "invalidate", "cancel", "doctor"}) {
+    CAPTURE(command);
+    CHECK(contains(all.out, command));
+    const Outcome help = run_command({oncectl_path, command, "--help"});
+    CHECK(help.status == 0);
+    CHECK(contains(help.out, "Examples:\n  "));
+    std::istringstream lines(help.out);
+    for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 100);
+  }
+  CHECK(contains(run_command({oncectl_path, "--version"}).out, "oncectl "));
+}
+
+TEST_CASE("without a daemon the exit code is 3 and the text says what to do") {
+  const TempDirectory nowhere;
+  for (const char* command : {"status", "stats", "ls", "watch"}) {
+    CAPTURE(command);
+    const Outcome outcome = run_command({oncectl_path, "--socket", (nowhere / "s").string(), command});
+    CHECK(outcome.status == 3);
+    CHECK(contains(outcome.err, "oncectl doctor"));
+  }
+  CHECK(run_command({oncectl_path, "--socket", (nowhere / "s").string(), "get", "f"}).status == 3);
+  CHECK(run_command({oncectl_path, "wait", "f"}, {.environment = {{"ONCED_SOCKET", (nowhere / "s").string()}}}).status == 3);
+}
+
+TEST_CASE("namespaces are apart when the daemon knows them, and refused when not") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", "x");
+  const Outcome outcome = oncectl({"--namespace", "nobody-has-this", "get", "f", "[]"});
+  CHECK(outcome.status != 0);
+  CHECK(outcome.out.empty());
+}
+
+TEST_CASE("invalidate drops one value, a function's or all; cancel finds nothing to end") {
+  const Oncectl oncectl;
+  for (const char* arguments : {"[1]", "[2]", "[3]"}) oncectl.put("f", arguments, "x");
+  oncectl.put("g", "[]", "y");
+  CHECK(oncectl({"invalidate", "f", "[1]"}).out == "1 value dropped\n");
+  CHECK(oncectl({"get", "f", "[1]"}).status == 1);
+  CHECK(oncectl({"get", "f", "[2]"}).status == 0);
+  CHECK(json::parse(oncectl({"invalidate", "f", "--json"}).out)["count"] == 2);
+  CHECK(oncectl({"get", "g"}).status == 0);
+  CHECK(oncectl({"invalidate", "--all"}).status == 0);
+  CHECK(oncectl({"get", "g"}).status == 1);
+  CHECK(oncectl({"invalidate", "f"}).status == 0);  // nothing to drop is as wanted
+  CHECK(oncectl({"cancel", "f"}).out == "0 computations ended\n");
+}
+
+TEST_CASE("ls shows values and computations, explain says why") {
+  const Oncectl oncectl;
+  CHECK(oncectl({"ls"}).out.empty());
+  oncectl.put("f", "[\"a\"]", "hello");
+  oncectl.put("g", "[]", "x");
+  const Outcome all = oncectl({"ls"});
+  CHECK(contains(all.out, "f(\"a\")"));
+  CHECK(contains(all.out, "g()"));
+  const Outcome one = oncectl({"ls", "f", "--json"});
+  const json row = json::parse(one.out);
+  CHECK(row["function"] == "f");
+  CHECK(row["arguments"] == json{"a"});
+  CHECK(row["state"] == "ready");
+  CHECK(row["bytes"] == 5);
+  CHECK(oncectl({"explain", "f", "[\"a\"]"}).status == 0);
+  const Outcome absent = oncectl({"explain", "f", "[\"z\"]", "--json"});
+  CHECK(absent.status == 1);
+  CHECK(json::parse(absent.out)["state"] == "absent");
+  CHECK_FALSE(json::parse(absent.out)["lines"].empty());
+}
+
+TEST_CASE("control bytes in names reach no terminal") {
+  const Oncectl oncectl;
+  oncectl.put("f\x1b[31m", "[\"\\u001b]0;title\\u0007\"]", "x");
+  for (const char* command : {"ls", "stats"}) {
+    const Outcome outcome = oncectl({command});
+    CAPTURE(outcome.out);
+    CHECK(outcome.status == 0);
+    CHECK_FALSE(contains(outcome.out, "\x1b"));
+    CHECK_FALSE(contains(outcome.out, "\a"));
+  }
+  const Outcome miss = oncectl({"get", "f\x1b[31m"});
+  CHECK_FALSE(contains(miss.err, "\x1b"));
+  for (const char* command : {"ls", "stats"}) CHECK_FALSE(contains(oncectl({command, "--json"}).out, "\x1b"));
+}
+
+TEST_CASE("off a terminal there is no colour and no animation") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", "x");
+  for (const char* command : {"status", "doctor", "ls"}) CHECK_FALSE(contains(oncectl({command}).out, "\x1b"));
+  const Outcome wait = oncectl({"wait", "f"});
+  CHECK(wait.status == 0);
+  CHECK(wait.err.empty());
+}
+
+TEST_CASE("a reader that has gone ends oncectl without noise, a closed output is an error") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", std::string(60000, 'x'));
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  ::close(ends[0]);
+  const Outcome gone = oncectl({"get", "f"}, {.output = ends[1]});
+  ::close(ends[1]);
+  CHECK(gone.status == 128 + SIGPIPE);
+  CHECK(gone.err.empty());
+  const Outcome closed = oncectl({"get", "f"}, {.close_output = true});
+  CHECK(closed.status == 125);
+  CHECK(contains(closed.err, "cannot write to standard output"));
+  CHECK(oncectl({"status"}).status == 0);  // and the daemon is none the worse
+}
+
+TEST_CASE("doctor finds nothing wrong with a daemon that is well") {
+  const Oncectl oncectl;
+  const Outcome text = oncectl({"doctor"});
+  CAPTURE(text.out);
+  CHECK(text.status == 0);
+  std::istringstream lines(oncectl({"doctor", "--json"}).out);
+  std::vector<std::string> checks;
+  for (std::string line; std::getline(lines, line);) {
+    const json finding = json::parse(line);
+    CHECK(finding["level"] != "fail");
+    checks.push_back(finding["check"]);
+  }
+  for (const char* check : {"socket", "directory", "daemon", "segment", "pin page", "kernel", "limits", "memory", "holders", "pins"}) {
+    CAPTURE(check);
+    CHECK(std::find(checks.begin(), checks.end(), check) != checks.end());
+  }
+}
+
+TEST_CASE("doctor says what is wrong when nobody serves, and when somebody stopped does") {
+  Oncectl oncectl;
+  oncectl.daemon.kill(SIGSTOP);
+  const Outcome stopped = oncectl({"--timeout", "200ms", "doctor"});
+  CHECK(stopped.status == 4);
+  CHECK(contains(stopped.out, "does not answer"));
+  oncectl.daemon.kill(SIGKILL);
+  oncectl.daemon.wait();
+  const Outcome gone = oncectl({"doctor"});
+  CHECK(gone.status == 3);
+  CHECK(contains(gone.out, "fail"));
+}
+
+}  // namespace onced::testing

@@ -1,0 +1,77 @@
+#include "doctor_checks.hpp"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <onced/protocol/key.hpp>
+
+#include "support/temp_directory.hpp"
+
+namespace onced::cli {
+
+using Level = Finding::Level;
+using testing::TempDirectory;
+using testing::write_file;
+
+TEST_CASE("a segment without one of its seals fails") {
+  const unsigned all = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+  for (const unsigned missing : {0U, unsigned{F_SEAL_SHRINK}, unsigned{F_SEAL_GROW}, unsigned{F_SEAL_FUTURE_WRITE}, unsigned{F_SEAL_SEAL}}) {
+    const int memory = ::memfd_create("doctor_checks_test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    REQUIRE(memory >= 0);
+    REQUIRE(::ftruncate(memory, 4096) == 0);
+    REQUIRE(::fcntl(memory, F_ADD_SEALS, all & ~missing) == 0);
+    CAPTURE(missing);
+    CHECK((check_seals("segment", memory, true, 4096).level == Level::ok) == (missing == 0));
+    CHECK(check_seals("segment", memory, true, 8192).level == Level::fail);  // not what was announced
+    ::close(memory);
+  }
+  CHECK(check_seals("segment", -1, true, 4096).level == Level::fail);
+}
+
+TEST_CASE("a missing socket and a file in its place fail, a directory open to all is warned of") {
+  const TempDirectory directory;
+  CHECK(check_socket((directory / "s").string()).back().level == Level::fail);
+  write_file(directory / "s", "");
+  const Findings file = check_socket((directory / "s").string());
+  CHECK(file.back().level == Level::fail);
+  CHECK(file.back().text.find("no socket") != std::string::npos);
+  std::filesystem::permissions(directory.path(), std::filesystem::perms::all);
+  CHECK(check_socket((directory / "s").string()).front().level == Level::warn);
+}
+
+TEST_CASE("the smallest memory limit on the way to the root counts") {
+  const TempDirectory root;
+  std::filesystem::create_directories(root / "a/b");
+  write_file(root / "a/memory.max", "1000\n");
+  write_file(root / "a/b/memory.max", "max\n");
+  CHECK(cgroup_memory_limit(root.path().string(), "/a/b") == 1000);
+  write_file(root / "a/b/memory.max", "500\n");
+  CHECK(cgroup_memory_limit(root.path().string(), "/a/b") == 500);
+  CHECK_FALSE(cgroup_memory_limit(root.path().string(), "/").has_value());
+}
+
+TEST_CASE("a long computation is named with its holder, a short one is not") {
+  protocol::ListRow row;
+  row.key = KeyBuilder("report").add(7).build()->bytes();
+  row.state = protocol::KeyState::computing;
+  row.holder = "pid 4711 (gunicorn)";
+  row.age_ms = 1000;
+  CHECK(check_holders({row}).front().level == Level::ok);
+  row.age_ms = 600'000;
+  const Finding found = check_holders({row}).front();
+  CHECK(found.level == Level::warn);
+  CHECK(found.text.find("report(7)") != std::string::npos);
+  CHECK(found.text.find("pid 4711 (gunicorn)") != std::string::npos);
+}
+
+TEST_CASE("memory that readers hold is warned of when it is much") {
+  CHECK(check_pinned({{"memory_bytes_max", std::uint64_t{1000}}, {"retired_bytes", std::uint64_t{100}}}).level == Level::ok);
+  CHECK(check_pinned({{"memory_bytes_max", std::uint64_t{1000}}, {"retired_bytes", std::uint64_t{900}}}).level == Level::warn);
+}
+
+}  // namespace onced::cli

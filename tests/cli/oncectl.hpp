@@ -1,0 +1,33 @@
+// oncectl against a private daemon.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "command.hpp"
+#include "support/daemon_process.hpp"
+
+namespace onced::testing {
+
+class Oncectl {
+ public:
+  std::vector<std::string> words(std::vector<std::string> arguments) const {
+    std::vector<std::string> all{oncectl_path, "--socket", daemon.socket()};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return all;
+  }
+  Outcome operator()(std::vector<std::string> arguments, CommandOptions options = {}) const {
+    return run_command(words(std::move(arguments)), std::move(options));
+  }
+  void put(const std::string& function, const std::string& arguments, const std::string& value) const {
+    (*this)({"put", function, arguments}, {.input = value});
+  }
+  nlohmann::json status() const { return nlohmann::json::parse((*this)({"status", "--json"}).out); }
+
+  DaemonProcess daemon;
+};
+
+}  // namespace onced::testing

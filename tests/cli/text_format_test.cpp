@@ -1,0 +1,105 @@
+#include "text_format.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+namespace onced::cli {
+
+using namespace std::chrono_literals;
+
+TEST_CASE("control bytes and broken UTF-8 are shown, not obeyed") {
+  CHECK(escape("plain Grüße") == "plain Grüße");
+  CHECK(escape("a\x1b[31mb") == "a\\x1b[31mb");
+  CHECK(escape("a\nb\tc\rd") == "a\\nb\\tc\\rd");
+  CHECK(escape(std::string_view("\0", 1)) == "\\x00");
+  CHECK(escape("\x7f") == "\\x7f");
+  CHECK(escape("\xc2\x9b") == "\\xc2\\x9b");          // CSI as one C1 character
+  CHECK(escape("\xe2\x80\xae") == "\\xe2\\x80\\xae");  // right-to-left override
+  CHECK(escape("\xff\xc3") == "\\xff\\xc3");
+  CHECK(escape("a\\nb") == "a\\\\nb");  // so that the escaped text is never ambiguous
+}
+
+TEST_CASE("UTF-8 is checked as RFC 3629 says") {
+  CHECK(is_utf8("Grüße €  𝄞"));
+  for (const char* broken : {"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) CHECK_FALSE(is_utf8(broken));
+}
+
+TEST_CASE("a text that is cut keeps whole characters and says that it was cut") {
+  CHECK(cut_to("short", 10) == "short");
+  CHECK(cut_to("0123456789", 10) == "0123456789");
+  CHECK(cut_to("0123456789a", 10) == "0123456...");
+  CHECK(cut_to("äöüäöü", 5) == "äö...");
+  CHECK(columns_of(cut_to("äöüäöü", 5)) == 5);
+}
+
+TEST_CASE("sizes, durations and counts are for people") {
+  CHECK(human_bytes(0) == "0 B");
+  CHECK(human_bytes(1023) == "1023 B");
+  CHECK(human_bytes(1536) == "1.5 KiB");
+  CHECK(human_bytes(64 * 1024 * 1024) == "64 MiB");
+  CHECK(human_duration(83e-9) == "83 ns");
+  CHECK(human_duration(1.5e-3) == "1.5 ms");
+  CHECK(human_duration(1.2) == "1.20 s");
+  CHECK(human_duration(125) == "2 min 5 s");
+  CHECK(human_duration(3 * 3600 + 12 * 60) == "3 h 12 min");
+  CHECK(human_duration(std::nan("")) == "-");
+  CHECK(human_count(7) == "7");
+  CHECK(human_count(1234567) == "1,234,567");
+  CHECK(plural(1, "value") == "1 value");
+  CHECK(plural(1000, "value") == "1,000 values");
+}
+
+TEST_CASE("times on the command line have units") {
+  CHECK(parse_duration("500ms") == 500ms);
+  CHECK(parse_duration("5s") == 5000ms);
+  CHECK(parse_duration("5") == 5000ms);
+  CHECK(parse_duration("1.5s") == 1500ms);
+  CHECK(parse_duration("2m") == 120000ms);
+  CHECK(parse_duration("1h") == 3600000ms);
+  for (const char* wrong : {"", "s", "5x", "-1s", "1e99h", "nan", "inf", "0x10", "5 s"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse_duration(wrong).has_value());
+  }
+}
+
+TEST_CASE("a table aligns its columns and cuts only the last one") {
+  Table table({{"SIZE", Table::Align::right}, {"KEY"}});
+  table.add({"5 B", "f(\"a\")"});
+  table.add({"1023 B", "a_long_function_name()"});
+  CHECK(table.text(0) == "  SIZE  KEY\n   5 B  f(\"a\")\n1023 B  a_long_function_name()\n");
+  CHECK(table.text(20) == "  SIZE  KEY\n   5 B  f(\"a\")\n1023 B  a_long_fun...\n");
+}
+
+TEST_CASE("a progress line fits its width and shows no percentage that nobody knows") {
+  CHECK(progress_line(0.5, "x", 60) == "[##########..........]   50 %  x");
+  CHECK(progress_line(1, "", 30) == "[##########]  100 %");
+  CHECK(progress_line(std::nan(""), "", 30) == "[..........]    ? %");
+  CHECK(columns_of(progress_line(0.3, std::string(200, 'x'), 80)) == 80);
+}
+
+TEST_CASE("a mistyped word finds the one that was meant") {
+  const std::vector<std::string> commands{"status", "stats", "put", "get", "run", "wait", "watch", "ls", "invalidate", "doctor"};
+  CHECK(closest("statsu", commands) == "stats");
+  CHECK(closest("staus", commands) == "status");
+  CHECK(closest("invaldate", commands) == "invalidate");
+  CHECK(closest("inv", commands) == "invalidate");
+  CHECK(closest("dcotor", commands) == "doctor");
+  CHECK_FALSE(closest("frobnicate", commands).has_value());
+  CHECK_FALSE(closest("xy", commands).has_value());
+}
+
+TEST_CASE("base64 comes back, and nothing else does") {
+  CHECK(base64("") == "");
+  CHECK(base64("f") == "Zg==");
+  CHECK(base64("foobar") == "Zm9vYmFy");
+  for (std::size_t length = 0; length < 300; ++length) {
+    std::string bytes;
+    for (std::size_t i = 0; i < length; ++i) bytes += static_cast<char>((i * 37 + length) & 0xff);
+    CHECK(from_base64(base64(bytes)) == bytes);
+  }
+  CHECK_FALSE(from_base64("Zg=").has_value());
+  CHECK_FALSE(from_base64("Zg!=").has_value());
+}
+
+}  // namespace onced::cli
