@@ -120,16 +120,25 @@ class Runner {
     const Result<Key> key = run_key(prepared->identity);
     if (!key) return usage("this run has no key: " + key.error().text + "; --name gives it a short one");
 
-    Client client(context_.client_options(words_.strict));
+    Client client(context_.client_options());
     Result<Client::Acquired> acquired = client.acquire(*key, options);
+    if (!acquired && acquired.error().code == ErrorCode::unavailable && !words_.strict) {
+      context_.output.talk(escape(acquired.error().text) + "; running the command uncached");
+      return run_uncached(prepared->standard_input);
+    }
     if (!acquired) return told(acquired.error());
     if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, key->display());
     return compute(std::get<Computation>(*acquired), prepared->standard_input);
   }
 
  private:
+  int run_uncached(int standard_input) {
+    const Result<ChildResult> child = run_child({context_.command_words, standard_input, 0});
+    return child ? child->status : failed(child.error());
+  }
+
   int compute(Computation& computation, int standard_input) {
-    verbose(computation.local() ? "running it here, uncached" : "running it here");
+    verbose("running it here");
     const Result<ChildResult> child =
         run_child({context_.command_words, standard_input, run_output_bytes_max()});
     if (!child) {
@@ -148,7 +157,7 @@ class Runner {
       const Result<Value> published =
           computation.publish(encode_value({child->out, child->err, child->status}), run_content_type);
       if (!published) context_.output.talk("the result was not kept: " + escape(published.error().text));
-      else if (published->version() == 0 && !computation.local()) verbose("the result was not kept");
+      else if (published->version() == 0) verbose("the result was not kept");
     }
     return child->status;
   }

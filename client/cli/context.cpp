@@ -1,25 +1,22 @@
 #include "context.hpp"
 
+#include <algorithm>
+
 #include "text_format.hpp"
 
 namespace onced::cli {
 
-ClientOptions Context::client_options(bool strict) const {
+ClientOptions Context::client_options() const {
   ClientOptions made;
   made.socket = options.socket;
   made.namespace_name = options.namespace_name;
   made.name = "oncectl";
-  made.strict = strict;
+  made.strict = true;
   if (options.timeout) {
     made.request_timeout = *options.timeout;
     made.connect_timeout = std::min(made.connect_timeout, *options.timeout);
   }
-  // In strict mode every outage is an error that the command reports itself.
-  if (strict) {
-    made.on_warning = [](std::string_view) {};
-  } else {
-    made.on_warning = [](std::string_view text) { write_all(2, "oncectl: " + escape(text) + "\n"); };
-  }
+  made.on_warning = [](std::string_view) {};  // every outage is an error here, which the command reports itself
   return made;
 }
 

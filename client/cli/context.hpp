@@ -37,8 +37,8 @@ struct Context {
   Action action;
   std::vector<std::string> command_words;  // of `run`: what followed "--"
 
-  // A client by the global options; connects at its first call. `strict`: a daemon that is away is an error.
-  ClientOptions client_options(bool strict = true) const;
+  // A client by the global options; connects at its first call. Strict: a daemon that is away is an error.
+  ClientOptions client_options() const;
   // Says an error and returns its exit code.
   int fail(const Error& error);
   // A JSON value as one line of standard output.

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <numeric>
+#include <system_error>
 #include <utility>
 
 namespace onced::cli {
@@ -171,11 +172,11 @@ std::string plural(std::uint64_t count, std::string_view noun) {
 }
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
-  const std::string copy(text);
-  if (copy.empty() || (copy[0] != '.' && (copy[0] < '0' || copy[0] > '9'))) return std::nullopt;
-  char* rest = nullptr;
-  const double amount = std::strtod(copy.c_str(), &rest);
-  const std::string_view unit(rest);
+  double amount = -1;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, amount, std::chars_format::fixed);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
   double factor = 0;
   if (unit == "ms") factor = 1;
   if (unit == "s" || unit.empty()) factor = 1e3;

@@ -68,13 +68,13 @@ TEST_CASE("a table aligns its columns and cuts only the last one") {
   table.add({"5 B", "f(\"a\")"});
   table.add({"1023 B", "a_long_function_name()"});
   CHECK(table.text(0) == "  SIZE  KEY\n   5 B  f(\"a\")\n1023 B  a_long_function_name()\n");
-  CHECK(table.text(20) == "  SIZE  KEY\n   5 B  f(\"a\")\n1023 B  a_long_fun...\n");
+  CHECK(table.text(20) == "  SIZE  KEY\n   5 B  f(\"a\")\n1023 B  a_long_fu...\n");
 }
 
 TEST_CASE("a progress line fits its width and shows no percentage that nobody knows") {
-  CHECK(progress_line(0.5, "x", 60) == "[##########..........]   50 %  x");
-  CHECK(progress_line(1, "", 30) == "[##########]  100 %");
-  CHECK(progress_line(std::nan(""), "", 30) == "[..........]    ? %");
+  CHECK(progress_line(0.5, "x", 60) == "[##########..........]  50 %  x");
+  CHECK(progress_line(1, "", 30) == "[##########] 100 %");
+  CHECK(progress_line(std::nan(""), "", 30) == "[..........]   ? %");
   CHECK(columns_of(progress_line(0.3, std::string(200, 'x'), 80)) == 80);
 }
 
