@@ -3,6 +3,7 @@
 
 #include "context.hpp"
 #include "key_words.hpp"
+#include "run_result.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
@@ -68,7 +69,7 @@ int explain(Context& context, const KeyWords& words) {
     context.json_line(line);
   } else {
     std::string text = context.output.bold(key->display()) + ": " + std::string(protocol::name_of(explanation->row.state)) + "\n";
-    for (const std::string& line : explanation->lines) text += "  " + escape(line) + "\n";
+    for (const std::string& line : explanation->lines) text += "  " + escape(failure_sentence(line)) + "\n";
     context.output.data(text);
   }
   return explanation->row.state == protocol::KeyState::absent ? exit_code::miss : exit_code::ok;

@@ -7,6 +7,7 @@
 
 #include "context.hpp"
 #include "key_words.hpp"
+#include "run_result.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
@@ -78,6 +79,10 @@ int wait(Context& context, const WaitWords& words) {
   const auto begun = Clock::now();
   const Result<Value> value = context.output.talk_screen().terminal ? wait_with_bar(context, client, *key, options)
                                                                     : client.wait(key->bytes(), options);
+  if (!value && value.error().code == ErrorCode::not_found && client.connect()) {
+    // Connecting took all the time there was: the daemon was asked for what is there now.
+    return context.fail({ErrorCode::timed_out, "no time was left to wait; " + value.error().text});
+  }
   if (!value) return context.fail(value.error());
   if (context.options.json) {
     Json line = key_json(key->bytes());
@@ -161,7 +166,7 @@ std::string signal_text(const protocol::Signal& signal, const Output& output) {
     line += "  " + std::to_string(static_cast<int>(signal.fraction * 100)) + " %";
   }
   if (signal.event == protocol::SignalEvent::done) line += "  version " + std::to_string(signal.version);
-  if (!signal.text.empty()) line += "  " + escape(signal.text);
+  if (!signal.text.empty()) line += "  " + escape(failure_sentence(signal.text));
   return line + "\n";
 }
 

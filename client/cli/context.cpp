@@ -1,7 +1,11 @@
 #include "context.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
+#include <unistd.h>
+
+#include "run_result.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
@@ -21,8 +25,13 @@ ClientOptions Context::client_options() const {
 }
 
 int Context::fail(const Error& error) {
-  output.talk(escape(error.text));
-  const int code = exit_code_for(error.code);
+  output.talk(escape(failure_sentence(error.text)));
+  int code = exit_code_for(error.code);
+  if (code == exit_code::unreachable && ::access(Client(client_options()).socket_path().c_str(), W_OK) != 0 && errno == EACCES) {
+    // For the library a socket that it may not open is a daemon that is away.
+    code = exit_code::not_permitted;
+    output.talk("this user may not connect; `oncectl doctor` says how to mend it");
+  }
   if (code == exit_code::unreachable) {
     output.talk("`oncectl doctor` says what is wrong; `onced` starts a daemon");
   }

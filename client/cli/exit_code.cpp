@@ -4,7 +4,7 @@ namespace onced::cli {
 
 int exit_code_for(ErrorCode code) {
   switch (code) {
-    case ErrorCode::not_found: return exit_code::miss;
+    case ErrorCode::not_found:  // a namespace; a value that is not there is no error of the client's
     case ErrorCode::invalid_argument:
     case ErrorCode::too_large: return exit_code::usage;
     case ErrorCode::unavailable:

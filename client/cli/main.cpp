@@ -90,7 +90,7 @@ int run_command_line(Words words) {
   }
   if (!context.options.timeout_text.empty()) {
     context.options.timeout = parse_duration(context.options.timeout_text);
-    if (!context.options.timeout) {
+    if (!context.options.timeout || context.options.timeout->count() == 0) {
       return usage_error(context, "--timeout " + escape(context.options.timeout_text) + ": not a time such as 500ms, 5s or 2m",
                          command);
     }

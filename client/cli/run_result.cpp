@@ -71,4 +71,6 @@ std::optional<RunResult> decode_failure(std::string_view text) {
   return decode_value(*bytes);
 }
 
+std::string_view failure_sentence(std::string_view text) { return text.substr(0, text.find(marker)); }
+
 }  // namespace onced::cli

@@ -29,5 +29,7 @@ std::optional<RunResult> decode_value(std::string_view bytes);
 
 std::string encode_failure(const RunResult& result);
 std::optional<RunResult> decode_failure(std::string_view text);
+// What a failure's text says to people; a text that is no command's failure comes back as it is.
+std::string_view failure_sentence(std::string_view text);
 
 }  // namespace onced::cli

@@ -97,6 +97,7 @@ TEST_CASE("a value that is too large, a file that is not there and a bad time ar
   CHECK(oncectl({"put", "f", "--file", "/nonexistent"}).status == 2);
   CHECK(oncectl({"put", "f", "--ttl", "soon"}).status == 2);
   CHECK(oncectl({"--timeout", "later", "status"}).status == 2);
+  CHECK(oncectl({"--timeout", "0", "status"}).status == 2);
 }
 
 TEST_CASE("the command line is refused with exit code 2 and a way on") {
@@ -145,12 +146,33 @@ TEST_CASE("without a daemon the exit code is 3 and the text says what to do") {
   CHECK(run_command({oncectl_path, "wait", "f"}, {.environment = {{"ONCED_SOCKET", (nowhere / "s").string()}}}).status == 3);
 }
 
+TEST_CASE("a user who may not connect is told so with exit code 5" * doctest::skip(::geteuid() != 0)) {
+  const Oncectl oncectl;  // the socket's mode is 0600
+  const auto as_nobody = [&](std::vector<std::string> arguments) {
+    std::vector<std::string> words = oncectl.words(std::move(arguments));
+    words.insert(words.begin(), {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"});
+    return run_command(words);
+  };
+  if (as_nobody({"--version"}).status != 0) return;  // the build is somewhere that only root can read
+  for (const char* command : {"status", "ls", "watch"}) {
+    CAPTURE(command);
+    const Outcome outcome = as_nobody({command});
+    CHECK(outcome.status == 5);
+    CHECK(contains(outcome.err, "may not connect"));
+  }
+  CHECK(as_nobody({"get", "f"}).status == 5);
+}
+
 TEST_CASE("namespaces are apart when the daemon knows them, and refused when not") {
   const Oncectl oncectl;
   oncectl.put("f", "[]", "x");
   const Outcome outcome = oncectl({"--namespace", "nobody-has-this", "get", "f", "[]"});
   CHECK(outcome.status != 0);
   CHECK(outcome.out.empty());
+  for (const char* command : {"status", "ls", "watch"}) {  // not 1: that would be a miss
+    CAPTURE(command);
+    CHECK(oncectl({"--namespace", "nobody-has-this", command}).status == 2);
+  }
 }
 
 TEST_CASE("invalidate drops one value, a function's or all; cancel finds nothing to end") {

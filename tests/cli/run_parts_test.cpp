@@ -101,6 +101,8 @@ TEST_CASE("a failure fits into its text whatever the output, and says when it wa
 TEST_CASE("a failure's first line is for people") {
   CHECK(encode_failure({"", "", 3, false}).starts_with("the command exited with status 3\n"));
   CHECK(encode_failure({"", "", 137, false}).starts_with("the command was killed by signal 9\n"));
+  CHECK(failure_sentence(encode_failure({"out", "err", 3, false})) == "the command exited with status 3");
+  CHECK(failure_sentence("no such table\nprices") == "no such table\nprices");
 }
 
 TEST_CASE("foreign values and texts are no results") {
