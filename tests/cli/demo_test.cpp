@@ -46,6 +46,15 @@ TEST_CASE("the demo shows six computations without onced, one with it, hits, and
   CHECK(fs::is_empty(temporary.path()));
 }
 
+TEST_CASE("an input that is too small for a take-over is shown all the same") {
+  const TempDirectory input;
+  write_input(input, 2);
+  const Outcome outcome = run_command({ONCED_DEMO_BINARY, "--input", input.path().string()});
+  CAPTURE(outcome.err);
+  CHECK(outcome.status == 0);
+  CHECK(contains(outcome.out, "1 computation for 24 charts"));
+}
+
 TEST_CASE("an interrupted demo ends its daemon and its workers and removes its files") {
   const TempDirectory input;
   const TempDirectory temporary;
