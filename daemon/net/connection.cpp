@@ -7,7 +7,7 @@ namespace onced::net {
 Connection::Connection(boost::asio::io_context& context, engine::ConnectionId id, Peer peer_in)
     : peer(std::move(peer_in)), id_(id), stream_(context) {}
 
-Result<void> Connection::open(memory::FileDescriptor socket) {
+Result<void> Connection::open(memory::FileDescriptor& socket) {
   boost::system::error_code error;
   stream_.assign(socket.get(), error);
   if (error) return Error{ErrorCode::limit_reached, "cannot watch another connection: " + error.message()};

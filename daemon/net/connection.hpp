@@ -40,8 +40,8 @@ class Connection {
   Connection(boost::asio::io_context& context, engine::ConnectionId id, Peer peer);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
-  // Puts the socket under the loop's watch.
-  Result<void> open(memory::FileDescriptor socket);
+  // Puts the socket under the loop's watch; takes it only when that succeeds.
+  Result<void> open(memory::FileDescriptor& socket);
   // The socket goes to `closer`; outstanding waits complete with operation_aborted.
   void close(Closer& closer);
 
@@ -63,6 +63,7 @@ class Connection {
   NamespaceHost* home = nullptr;              // since HELLO
   std::optional<memory::SealedMemory> page;   // since HELLO, when the client wants a mapping
   bool engine_knows = false;                  // Connected was applied and Disconnected was not
+  bool peer_ended = false;                    // it has closed, or shut down its sending direction
   bool reading = false;                       // a wait for readability is under way
   bool writing = false;                       // a wait for writability is under way
   bool flush_wanted = false;                  // it is in the host's list

@@ -79,9 +79,11 @@ void Host::end() {
 void Host::send(Id id, protocol::RequestId request, const protocol::Reply& reply) {
   Connection* connection = find(id);
   if (connection == nullptr || connection->state != Connection::State::open) return;
+  const std::size_t bytes_max = settings_.send_queue_bytes_max * send_queue_hard_factor;
+  if (connection->out.bytes() > bytes_max) return;  // it is ended with this turn: more would only cost memory
   connection->out.push(request, reply);
   want_flush(*connection);
-  if (connection->out.bytes() > settings_.send_queue_bytes_max * send_queue_hard_factor) to_end_.push_back(id);
+  if (connection->out.bytes() > bytes_max) to_end_.push_back(id);
 }
 
 void Host::close(Id id, const std::string& text) {

@@ -96,12 +96,14 @@ class Host final : private Outbox {
   void watch_process(Connection& connection);
   // Tells the client why, lets what is queued leave, then shuts down our direction.
   void end_connection(Connection& connection, const Error& why);
-  // Shuts down our direction now; what is queued is dropped.
+  // Shuts down our direction now; what is queued is dropped, the engine is told.
   void cut(Connection& connection);
   // It is owed more than we keep for it.
   void drop_overflowing(Connection& connection);
+  // Its leases, waits and subscriptions end; its pins stay.
+  void leave_engine(Connection& connection);
   void forget(Connection& connection);
-  // Sends what the socket takes; reads on, in a turn of its own, when that ends a pause for backpressure.
+  // Sends what the socket takes; reads on, in a turn of its own, unless it is throttled or being read already.
   void flush(Connection& connection);
   void send_now(Connection& connection);
   void resume(Connection& connection);

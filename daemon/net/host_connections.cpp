@@ -47,12 +47,7 @@ void Host::accepted(memory::FileDescriptor socket) {
   if (auto allowed = check_peer(*peer); !allowed) return refuse(allowed.error());
   const Id id{++last_id_};
   auto connection = std::make_unique<Connection>(context_, id, std::move(*peer));
-  const int number = socket.get();
-  if (auto opened = connection->open(std::move(socket)); !opened) {
-    log_client(LogLevel::warning, "refused a connection: " + opened.error().text);
-    send_refusal(number, opened.error());
-    return;
-  }
+  if (auto opened = connection->open(socket); !opened) return refuse(opened.error());
   Connection& added = *connection;
   connections_.emplace(id, std::move(connection));
   set_deadline(added, alarm_.now() + settings_.hello_deadline);
@@ -136,6 +131,9 @@ void Host::read(Connection& connection) {
       case Received::Kind::nothing:
         return wait_readable(connection);
       case Received::Kind::ended:
+        connection.peer_ended = true;
+        if (!connection.page || hung_up(connection.socket())) return cut(connection);
+        return end_connection(connection, Error{ErrorCode::malformed, "the client has shut down its sending direction"});
       case Received::Kind::broken:
         return cut(connection);
       case Received::Kind::descriptors:
@@ -178,9 +176,9 @@ void Host::handle_request(Connection& connection, const protocol::Frame& frame) 
 }
 
 void Host::flush(Connection& connection) {
-  const bool was_throttled = throttled(connection);
   send_now(connection);
-  if (was_throttled && !throttled(connection)) resume(connection);
+  // Whether it was throttled does not matter, nor by which limit: a reload may have changed it.
+  if (!throttled(connection)) resume(connection);
 }
 
 void Host::resume(Connection& connection) {
@@ -226,18 +224,13 @@ void Host::end_connection(Connection& connection, const Error& why) {
   connection.state = Connection::State::ending;
   set_deadline(connection, alarm_.now() + settings_.hello_deadline);
   want_flush(connection);
-  if (std::exchange(connection.engine_knows, false)) {
-    connection.home->apply(engine::Disconnected{connection.id()}, alarm_.now());
-  }
+  leave_engine(connection);
 }
 
 void Host::drop_overflowing(Connection& connection) {
   log_client(LogLevel::warning, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
                               describe(connection.peer, {}) + ": it does not read, and " +
                               std::to_string(connection.out.bytes()) + " bytes of answers wait for it");
-  if (std::exchange(connection.engine_knows, false)) {
-    connection.home->apply(engine::Disconnected{connection.id()}, alarm_.now());
-  }
   cut(connection);
 }
 
@@ -254,13 +247,15 @@ void Host::cut(Connection& connection) {
   connection.state = Connection::State::ended;
   connection.out.clear();
   clear_deadline(connection);
+  leave_engine(connection);  // no answer would reach it: what it holds and waits for must not wait for its end
   // A client with a pin page may still read what it has pinned, in this process or in a child: its end must be closed
   // everywhere before the pins go. Others hold nothing.
   if (!connection.page) {
     to_forget_.push_back(connection.id());
     return;
   }
-  ::shutdown(connection.socket(), SHUT_WR);
+  // With both directions shut down the kernel reports a hang-up, though the client's end may be open.
+  if (!connection.peer_ended) ::shutdown(connection.socket(), SHUT_WR);
   wait_hung_up(connection);
 }
 
@@ -270,9 +265,14 @@ void Host::on_hung_up(Id id) {
   finish_turn();
 }
 
+void Host::leave_engine(Connection& connection) {
+  if (!std::exchange(connection.engine_knows, false)) return;
+  connection.home->apply(engine::Disconnected{connection.id()}, alarm_.now());
+}
+
 void Host::forget(Connection& connection) {
   const Id id = connection.id();
-  if (std::exchange(connection.engine_knows, false)) connection.home->apply(engine::Disconnected{id}, alarm_.now());
+  leave_engine(connection);
   if (connection.page) connection.home->leave(id);
   clear_deadline(connection);
   connection.close(closer_);

@@ -1,5 +1,6 @@
 #include "net/socket_io.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -85,6 +86,11 @@ Sent send(int socket, std::span<const std::byte> bytes, std::span<const int> des
     result.error = errno;
   }
   return result;
+}
+
+bool hung_up(int socket) {
+  pollfd state{socket, 0, 0};
+  return ::poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
 }
 
 bool refuse_descriptors(int socket) {

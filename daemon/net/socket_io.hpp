@@ -45,6 +45,9 @@ struct Sent {
 inline constexpr std::size_t descriptors_per_message_max = 4;
 Sent send(int socket, std::span<const std::byte> bytes, std::span<const int> descriptors = {});
 
+// Whether the peer's end is closed in every process (or both directions are shut down, which looks the same).
+bool hung_up(int socket);
+
 // Makes the kernel refuse descriptors for this socket, and for what a listening one accepts. False: it cannot.
 bool refuse_descriptors(int socket);
 

@@ -30,7 +30,8 @@ void send_and_drain(const std::string& socket, std::string_view bytes, bool afte
   if (after_hello) client.hello();
   client.send(bytes);
   client.shut_down_writing();
-  while (client.receive()) {
+  while (const auto answer = client.receive()) {
+    if (answer->first == 0 && std::holds_alternative<Refused>(answer->second)) break;  // the daemon's last words
   }
 }
 

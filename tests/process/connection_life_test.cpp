@@ -16,13 +16,13 @@ using onced::testing::wait_until;
 
 namespace {
 
-// Bytes of records that are no longer found but still pinned by somebody.
-std::uint64_t retired_bytes(RawClient& client) {
+// One of the daemon's statistics. "retired_bytes": of records that are no longer found but still pinned by somebody.
+std::uint64_t number(RawClient& client, std::string_view wanted) {
   client.request(900, GetStats{});
-  for (const auto& [name, number] : client.receive_only<Statistics>().fields) {
-    if (name == "retired_bytes") return std::get<std::uint64_t>(number);
+  for (const auto& [name, value] : client.receive_only<Statistics>().fields) {
+    if (name == wanted) return std::get<std::uint64_t>(value);
   }
-  FAIL("no retired_bytes in the statistics");
+  FAIL("no such statistic: " << wanted);
   return 0;
 }
 
@@ -60,7 +60,10 @@ TEST_CASE("when a holder hangs up, its waiter has the lease though nothing else 
   }
 }
 
-TEST_CASE("a connection that the daemon ends keeps its pins until its client end is closed everywhere") {
+namespace {
+
+// What a connection has pinned stays until its client end is closed everywhere, whatever has ended it before.
+void check_that_pins_stay(void (*end)(RawClient& reader)) {
   onced::testing::DaemonOptions options;
   options.memory = "1MiB";
   DaemonProcess daemon(options);
@@ -78,10 +81,10 @@ TEST_CASE("a connection that the daemon ends keeps its pins until its client end
   const auto value = reader.receive_only<Value>();
   REQUIRE(value.record != 0);  // read in place, pinned by the daemon on the reader's behalf
 
-  // The reader breaks the protocol; another descriptor of the same socket stays open, as in a child.
+  // Another descriptor of the same socket stays open, as in a child.
   const int child = ::dup(reader.socket());
-  reader.send(RawClient::frame(0xffff'ffff, 2, 9, ""));
-  CHECK(reader.receive_end().has_value());
+  end(reader);
+  wait_until([&] { return number(other, "connections") == 1; }, "the end of the reader's connection");
   reader.close();
   other.request(3, Invalidate{{ScopeKind::key, key}});
   CHECK(other.receive_only<Done>().count == 1);
@@ -92,7 +95,7 @@ TEST_CASE("a connection that the daemon ends keeps its pins until its client end
     const std::string next = key_bytes("pinned", 2 + round++ % 2);
     other.request(4, put_of(next, std::string(60'000, 'q')));
     other.receive_only<Published>();
-    const bool none = retired_bytes(other) == 0;
+    const bool none = number(other, "retired_bytes") == 0;
     other.request(5, Invalidate{{ScopeKind::key, next}});
     other.receive_only<Done>();
     return none;
@@ -100,4 +103,23 @@ TEST_CASE("a connection that the daemon ends keeps its pins until its client end
   for (int i = 0; i < 100; ++i) REQUIRE_FALSE(all_taken_back());  // several times the whole memory
   ::close(child);
   wait_until(all_taken_back, "the memory that nobody reads any more");
+}
+
+}  // namespace
+
+TEST_CASE("a connection that the daemon ends keeps its pins until its client end is closed everywhere") {
+  check_that_pins_stay([](RawClient& reader) {
+    reader.send(RawClient::frame(0xffff'ffff, 2, 9, ""));
+    CHECK(reader.receive_end().has_value());
+  });
+}
+
+TEST_CASE("a client that shuts down its sending direction keeps its pins until its end is closed everywhere") {
+  check_that_pins_stay([](RawClient& reader) {
+    reader.shut_down_writing();
+    const auto last_words = reader.receive();
+    REQUIRE(last_words.has_value());
+    CHECK(last_words->first == 0);
+    CHECK(std::holds_alternative<Refused>(last_words->second));
+  });
 }
