@@ -50,12 +50,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
     return queue(entry, from, id, std::move(request));
   }
   if (request.may_compute) {
-    if (from.leases.size() >= limits::requests_in_flight_per_connection_max) {
-      ++context_.counters.limits_reached;
-      return context_.refuse(to, ErrorCode::limit_reached,
-                             "this connection holds " + std::to_string(from.leases.size()) +
-                                 " leases; the limit is requests_in_flight_per_connection_max");
-    }
+    if (has_too_much_under_way(from, to)) return;
     const Duration limit =
         request.lease_limit_ms != 0 ? duration_of_ms(request.lease_limit_ms) : context_.settings.lease_limit_default;
     return grant(entry, from, id, limit, request.force && entry.value ? LeaseCause::forced : LeaseCause::absent);
@@ -66,15 +61,12 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
 }
 
 void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request) {
-  const auto limit_reached = [&](std::size_t count, const char* name) {
+  if (entry.waiters.size() >= context_.settings.waiters_per_key_max) {
     ++context_.counters.limits_reached;
-    context_.refuse({from.id, id}, ErrorCode::limit_reached,
-                    std::to_string(count) + " requests wait already; the limit is " + name);
-  };
-  if (entry.waiters.size() >= context_.settings.waiters_per_key_max)
-    return limit_reached(entry.waiters.size(), "waiters_per_key_max");
-  if (from.waits.size() >= limits::requests_in_flight_per_connection_max)
-    return limit_reached(from.waits.size(), "requests_in_flight_per_connection_max");
+    return context_.refuse({from.id, id}, ErrorCode::limit_reached,
+                           std::to_string(entry.waiters.size()) + " requests wait already; the limit is waiters_per_key_max");
+  }
+  if (has_too_much_under_way(from, {from.id, id})) return;
 
   const auto self = entry.waiters.emplace(entry.waiters.end());
   Waiter& waiter = *self;
@@ -91,6 +83,16 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   graph_.add(waiter);
   from.waits.emplace(id, &waiter);
   ++waiting_;
+}
+
+// Waits and leases together: every wait may become a lease.
+bool Computations::has_too_much_under_way(const Connection& from, ReplyAddress to) {
+  if (from.waits.size() + from.leases.size() < limits::requests_in_flight_per_connection_max) return false;
+  ++context_.counters.limits_reached;
+  context_.refuse(to, ErrorCode::limit_reached,
+                  "this connection has " + std::to_string(from.waits.size()) + " requests that wait and " +
+                      std::to_string(from.leases.size()) + " leases; the limit is requests_in_flight_per_connection_max");
+  return true;
 }
 
 void Computations::withdraw(Connection& from, const protocol::Withdraw& request) {
@@ -254,13 +256,14 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
     const protocol::Failure answer{failure->text, milliseconds_between(failure->since, context_.now)};
     return answer_all(orphans, [&](Waiter& waiter) { context_.send(waiter.from, answer); });
   }
+  std::vector<Waiter*> joined;
+  for (Waiter& waiter : orphans) joined.push_back(&waiter);
   entry.waiters.merge(orphans, [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
   if (entry.lease == nullptr) return hand_over(entry, cause);
-  for (auto at = entry.waiters.begin(); at != entry.waiters.end();) {
-    Waiter& waiter = *at++;
-    if (auto problem = graph_.check(waiter.held, *entry.lease)) {  // they wait for another lease now
+  for (Waiter* waiter : joined) {
+    if (auto problem = graph_.check(waiter->held, *entry.lease)) {  // they wait for another lease now
       ++context_.counters.deadlocks;
-      refuse_waiter(waiter, std::move(*problem));
+      refuse_waiter(*waiter, std::move(*problem));
     }
   }
 }

@@ -67,6 +67,8 @@ class Computations {
   void refuse_token(Connection& from, protocol::RequestId id);
 
   void queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
+  // Refuses the request when it does.
+  bool has_too_much_under_way(const Connection& from, ReplyAddress to);
   // Removes a waiter from everything but its list; the caller answers and erases it.
   void take_out(Waiter& waiter);
   template <typename Reply>

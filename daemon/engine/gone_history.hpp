@@ -1,4 +1,5 @@
-// Why values went, for people who ask (`oncectl explain`): the last so many, the oldest forgotten first.
+// Why values went, for people who ask (`oncectl explain`): the last so many, in a bounded number of bytes, the oldest
+// forgotten first.
 #pragma once
 
 #include <cstddef>
@@ -23,16 +24,15 @@ struct Gone {
 
 class GoneHistory {
  public:
-  explicit GoneHistory(std::size_t keys_max = 4096) : keys_max_(keys_max) {}
+  explicit GoneHistory(std::size_t keys_max = 4096, std::size_t bytes_max = 4 * 1024 * 1024)
+      : keys_max_(keys_max), bytes_max_(bytes_max) {}
 
   void remember(std::string_view key, Gone gone) {
     const std::uint64_t number = ++last_number_;
-    order_.emplace_back(std::string(key), number);
+    order_.push_back({std::string(key), number, 2 * key.size() + gone.text.size()});
+    bytes_ += order_.back().bytes;
     by_key_.insert_or_assign(std::string(key), Remembered{std::move(gone), number});
-    if (order_.size() <= keys_max_) return;
-    const auto found = by_key_.find(order_.front().first);
-    if (found != by_key_.end() && found->second.number == order_.front().second) by_key_.erase(found);
-    order_.pop_front();
+    while (order_.size() > keys_max_ || bytes_ > bytes_max_) forget_oldest();
   }
   const Gone* find(std::string_view key) const {
     const auto found = by_key_.find(key);
@@ -44,9 +44,25 @@ class GoneHistory {
     Gone gone;
     std::uint64_t number;
   };
+  struct Order {
+    std::string key;
+    std::uint64_t number;
+    std::size_t bytes;  // of the key, here and in by_key_, and of the text
+  };
+
+  void forget_oldest() {
+    const Order& oldest = order_.front();
+    const auto found = by_key_.find(oldest.key);
+    if (found != by_key_.end() && found->second.number == oldest.number) by_key_.erase(found);
+    bytes_ -= oldest.bytes;
+    order_.pop_front();
+  }
+
   std::size_t keys_max_;
+  std::size_t bytes_max_;
+  std::size_t bytes_ = 0;
   std::uint64_t last_number_ = 0;
-  std::deque<std::pair<std::string, std::uint64_t>> order_;
+  std::deque<Order> order_;
   KeyMap<Remembered> by_key_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -238,9 +239,12 @@ protocol::Explanation Reports::explain(std::string_view key) const {
   }
   if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
   if (!entry->value && entry->lease == nullptr && !entry->failure) lines.push_back(how_it_went(key));
-  for (const Lease* lease : entry->detached)
+  const std::size_t shown = std::min(entry->detached.size(), detached_explained_max);
+  for (const Lease* lease : std::span(entry->detached).first(shown))
     lines.push_back("a computation of before its invalidation still runs, by " + lease->holder_name + "; it answers " +
                     std::to_string(lease->waiters.size()) + " waiting requests and is not kept");
+  if (const std::size_t more = entry->detached.size() - shown; more > 0)
+    lines.push_back("so do " + std::to_string(more) + " others");
   if (entry->holder_deaths > 0) lines.push_back(std::to_string(entry->holder_deaths) + " holders in a row died while computing it");
   if (explanation.row.waiting > 0) lines.push_back(std::to_string(explanation.row.waiting) + " requests wait for it");
   return explanation;

@@ -32,6 +32,7 @@ class Reports {
 
   static constexpr std::size_t reply_bytes_max = 96 * 1024;    // leaves room for the encoding within a frame
   static constexpr std::size_t rows_examined_max = 8192;       // of one List: a cursor asks for more
+  static constexpr std::size_t detached_explained_max = 16;    // a reader takes a few dozen lines
   static constexpr std::size_t functions_reported_max = 256;   // those that computed longest
 
  private:

@@ -18,15 +18,15 @@ std::string computed_by(const Lease& lease) { return display(lease.entry->key, 8
 
 }  // namespace
 
-void WaitGraph::add(Waiter& waiter) {
-  for (const protocol::Token& token : waiter.held) waits_of_[token.counter].push_back(&waiter);
+void WaitGraph::add(const Waiter& waiter) {
+  for (const protocol::Token& token : waiter.held) waits_of_[token.counter].emplace(waiter.number, &waiter);
 }
 
-void WaitGraph::remove(Waiter& waiter) {
+void WaitGraph::remove(const Waiter& waiter) {
   for (const protocol::Token& token : waiter.held) {
     const auto found = waits_of_.find(token.counter);
     if (found == waits_of_.end()) continue;  // named twice in one request
-    std::erase(found->second, &waiter);
+    found->second.erase(waiter.number);
     if (found->second.empty()) waits_of_.erase(found);
   }
 }
@@ -38,23 +38,32 @@ std::optional<Error> WaitGraph::check(const std::vector<protocol::Token>& held, 
                                            " asked for its own key; compute it without that call, or under another key"};
   }
   // Depth first; `chain` is the way from the target to where the search is.
+  static const Waits none;
+  const auto waits_of = [&](const Lease& lease) -> const Waits& {
+    const auto found = waits_of_.find(lease.token.counter);
+    return found == waits_of_.end() ? none : found->second;
+  };
   struct Step {
     const Lease* lease;
-    std::size_t next_wait;
+    Waits::const_iterator next_wait;
+    Waits::const_iterator end;
   };
-  std::vector<Step> chain{{&target, 0}};
+  const auto step_to = [&](const Lease& lease) {
+    const Waits& waits = waits_of(lease);
+    return Step{&lease, waits.begin(), waits.end()};
+  };
+  std::vector<Step> chain{step_to(target)};
   std::unordered_set<const Lease*> seen{&target};
   for (std::size_t steps = 0; !chain.empty(); ++steps) {
     if (steps > wait_steps_max) {
       return Error{ErrorCode::deadlock, "more than " + std::to_string(wait_steps_max) + " waits hang on " +
                                             computed_by(target) + "; too many to rule out a deadlock"};
     }
-    const auto waits = waits_of_.find(chain.back().lease->token.counter);
-    if (waits == waits_of_.end() || chain.back().next_wait == waits->second.size()) {
+    if (chain.back().next_wait == chain.back().end) {
       chain.pop_back();
       continue;
     }
-    const Lease* next = awaited_by(*waits->second[chain.back().next_wait++]);
+    const Lease* next = awaited_by(*chain.back().next_wait++->second);
     if (next == nullptr) continue;  // waits for whoever begins next
     if (holds(held, *next)) {
       std::string text = "waiting would be a deadlock: " + computed_by(target);
@@ -62,7 +71,7 @@ std::optional<Error> WaitGraph::check(const std::vector<protocol::Token>& held, 
       text += " waits for " + display(next->entry->key, 80) + ", which the asking computation holds";
       return Error{ErrorCode::deadlock, std::move(text)};
     }
-    if (seen.insert(next).second) chain.push_back({next, 0});
+    if (seen.insert(next).second) chain.push_back(step_to(*next));
   }
   return std::nullopt;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -20,8 +21,8 @@ namespace onced::engine {
 class WaitGraph {
  public:
   // Remembers and forgets which waits a thread with these leases is in.
-  void add(Waiter& waiter);
-  void remove(Waiter& waiter);
+  void add(const Waiter& waiter);
+  void remove(const Waiter& waiter);
 
   // Why a thread that holds `held` must not wait for `target`: recursion or deadlock, with the circle in words.
   // Follows at most wait_steps_max waits; a longer chain is refused as well.
@@ -32,8 +33,10 @@ class WaitGraph {
   static constexpr std::size_t wait_steps_max = 4096;
 
  private:
-  // By token counter: the waits of threads that hold this lease.
-  std::unordered_map<std::uint64_t, std::vector<Waiter*>> waits_of_;
+  using Waits = std::map<std::uint64_t, const Waiter*>;  // by number: in order of arrival
+
+  // By token counter: the waits of threads that say that they hold this lease.
+  std::unordered_map<std::uint64_t, Waits> waits_of_;
 };
 
 }  // namespace onced::engine

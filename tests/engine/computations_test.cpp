@@ -292,6 +292,21 @@ TEST_CASE("waiters above the limit are refused with the name of the setting") {
   CHECK(refused.text.find("waiters_per_key_max") != std::string::npos);
 }
 
+TEST_CASE("leases that were handed over count for the limit of the connection that waited for them") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
+  constexpr auto most = limits::requests_in_flight_per_connection_max;
+  Effects effects;  // without the checks of Scene::step(), which walk everything
+  for (const auto from : {a, b})
+    for (std::size_t i = 0; i < most; ++i)
+      scene.engine.apply(Requested{from, 1'000'000 + i, scene.acquire(key_of("many", static_cast<int>(i)))}, scene.now, effects);
+  scene.step(Disconnected{a});  // b has all its leases now
+  scene.lease(c, key);
+  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(key)));
+  CHECK(refused.code == ErrorCode::limit_reached);
+  CHECK(refused.text.find("requests_in_flight_per_connection_max") != std::string::npos);
+}
+
 TEST_CASE("draining answers every waiter and refuses what comes later (L3)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();

@@ -19,3 +19,15 @@ TEST_CASE("the history of what went is bounded, and a key that went twice is kno
   CHECK(history.find("a") == nullptr);
   CHECK(history.find("c") != nullptr);
 }
+
+TEST_CASE("long keys are forgotten sooner, so that the history's bytes are bounded") {
+  GoneHistory history(100, 2500);
+  const auto long_key = [](char c) { return std::string(1000, c); };
+  history.remember(long_key('a'), {GoneReason::expired, 1s, {}});
+  history.remember(long_key('b'), {GoneReason::expired, 2s, {}});
+  CHECK(history.find(long_key('a')) == nullptr);
+  CHECK(history.find(long_key('b')) != nullptr);
+  history.remember("c", {GoneReason::failed, 3s, std::string(1000, 't')});
+  CHECK(history.find(long_key('b')) == nullptr);
+  CHECK(history.find("c") != nullptr);
+}

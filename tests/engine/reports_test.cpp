@@ -178,3 +178,15 @@ TEST_CASE("explain says in sentences how it is with a key, and how it went") {
     CHECK(explain(scene, a) == std::vector<std::string>{"failed 2.0 s ago: no input"});
   }
 }
+
+TEST_CASE("explain names some of very many detached computations, so that a client takes the answer") {
+  Scene scene;
+  const auto a = scene.connect();
+  for (int i = 0; i < 100; ++i) {
+    scene.lease(a, key);
+    scene.ask(a, protocol::Invalidate{key_scope(key)});
+  }
+  const auto lines = explain(scene, a);
+  CHECK(lines.size() <= 64);
+  CHECK(lines.back() == "so do 84 others");
+}
