@@ -25,7 +25,7 @@ class Computation {
   ~Computation();
 
   // Ends the lease well. The bytes are visible to every process when this returns, and are the returned Value.
-  // Values above 64 KiB are refused by the daemon: too_large; the lease is then abandoned.
+  // A result above 64 KiB is too_large: not kept, and every waiter is told so (as by fail()), or each would compute in vain.
   Result<Value> publish(std::string bytes, std::string_view content_type = {});
   // Ends it badly: every waiter is told this text; it stays the answer for ComputeOptions::failure_ttl.
   void fail(std::string_view text);
