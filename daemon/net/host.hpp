@@ -90,7 +90,8 @@ class Host final : private Outbox {
   void on_hung_up(Id id);
   void on_process_died(Id id);
   void read(Connection& connection);
-  void handle_frames(Connection& connection);
+  // False: its share of this turn is used up, and frames may be left.
+  bool handle_frames(Connection& connection);
   void handle_hello(Connection& connection, const protocol::Frame& frame);
   void handle_request(Connection& connection, const protocol::Frame& frame);
   void watch_process(Connection& connection);

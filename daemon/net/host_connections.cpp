@@ -17,6 +17,8 @@ constexpr auto stream_error = boost::asio::posix::stream_descriptor::wait_error;
 
 // Receives of one connection in one turn, while each fills the room there is: then others get their turn.
 constexpr int receives_per_turn = 4;
+// And so long for what it asks: thousands of small requests fit into one receive.
+constexpr auto turn_share = std::chrono::milliseconds(2);
 
 Result<void> check_hello(const protocol::Hello& hello) {
   if (hello.magic != "onced") return Error{ErrorCode::malformed, "the first message is no HELLO of onced"};
@@ -64,7 +66,7 @@ void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
     return end_connection(connection, Error{ErrorCode::malformed, "the first message of a connection must be HELLO"});
   }
   if (auto checked = check_hello(*hello); !checked) return end_connection(connection, checked.error());
-  const auto home = namespaces_.find(hello->namespace_name);
+  const auto home = namespaces_.find(hello->namespace_name.empty() ? "default" : std::string_view(hello->namespace_name));
   if (home == namespaces_.end()) {
     return end_connection(connection, Error{ErrorCode::not_found, "no namespace \"" + hello->namespace_name +
                                                                       "\" is configured; add [namespaces." +
@@ -122,7 +124,7 @@ void Host::on_readable(Id id) {
 
 void Host::read(Connection& connection) {
   using State = Connection::State;
-  handle_frames(connection);  // that a pause has left in the reader
+  if (!handle_frames(connection)) return resume(connection);  // what a pause has left in the reader
   for (int i = 0; i < receives_per_turn; ++i) {
     if (connection.state != State::greeting && connection.state != State::open) return;
     if (throttled(connection)) return;  // flush() reads on
@@ -142,7 +144,7 @@ void Host::read(Connection& connection) {
       case Received::Kind::bytes:
         break;
     }
-    handle_frames(connection);
+    if (!handle_frames(connection)) return resume(connection);
     if (!receipt.filled) break;
   }
   if (connection.state == State::greeting || connection.state == State::open) {
@@ -150,20 +152,26 @@ void Host::read(Connection& connection) {
   }
 }
 
-void Host::handle_frames(Connection& connection) {
+bool Host::handle_frames(Connection& connection) {
   using State = Connection::State;
+  const engine::Time until = alarm_.now() + turn_share;
   while (connection.state == State::greeting || connection.state == State::open) {
     if (throttled(connection)) {
       send_now(connection);
-      if (throttled(connection)) return;
+      if (throttled(connection)) return true;  // flush() reads on
       continue;
     }
     const Result<std::optional<protocol::Frame>> frame = connection.frames.next();
-    if (!frame) return end_connection(connection, frame.error());
-    if (!*frame) return;
+    if (!frame) {
+      end_connection(connection, frame.error());
+      return true;
+    }
+    if (!*frame) return true;
     if (connection.state == State::greeting) handle_hello(connection, **frame);
     else handle_request(connection, **frame);
+    if (alarm_.now() >= until) return false;
   }
+  return true;
 }
 
 void Host::handle_request(Connection& connection, const protocol::Frame& frame) {
