@@ -81,9 +81,9 @@ Result<protocol::Reply> Channel::wait(Call& call, Deadline deadline) {
       lock.lock();
       has_leader_ = false;
     } else {
-      call.word.store(Call::waiting, std::memory_order_relaxed);
+      call.word.store(Call::asleep, std::memory_order_relaxed);
       lock.unlock();
-      futex_wait(call.word, Call::waiting, deadline);
+      futex_wait(call.word, Call::asleep, deadline);
       lock.lock();
     }
   }
@@ -100,12 +100,16 @@ void Channel::promote_one() {
   if (has_leader_) return;
   for (const auto& [id, call] : calls_) {
     if (call->reply) continue;
-    // Relaxed: the lock orders it; the word only ends the sleep. The call stays on its caller's stack while we hold
-    // the lock.
-    call->word.store(Call::promoted, std::memory_order_relaxed);
-    futex_wake_all(call->word);
+    rouse(*call, Call::promoted);
     return;
   }
+}
+
+// Under state_: the call stays on its caller's stack while we hold it. A system call only for who sleeps: the leader
+// itself, alone in most processes, does not.
+void Channel::rouse(Call& call, std::uint32_t why) {
+  // Relaxed: the lock orders it; the word only ends the sleep.
+  if (call.word.exchange(why, std::memory_order_relaxed) == Call::asleep) futex_wake_all(call.word);
 }
 
 // ---- reading --------------------------------------------------------------------------------------------------------
@@ -155,8 +159,7 @@ void Channel::dispatch() {
     if (const auto* lease = std::get_if<protocol::Lease>(&*reply)) leases_.emplace(lease->token, std::nullopt);
     Call& call = *found->second;
     call.reply = std::move(*reply);
-    call.word.store(Call::answered, std::memory_order_relaxed);  // relaxed: the lock orders it
-    futex_wake_all(call.word);
+    rouse(call, Call::answered);
   }
 }
 
@@ -179,10 +182,7 @@ void Channel::break_with(Error error) {
   error_.code = ErrorCode::unavailable;
   if (!refusal_.empty()) error_.text += " (it said: " + refusal_ + ")";
   broken_.store(true, std::memory_order_relaxed);
-  for (const auto& [id, call] : calls_) {
-    call->word.store(Call::answered, std::memory_order_relaxed);
-    futex_wake_all(call->word);
-  }
+  for (const auto& [id, call] : calls_) rouse(*call, Call::answered);
 }
 
 Error Channel::broken_error() { return error_; }

@@ -48,17 +48,18 @@ class Channel {
 
  private:
   struct Call {
-    enum : std::uint32_t { waiting, promoted, answered };
+    enum : std::uint32_t { awake, asleep, promoted, answered };
     protocol::RequestId id = 0;
     std::optional<protocol::Reply> reply;
     // What the caller sleeps on; written under state_, where the caller looks again before it believes anything.
-    std::atomic<std::uint32_t> word{waiting};
+    std::atomic<std::uint32_t> word{awake};
   };
 
   protocol::RequestId new_id();
   Result<protocol::Reply> wait(Call& call, Deadline deadline);
   void leave(Call& call);
   void promote_one();
+  static void rouse(Call& call, std::uint32_t why);
   Result<void> send(std::string_view frame, Deadline deadline);
   Result<void> flush(Deadline deadline);
   void flush_outbox();
