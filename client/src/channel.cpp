@@ -53,6 +53,11 @@ Result<void> Channel::post(const protocol::Request& request, Deadline deadline) 
   return send(frame, deadline);
 }
 
+void Channel::give_up(const Error& why) {
+  const std::lock_guard lock(state_);
+  break_with(why);
+}
+
 // Requests without an answer have an id all the same: should one be refused, the refusal is theirs.
 protocol::RequestId Channel::new_id() {
   const std::lock_guard lock(state_);
@@ -80,6 +85,13 @@ Result<protocol::Reply> Channel::wait(Call& call, Deadline deadline) {
       if (wait_for(socket_.descriptor(), POLLIN, deadline) != 0) read_available();
       lock.lock();
       has_leader_ = false;
+      if (!outbox_.empty()) {
+        // A lease that came for a caller who has gone: given back now, not when our own answer has come.
+        promote_one();
+        lock.unlock();
+        flush_outbox();
+        lock.lock();
+      }
     } else {
       call.word.store(Call::asleep, std::memory_order_relaxed);
       lock.unlock();
@@ -182,6 +194,8 @@ void Channel::break_with(Error error) {
   error_.code = ErrorCode::unavailable;
   if (!refusal_.empty()) error_.text += " (it said: " + refusal_ + ")";
   broken_.store(true, std::memory_order_relaxed);
+  // Views may keep the socket open for long; its leases must not wait for them.
+  socket_.hang_up();
   for (const auto& [id, call] : calls_) rouse(*call, Call::answered);
 }
 

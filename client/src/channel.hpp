@@ -39,6 +39,9 @@ class Channel {
   // Never blocks: dropped when the socket is full or somebody else is sending.
   void post_if_room(const protocol::Request& request);
 
+  // Ends the connection: the daemon then gives what this process holds to others. For when a lease could not be ended.
+  void give_up(const Error& why);
+
   bool broken() const { return broken_.load(std::memory_order_relaxed); }
 
   // Why a lease that was granted over this channel is over, if the daemon has said so. Reads what is there, never

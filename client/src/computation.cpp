@@ -36,7 +36,11 @@ Result<protocol::Published> Computation::State::publish(const std::vector<protoc
   const auto published_under = [&](client_detail::Attachment& over, const protocol::Token& lease) -> Result<protocol::Published> {
     const protocol::Publish request{lease, parts, milliseconds(options.ttl)};
     auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
-    if (!reply) return reply.error();
+    if (!reply) {
+      // Perhaps it never left: without this the lease would be ours until its limit.
+      if (reply.error().code == ErrorCode::timed_out) over.channel.give_up(reply.error());
+      return reply.error();
+    }
     if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
     return client_detail::error_of(*reply);
   };
@@ -106,7 +110,8 @@ void Computation::fail(std::string_view text) {
   if (state_ == nullptr) return;
   if (state_->has_lease()) {
     const protocol::Fail request{state_->token, cut(text), milliseconds(state_->options.failure_ttl)};
-    static_cast<void>(state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout)));
+    const auto sent = state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout));
+    if (!sent) state_->attachment->channel.give_up(sent.error());
     state_->end();
   }
   state_->ended = true;
@@ -116,7 +121,8 @@ void Computation::abandon() {
   if (state_ == nullptr) return;
   if (state_->has_lease()) {
     const protocol::Abandon request{state_->token};
-    static_cast<void>(state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout)));
+    const auto sent = state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout));
+    if (!sent) state_->attachment->channel.give_up(sent.error());
     state_->end();
   }
   state_->ended = true;

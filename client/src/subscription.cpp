@@ -90,7 +90,9 @@ void Subscription::State::start_greeting() {
 }
 
 void Subscription::State::disconnect(Error error) {
-  socket_.reset();  // which takes it out of the epoll set
+  // Closing alone would leave it in the epoll set, readable for ever, when a forked child has a copy of it.
+  if (socket_) epoll_ctl(readiness.number(), EPOLL_CTL_DEL, socket_->descriptor(), nullptr);
+  socket_.reset();
   phase_ = Phase::disconnected;
   due_ = Clock::now() + back_off_.failed();
   last_error = std::move(error);

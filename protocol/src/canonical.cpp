@@ -19,8 +19,8 @@ namespace {
 
 using protocol::CanonicalReader;
 using protocol::CanonicalWriter;
-using protocol::Token;
-using protocol::TokenKind;
+using protocol::Lexeme;
+using protocol::LexemeKind;
 
 Error malformed_key(std::size_t offset, std::string_view what) {
   std::string text = "a key ";
@@ -47,10 +47,10 @@ Result<void> check_arguments(CanonicalReader& reader, std::string_view bytes) {
   std::size_t depth = 0;
   for (;;) {
     const std::size_t begin = reader.offset();
-    Token token;
+    Lexeme token;
     if (!reader.next(token)) return malformed_key(begin, reader.mistake());
-    const bool map = token.kind == TokenKind::map;
-    if (map || token.kind == TokenKind::array) {
+    const bool map = token.kind == LexemeKind::map;
+    if (map || token.kind == LexemeKind::array) {
       if (depth == levels.size()) return too_large("nesting of a key's arguments", depth + 1, levels.size());
       if (token.number > 0) {
         levels[depth++] = {map ? 2 * token.number : token.number, map, reader.offset(), {}};
@@ -90,23 +90,23 @@ Result<void> protocol::check_arguments(std::string_view bytes) {
 Result<void> check_key(std::string_view bytes) {
   if (bytes.size() > limits::key_bytes_max) return too_large("bytes of a key", bytes.size(), limits::key_bytes_max);
   CanonicalReader reader(bytes);
-  Token token;
+  Lexeme token;
   const auto next = [&] { return reader.next(token); };
   const auto mistake = [&] { return malformed_key(reader.offset(), reader.mistake()); };
 
   if (!next()) return mistake();
-  if (token.kind != TokenKind::array || token.number != 4)
+  if (token.kind != LexemeKind::array || token.number != 4)
     return malformed_key(0, "is not an array of session, function, version and arguments");
   if (!next()) return mistake();
-  if (token.kind != TokenKind::nil && token.kind != TokenKind::positive)
+  if (token.kind != LexemeKind::nil && token.kind != LexemeKind::positive)
     return malformed_key(1, "has a session that is neither nil nor a number");
   if (!next()) return mistake();
-  if (token.kind != TokenKind::text || token.content.empty())
+  if (token.kind != LexemeKind::text || token.content.empty())
     return malformed_key(reader.offset(), "has no function name");
   if (token.content.size() > limits::function_name_bytes_max)
     return too_large("bytes of a function name", token.content.size(), limits::function_name_bytes_max);
   if (!next()) return mistake();
-  if (token.kind != TokenKind::text) return malformed_key(reader.offset(), "has a version that is not text");
+  if (token.kind != LexemeKind::text) return malformed_key(reader.offset(), "has a version that is not text");
   if (token.content.size() > limits::version_bytes_max)
     return too_large("bytes of a version", token.content.size(), limits::version_bytes_max);
   if (Result<void> checked = check_arguments(reader, bytes); !checked) return checked;

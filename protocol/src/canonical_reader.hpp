@@ -14,10 +14,10 @@
 
 namespace onced::protocol {
 
-enum class TokenKind : std::uint8_t { nil, boolean, positive, negative, real, text, bytes, timestamp, digest, array, map };
+enum class LexemeKind : std::uint8_t { nil, boolean, positive, negative, real, text, bytes, timestamp, digest, array, map };
 
-struct Token {
-  TokenKind kind = TokenKind::nil;
+struct Lexeme {
+  LexemeKind kind = LexemeKind::nil;
   std::uint64_t number = 0;  // boolean, positive; negative (two's complement); real (its bits); array, map (count)
   std::string_view content;  // text, bytes, digest
   Timestamp time;            // timestamp
@@ -33,32 +33,32 @@ class CanonicalReader {
   const char* mistake() const { return mistake_; }
 
   // Reads a scalar, or the head of an array or map, whose values come next.
-  bool next(Token& token) {
+  bool next(Lexeme& token) {
     if (at_end()) return refuse("ends in the middle");
     const auto first = static_cast<std::uint8_t>(bytes_[offset_]);
-    if (first < 0x80) return whole(token, TokenKind::positive, first, 1);
-    if (first >= 0xe0) return whole(token, TokenKind::negative, sign_extended<std::int8_t>(first), 1);
-    if (first < 0x90) return whole(token, TokenKind::map, first & 0x0f, 1);
-    if (first < 0xa0) return whole(token, TokenKind::array, first & 0x0f, 1);
-    if (first < 0xc0) return content(token, TokenKind::text, 1, first & 0x1f);
+    if (first < 0x80) return whole(token, LexemeKind::positive, first, 1);
+    if (first >= 0xe0) return whole(token, LexemeKind::negative, sign_extended<std::int8_t>(first), 1);
+    if (first < 0x90) return whole(token, LexemeKind::map, first & 0x0f, 1);
+    if (first < 0xa0) return whole(token, LexemeKind::array, first & 0x0f, 1);
+    if (first < 0xc0) return content(token, LexemeKind::text, 1, first & 0x1f);
     switch (first) {
-      case 0xc0: return whole(token, TokenKind::nil, 0, 1);
-      case 0xc2: return whole(token, TokenKind::boolean, 0, 1);
-      case 0xc3: return whole(token, TokenKind::boolean, 1, 1);
-      case 0xc4: return sized<1>(token, TokenKind::bytes, 0);
-      case 0xc5: return sized<2>(token, TokenKind::bytes, 0x100);
-      case 0xc6: return sized<4>(token, TokenKind::bytes, 0x1'0000);
-      case 0xd9: return sized<1>(token, TokenKind::text, 32);
-      case 0xda: return sized<2>(token, TokenKind::text, 0x100);
-      case 0xdb: return sized<4>(token, TokenKind::text, 0x1'0000);
-      case 0xdc: return counted<2>(token, TokenKind::array, 16);
-      case 0xdd: return counted<4>(token, TokenKind::array, 0x1'0000);
-      case 0xde: return counted<2>(token, TokenKind::map, 16);
-      case 0xdf: return counted<4>(token, TokenKind::map, 0x1'0000);
-      case 0xcc: return counted<1>(token, TokenKind::positive, 0x80);
-      case 0xcd: return counted<2>(token, TokenKind::positive, 0x100);
-      case 0xce: return counted<4>(token, TokenKind::positive, 0x1'0000);
-      case 0xcf: return counted<8>(token, TokenKind::positive, 0x1'0000'0000);
+      case 0xc0: return whole(token, LexemeKind::nil, 0, 1);
+      case 0xc2: return whole(token, LexemeKind::boolean, 0, 1);
+      case 0xc3: return whole(token, LexemeKind::boolean, 1, 1);
+      case 0xc4: return sized<1>(token, LexemeKind::bytes, 0);
+      case 0xc5: return sized<2>(token, LexemeKind::bytes, 0x100);
+      case 0xc6: return sized<4>(token, LexemeKind::bytes, 0x1'0000);
+      case 0xd9: return sized<1>(token, LexemeKind::text, 32);
+      case 0xda: return sized<2>(token, LexemeKind::text, 0x100);
+      case 0xdb: return sized<4>(token, LexemeKind::text, 0x1'0000);
+      case 0xdc: return counted<2>(token, LexemeKind::array, 16);
+      case 0xdd: return counted<4>(token, LexemeKind::array, 0x1'0000);
+      case 0xde: return counted<2>(token, LexemeKind::map, 16);
+      case 0xdf: return counted<4>(token, LexemeKind::map, 0x1'0000);
+      case 0xcc: return counted<1>(token, LexemeKind::positive, 0x80);
+      case 0xcd: return counted<2>(token, LexemeKind::positive, 0x100);
+      case 0xce: return counted<4>(token, LexemeKind::positive, 0x1'0000);
+      case 0xcf: return counted<8>(token, LexemeKind::positive, 0x1'0000'0000);
       case 0xd0: return negative<1, std::int8_t>(token, -33);
       case 0xd1: return negative<2, std::int16_t>(token, INT8_MIN - 1);
       case 0xd2: return negative<4, std::int32_t>(token, INT16_MIN - 1);
@@ -92,7 +92,7 @@ class CanonicalReader {
     return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<Signed>(bits)));
   }
 
-  bool whole(Token& token, TokenKind kind, std::uint64_t number, std::size_t bytes) {
+  bool whole(Lexeme& token, LexemeKind kind, std::uint64_t number, std::size_t bytes) {
     token.kind = kind;
     token.number = number;
     offset_ += bytes;
@@ -100,41 +100,41 @@ class CanonicalReader {
   }
   // A head of 1 + width bytes whose number must be at least `least`, else a shorter form exists.
   template <std::size_t width>
-  bool counted(Token& token, TokenKind kind, std::uint64_t least) {
+  bool counted(Lexeme& token, LexemeKind kind, std::uint64_t least) {
     if (!has(1 + width)) return refuse_short();
     const std::uint64_t number = big_endian<width>(offset_ + 1);
     return number < least ? refuse_long_form() : whole(token, kind, number, 1 + width);
   }
   template <std::size_t width, typename Signed>
-  bool negative(Token& token, std::int64_t most) {
+  bool negative(Lexeme& token, std::int64_t most) {
     if (!has(1 + width)) return refuse_short();
     const std::uint64_t bits = sign_extended<Signed>(big_endian<width>(offset_ + 1));
-    return static_cast<std::int64_t>(bits) > most ? refuse_long_form() : whole(token, TokenKind::negative, bits, 1 + width);
+    return static_cast<std::int64_t>(bits) > most ? refuse_long_form() : whole(token, LexemeKind::negative, bits, 1 + width);
   }
   template <std::size_t width>
-  bool sized(Token& token, TokenKind kind, std::uint64_t least) {
+  bool sized(Lexeme& token, LexemeKind kind, std::uint64_t least) {
     if (!has(1 + width)) return refuse_short();
     const std::uint64_t length = big_endian<width>(offset_ + 1);
     return length < least ? refuse_long_form() : content(token, kind, 1 + width, length);
   }
-  bool content(Token& token, TokenKind kind, std::size_t head, std::uint64_t length) {
+  bool content(Lexeme& token, LexemeKind kind, std::size_t head, std::uint64_t length) {
     if (!has(head + length)) return refuse_short();
     token.content = bytes_.substr(offset_ + head, length);
-    if (kind == TokenKind::text && !is_utf8(token.content)) return refuse("holds text that is not UTF-8");
+    if (kind == LexemeKind::text && !is_utf8(token.content)) return refuse("holds text that is not UTF-8");
     return whole(token, kind, 0, head + length);
   }
-  bool real(Token& token) {
+  bool real(Lexeme& token) {
     if (!has(9)) return refuse_short();
     const std::uint64_t bits = big_endian<8>(offset_ + 1);
     if (bits != canonical_nan_bits && std::isnan(std::bit_cast<double>(bits)))
       return refuse("holds a NaN other than 7ff8000000000000");
-    return whole(token, TokenKind::real, bits, 9);
+    return whole(token, LexemeKind::real, bits, 9);
   }
-  bool extension(Token& token, std::size_t head, std::uint64_t length) {
+  bool extension(Lexeme& token, std::size_t head, std::uint64_t length) {
     if (!has(head + length)) return refuse_short();
     const auto type = static_cast<std::int8_t>(bytes_[offset_ + head - 1]);
     token.content = bytes_.substr(offset_ + head, length);
-    if (type == digest_extension && head == 3 && length == 32) return whole(token, TokenKind::digest, 0, head + length);
+    if (type == digest_extension && head == 3 && length == 32) return whole(token, LexemeKind::digest, 0, head + length);
     if (type != timestamp_extension) return refuse("holds an extension that keys do not have");
     const std::size_t at = offset_ + head;
     if (head == 2 && length == 4) {
@@ -151,7 +151,7 @@ class CanonicalReader {
       return refuse("holds an extension that keys do not have");
     }
     if (token.time.nanoseconds > nanoseconds_max) return refuse("holds a timestamp with more than 999999999 nanoseconds");
-    return whole(token, TokenKind::timestamp, 0, head + length);
+    return whole(token, LexemeKind::timestamp, 0, head + length);
   }
 
   std::string_view bytes_;
@@ -162,10 +162,10 @@ class CanonicalReader {
 // Steps over one whole value. Precondition: the reader reads valid canonical bytes.
 inline void skip_value(CanonicalReader& reader) {
   for (std::uint64_t rest = 1; rest > 0; --rest) {
-    Token token;
+    Lexeme token;
     if (!reader.next(token)) return;
-    if (token.kind == TokenKind::array) rest += token.number;
-    if (token.kind == TokenKind::map) rest += 2 * token.number;
+    if (token.kind == LexemeKind::array) rest += token.number;
+    if (token.kind == LexemeKind::map) rest += 2 * token.number;
   }
 }
 

@@ -11,13 +11,13 @@ namespace onced {
 namespace {
 
 using protocol::CanonicalReader;
-using protocol::Token;
-using protocol::TokenKind;
+using protocol::Lexeme;
+using protocol::LexemeKind;
 
 // The n-th of a valid key's session, function and version.
-Token head_token(std::string_view key, int number) {
+Lexeme head_lexeme(std::string_view key, int number) {
   CanonicalReader reader(key);
-  Token token;
+  Lexeme token;
   for (int i = 0; i <= number + 1; ++i) reader.next(token);
   return token;
 }
@@ -36,18 +36,18 @@ Result<Key> Key::parse(std::string_view bytes) {
 }
 
 std::optional<std::uint64_t> Key::session() const {
-  const Token token = head_token(bytes_, 0);
-  if (token.kind == TokenKind::nil) return std::nullopt;
+  const Lexeme token = head_lexeme(bytes_, 0);
+  if (token.kind == LexemeKind::nil) return std::nullopt;
   return token.number;
 }
 
-std::string Key::function() const { return std::string(head_token(bytes_, 1).content); }
+std::string Key::function() const { return std::string(head_lexeme(bytes_, 1).content); }
 
-std::string Key::version() const { return std::string(head_token(bytes_, 2).content); }
+std::string Key::version() const { return std::string(head_lexeme(bytes_, 2).content); }
 
 std::string_view Key::arguments() const {
   CanonicalReader reader(bytes_);
-  Token token;
+  Lexeme token;
   for (int i = 0; i < 4; ++i) reader.next(token);
   return bytes().substr(reader.offset());
 }
@@ -172,8 +172,8 @@ void KeyBuilder::set_arguments(Result<std::string> canonical) {
   if (!canonical) return fail(canonical.error().code, canonical.error().text);
   if (whole_ || count_ > 0) return fail(ErrorCode::invalid_argument, "this key has arguments already");
   CanonicalReader reader(*canonical);
-  Token token;
-  if (!reader.next(token) || (token.kind != TokenKind::array && token.kind != TokenKind::map))
+  Lexeme token;
+  if (!reader.next(token) || (token.kind != LexemeKind::array && token.kind != LexemeKind::map))
     return fail(ErrorCode::invalid_argument, "arguments must be an array (positional) or a map (named)");
   arguments_ = *std::move(canonical);
   whole_ = true;

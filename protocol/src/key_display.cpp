@@ -14,8 +14,8 @@ namespace onced {
 namespace {
 
 using protocol::CanonicalReader;
-using protocol::Token;
-using protocol::TokenKind;
+using protocol::Lexeme;
+using protocol::LexemeKind;
 
 // Bytes of a digest that are shown: enough to tell two apart.
 constexpr std::size_t digest_bytes_shown = 6;
@@ -106,34 +106,34 @@ std::string timestamp_text(const Timestamp& time) {
 
 // Recursion is bounded by key_depth_max; a full line ends it early.
 void append_value(CanonicalReader& reader, Line& line) {
-  Token token;
+  Lexeme token;
   if (line.full() || !reader.next(token)) return;
   switch (token.kind) {
-    case TokenKind::nil: return line.append("null");
-    case TokenKind::boolean: return line.append(token.number != 0 ? "true" : "false");
-    case TokenKind::positive: return line.append(std::to_string(token.number));
-    case TokenKind::negative: return line.append(std::to_string(static_cast<std::int64_t>(token.number)));
-    case TokenKind::real: return line.append(protocol::real_text(std::bit_cast<double>(token.number)));
-    case TokenKind::text:
+    case LexemeKind::nil: return line.append("null");
+    case LexemeKind::boolean: return line.append(token.number != 0 ? "true" : "false");
+    case LexemeKind::positive: return line.append(std::to_string(token.number));
+    case LexemeKind::negative: return line.append(std::to_string(static_cast<std::int64_t>(token.number)));
+    case LexemeKind::real: return line.append(protocol::real_text(std::bit_cast<double>(token.number)));
+    case LexemeKind::text:
       line.append("\"");
       line.append_escaped(token.content, '"');
       return line.append("\"");
-    case TokenKind::bytes:
+    case LexemeKind::bytes:
       line.append("<");
       line.append(std::to_string(token.content.size()));
       return line.append(" bytes>");
-    case TokenKind::digest:
+    case LexemeKind::digest:
       line.append("sha256:");
       return line.append(protocol::to_hex(token.content.substr(0, digest_bytes_shown)));
-    case TokenKind::timestamp: return line.append(timestamp_text(token.time));
-    case TokenKind::array:
+    case LexemeKind::timestamp: return line.append(timestamp_text(token.time));
+    case LexemeKind::array:
       line.append("[");
       for (std::uint64_t i = 0; i < token.number && !line.full(); ++i) {
         if (i > 0) line.append(", ");
         append_value(reader, line);
       }
       return line.append("]");
-    case TokenKind::map:
+    case LexemeKind::map:
       line.append("{");
       for (std::uint64_t i = 0; i < token.number && !line.full(); ++i) {
         if (i > 0) line.append(", ");
@@ -147,14 +147,14 @@ void append_value(CanonicalReader& reader, Line& line) {
 
 // What stands between the parentheses: positional values, or names with values.
 void append_arguments(CanonicalReader& reader, Line& line) {
-  Token arguments;
+  Lexeme arguments;
   if (!reader.next(arguments)) return;
   for (std::uint64_t i = 0; i < arguments.number && !line.full(); ++i) {
     if (i > 0) line.append(", ");
-    if (arguments.kind == TokenKind::map) {
+    if (arguments.kind == LexemeKind::map) {
       CanonicalReader ahead = reader;
-      Token name;
-      if (ahead.next(name) && name.kind == TokenKind::text) {
+      Lexeme name;
+      if (ahead.next(name) && name.kind == LexemeKind::text) {
         line.append_escaped(name.content, '\0');
         reader = ahead;
       } else {

@@ -21,8 +21,8 @@ namespace {
 
 using protocol::CanonicalReader;
 using protocol::CanonicalWriter;
-using protocol::Token;
-using protocol::TokenKind;
+using protocol::Lexeme;
+using protocol::LexemeKind;
 
 // ---- canonical bytes to JSON ----------------------------------------------------------------------------------------
 
@@ -36,9 +36,9 @@ std::string special(std::string_view name, std::string_view json) {
 // The reader stands behind the head of a map: can its entries be the members of a JSON object?
 bool is_object(CanonicalReader reader, std::uint64_t entries) {
   for (std::uint64_t i = 0; i < entries; ++i) {
-    Token name;
+    Lexeme name;
     reader.next(name);
-    if (name.kind != TokenKind::text) return false;
+    if (name.kind != LexemeKind::text) return false;
     if (entries == 1 && name.content.starts_with('$')) return false;
     protocol::skip_value(reader);
   }
@@ -63,27 +63,27 @@ void append_map(CanonicalReader& reader, std::uint64_t entries, std::string& jso
 }
 
 void append_value(CanonicalReader& reader, std::string& json) {
-  Token token;
+  Lexeme token;
   ONCED_ASSERT(reader.next(token));
   switch (token.kind) {
-    case TokenKind::nil: json.append("null"); return;
-    case TokenKind::boolean: json.append(token.number != 0 ? "true" : "false"); return;
-    case TokenKind::positive: json.append(std::to_string(token.number)); return;
-    case TokenKind::negative: json.append(std::to_string(static_cast<std::int64_t>(token.number))); return;
-    case TokenKind::real: {
+    case LexemeKind::nil: json.append("null"); return;
+    case LexemeKind::boolean: json.append(token.number != 0 ? "true" : "false"); return;
+    case LexemeKind::positive: json.append(std::to_string(token.number)); return;
+    case LexemeKind::negative: json.append(std::to_string(static_cast<std::int64_t>(token.number))); return;
+    case LexemeKind::real: {
       const auto value = std::bit_cast<double>(token.number);
       if (std::isfinite(value)) json.append(protocol::real_text(value));
       else json.append(special("$float", std::isnan(value) ? "\"nan\"" : value > 0 ? "\"inf\"" : "\"-inf\""));
       return;
     }
-    case TokenKind::text: json.append(json_text(token.content)); return;
-    case TokenKind::bytes: json.append(special("$bytes", json_text(protocol::to_base64(token.content)))); return;
-    case TokenKind::digest: json.append(special("$digest", json_text(protocol::to_hex(token.content)))); return;
-    case TokenKind::timestamp:
+    case LexemeKind::text: json.append(json_text(token.content)); return;
+    case LexemeKind::bytes: json.append(special("$bytes", json_text(protocol::to_base64(token.content)))); return;
+    case LexemeKind::digest: json.append(special("$digest", json_text(protocol::to_hex(token.content)))); return;
+    case LexemeKind::timestamp:
       json.append(special("$timestamp", "[" + std::to_string(token.time.seconds) + "," +
                                             std::to_string(token.time.nanoseconds) + "]"));
       return;
-    case TokenKind::array:
+    case LexemeKind::array:
       json.push_back('[');
       for (std::uint64_t i = 0; i < token.number; ++i) {
         if (i > 0) json.push_back(',');
@@ -91,7 +91,7 @@ void append_value(CanonicalReader& reader, std::string& json) {
       }
       json.push_back(']');
       return;
-    case TokenKind::map: append_map(reader, token.number, json); return;
+    case LexemeKind::map: append_map(reader, token.number, json); return;
   }
 }
 
@@ -121,7 +121,7 @@ class JsonReader : public nlohmann::json_sax<nlohmann::json> {
   bool end_object() override {
     if (writer_.children() == 2) {
       CanonicalReader reader(writer_.child(0));
-      Token name;
+      Lexeme name;
       ONCED_ASSERT(reader.next(name));
       if (name.content.starts_with('$')) return replace_special(std::string(name.content), std::string(writer_.child(1)));
     }
@@ -148,9 +148,9 @@ class JsonReader : public nlohmann::json_sax<nlohmann::json> {
   bool replace_special(const std::string& name, const std::string& value) {
     writer_.discard();
     CanonicalReader reader(value);
-    Token token;
+    Lexeme token;
     ONCED_ASSERT(reader.next(token));
-    const bool text = token.kind == TokenKind::text;
+    const bool text = token.kind == LexemeKind::text;
     if (name == "$bytes") {
       const auto bytes = text ? protocol::from_base64(token.content) : std::nullopt;
       return bytes.has_value() ? writer_.bytes(*bytes) : mistake("\"$bytes\" wants base64 text");
@@ -175,24 +175,24 @@ class JsonReader : public nlohmann::json_sax<nlohmann::json> {
     return mistake(name.substr(0, 40) + " has no meaning (a map with such a name is {\"$map\": [[name, value]]})");
   }
 
-  bool timestamp(CanonicalReader& reader, const Token& array) {
-    Token seconds;
-    Token nanoseconds;
-    const auto number = [&](Token& token) {
-      return reader.next(token) && (token.kind == TokenKind::positive || token.kind == TokenKind::negative);
+  bool timestamp(CanonicalReader& reader, const Lexeme& array) {
+    Lexeme seconds;
+    Lexeme nanoseconds;
+    const auto number = [&](Lexeme& token) {
+      return reader.next(token) && (token.kind == LexemeKind::positive || token.kind == LexemeKind::negative);
     };
-    const bool good = array.kind == TokenKind::array && array.number == 2 && number(seconds) && number(nanoseconds) &&
-                      (seconds.kind == TokenKind::negative || seconds.number <= INT64_MAX) &&
-                      nanoseconds.kind == TokenKind::positive && nanoseconds.number <= protocol::nanoseconds_max;
+    const bool good = array.kind == LexemeKind::array && array.number == 2 && number(seconds) && number(nanoseconds) &&
+                      (seconds.kind == LexemeKind::negative || seconds.number <= INT64_MAX) &&
+                      nanoseconds.kind == LexemeKind::positive && nanoseconds.number <= protocol::nanoseconds_max;
     if (!good) return mistake("\"$timestamp\" wants [seconds since 1970, nanoseconds below 1000000000]");
     return writer_.timestamp({static_cast<std::int64_t>(seconds.number), static_cast<std::uint32_t>(nanoseconds.number)});
   }
 
-  bool map(std::string_view value, CanonicalReader& reader, const Token& array) {
-    if (array.kind != TokenKind::array || !writer_.open_map()) return mistake("\"$map\" wants [[name, value], ...]");
+  bool map(std::string_view value, CanonicalReader& reader, const Lexeme& array) {
+    if (array.kind != LexemeKind::array || !writer_.open_map()) return mistake("\"$map\" wants [[name, value], ...]");
     for (std::uint64_t i = 0; i < array.number; ++i) {
-      Token pair;
-      if (!reader.next(pair) || pair.kind != TokenKind::array || pair.number != 2)
+      Lexeme pair;
+      if (!reader.next(pair) || pair.kind != LexemeKind::array || pair.number != 2)
         return mistake("\"$map\" wants [[name, value], ...]");
       for (int member = 0; member < 2; ++member) {
         const std::size_t begin = reader.offset();
