@@ -194,8 +194,6 @@ void Channel::break_with(Error error) {
   error_.code = ErrorCode::unavailable;
   if (!refusal_.empty()) error_.text += " (it said: " + refusal_ + ")";
   broken_.store(true, std::memory_order_relaxed);
-  // Views may keep the socket open for long; its leases must not wait for them.
-  socket_.hang_up();
   for (const auto& [id, call] : calls_) rouse(*call, Call::answered);
 }
 

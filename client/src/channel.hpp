@@ -39,7 +39,8 @@ class Channel {
   // Never blocks: dropped when the socket is full or somebody else is sending.
   void post_if_room(const protocol::Request& request);
 
-  // Ends the connection: the daemon then gives what this process holds to others. For when a lease could not be ended.
+  // Nothing is sent or read any more: for when a lease could not be ended. The socket stays as it is, for the views that
+  // it keeps (shutting it down could look like its end, WIRE.md); closing it ends the lease.
   void give_up(const Error& why);
 
   bool broken() const { return broken_.load(std::memory_order_relaxed); }

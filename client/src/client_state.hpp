@@ -70,6 +70,8 @@ struct Computation::State {
   bool has_lease() const { return attachment && !ended && process == client_detail::Process::current(); }
   // Not held any more, whatever the daemon says to how it ended.
   void end();
+  // The daemon could not be told that a lease has ended.
+  void give_up(client_detail::Attachment& over, const Error& why);
   Result<protocol::Published> publish(const std::vector<protocol::Part>& parts);
 };
 

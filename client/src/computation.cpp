@@ -31,6 +31,12 @@ void Computation::State::end() {
   held->remove(&connector, token);
 }
 
+// The daemon hands the connection's leases on when its socket closes: at once, or with the last view that it keeps.
+void Computation::State::give_up(client_detail::Attachment& over, const Error& why) {
+  over.channel.give_up(why);
+  connector.forget_broken();
+}
+
 // Under the lease we have, or, when the daemon was restarted since, under a new one if nobody else was quicker.
 Result<protocol::Published> Computation::State::publish(const std::vector<protocol::Part>& parts) {
   const auto published_under = [&](client_detail::Attachment& over, const protocol::Token& lease) -> Result<protocol::Published> {
@@ -38,7 +44,7 @@ Result<protocol::Published> Computation::State::publish(const std::vector<protoc
     auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
     if (!reply) {
       // Perhaps it never left: without this the lease would be ours until its limit.
-      if (reply.error().code == ErrorCode::timed_out) over.channel.give_up(reply.error());
+      if (reply.error().code == ErrorCode::timed_out) give_up(over, reply.error());
       return reply.error();
     }
     if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
@@ -111,7 +117,7 @@ void Computation::fail(std::string_view text) {
   if (state_->has_lease()) {
     const protocol::Fail request{state_->token, cut(text), milliseconds(state_->options.failure_ttl)};
     const auto sent = state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout));
-    if (!sent) state_->attachment->channel.give_up(sent.error());
+    if (!sent) state_->give_up(*state_->attachment, sent.error());
     state_->end();
   }
   state_->ended = true;
@@ -122,7 +128,7 @@ void Computation::abandon() {
   if (state_->has_lease()) {
     const protocol::Abandon request{state_->token};
     const auto sent = state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout));
-    if (!sent) state_->attachment->channel.give_up(sent.error());
+    if (!sent) state_->give_up(*state_->attachment, sent.error());
     state_->end();
   }
   state_->ended = true;

@@ -64,6 +64,12 @@ AttachmentRef Connector::present() {
   return AttachmentRef(current_.load(std::memory_order_relaxed));
 }
 
+void Connector::forget_broken() {
+  const std::lock_guard lock(mutex_);
+  const Attachment* const attachment = current_.load(std::memory_order_relaxed);
+  if (attachment != nullptr && attachment->channel.broken()) attach(nullptr);
+}
+
 void Connector::note_outage(const Error& error) {
   bool first = false;
   {

@@ -66,6 +66,9 @@ class Connector {
   Result<AttachmentRef> attachment();
   // The present connection, whatever its state; may be empty.
   AttachmentRef present();
+  // A present connection that is broken is forgotten now, not at the next call: its socket closes as soon as nothing
+  // reads through it.
+  void forget_broken();
   // The daemon said that it is about to go, or proved to be gone: counts as an outage until the next connection.
   void note_outage(const Error& error);
 

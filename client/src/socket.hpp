@@ -13,8 +13,6 @@
 
 #include <onced/protocol/result.hpp>
 
-#include <sys/socket.h>
-
 #include "deadline.hpp"
 #include "descriptor.hpp"
 
@@ -33,10 +31,6 @@ class Socket {
 
   // Sends what the socket takes now; 0 when it is full.
   Result<std::size_t> send_some(std::string_view bytes);
-
-  // Sends nothing more: for the daemon this client has hung up. Not the other direction, too: that would look like the
-  // end of the last copy of this socket, and the daemon would forget the pins (WIRE.md, "Life of a connection").
-  void hang_up() { ::shutdown(descriptor_.number(), SHUT_WR); }
 
   struct Received {
     std::size_t bytes = 0;
