@@ -252,3 +252,28 @@ TEST_CASE("a cycle between two processes is refused") {
   CHECK(two.wait() == 0);
   CHECK(notes->computed == 1);
 }
+
+TEST_CASE("leases that could not be ended while the daemon was stopped are free when it goes on") {
+  DaemonProcess daemon;
+  ClientOptions impatient = options_for(daemon.socket());
+  impatient.request_timeout = impatient.connect_timeout = Milliseconds(3'000);
+  impatient.reconnect_delay_min = impatient.reconnect_delay_max = Milliseconds(600'000);  // one attempt is enough here
+  Client holder(impatient);
+  constexpr int keys = 6;  // the first one's publish is not answered in time; those of the others never leave
+  std::vector<Computation> computations;
+  for (int i = 0; i < keys; ++i) {
+    auto acquired = holder.acquire(key_named("f", i));
+    REQUIRE(acquired.ok());
+    computations.push_back(std::get<Computation>(std::move(*acquired)));
+  }
+  daemon.kill(SIGSTOP);
+  for (Computation& computation : computations) CHECK(computation.publish(std::string(60'000, 'x')).ok());
+  computations.clear();
+  daemon.kill(SIGCONT);
+  Client next(options_for(daemon.socket()));
+  for (int i = 0; i < keys; ++i) {
+    const auto value = next.get_or_compute(key_named("f", i), {.wait_timeout = Milliseconds(60'000)},
+                                           [](Computation&) { return std::string("again"); });
+    REQUIRE_MESSAGE(value.ok(), value.error().text);
+  }
+}

@@ -31,8 +31,8 @@
 namespace onced {
 
 struct MemoizeOptions {
-  std::string version;      // of the function: a part of the key
-  ComputeOptions compute;
+  std::string version{};    // of the function: a part of the key
+  ComputeOptions compute{};
 };
 
 template <typename Signature, typename Function>

@@ -12,10 +12,10 @@ namespace onced {
 using Milliseconds = std::chrono::milliseconds;
 
 struct ClientOptions {
-  std::string socket;                    // empty: $ONCED_SOCKET, else /run/onced/onced.sock if it is there, else
+  std::string socket{};                  // empty: $ONCED_SOCKET, else /run/onced/onced.sock if it is there, else
                                          // $XDG_RUNTIME_DIR/onced/onced.sock
   std::string namespace_name = "default";
-  std::string name;                      // for people ("gunicorn"); empty: the program's name
+  std::string name{};                    // for people ("gunicorn"); empty: the program's name
   Milliseconds connect_timeout{5000};    // connect and handshake
   Milliseconds request_timeout{5000};    // of requests that the daemon answers at once
   Milliseconds reconnect_delay_min{10};  // after a failed attempt; doubles, with jitter, up to reconnect_delay_max
@@ -23,7 +23,7 @@ struct ClientOptions {
   bool strict = false;                   // daemon away: an error (true), or compute locally, uncached (false; L8)
   // Told once per outage, and for every rare event an operator should hear of. Default: one line on standard error.
   // Called from the thread that noticed; must not call the client.
-  std::function<void(std::string_view)> on_warning;
+  std::function<void(std::string_view)> on_warning{};
 };
 
 // What to do when wait_timeout passes while somebody else computes. `compute`: here and now, for this caller alone; the
@@ -36,7 +36,7 @@ struct ComputeOptions {
   Milliseconds ttl{0};                       // fresh for so long; 0: until evicted or invalidated
   Milliseconds failure_ttl{5000};            // how long a failure stays the answer
   Milliseconds lease_limit{0};               // the longest the function may take before others take over; 0: the daemon's
-  std::string content_type;                  // of published bytes when the function names none
+  std::string content_type{};                // of published bytes when the function names none
   bool force = false;                        // compute even if there is a value
 };
 
@@ -46,7 +46,7 @@ struct WaitOptions {
 
 struct PutOptions {
   Milliseconds ttl{0};
-  std::string content_type;
+  std::string content_type{};
 };
 
 }  // namespace onced
