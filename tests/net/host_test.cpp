@@ -80,7 +80,12 @@ int lingering_socket(int& listener, int& peer) {
 void send_with_descriptor(int socket, std::string_view bytes, int descriptor) {
   onced::testing::SocketPair sender;
   const int own = std::exchange(sender.theirs, socket);
-  sender.send(bytes, {descriptor});
+  try {
+    sender.send(bytes, {descriptor});
+  } catch (...) {
+    sender.theirs = own;  // or the pair would close a socket that is not its own
+    throw;
+  }
   sender.theirs = own;
 }
 
