@@ -16,7 +16,7 @@ using protocol::SignalEvent;
 Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
                            Catalog& catalog, SignalHub& signals)
     : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
-      signals_(signals), leases_(context.settings.epoch, timers_) {}
+      signals_(signals), leases_(context.settings.epoch, timers_), invalidations_(functions) {}
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
 
@@ -25,6 +25,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
   Entry& entry = directory_.obtain(request.key);
   Function& function = functions_.at(entry.function);
   ++function.calls;
+  settle(entry);
   catalog_.expire_if_due(entry);
   if (entry.value && !request.force) {
     ++function.hits;
@@ -160,7 +161,9 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
 
 Lease* Computations::held_by(Connection& from, const protocol::Token& token) {
   Lease* lease = leases_.find(token);
-  return lease != nullptr && lease->holder.connection == from.id ? lease : nullptr;
+  if (lease == nullptr || lease->holder.connection != from.id) return nullptr;
+  settle(*lease->entry);  // an invalidation that is under way may have detached it
+  return lease;
 }
 
 void Computations::refuse_token(Connection& from, protocol::RequestId id) {
@@ -198,6 +201,7 @@ void Computations::abandon(Connection& from, protocol::RequestId id, const proto
 
 void Computations::end_without_result(Lease& lease, EndedBy how) {
   Entry& entry = *lease.entry;
+  settle(entry);
   directory_.may_be_unused(entry);
   LeaseCause cause = LeaseCause::abandoned;
   switch (how) {
@@ -269,10 +273,15 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
 }
 
 void Computations::lose(const Lease& lease, LeaseEnd why) {
+  if (connections_.at(lease.holder.connection).gone) return;
   context_.send(lease.holder, protocol::LeaseLost{lease.token, why});
 }
 
 void Computations::process_gone(Connection& connection) {
+  connection.gone = true;
+  for (Invalidation& one : invalidations_.all())
+    if (one.to && one.to->connection == connection.id) one.to.reset();  // it goes on: it was accepted
+  connection.invalidations.clear();
   while (!connection.waits.empty()) withdraw(connection, protocol::Withdraw{connection.waits.begin()->first});
   while (!connection.leases.empty()) {
     Lease* lease = leases_.find({context_.settings.epoch, *connection.leases.begin()});
@@ -281,6 +290,12 @@ void Computations::process_gone(Connection& connection) {
 }
 
 void Computations::drain() {
+  for (Invalidation& one : invalidations_.all()) {
+    if (!one.to) continue;
+    connections_.at(one.to->connection).invalidations.erase(one.to->id);
+    context_.refuse(*one.to, ErrorCode::unavailable, "the daemon is shutting down; what it has not dropped yet goes with it");
+    one.to.reset();
+  }
   for (auto& [id, connection] : connections_.all())
     while (!connection.waits.empty())
       refuse_waiter(*connection.waits.begin()->second, Error{ErrorCode::unavailable, "the daemon is shutting down"});
@@ -314,7 +329,7 @@ void Computations::check_invariants() const {
     ONCED_ASSERT(waiter.entry == &entry && waiter.detached == detached && waiter.deadline.is_set());
     const Connection& connection = connections_.at(waiter.from.connection);
     const auto wait = connection.waits.find(waiter.from.id);
-    ONCED_ASSERT(wait != connection.waits.end() && wait->second == &waiter && !connection.process_dead);
+    ONCED_ASSERT(wait != connection.waits.end() && wait->second == &waiter && !connection.gone);
   };
   const auto in_order = [](const WaiterList& list) {
     return std::is_sorted(list.begin(), list.end(), [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
@@ -332,7 +347,7 @@ void Computations::check_invariants() const {
   std::size_t held = 0;
   for (const auto& [counter, lease] : leases_.all()) {
     const Connection& holder = connections_.at(lease.holder.connection);
-    ONCED_ASSERT(holder.leases.contains(counter) && !holder.process_dead);
+    ONCED_ASSERT(holder.leases.contains(counter) && !holder.gone);
     ONCED_ASSERT(lease.token.counter == counter && lease.limit_timer.is_set());
     ONCED_ASSERT(lease.taken_up != lease.take_up_timer.is_set());
     ONCED_ASSERT(lease.detached ? lease.entry->lease != &lease : lease.entry->lease == &lease);
@@ -342,10 +357,21 @@ void Computations::check_invariants() const {
     live += lease.detached ? 0U : 1U;
   }
   std::size_t waits = 0;
+  std::size_t invalidating = 0;
   for (const auto& [id, connection] : connections_.all()) {
     held += connection.leases.size();
     waits += connection.waits.size();
+    invalidating += connection.invalidations.size();
   }
+  std::uint64_t stamp = 0;
+  for (const Invalidation& one : invalidations_.all()) {
+    ONCED_ASSERT(one.stamp > stamp && one.stamp <= directory_.stamp());
+    stamp = one.stamp;
+    if (!one.to) continue;
+    ONCED_ASSERT(connections_.at(one.to->connection).invalidations.contains(one.to->id));
+    --invalidating;
+  }
+  ONCED_ASSERT(invalidating == 0);
   ONCED_ASSERT(live == leases_.live() && held == leases_.all().size());
   ONCED_ASSERT(waiting == waiting_ && waits == waiting_);
   ONCED_ASSERT(failures == failures_.size());

@@ -3,6 +3,7 @@
 // Ownership: leases are in the LeaseTable, waiters in the list they wait in; connections list both by number.
 // Invariant: a waiter that can compute waits only while there is a lease to wait for; every waiter leaves its list in
 //            take_out(), and whoever takes it out sends its one final answer (L3), unless its connection is gone.
+//            Whoever looks at an entry's value, lease or failure has settled it (invalidations.hpp).
 // Errors:    unknown tokens are answered (Refused) or, where the message has no answer, ignored: they come from clients.
 #pragma once
 
@@ -15,6 +16,7 @@
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
 #include "engine/function_table.hpp"
+#include "engine/invalidations.hpp"
 #include "engine/lease_table.hpp"
 #include "engine/signal_hub.hpp"
 #include "engine/wait_graph.hpp"
@@ -40,8 +42,11 @@ class Computations {
 
   // Its waits end unanswered, then its leases; the order matters: nothing is handed over to the dead.
   void process_gone(Connection& connection);
-  // Every waiter is told that the daemon is going.
+  // Every waiter is told that the daemon is going, and so is who waits for the end of an invalidation.
   void drain();
+  // Drops some of what the invalidations under way concern, and answers those that are done.
+  void go_on_invalidating();
+  bool is_invalidating() const { return !invalidations_.empty(); }
   // Acts on deadlines that have passed, a bounded number of them.
   void run_deadlines();
   std::optional<Time> next_deadline() const { return timers_.earliest(); }
@@ -85,6 +90,8 @@ class Computations {
   void count_served(Entry& entry, std::uint64_t cost_us, std::size_t waiters);
   bool value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts);
   void note_not_stored(const Entry& entry);
+  bool has_too_many_invalidations(const Connection& from, ReplyAddress to);
+  void settle(Entry& entry);
   bool invalidate_entry(Entry& entry, const std::string& by);
   std::uint64_t cancel_entry(Entry& entry, const std::string& by);
 
@@ -96,6 +103,7 @@ class Computations {
   SignalHub& signals_;
   TimerQueue timers_;
   LeaseTable leases_;
+  Invalidations invalidations_;
   WaitGraph graph_;
   std::size_t waiting_ = 0;
   std::uint64_t last_waiter_ = 0;

@@ -14,12 +14,15 @@ namespace onced::engine {
 struct Connection {
   ConnectionId id{};
   std::string description;  // "pid 4711 (gunicorn)"
-  bool process_dead = false;
+  bool gone = false;  // its process is dead or its socket is: nothing is sent to it
   std::map<protocol::RequestId, Waiter*> waits{};
   std::set<std::uint64_t> leases{};  // token counters, detached ones too
   std::set<protocol::RequestId> subscriptions{};
+  std::set<protocol::RequestId> invalidations{};  // that are not answered yet
 
-  bool in_flight(protocol::RequestId request) const { return waits.contains(request) || subscriptions.contains(request); }
+  bool in_flight(protocol::RequestId request) const {
+    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request);
+  }
 };
 
 class Connections {

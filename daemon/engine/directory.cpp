@@ -1,5 +1,9 @@
 #include "engine/directory.hpp"
 
+#include <algorithm>
+
+#include <onced/protocol/result.hpp>
+
 #include "engine/key_fields.hpp"
 
 namespace onced::engine {
@@ -20,10 +24,18 @@ Entry& Directory::obtain(std::string_view key) {
   Entry& entry = made->second;
   entry.key = made->first;
   entry.function = functions_.obtain(function_of(key));
+  entry.stamp = stamp_;
+  entry.in_all = by_stamp_.insert(by_stamp_.begin(), &entry);
   functions_.link(entry);
   ordered_.insert(&entry);
   may_be_unused(entry);
   return entry;
+}
+
+void Directory::restamp(Entry& entry) {
+  entry.stamp = stamp_;
+  by_stamp_.splice(by_stamp_.begin(), by_stamp_, entry.in_all);
+  functions_.move_to_front(entry);
 }
 
 void Directory::may_be_unused(Entry& entry) {
@@ -36,11 +48,27 @@ void Directory::sweep() {
   for (Entry* entry : to_sweep_) {
     entry->sweep_due = false;
     if (!entry->unused()) continue;
+    by_stamp_.erase(entry->in_all);
     functions_.unlink(*entry);
     ordered_.erase(entry);
     entries_.erase(entries_.find(entry->key));
   }
   to_sweep_.clear();
+}
+
+void Directory::check_invariants() const {
+  const auto newest_first = [](const std::list<Entry*>& entries) {
+    return std::is_sorted(entries.begin(), entries.end(), [](const Entry* a, const Entry* b) { return a->stamp > b->stamp; });
+  };
+  ONCED_ASSERT(ordered_.size() == entries_.size() && by_stamp_.size() == entries_.size());
+  ONCED_ASSERT(newest_first(by_stamp_));
+  ONCED_ASSERT(by_stamp_.empty() || by_stamp_.front()->stamp <= stamp_);
+  std::size_t of_functions = 0;
+  for (const Function& function : functions_.all()) {
+    ONCED_ASSERT(newest_first(function.by_stamp));
+    of_functions += function.by_stamp.size();
+  }
+  ONCED_ASSERT(of_functions == entries_.size());
 }
 
 }  // namespace onced::engine

@@ -1,10 +1,15 @@
 // Every key that the engine knows something of, found by bytes, walked in order of bytes, or walked by function.
 //
+// Stamps:    each bulk invalidation is a stamp; an entry has the newest one when it is made. Two orders, of all entries
+//            and of each function's, have the newest stamp first: what an invalidation must look at lies at their ends.
+//
 // Ownership: owns the entries; their addresses stay while they live.
 // Rule:      an entry goes only in sweep(), at the end of a step; until then pointers to it are good. Whoever takes
 //            something from an entry says so with may_be_unused().
 #pragma once
 
+#include <cstdint>
+#include <list>
 #include <set>
 #include <string>
 #include <string_view>
@@ -25,6 +30,17 @@ class Directory {
   // The entry of `key`, made when there is none; goes again at the end of the step when nothing is put into it.
   Entry& obtain(std::string_view key);
 
+  std::uint64_t next_stamp() { return ++stamp_; }
+  std::uint64_t stamp() const { return stamp_; }
+  // The entry has been held against every invalidation so far.
+  void restamp(Entry& entry);
+  // Of all entries, or of those that share this function's number: one with the oldest stamp. Null: there is none.
+  Entry* oldest() { return by_stamp_.empty() ? nullptr : by_stamp_.back(); }
+  Entry* oldest_of(FunctionNumber function) {
+    const std::list<Entry*>& entries = functions_.at(function).by_stamp;
+    return entries.empty() ? nullptr : entries.back();
+  }
+
   void may_be_unused(Entry& entry);
   void sweep();
 
@@ -44,7 +60,7 @@ class Directory {
   void walk_function(std::string_view function, Visit visit) const {
     const Function* found = functions_.find(function);
     if (found == nullptr) return;
-    for (Entry* entry = found->first_entry; entry != nullptr; entry = entry->next_of_function) {
+    for (Entry* entry : found->by_stamp) {
       if (!functions_.owns(*found, *entry, function)) continue;
       if (!visit(*entry)) return;
     }
@@ -53,6 +69,7 @@ class Directory {
   void walk_all(Visit visit) const {
     for (Entry* entry : ordered_) visit(*entry);
   }
+  void check_invariants() const;
 
  private:
   struct ByKey {
@@ -65,6 +82,8 @@ class Directory {
   FunctionTable& functions_;
   KeyMap<Entry> entries_;
   std::set<Entry*, ByKey> ordered_;
+  std::uint64_t stamp_ = 0;
+  std::list<Entry*> by_stamp_;
   std::vector<Entry*> to_sweep_;
 };
 

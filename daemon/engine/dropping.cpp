@@ -1,4 +1,5 @@
 // Computations: ending what others began. Invalidation detaches (L5), cancelling ends.
+#include <algorithm>
 #include <utility>
 
 #include "engine/computations.hpp"
@@ -11,51 +12,96 @@ using protocol::ScopeKind;
 using protocol::SignalEvent;
 
 void Computations::invalidate(Connection& from, protocol::RequestId id, const protocol::Invalidate& request) {
-  std::uint64_t values = 0;
-  const auto drop = [&](Entry& entry) {
-    values += invalidate_entry(entry, from.description) ? 1U : 0U;
-    return true;
-  };
-  switch (request.scope.kind) {
-    case ScopeKind::key:
-      if (Entry* entry = directory_.find(request.scope.subject)) drop(*entry);
-      break;
-    case ScopeKind::function: directory_.walk_function(request.scope.subject, drop); break;
-    case ScopeKind::everything: directory_.walk_all(drop); break;
+  const protocol::Scope& scope = request.scope;
+  if (scope.kind == ScopeKind::key) {
+    std::uint64_t values = 0;
+    if (Entry* entry = directory_.find(scope.subject)) {
+      settle(*entry);
+      values = invalidate_entry(*entry, from.description) ? 1 : 0;
+    }
+    return context_.send({from.id, id}, protocol::Done{values});
   }
-  context_.counters.invalidations += values;
-  context_.send({from.id, id}, protocol::Done{values});
+  Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description};
+  if (scope.kind == ScopeKind::function) {
+    const Function* function = functions_.find(scope.subject);
+    if (function == nullptr) return context_.send({from.id, id}, protocol::Done{0});
+    invalidation.function = function->number;
+    invalidation.function_name = scope.subject;
+  }
+  if (has_too_many_invalidations(from, {from.id, id})) return;
+  invalidation.stamp = directory_.next_stamp();
+  from.invalidations.insert(id);
+  invalidations_.add(std::move(invalidation));
+  if (invalidations_.size() == 1) go_on_invalidating();  // a small one is answered at once
+}
+
+bool Computations::has_too_many_invalidations(const Connection& from, ReplyAddress to) {
+  const bool of_connection = from.invalidations.size() >= limits::invalidations_per_connection_max;
+  if (!of_connection && invalidations_.size() < limits::invalidations_max) return false;
+  ++context_.counters.limits_reached;
+  context_.refuse(to, ErrorCode::limit_reached,
+                  of_connection ? "this connection has " + std::to_string(from.invalidations.size()) +
+                                      " invalidations under way; the limit is invalidations_per_connection_max; wait for their answers"
+                                : std::to_string(invalidations_.size()) +
+                                      " invalidations are under way; the limit is invalidations_max; try again later");
+  return true;
+}
+
+void Computations::go_on_invalidating() {
+  for (std::size_t left = context_.settings.invalidated_per_step_max; !invalidations_.empty();) {
+    Invalidation& first = invalidations_.front();
+    Entry* entry = first.function ? directory_.oldest_of(*first.function) : directory_.oldest();
+    if (entry == nullptr || entry->stamp >= first.stamp) {
+      if (first.to) {
+        connections_.at(first.to->connection).invalidations.erase(first.to->id);
+        context_.send(*first.to, protocol::Done{first.values});
+      }
+      invalidations_.pop_front();
+      continue;
+    }
+    if (left == 0) return;
+    left -= std::min(left, 1 + entry->waiters.size());
+    settle(*entry);
+  }
+}
+
+// Does to a stale entry what the invalidations under way will do to it; afterwards all it has is newer than them.
+void Computations::settle(Entry& entry) {
+  if (invalidations_.empty() || entry.stamp == directory_.stamp()) return;
+  if (Invalidation* due = invalidations_.covering(entry); due != nullptr && invalidate_entry(entry, due->by)) ++due->values;
+  directory_.may_be_unused(entry);
+  directory_.restamp(entry);
 }
 
 // Returns whether there was a value. Later requests start anew; those who wait already still get what is being computed.
 bool Computations::invalidate_entry(Entry& entry, const std::string& by) {
+  entry.holder_deaths = 0;
   if (!entry.value && entry.lease == nullptr && !entry.failure) return false;
   const std::uint64_t version = entry.value ? entry.value->version : 0;
   const bool had_value = entry.value.has_value();
   if (had_value) catalog_.drop(entry, GoneReason::invalidated, by);
   if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::invalidated);
   forget_failure(entry);
-  entry.holder_deaths = 0;
   signals_.emit(SignalEvent::invalidated, entry.key, version);
+  context_.counters.invalidations += had_value ? 1U : 0U;
   return had_value;
 }
 
 void Computations::cancel(Connection& from, protocol::RequestId id, const protocol::Cancel& request) {
   const std::string text = "cancelled by " + from.description;
   std::uint64_t ended = 0;
-  switch (request.scope.kind) {
-    case ScopeKind::key:
-      if (Entry* entry = directory_.find(request.scope.subject)) ended += cancel_entry(*entry, text);
-      break;
-    case ScopeKind::function:
-      directory_.walk_function(request.scope.subject, [&](Entry& entry) {
-        ended += cancel_entry(entry, text);
-        return true;
-      });
-      break;
-    case ScopeKind::everything:
-      while (!leases_.all().empty()) ended += cancel_entry(*leases_.all().begin()->second.entry, text);
-      break;
+  const protocol::Scope& scope = request.scope;
+  if (scope.kind == ScopeKind::key) {
+    if (Entry* entry = directory_.find(scope.subject)) ended = cancel_entry(*entry, text);
+  } else {
+    // What is under way only: there may be far more keys. Each step may end several leases, all of one entry.
+    const auto& leases = leases_.all();
+    for (auto at = leases.begin(); at != leases.end();) {
+      const std::uint64_t counter = at->first;
+      Entry& entry = *at->second.entry;
+      if (scope.kind == ScopeKind::everything || function_of(entry.key) == scope.subject) ended += cancel_entry(entry, text);
+      at = leases.upper_bound(counter);
+    }
   }
   context_.send({from.id, id}, protocol::Done{ended});
 }

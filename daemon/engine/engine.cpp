@@ -32,7 +32,7 @@ struct Engine::State {
   void on(const ProcessDied& event);
   void on(Requested&& event);
   void on(const SignalsSent& event) { signals.sent(event.connection, event.subscription, event.count); }
-  void on(const Ticked&) {}
+  void on(const Ticked&) { computations.go_on_invalidating(); }
   void on(const Draining&);
 
   // One overload per request. Those without a ReplyAddress have no answer.
@@ -57,6 +57,7 @@ void Engine::apply(Event event, Time now, Effects& effects) {
 }
 
 std::optional<Time> Engine::next_deadline() const {
+  if (state_->computations.is_invalidating()) return state_->context.now;
   const std::optional<Time> deadline = state_->computations.next_deadline();
   const std::optional<Time> expiry = state_->catalog.next_expiry();
   if (!deadline || !expiry) return deadline ? deadline : expiry;
@@ -75,10 +76,11 @@ protocol::Statistics Engine::statistics(Time now) const { return state_->reports
 void Engine::check_invariants() const {
   state_->computations.check_invariants();
   state_->catalog.check_invariants();
+  state_->directory.check_invariants();
   state_->signals.check_invariants();
   for (const auto& [id, connection] : state_->connections.all())
-    ONCED_ASSERT(!connection.process_dead ||
-                 (connection.waits.empty() && connection.leases.empty() && connection.subscriptions.empty()));
+    ONCED_ASSERT(!connection.gone || (connection.waits.empty() && connection.leases.empty() &&
+                                      connection.subscriptions.empty() && connection.invalidations.empty()));
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------
@@ -99,7 +101,6 @@ void Engine::State::on(const ProcessDied& event) {
   Connection* connection = connections.find(event.connection);
   if (connection == nullptr) return;
   end_everything_of(*connection);
-  connection->process_dead = true;
 }
 
 void Engine::State::end_everything_of(Connection& connection) {
@@ -110,7 +111,7 @@ void Engine::State::end_everything_of(Connection& connection) {
 void Engine::State::on(Requested&& event) {
   Connection* from = connections.find(event.connection);
   // A child may still write to the socket of its dead parent; it is nobody we know.
-  if (from == nullptr || from->process_dead) return;
+  if (from == nullptr || from->gone) return;
   answer(*from, event.id, std::move(event.request));
 }
 

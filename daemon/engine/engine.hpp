@@ -48,7 +48,8 @@ struct SignalsSent {
   protocol::RequestId subscription;
   std::uint32_t count = 1;
 };
-// Time has passed: send it at next_deadline() at the latest. Never needed earlier.
+// Time has passed: send it at next_deadline() at the latest. Never needed earlier. A deadline that has come already asks
+// for a turn: there is work left that was cut into steps, and other events may well come before its next one.
 struct Ticked {};
 // SIGTERM: every waiter gets a final answer (unavailable), new requests are refused.
 struct Draining {};
@@ -90,6 +91,7 @@ struct Settings {
   std::size_t subscriptions_max = limits::subscriptions_max;
   std::size_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;
   std::size_t signal_history = limits::signal_history;
+  std::size_t invalidated_per_step_max = limits::invalidated_per_step_max;
 };
 
 class Engine {

@@ -97,8 +97,9 @@ struct Entry {
   std::vector<Lease*> detached;  // in order of their grants
   WaiterList waiters;            // in order of arrival
   int holder_deaths = 0;         // in a row, of this key's live leases
-  Entry* previous_of_function = nullptr;
-  Entry* next_of_function = nullptr;
+  std::uint64_t stamp = 0;       // the newest invalidation that it needs no longer be held against (invalidations.hpp)
+  std::list<Entry*>::iterator in_all;          // its places in the directory's orders of stamps
+  std::list<Entry*>::iterator in_function;
   bool sweep_due = false;
 
   bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty(); }

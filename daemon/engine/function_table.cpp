@@ -10,18 +10,15 @@ bool FunctionTable::owns(const Function& function, const Entry& entry, std::stri
 }
 
 void FunctionTable::link(Entry& entry) {
-  Function& function = at(entry.function);
-  entry.previous_of_function = nullptr;
-  entry.next_of_function = function.first_entry;
-  if (function.first_entry != nullptr) function.first_entry->previous_of_function = &entry;
-  function.first_entry = &entry;
+  std::list<Entry*>& entries = at(entry.function).by_stamp;
+  entry.in_function = entries.insert(entries.begin(), &entry);
 }
 
-void FunctionTable::unlink(Entry& entry) {
-  Entry*& from_before = entry.previous_of_function != nullptr ? entry.previous_of_function->next_of_function
-                                                              : at(entry.function).first_entry;
-  from_before = entry.next_of_function;
-  if (entry.next_of_function != nullptr) entry.next_of_function->previous_of_function = entry.previous_of_function;
+void FunctionTable::move_to_front(Entry& entry) {
+  std::list<Entry*>& entries = at(entry.function).by_stamp;
+  entries.splice(entries.begin(), entries, entry.in_function);
 }
+
+void FunctionTable::unlink(Entry& entry) { at(entry.function).by_stamp.erase(entry.in_function); }
 
 }  // namespace onced::engine

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <string>
 #include <string_view>
 
@@ -19,7 +20,7 @@ namespace onced::engine {
 struct Function {
   std::string name;
   FunctionNumber number = 0;
-  Entry* first_entry = nullptr;
+  std::list<Entry*> by_stamp{};    // its entries, the newest stamp first
   std::uint64_t calls = 0;         // Acquire requests; readers' own hits never reach the daemon
   std::uint64_t hits = 0;          // of those, answered with a value at once
   std::uint64_t misses = 0;
@@ -44,6 +45,7 @@ class FunctionTable {
     return number;
   }
   Function& at(FunctionNumber number) { return functions_[number]; }
+  const Function& at(FunctionNumber number) const { return functions_[number]; }
   const std::deque<Function>& all() const { return functions_; }
 
   // The function of this name, or the shared one when it has no number of its own; null: no key of it was ever seen.
@@ -54,7 +56,9 @@ class FunctionTable {
   // Whether an entry in `function`'s chain belongs to the function called `name`.
   bool owns(const Function& function, const Entry& entry, std::string_view name) const;
 
+  // A new entry, or one whose stamp has become the newest, comes first in its function's order.
   void link(Entry& entry);
+  void move_to_front(Entry& entry);
   void unlink(Entry& entry);
 
  private:

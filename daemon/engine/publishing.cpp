@@ -56,6 +56,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
 void Computations::put(Connection& from, protocol::RequestId id, protocol::Put request) {
   if (value_is_wrong(from, id, request.parts)) return;
   Entry& entry = directory_.obtain(request.key);
+  settle(entry);
   directory_.may_be_unused(entry);
   const std::uint64_t version = ++last_version_;
   ++context_.counters.puts;

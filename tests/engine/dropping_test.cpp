@@ -1,3 +1,5 @@
+#include "engine/directory.hpp"
+#include "engine/invalidations.hpp"
 #include "scene.hpp"
 
 using namespace onced;
@@ -109,4 +111,160 @@ TEST_CASE("a cancellation also ends computations that were detached before") {
   CHECK(scene.take<protocol::Done>(b, scene.ask(b, protocol::Cancel{key_scope(key)})).count == 1);
   scene.take<protocol::Cancelled>(b, of_b);
   CHECK(scene.counted("detached_leases") == 0);
+}
+
+namespace {
+
+// A scene in which one step drops two entries.
+struct LongInvalidation {
+  LongInvalidation() : scene(settings()) {
+    for (int i = 0; i < 7; ++i) scene.put(worker, key_of("chart", i), "old");
+    scene.put(worker, key_of("other"), "old");
+  }
+  static Settings settings() {
+    Settings settings;
+    settings.invalidated_per_step_max = 2;
+    return settings;
+  }
+  RequestId begin() { return scene.ask(admin, protocol::Invalidate{function_scope("chart")}); }
+  // Runs the steps that the engine asks for; nothing else happens and no time passes.
+  std::uint64_t end(RequestId invalidation) {
+    while (!scene.has_reply(admin, invalidation)) {
+      REQUIRE(scene.engine.next_deadline() == scene.now);
+      scene.step(Ticked{});
+    }
+    return scene.take<protocol::Done>(admin, invalidation).count;
+  }
+  std::size_t stored() const { return scene.store.records.size(); }
+
+  Scene scene;
+  ConnectionId worker = scene.connect(), other = scene.connect(), admin = scene.connect("pid 9 (oncectl)");
+};
+
+}  // namespace
+
+TEST_CASE("an invalidation of many keys is cut into steps, and answered after the last of them (L6)") {
+  LongInvalidation long_one;
+  Scene& scene = long_one.scene;
+  const auto id = long_one.begin();
+  CHECK(long_one.stored() == 6);
+  CHECK_FALSE(scene.has_reply(long_one.admin, id));
+  scene.step(Ticked{});
+  CHECK(long_one.stored() == 4);
+  scene.ask(long_one.worker, protocol::GetStatus{});  // only a turn of its own drops more
+  CHECK(long_one.stored() == 4);
+  CHECK(long_one.end(id) == 7);
+  CHECK(long_one.stored() == 1);
+  CHECK(scene.store.visible(key_of("other")));
+  CHECK_FALSE(scene.engine.next_deadline());
+  CHECK(scene.counted("invalidations") == 7);
+}
+
+TEST_CASE("what is published after an invalidation has arrived survives it") {
+  LongInvalidation long_one;
+  Scene& scene = long_one.scene;
+  const auto id = long_one.begin();
+  for (int i = 0; i < 7; ++i) CHECK(scene.publish(long_one.worker, scene.lease(long_one.worker, key_of("chart", i)), "new").stored);
+  scene.put(long_one.worker, key_of("chart", 100), "new");
+  CHECK(long_one.end(id) == 7);
+  for (int i = 0; i < 7; ++i) CHECK(scene.store.visible(key_of("chart", i)));
+  CHECK(scene.store.visible(key_of("chart", 100)));
+}
+
+TEST_CASE("a computation is fenced when the invalidation arrives, not when its turn comes (L5)") {
+  LongInvalidation long_one;
+  Scene& scene = long_one.scene;
+  const std::string computed = key_of("chart", 50);
+  const auto of_worker = scene.ask(long_one.worker, scene.acquire(computed));
+  const auto token = scene.take<protocol::Lease>(long_one.worker, of_worker).token;
+  const auto before = scene.ask(long_one.other, scene.acquire(computed));
+  const auto id = long_one.begin();
+  SUBCASE("its value is kept nowhere") {
+    CHECK_FALSE(scene.publish(long_one.worker, token, "too old").stored);
+    CHECK(scene.take<protocol::LeaseLost>(long_one.worker, of_worker).why == LeaseEnd::invalidated);
+    CHECK(scene.inline_bytes(long_one.other, before) == "too old");
+    CHECK_FALSE(scene.store.visible(computed));
+  }
+  SUBCASE("later requests begin anew") {
+    CHECK(scene.publish(long_one.admin, scene.lease(long_one.admin, computed), "new").stored);
+    CHECK_FALSE(scene.has_reply(long_one.other, before));
+  }
+  SUBCASE("its holder's death is no death of the key's holder") {
+    scene.step(ProcessDied{long_one.worker});
+    CHECK(scene.take<protocol::Lease>(long_one.other, before).cause == LeaseCause::holder_died);
+  }
+  CHECK(long_one.end(id) == 7);
+}
+
+TEST_CASE("a failure from before an invalidation is told to nobody after it") {
+  LongInvalidation long_one;
+  Scene& scene = long_one.scene;
+  const std::string failed = key_of("chart", 50);
+  scene.ask(long_one.worker, protocol::Fail{scene.lease(long_one.worker, failed), "no", 60'000});
+  const auto id = long_one.begin();
+  scene.lease(long_one.other, failed);
+  long_one.end(id);
+}
+
+TEST_CASE("an invalidation goes on when whoever asked for it is gone") {
+  LongInvalidation long_one;
+  Scene& scene = long_one.scene;
+  long_one.begin();
+  scene.step(Disconnected{long_one.admin});
+  scene.pass(0s);
+  CHECK(long_one.stored() == 1);
+  CHECK_FALSE(scene.engine.next_deadline());
+}
+
+TEST_CASE("invalidations under way are answered in order of arrival, and a value counts for the first that meant it") {
+  LongInvalidation long_one;
+  Scene& scene = long_one.scene;
+  const auto of_function = long_one.begin();
+  const auto of_all = scene.ask(long_one.other, protocol::Invalidate{everything()});
+  const auto again = scene.ask(long_one.worker, protocol::Invalidate{function_scope("chart")});
+  CHECK_FALSE(scene.has_reply(long_one.other, of_all));
+  CHECK(long_one.end(of_function) == 7);
+  scene.pass(0s);
+  CHECK(scene.take<protocol::Done>(long_one.other, of_all).count == 1);
+  CHECK(scene.take<protocol::Done>(long_one.worker, again).count == 0);
+}
+
+TEST_CASE("invalidations under way are bounded per connection") {
+  LongInvalidation long_one;
+  Scene& scene = long_one.scene;
+  for (std::size_t i = 0; i < limits::invalidations_per_connection_max; ++i) long_one.begin();
+  const auto refused = scene.take<protocol::Refused>(long_one.admin, long_one.begin());
+  CHECK(refused.code == ErrorCode::limit_reached);
+  CHECK(refused.text.find("invalidations_per_connection_max") != std::string::npos);
+}
+
+TEST_CASE("who waits for an invalidation is told when the daemon goes") {
+  LongInvalidation long_one;
+  const auto id = long_one.begin();
+  long_one.scene.step(Draining{});
+  CHECK(long_one.scene.refused(long_one.admin, id) == ErrorCode::unavailable);
+}
+
+TEST_CASE("functions that share a number are invalidated apart") {
+  FunctionTable table(1);
+  Directory directory(table);
+  Invalidations invalidations(table);
+  Entry& a = directory.obtain(key_of("a"));
+  Entry& b = directory.obtain(key_of("b"));
+  REQUIRE(a.function == b.function);
+  invalidations.add({.stamp = directory.next_stamp(), .function = a.function, .function_name = "a", .to = {}, .by = {}});
+  CHECK(invalidations.covering(a) != nullptr);
+  CHECK(invalidations.covering(b) == nullptr);
+  CHECK(invalidations.covering(directory.obtain(key_of("a", 1))) == nullptr);  // it came later
+}
+
+TEST_CASE("a cancellation of a function ends its computations, detached ones too, and no other") {
+  Scene scene;
+  const auto a = scene.connect();
+  for (int i = 0; i < 3; ++i) scene.lease(a, key_of("chart", i));
+  scene.ask(a, protocol::Invalidate{key_scope(key_of("chart", 1))});
+  scene.lease(a, key_of("chart", 1));  // a second one beside the detached one
+  const auto other = scene.lease(a, key_of("other"));
+  CHECK(scene.take<protocol::Done>(a, scene.ask(a, protocol::Cancel{function_scope("chart")})).count == 4);
+  CHECK(scene.publish(a, other, "value").stored);
 }

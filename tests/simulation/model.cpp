@@ -41,15 +41,18 @@ bool Model::in_scope(const protocol::Scope& scope, const std::string& key) {
   return false;
 }
 
-bool Model::fresh(const KeyModel& key) const {
-  return key.value && time_word(schedule_.now) < key.value->fresh_until_ms;
+bool Model::expired(const KeyModel& key) const { return time_word(schedule_.now) >= key.value->fresh_until_ms; }
+
+bool Model::fresh(const KeyModel& key) const { return key.value && key.value->dropped_by == 0 && !expired(key); }
+
+std::size_t Model::unanswered_invalidations() const {
+  return static_cast<std::size_t>(std::count_if(invalidations_.begin(), invalidations_.end(), [](const auto& one) { return one.to.has_value(); }));
 }
 
 // ---- what the engine is told ----------------------------------------------------------------------------------------
 
 void Model::before(const engine::Event& event) {
   step_ = Step{};
-  step_.counter_before = last_counter_;
   if (const auto* connected = std::get_if<engine::Connected>(&event)) alive_.insert(connected->connection);
   if (const auto* gone = std::get_if<engine::Disconnected>(&event)) connection_ends(gone->connection);
   if (const auto* dead = std::get_if<engine::ProcessDied>(&event)) connection_ends(dead->connection);
@@ -63,6 +66,8 @@ void Model::connection_ends(ConnectionId connection) {
   if (alive_.erase(connection) == 0) return;
   signals_.connection_ends(connection);
   std::erase_if(waits_, [&](const auto& one) { return one.first.first == connection; });
+  for (Invalidation& one : invalidations_)
+    if (one.to && one.to->first == connection) one.to.reset();
   std::vector<std::uint64_t> held;
   for (const auto& [counter, lease] : leases_)
     if (lease.holder == connection) held.push_back(counter);
@@ -94,6 +99,7 @@ void Model::end_without_result(std::uint64_t counter, LeaseCause cause) {
 
 void Model::forget_lease(std::uint64_t counter) {
   const auto found = leases_.find(counter);
+  if (found->second.owes_lost) step_.lost_words[counter] = found->second.holder;
   if (KeyModel& key = keys_[found->second.key]; key.live == counter) key.live = 0;
   leases_.erase(found);
 }
@@ -170,15 +176,7 @@ void Model::before_request(const engine::Requested& event) {
     }
     end_without_result(abandon->token.counter, LeaseCause::abandoned);
   }
-  if (const auto* invalidate = std::get_if<Invalidate>(&event.request)) {
-    step_.invalidating = invalidate->scope;
-    for (auto& [name, key] : keys_) {
-      if (!in_scope(invalidate->scope, name)) continue;
-      step_.values_in_scope += key.value ? 1U : 0U;
-      if (key.value || key.live != 0 || key.failed) key.deaths = 0;
-      key.failed.reset();
-    }
-  }
+  if (const auto* invalidate = std::get_if<Invalidate>(&event.request)) before_invalidate(from, invalidate->scope);
   if (const auto* cancel = std::get_if<Cancel>(&event.request)) step_.cancelling = cancel->scope;
   if (const auto* subscribe = std::get_if<Subscribe>(&event.request)) {
     step_.answer_due.reset();
@@ -201,6 +199,33 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   for (const protocol::Token& token : request.held) step_.must_recurse |= token.counter == key.live;
   std::set<std::uint64_t> seen;
   step_.would_deadlock = !step_.must_recurse && !request.held.empty() && reaches(key.live, request.held, seen);
+}
+
+// Whatever a request finds from here on is newer, though readers may find the old for a while.
+void Model::before_invalidate(Address from, const protocol::Scope& scope) {
+  const auto of_connection = std::count_if(invalidations_.begin(), invalidations_.end(),
+                                           [&](const auto& one) { return one.to && one.to->first == from.first; });
+  if (scope.kind != protocol::ScopeKind::key && static_cast<std::size_t>(of_connection) >= limits::invalidations_per_connection_max) {
+    step_.refusal_due = ErrorCode::limit_reached;
+    return;
+  }
+  step_.answer_due.reset();
+  const std::uint64_t number = ++last_invalidation_;
+  invalidations_.push_back({number, scope, from, 0});
+  for (auto& [name, key] : keys_) {
+    if (!in_scope(scope, name)) continue;
+    if (key.value && key.value->dropped_by == 0) key.value->dropped_by = number;
+    if (key.live != 0) {
+      Lease& lease = leases_.at(key.live);
+      lease.detached = lease.owes_lost = true;
+      for (auto& [address, wait] : waits_)
+        if (wait.key == name && wait.detached == 0) wait.detached = key.live;
+      key.live = 0;
+    }
+    key.invalidated_by = number;
+    key.deaths = 0;
+    key.failed.reset();
+  }
 }
 
 // ---- what it did ----------------------------------------------------------------------------------------------------
@@ -226,6 +251,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     if (step_.failing_detached != 0) forget_lease(step_.failing_detached);
   }
   for (const protocol::Signal& change : signals_.check(effects)) on_change(change);
+  check_invalidated();
   check_owed();
   check_no_circle();
   // A key that nobody asks for, computes or has is forgotten, and with it how its holders died.
@@ -241,6 +267,15 @@ void Model::on_send(const engine::Send& send) {
   using namespace protocol;
   const Address to{send.connection, send.id};
   require(alive_.contains(send.connection), "a message for a connection that is gone or dead");
+  if (const auto asked = std::find_if(invalidations_.begin(), invalidations_.end(), [&](const auto& one) { return one.to == to; });
+      asked != invalidations_.end()) {
+    const auto* done = std::get_if<Done>(&send.reply);
+    require(done != nullptr || draining_, "an invalidation was not answered with Done");
+    asked->to.reset();
+    if (done == nullptr) return;
+    step_.invalidated.emplace_back(*asked, done->count);
+    return;
+  }
   const bool request_of_step = step_.answer_due == to;
   const bool is_final = !std::holds_alternative<Signal>(send.reply) && !std::holds_alternative<State>(send.reply) &&
                         !std::holds_alternative<Position>(send.reply) && !std::holds_alternative<LeaseLost>(send.reply);
@@ -263,8 +298,6 @@ void Model::on_send(const engine::Send& send) {
     const Wait wait = take_wait(to, "Cancelled");
     require(step_.cancelling && in_scope(*step_.cancelling, wait.key), "a waiter was told of a cancellation that was not its own");
   }
-  if (const auto* done = std::get_if<Done>(&send.reply); done != nullptr && step_.invalidating)
-    require(done->count == step_.values_in_scope, "an invalidation counted wrongly");
 }
 
 Model::Wait Model::take_wait(Address to, const char* what) {
@@ -308,6 +341,11 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
 }
 
 void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
+  if (const auto ended = step_.lost_words.find(lost.token.counter); ended != step_.lost_words.end() && lost.why == LeaseEnd::invalidated) {
+    require(ended->second == to.first, "LeaseLost for somebody else");
+    step_.lost_words.erase(ended);
+    return;
+  }
   const auto found = leases_.find(lost.token.counter);
   require(found != leases_.end() && found->second.holder == to.first, "LeaseLost for a lease that its connection has not");
   Lease& lease = found->second;
@@ -318,11 +356,12 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
       if (!lease.detached) key.deaths = 0;
       return forget_lease(lost.token.counter);
     case LeaseEnd::invalidated:
+      require(lease.owes_lost, "a lease was detached by an invalidation that does not mean it, or twice (L5)");
+      lease.owes_lost = false;
+      return;
     case LeaseEnd::superseded:
       require(!lease.detached, "a lease was detached twice");
-      require(lost.why == LeaseEnd::superseded ? step_.put && step_.publishing == lease.key
-                                               : step_.invalidating && in_scope(*step_.invalidating, lease.key),
-              "a lease was detached though nobody asked for it (L5)");
+      require(step_.put && step_.publishing == lease.key, "a lease was detached though nobody asked for it (L5)");
       lease.detached = true;
       key.live = 0;
       for (auto& [address, wait] : waits_)
@@ -421,7 +460,7 @@ void Model::on_change(const protocol::Signal& signal) {
       break;
     }
     case SignalEvent::expired:
-      require(key.value && key.value->version == signal.version && !fresh(key), "`expired` of a value that is not there, or is fresh");
+      require(key.value && key.value->version == signal.version && expired(key), "`expired` of a value that is not there, or is fresh");
       key.value.reset();
       break;
     case SignalEvent::evicted:
@@ -430,8 +469,13 @@ void Model::on_change(const protocol::Signal& signal) {
       key.value.reset();
       break;
     case SignalEvent::invalidated:
-      require(step_.invalidating && in_scope(*step_.invalidating, signal.key), "`invalidated` though nobody asked for it");
+      require(key.invalidated_by != 0, "`invalidated` though nobody asked for it");
+      require(!key.value || key.value->dropped_by != 0, "an invalidation dropped a value that is newer than itself");
+      require(signal.version == (key.value ? key.value->version : 0), "`invalidated` of another version");
+      for (Invalidation& one : invalidations_)
+        if (key.value && one.number == key.value->dropped_by) ++one.values;
       key.value.reset();
+      key.invalidated_by = 0;
       break;
     case SignalEvent::failed:
       require(step_.failing_key == signal.key || step_.dying.contains(signal.key), "`failed` though nothing did");
@@ -447,6 +491,34 @@ void Model::on_change(const protocol::Signal& signal) {
     case SignalEvent::progress:
     case SignalEvent::abandoned: break;
   }
+}
+
+// Of those that were answered in this step nothing is left (L5, L6).
+void Model::check_invalidated() {
+  for (const auto& [answered, count] : step_.invalidated) {
+    const auto own = std::find_if(invalidations_.begin(), invalidations_.end(), [number = answered.number](const auto& one) { return one.number == number; });
+    require(count == own->values, "an invalidation counted wrongly");
+    invalidations_.erase(own);
+    for (auto& [name, key] : keys_) {
+      if (!in_scope(answered.scope, name)) continue;
+      require(!key.value || key.value->dropped_by == 0 || key.value->dropped_by > answered.number, "a value outlived its invalidation (L6)");
+      if (key.invalidated_by <= answered.number) key.invalidated_by = 0;
+      for (const auto& [counter, lease] : leases_)
+        require(lease.key != name || !lease.owes_lost || key.invalidated_by != 0, "a lease was not detached by an invalidation (L5)");
+    }
+  }
+  for (const Invalidation& one : invalidations_)
+    require(one.scope.kind != protocol::ScopeKind::key || !one.to, "an invalidation of one key was not answered at once");
+  for (auto& [name, key] : keys_) {
+    if (key.live == 0) continue;
+    require(!key.value || key.value->dropped_by == 0, "a lease was granted beside a value that is to be dropped (L6)");
+    key.invalidated_by = 0;
+  }
+}
+
+void Model::check_all_invalidated() const {
+  for (const auto& [name, key] : keys_) require(!key.value || key.value->dropped_by == 0, "an invalidation never ended (L6)");
+  for (const auto& [counter, lease] : leases_) require(!lease.owes_lost, "a holder was never told that its lease was detached");
 }
 
 // ---- what is missing ------------------------------------------------------------------------------------------------
@@ -472,15 +544,13 @@ void Model::check_owed() const {
     require(schedule_.now < lease.limit_at, "a lease outlived its limit (L2)");
     require(lease.taken_up || schedule_.now < lease.take_up_by, "a lease that was not taken up was not passed on (L2)");
     if (step_.cancelling) require(!in_scope(*step_.cancelling, lease.key), "a lease outlived a cancellation");
-    if (step_.invalidating && counter <= step_.counter_before)
-      require(lease.detached || !in_scope(*step_.invalidating, lease.key), "a lease was not detached by an invalidation (L5)");
   }
   for (const auto& [name, key] : keys_) {
     const SignalModel::Replica told = signals_.replica(name);
-    require(told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
+    const bool to_be_told = key.invalidated_by != 0 && told.computing;  // a lease has been detached
+    require(to_be_told || told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
     require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
-    require(!key.value || fresh(key), "a value outlived its time-to-live");
-    if (step_.invalidating && in_scope(*step_.invalidating, name)) require(!key.value, "a value outlived its invalidation (L6)");
+    require(!key.value || !expired(key), "a value outlived its time-to-live");
     require(key.deaths < schedule_.profile.settings.holder_deaths_max, "holders die in a row and nobody says so (L2)");
   }
 }

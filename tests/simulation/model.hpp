@@ -36,7 +36,9 @@ class Model {
   const std::string* content_of(const std::string& key, std::uint64_t version) const;
   // Which version a reader of the segment must find now; 0: none.
   std::uint64_t visible_version(const std::string& key) const;
-  std::size_t pending() const { return waits_.size(); }
+  std::size_t pending() const { return waits_.size() + unanswered_invalidations(); }
+  // Throws when a value is left that an invalidation should have dropped.
+  void check_all_invalidated() const;
   std::size_t leases() const { return leases_.size(); }
   std::uint64_t computations() const { return computations_; }
   bool alive(ConnectionId connection) const { return alive_.contains(connection); }
@@ -58,11 +60,13 @@ class Model {
     Time take_up_by{};
     Time limit_at{};
     Time granted{};
+    bool owes_lost = false;  // an invalidation has detached it, and it is to be told so
   };
   struct Value {
     std::uint64_t version = 0;
     Time stored{};
     std::uint64_t fresh_until_ms = 0;
+    std::uint64_t dropped_by = 0;  // the first invalidation that meant it: it is there for readers only
   };
   struct Failed {
     std::string text;
@@ -72,11 +76,18 @@ class Model {
     std::uint64_t live = 0;  // token counter
     std::optional<Value> value;
     std::optional<Failed> failed;
+    std::uint64_t invalidated_by = 0;  // the latest invalidation that may still have to say so
     int deaths = 0;
+  };
+  // From its arrival on all it means counts as gone; it is answered when that is so for readers too.
+  struct Invalidation {
+    std::uint64_t number = 0;
+    protocol::Scope scope;
+    std::optional<Address> to;  // nothing: it has no answer any more
+    std::uint64_t values = 0;
   };
   // What this step may still do, by the event that began it.
   struct Step {
-    std::uint64_t counter_before = 0;                   // the newest token before it
     std::optional<Address> request;                     // the Acquire of this step, unanswered so far
     std::map<std::string, protocol::LeaseCause> ended;  // keys whose lease ended without a result
     std::set<std::string> rejoining;                    // keys whose detached lease ended without a result
@@ -100,13 +111,14 @@ class Model {
     bool closed = false;
     std::uint64_t last_arrival = 0;                     // of the waiter answered last by a publish
     std::optional<protocol::Scope> cancelling;
-    std::optional<protocol::Scope> invalidating;
-    std::uint64_t values_in_scope = 0;
+    std::map<std::uint64_t, ConnectionId> lost_words;   // leases that ended before they were told that they had been detached
+    std::vector<std::pair<Invalidation, std::uint64_t>> invalidated;  // those that were answered, and with what
   };
 
   void connection_ends(ConnectionId connection);
   void before_request(const engine::Requested& event);
   void before_acquire(Address from, const protocol::Acquire& request);
+  void before_invalidate(Address from, const protocol::Scope& scope);
   void on_send(const engine::Send& send);
   void on_lease(Address to, const protocol::Lease& lease);
   void on_lease_lost(Address to, const protocol::LeaseLost& lost);
@@ -115,13 +127,16 @@ class Model {
   void on_refused(Address to, const protocol::Refused& refused);
   void on_published(const protocol::Published& published);
   void on_change(const protocol::Signal& signal);
+  void check_invalidated();
   void check_owed() const;
   void check_no_circle() const;
 
   Wait take_wait(Address to, const char* what);
   void end_without_result(std::uint64_t counter, protocol::LeaseCause cause);
   void forget_lease(std::uint64_t counter);
-  bool fresh(const KeyModel& key) const;
+  std::size_t unanswered_invalidations() const;
+  bool expired(const KeyModel& key) const;
+  bool fresh(const KeyModel& key) const;  // a request may be answered with its value
   bool failed_recently(const KeyModel& key) const { return key.failed && key.failed->until > schedule_.now; }
   const Lease* lease_of(const Wait& wait) const;
   bool reaches(std::uint64_t from, const std::vector<protocol::Token>& held, std::set<std::uint64_t>& seen) const;
@@ -138,6 +153,8 @@ class Model {
   std::map<std::uint64_t, Lease> leases_;
   std::map<std::string, KeyModel> keys_;
   std::map<std::pair<std::string, std::uint64_t>, std::string> contents_;
+  std::vector<Invalidation> invalidations_;
+  std::uint64_t last_invalidation_ = 0;
   std::uint64_t last_counter_ = 0;
   std::uint64_t last_version_ = 0;
   std::uint64_t arrivals_ = 0;

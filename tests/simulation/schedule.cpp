@@ -45,6 +45,7 @@ Profile::Profile(Random& random) {
   settings.waiters_per_key_max = random.percent(10) ? 2 : 1000;
   settings.subscriptions_per_connection_max = 3;
   settings.signals_queued_per_subscription_max = random.between(24, 32);  // one step makes fewer changes
+  settings.invalidated_per_step_max = random.percent(60) ? random.between(1, 3) : 256;
   settings.signal_history = random.between(4, 40);
 }
 

@@ -244,7 +244,10 @@ void World::plan_tick() {
   if (!due || (planned_tick_ && *planned_tick_ <= *due && *planned_tick_ > schedule_.now)) return;
   const Time at = std::max(*due, schedule_.now + 1us);
   planned_tick_ = at;
-  const Duration late = random().percent(schedule_.profile.late_tick_percent) ? Duration(std::chrono::milliseconds(random().between(1, 300))) : Duration(0);
+  Duration late{};
+  if (random().percent(schedule_.profile.late_tick_percent)) late = std::chrono::milliseconds(random().between(1, 300));
+  // Work that was cut into steps waits for its turn behind other events.
+  else if (*due <= schedule_.now) late = std::chrono::microseconds(random().between(0, 2 * schedule_.profile.delay_us_max));
   after(at + late - schedule_.now, [this, at] {
     if (planned_tick_ == at) planned_tick_.reset();
     step(engine::Ticked{});
@@ -271,6 +274,7 @@ void World::check_readers() {
 // nothing of them may be left.
 void World::quiesce() {
   if (model_.pending() != 0) throw Violation("a waiter never got an answer (L3)");
+  model_.check_all_invalidated();
   if (model_.leases() != 0) throw Violation("a lease never ended (L2)");
   for (auto& [id, connection] : connections_) {
     if (id == SignalModel::monitor) continue;
@@ -279,6 +283,10 @@ void World::quiesce() {
     disconnect(id);
   }
   step(engine::Requested{SignalModel::monitor, 2, protocol::Invalidate{{protocol::ScopeKind::everything, {}}}});
+  while (engine_.next_deadline()) {
+    schedule_.now = std::max(schedule_.now, *engine_.next_deadline());
+    step(engine::Ticked{});
+  }
   const protocol::Statistics statistics = engine_.statistics(schedule_.now);
   for (const auto& [name, number] : statistics.fields) {
     const auto is = [&](std::uint64_t expected) {

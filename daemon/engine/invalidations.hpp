@@ -1,0 +1,59 @@
+// Invalidations of a function or of everything that are under way: accepted at once, carried out in bounded steps.
+//
+// Each is a stamp (directory.hpp). From its arrival on an entry with an older stamp, in its scope, is stale: whatever
+// request comes to it finds what the invalidation leaves of it, for Computations::settle() drops it first. Entries that
+// nobody comes to are settled by the way, the oldest stamp first, some in every tick; when none is left the invalidation
+// is answered (L6). What was published after its arrival is under a newer stamp, and stays.
+//
+// Ownership: holds names and addresses only.
+// Order:     answered in order of arrival. An entry that several concern is dropped for the first of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+
+#include "engine/entry.hpp"
+#include "engine/function_table.hpp"
+
+namespace onced::engine {
+
+struct Invalidation {
+  std::uint64_t stamp = 0;
+  std::optional<FunctionNumber> function;  // nothing: everything
+  std::string function_name;
+  std::optional<ReplyAddress> to;          // nothing: whoever asked is gone, or was answered by the end of the daemon
+  std::string by;                          // for people
+  std::uint64_t values = 0;                // dropped so far
+};
+
+class Invalidations {
+ public:
+  explicit Invalidations(const FunctionTable& functions) : functions_(functions) {}
+
+  void add(Invalidation invalidation) { under_way_.push_back(std::move(invalidation)); }
+  bool empty() const { return under_way_.empty(); }
+  std::size_t size() const { return under_way_.size(); }
+  Invalidation& front() { return under_way_.front(); }
+  void pop_front() { under_way_.pop_front(); }
+  std::deque<Invalidation>& all() { return under_way_; }
+  const std::deque<Invalidation>& all() const { return under_way_; }
+
+  // The first one that makes this entry stale.
+  Invalidation* covering(const Entry& entry) {
+    for (Invalidation& one : under_way_) {
+      if (one.stamp <= entry.stamp) continue;
+      if (!one.function) return &one;
+      if (*one.function == entry.function && functions_.owns(functions_.at(entry.function), entry, one.function_name)) return &one;
+    }
+    return nullptr;
+  }
+
+ private:
+  const FunctionTable& functions_;
+  std::deque<Invalidation> under_way_;
+};
+
+}  // namespace onced::engine
