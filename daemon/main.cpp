@@ -41,11 +41,13 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.failure_ttl_default = from.failure_ttl_default;
   to.engine.holder_deaths_max = static_cast<int>(from.holder_deaths_max);
   to.engine.waiters_per_key_max = from.waiters_per_key_max;
+  to.engine.under_way_bytes_per_connection_max = from.under_way_bytes_per_connection_max;
+  to.engine.under_way_bytes_max = from.under_way_bytes_max;
   to.engine.subscriptions_per_connection_max = from.subscriptions_per_connection_max;
   to.engine.subscriptions_max = from.subscriptions_max;
   to.engine.signals_queued_per_subscription_max = from.signals_queued_per_subscription_max;
   to.engine.signal_history = from.signal_history;
-  to.connections_max = from.connections_max;
+  to.admission = {from.connections_max, from.connections_per_uid_max};
   to.send_queue_bytes_max = from.send_queue_bytes_max;
   to.hello_deadline = from.hello_deadline;
   to.drain_deadline = from.drain_deadline;

@@ -51,7 +51,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
     return queue(entry, from, id, std::move(request));
   }
   if (request.may_compute) {
-    if (has_too_much_under_way(from, to)) return;
+    if (has_too_much_under_way(from, to, entry.key.size())) return;
     const Duration limit =
         request.lease_limit_ms != 0 ? duration_of_ms(request.lease_limit_ms) : context_.settings.lease_limit_default;
     return grant(entry, from, id, limit, request.force && entry.value ? LeaseCause::forced : LeaseCause::absent);
@@ -65,9 +65,10 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   if (entry.waiters.size() >= context_.settings.waiters_per_key_max) {
     ++context_.counters.limits_reached;
     return context_.refuse({from.id, id}, ErrorCode::limit_reached,
-                           std::to_string(entry.waiters.size()) + " requests wait already; the limit is waiters_per_key_max");
+                           std::to_string(entry.waiters.size()) + " requests wait for this key already; the limit is " +
+                               std::to_string(context_.settings.waiters_per_key_max) + " (limits.waiters_per_key_max)");
   }
-  if (has_too_much_under_way(from, {from.id, id})) return;
+  if (has_too_much_under_way(from, {from.id, id}, entry.key.size() + request.held.size() * sizeof(protocol::Token))) return;
 
   const auto self = entry.waiters.emplace(entry.waiters.end());
   Waiter& waiter = *self;
@@ -83,17 +84,46 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   timers_.set(waiter.deadline, context_.now + duration_of_ms(request.wait_ms), WaitDeadline{&waiter});
   graph_.add(waiter);
   from.waits.emplace(id, &waiter);
+  charge(from, waiter.bytes());
   ++waiting_;
 }
 
-// Waits and leases together: every wait may become a lease.
-bool Computations::has_too_much_under_way(const Connection& from, ReplyAddress to) {
-  if (from.waits.size() + from.leases.size() < limits::requests_in_flight_per_connection_max) return false;
-  ++context_.counters.limits_reached;
-  context_.refuse(to, ErrorCode::limit_reached,
-                  "this connection has " + std::to_string(from.waits.size()) + " requests that wait and " +
-                      std::to_string(from.leases.size()) + " leases; the limit is requests_in_flight_per_connection_max");
-  return true;
+// Waits and leases together: every wait may become a lease, which counts for no more than the wait did.
+bool Computations::has_too_much_under_way(const Connection& from, ReplyAddress to, std::size_t more_bytes) {
+  const Settings& settings = context_.settings;
+  const auto refuse = [&](const std::string& text) {
+    ++context_.counters.limits_reached;
+    context_.refuse(to, ErrorCode::limit_reached, text);
+    return true;
+  };
+  const auto bytes_text_of = [&](std::size_t bytes, std::size_t limit, const char* setting) {
+    return std::to_string(bytes) + " bytes of keys under way, this request adds " + std::to_string(more_bytes) + "; the limit is " +
+           std::to_string(limit) + " (limits." + setting + ")";
+  };
+  if (from.waits.size() + from.leases.size() >= limits::requests_in_flight_per_connection_max) {
+    return refuse("this connection has " + std::to_string(from.waits.size()) + " requests that wait and " +
+                  std::to_string(from.leases.size()) + " leases; the limit is " +
+                  std::to_string(limits::requests_in_flight_per_connection_max) +
+                  " (requests_in_flight_per_connection_max, no setting)");
+  }
+  if (from.under_way_bytes + more_bytes > settings.under_way_bytes_per_connection_max) {
+    return refuse("this connection has " + bytes_text_of(from.under_way_bytes, settings.under_way_bytes_per_connection_max,
+                                                         "under_way_bytes_per_connection_max"));
+  }
+  if (under_way_bytes_ + more_bytes > settings.under_way_bytes_max) {
+    return refuse("all connections together have " + bytes_text_of(under_way_bytes_, settings.under_way_bytes_max, "under_way_bytes_max"));
+  }
+  return false;
+}
+
+void Computations::charge(Connection& connection, std::size_t bytes) {
+  connection.under_way_bytes += bytes;
+  under_way_bytes_ += bytes;
+}
+
+void Computations::discharge(Connection& connection, std::size_t bytes) {
+  connection.under_way_bytes -= bytes;
+  under_way_bytes_ -= bytes;
 }
 
 void Computations::withdraw(Connection& from, const protocol::Withdraw& request) {
@@ -108,7 +138,9 @@ void Computations::withdraw(Connection& from, const protocol::Withdraw& request)
 void Computations::take_out(Waiter& waiter) {
   timers_.clear(waiter.deadline);
   graph_.remove(waiter);
-  connections_.at(waiter.from.connection).waits.erase(waiter.from.id);
+  Connection& connection = connections_.at(waiter.from.connection);
+  connection.waits.erase(waiter.from.id);
+  discharge(connection, waiter.bytes());
   directory_.may_be_unused(*waiter.entry);
   --waiting_;
 }
@@ -141,6 +173,7 @@ std::string Computations::holder_text(const Lease& lease) const {
 void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, LeaseCause cause) {
   forget_failure(entry);
   Lease& lease = leases_.create(entry, holder, id);
+  charge(holder, lease.bytes());
   lease.granted = context_.now;
   lease.limit = limit;
   timers_.set(lease.limit_timer, context_.now + limit, LeaseLimit{&lease});
@@ -157,6 +190,12 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
                                 .take_up = again,
                                 .cause = cause});
   signals_.emit(SignalEvent::started, entry.key, entry.value ? entry.value->version : 0);
+}
+
+void Computations::end(Lease& lease) {
+  Connection& holder = connections_.at(lease.holder.connection);
+  discharge(holder, lease.bytes());
+  leases_.erase(lease, holder);
 }
 
 Lease* Computations::held_by(Connection& from, const protocol::Token& token) {
@@ -184,7 +223,10 @@ void Computations::progress(Connection& from, protocol::Progress request) {
   if (lease == nullptr) return;
   take_up(from, protocol::TakeUp{request.token});  // who reports progress works on it
   lease->fraction = request.fraction >= 0 && request.fraction <= 1 ? request.fraction : std::numeric_limits<double>::quiet_NaN();
+  discharge(from, lease->bytes());
   lease->progress = cut(request.text, limits::text_bytes_max);
+  if (from.under_way_bytes + lease->bytes() > context_.settings.under_way_bytes_per_connection_max) lease->progress.clear();
+  charge(from, lease->bytes());
   if (lease->detached) return;
   const Entry& entry = *lease->entry;
   signals_.emit(SignalEvent::progress, entry.key, entry.value ? entry.value->version : 0, lease->fraction, lease->progress);
@@ -358,10 +400,16 @@ void Computations::check_invariants() const {
   }
   std::size_t waits = 0;
   std::size_t invalidating = 0;
+  std::size_t under_way_bytes = 0;
   for (const auto& [id, connection] : connections_.all()) {
     held += connection.leases.size();
     waits += connection.waits.size();
     invalidating += connection.invalidations.size();
+    std::size_t bytes = 0;
+    for (const auto& [request, waiter] : connection.waits) bytes += waiter->bytes();
+    for (const std::uint64_t counter : connection.leases) bytes += leases_.all().at(counter).bytes();
+    ONCED_ASSERT(bytes == connection.under_way_bytes);
+    under_way_bytes += bytes;
   }
   std::uint64_t stamp = 0;
   for (const Invalidation& one : invalidations_.all()) {
@@ -372,6 +420,7 @@ void Computations::check_invariants() const {
     --invalidating;
   }
   ONCED_ASSERT(invalidating == 0);
+  ONCED_ASSERT(under_way_bytes == under_way_bytes_);
   ONCED_ASSERT(live == leases_.live() && held == leases_.all().size());
   ONCED_ASSERT(waiting == waiting_ && waits == waiting_);
   ONCED_ASSERT(failures == failures_.size());

@@ -65,7 +65,7 @@ class Computations {
   void end_without_result(Lease& lease, EndedBy how);
   void hand_over(Entry& entry, protocol::LeaseCause cause);
   void rejoin(Entry& entry, WaiterList orphans, protocol::LeaseCause cause);
-  void end(Lease& lease) { leases_.erase(lease, connections_.at(lease.holder.connection)); }
+  void end(Lease& lease);
   void lose(const Lease& lease, protocol::LeaseEnd why);
   void detach(Lease& lease, protocol::LeaseEnd why);
   Lease* held_by(Connection& from, const protocol::Token& token);
@@ -73,7 +73,9 @@ class Computations {
 
   void queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
   // Refuses the request when it does.
-  bool has_too_much_under_way(const Connection& from, ReplyAddress to);
+  bool has_too_much_under_way(const Connection& from, ReplyAddress to, std::size_t more_bytes);
+  void charge(Connection& connection, std::size_t bytes);
+  void discharge(Connection& connection, std::size_t bytes);
   // Removes a waiter from everything but its list; the caller answers and erases it.
   void take_out(Waiter& waiter);
   template <typename Reply>
@@ -106,6 +108,7 @@ class Computations {
   Invalidations invalidations_;
   WaitGraph graph_;
   std::size_t waiting_ = 0;
+  std::size_t under_way_bytes_ = 0;  // of all connections
   std::uint64_t last_waiter_ = 0;
   std::uint64_t last_version_ = 0;
   std::list<Entry*> failures_;  // the oldest first

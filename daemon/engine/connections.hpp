@@ -17,6 +17,7 @@ struct Connection {
   bool gone = false;  // its process is dead or its socket is: nothing is sent to it
   std::map<protocol::RequestId, Waiter*> waits{};
   std::set<std::uint64_t> leases{};  // token counters, detached ones too
+  std::size_t under_way_bytes = 0;   // of these waits and leases
   std::set<protocol::RequestId> subscriptions{};
   std::set<protocol::RequestId> invalidations{};  // that are not answered yet
 

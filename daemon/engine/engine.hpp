@@ -87,6 +87,8 @@ struct Settings {
   Duration time_word_period = limits::time_word_period;
   int holder_deaths_max = limits::holder_deaths_max;
   std::size_t waiters_per_key_max = limits::waiters_per_key_max;
+  std::size_t under_way_bytes_per_connection_max = limits::under_way_bytes_per_connection_max;
+  std::size_t under_way_bytes_max = limits::under_way_bytes_max;
   std::size_t subscriptions_per_connection_max = limits::subscriptions_per_connection_max;
   std::size_t subscriptions_max = limits::subscriptions_max;
   std::size_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;

@@ -46,6 +46,8 @@ struct Waiter {
   Time since{};
   TimerQueue::Timer deadline;
   WaiterList::iterator self;
+
+  std::size_t bytes() const;  // what it counts for under_way_bytes_max
 };
 
 // The right to compute a key. Detached: a value it brings answers its own waiters only (L5).
@@ -63,6 +65,8 @@ struct Lease {
   WaiterList waiters;  // detached only; those of the live lease are the entry's
   TimerQueue::Timer limit_timer;
   TimerQueue::Timer take_up_timer;
+
+  std::size_t bytes() const;  // what it counts for under_way_bytes_max
 };
 
 struct StoredValue {
@@ -109,5 +113,8 @@ struct Entry {
     return failure ? protocol::KeyState::failed : protocol::KeyState::absent;
   }
 };
+
+inline std::size_t Waiter::bytes() const { return entry->key.size() + held.size() * sizeof(protocol::Token); }
+inline std::size_t Lease::bytes() const { return entry->key.size() + progress.size(); }
 
 }  // namespace onced::engine

@@ -12,7 +12,8 @@ Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction 
       closer_(&foreign_closer_),
       alarm_(context, std::chrono::steady_clock::now(), [this] { ring(); }),
       listener_(
-          context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); }, log_) {}
+          context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); }, log_),
+      admission_(settings_.admission) {}
 
 Host::~Host() { end(); }
 
@@ -31,6 +32,7 @@ Result<void> Host::serve(int listening_socket) {
 
 void Host::reconfigure(HostSettings settings) {
   settings_ = std::move(settings);
+  admission_.reconfigure(settings_.admission);
   for (auto& [name, host] : namespaces_) host->reconfigure(settings_.engine);
   finish_turn();
 }

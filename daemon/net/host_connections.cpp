@@ -40,16 +40,17 @@ void Host::accepted(memory::FileDescriptor socket) {
     send_refusal(socket.get(), error);
     closer_.give(socket.release(), Closer::Kind::connection);
   };
-  if (connections_.size() >= settings_.connections_max) {
-    return refuse(Error{ErrorCode::limit_reached, "there are " + std::to_string(connections_.size()) +
-                                                      " connections already (limits.connections_max)"});
-  }
   Result<Peer> peer = identify(socket.get());
   if (!peer) return refuse(peer.error());
   if (auto allowed = check_peer(*peer); !allowed) return refuse(allowed.error());
+  const std::uint32_t uid = peer->uid;
+  if (auto admitted = admission_.admit(uid); !admitted) return refuse(admitted.error());
   const Id id{++last_id_};
   auto connection = std::make_unique<Connection>(context_, id, std::move(*peer));
-  if (auto opened = connection->open(socket); !opened) return refuse(opened.error());
+  if (auto opened = connection->open(socket); !opened) {
+    admission_.leave(uid);
+    return refuse(opened.error());
+  }
   Connection& added = *connection;
   connections_.emplace(id, std::move(connection));
   set_deadline(added, alarm_.now() + settings_.hello_deadline);
@@ -284,6 +285,7 @@ void Host::forget(Connection& connection) {
   if (connection.page) connection.home->leave(id);
   clear_deadline(connection);
   connection.close(closer_);
+  admission_.leave(connection.peer.uid);
   connections_.erase(id);
 }
 

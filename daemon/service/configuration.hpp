@@ -36,7 +36,10 @@ struct Configuration {
   std::string log_file;  // empty: standard error
 
   std::uint64_t connections_max = limits::connections_max;
+  std::uint64_t connections_per_uid_max = limits::connections_per_uid_max;
   std::uint64_t waiters_per_key_max = limits::waiters_per_key_max;
+  std::uint64_t under_way_bytes_per_connection_max = limits::under_way_bytes_per_connection_max;
+  std::uint64_t under_way_bytes_max = limits::under_way_bytes_max;
   std::uint64_t subscriptions_per_connection_max = limits::subscriptions_per_connection_max;
   std::uint64_t subscriptions_max = limits::subscriptions_max;
   std::uint64_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;

@@ -307,6 +307,51 @@ TEST_CASE("leases that were handed over count for the limit of the connection th
   CHECK(refused.text.find("requests_in_flight_per_connection_max") != std::string::npos);
 }
 
+TEST_CASE("the key bytes that one connection, and all together, have under way are bounded") {
+  Settings settings;
+  const std::string long_key(KeyBuilder("f").add(std::string(1000, 'x')).build().value().bytes());
+  settings.under_way_bytes_per_connection_max = 2 * long_key.size();
+  settings.under_way_bytes_max = 3 * long_key.size();
+  Scene scene(settings);
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, long_key);
+  const auto waiting = scene.ask(a, scene.acquire(long_key));
+  CHECK_FALSE(scene.has_reply(a, waiting));
+  const auto refused = [&](ConnectionId from, const std::string& wanted) {
+    const auto refusal = scene.take<protocol::Refused>(from, scene.ask(from, scene.acquire(wanted)));
+    CHECK(refusal.code == ErrorCode::limit_reached);
+    return refusal.text;
+  };
+  const std::string size = std::to_string(long_key.size());
+  CHECK(refused(a, long_key) == "this connection has " + std::to_string(2 * long_key.size()) + " bytes of keys under way, this request adds " +
+                                    size + "; the limit is " + std::to_string(2 * long_key.size()) +
+                                    " (limits.under_way_bytes_per_connection_max)");
+  CHECK(refused(a, key).find("limits.under_way_bytes_per_connection_max") != std::string::npos);  // a lease as well
+  scene.ask(b, scene.acquire(long_key));
+  CHECK(refused(b, long_key).find("(limits.under_way_bytes_max)") != std::string::npos);
+  scene.publish(a, token, "value");  // nothing is under way any more
+  scene.lease(a, key);
+  scene.lease(b, key_of("other"));
+}
+
+TEST_CASE("what a computation says of its progress counts, and is left out above the limit") {
+  Settings settings;
+  settings.under_way_bytes_per_connection_max = 500;
+  Scene scene(settings);
+  const auto a = scene.connect();
+  const auto token = scene.lease(a, key);
+  const auto explained = [&] {
+    std::string all;
+    for (const auto& line : scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key})).lines) all += line;
+    return all;
+  };
+  scene.ask(a, protocol::Progress{token, 0.5, std::string(400, 'p')});
+  CHECK(explained().find("ppp") != std::string::npos);
+  scene.ask(a, protocol::Progress{token, 0.5, std::string(600, 'q')});
+  CHECK(explained().find("qqq") == std::string::npos);
+  scene.publish(a, token, "value");
+}
+
 TEST_CASE("draining answers every waiter and refuses what comes later (L3)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();

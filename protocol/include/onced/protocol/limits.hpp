@@ -32,7 +32,11 @@ inline constexpr auto hello_deadline = 5s;
 
 // Daemon --------------------------------------------------------------------------------------------------------------
 inline constexpr std::size_t connections_max = 4096;
+inline constexpr std::size_t connections_per_uid_max = 2048;   // nobody is exempt (engine/admission.hpp)
 inline constexpr std::size_t requests_in_flight_per_connection_max = 4096;
+// Keys, held tokens and progress texts of requests that wait and of leases; a key counts for each.
+inline constexpr std::size_t under_way_bytes_per_connection_max = 4 * 1024 * 1024;
+inline constexpr std::size_t under_way_bytes_max = 128 * 1024 * 1024;  // of one namespace
 inline constexpr std::size_t waiters_per_key_max = 4096;
 inline constexpr std::size_t subscriptions_per_connection_max = 64;
 inline constexpr std::size_t subscriptions_max = 4096;
