@@ -6,9 +6,9 @@
 namespace onced::engine {
 namespace {
 
-// What a record of this value takes in the arena, about: header, part table, key, bytes, alignment.
+// What a record of this value takes in the arena, about: header, key, bytes, alignment.
 std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t value_bytes) {
-  return sizeof(protocol::RecordHeader) + sizeof(protocol::PartEntry) + key_bytes + value_bytes + protocol::value_alignment;
+  return sizeof(protocol::RecordHeader) + key_bytes + value_bytes + protocol::value_alignment;
 }
 
 std::uint64_t bytes_of(const std::vector<protocol::Part>& parts) {
@@ -20,7 +20,7 @@ std::uint64_t bytes_of(const std::vector<protocol::Part>& parts) {
 }  // namespace
 
 Catalog::Catalog(Context& context, Directory& directory, FunctionTable& functions, RecordStore& store, SignalHub& signals)
-    : context_(context), directory_(directory), functions_(functions), store_(store), signals_(signals) {
+    : context_(context), directory_(directory), functions_(functions), store_(store), signals_(signals), gone_(context.hash) {
   store_.set_time_ms(time_word(context_.now));
 }
 

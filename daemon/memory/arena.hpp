@@ -1,4 +1,5 @@
-// Pieces of the segment for records: allocated and freed by the daemon, aligned to a cache line.
+// Pieces of the segment for records: allocated and freed by the daemon, each record_phase behind a
+// cache line's start.
 //
 // A best-fit allocator of Boost.Interprocess over a span of bytes; its own book-keeping lies in the span between the
 // pieces and is no part of the segment's layout: clients never follow it.
@@ -24,7 +25,8 @@ class Arena {
   Arena& operator=(Arena&&) noexcept;
   ~Arena();
 
-  // At least `bytes` bytes at a multiple of protocol::record_alignment from the span's start, or nullptr.
+  // At least `bytes` bytes protocol::record_phase behind a multiple of 64, or nullptr. A piece of 64 n - 16
+  // bytes takes 64 n.
   std::byte* allocate(std::size_t bytes);
   // Zeroes the first `bytes` bytes of a piece and gives it back. Nobody may read it any more.
   void wipe_and_free(std::byte* piece, std::size_t bytes);

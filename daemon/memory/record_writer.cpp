@@ -18,7 +18,8 @@ constexpr std::size_t align_up(std::size_t value, std::size_t alignment) {
 }
 
 struct Shape {
-  std::size_t part_table = 0;
+  bool plain = false;
+  std::size_t part_table = 0;  // not plain
   std::size_t names = 0;
   std::size_t values = 0;
   std::size_t record = 0;
@@ -28,22 +29,25 @@ struct Shape {
 Shape shape_of(const engine::RecordImage& image) {
   ONCED_ASSERT(image.parts != nullptr && image.parts->size() <= limits::parts_max);
   ONCED_ASSERT(image.key.size() <= limits::key_bytes_max);
+  const auto& parts = *image.parts;
   Shape shape;
-  shape.part_table = align_up(sizeof(RecordHeader) + image.key.size(), alignof(PartEntry));
-  shape.names = shape.part_table + image.parts->size() * sizeof(PartEntry);
+  shape.plain = parts.size() == 1 && parts.front().name.empty();
+  const std::size_t key_end = sizeof(RecordHeader) + image.key.size();
+  shape.part_table = align_up(key_end, alignof(PartEntry));
+  shape.names = shape.plain ? key_end : shape.part_table + parts.size() * sizeof(PartEntry);
   std::size_t end = shape.names;
-  for (const protocol::Part& part : *image.parts) {
+  for (const protocol::Part& part : parts) {
     ONCED_ASSERT(part.name.size() <= limits::part_name_bytes_max);
     ONCED_ASSERT(part.content_type.size() <= limits::content_type_bytes_max);
     end += part.name.size() + part.content_type.size();
   }
-  shape.values = align_up(end, protocol::value_alignment);
+  shape.values = protocol::value_offset_from(end);
   end = shape.values;
-  for (const protocol::Part& part : *image.parts) {
+  for (const protocol::Part& part : parts) {
     ONCED_ASSERT(part.bytes.size() <= limits::value_bytes_max);
-    end = align_up(end, protocol::value_alignment) + part.bytes.size();
+    end = protocol::value_offset_from(end) + part.bytes.size();
   }
-  shape.record = align_up(end, protocol::record_alignment);
+  shape.record = align_up(end, protocol::record_unit);
   return shape;
 }
 
@@ -73,6 +77,23 @@ class Cursor {
   std::size_t offset_ = 0;
 };
 
+void put_part_table(const engine::RecordImage& image, const Shape& shape, Cursor& cursor) {
+  cursor.zero_until(shape.part_table);
+  std::size_t name = shape.names;
+  std::size_t value = shape.values;
+  for (const protocol::Part& part : *image.parts) {
+    PartEntry entry{};
+    entry.bytes_offset = static_cast<std::uint32_t>(value);
+    entry.name_offset = static_cast<std::uint32_t>(name);
+    entry.bytes = part.bytes.size();
+    entry.name_bytes = static_cast<std::uint16_t>(part.name.size());
+    entry.content_type_bytes = static_cast<std::uint16_t>(part.content_type.size());
+    cursor.put(entry);
+    name += part.name.size() + part.content_type.size();
+    value = protocol::value_offset_from(value + part.bytes.size());
+  }
+}
+
 }  // namespace
 
 std::size_t record_bytes(const engine::RecordImage& image) {
@@ -90,31 +111,24 @@ void write_record(const engine::RecordImage& image, std::byte* at) {
   header.cost_us = image.cost_us;
   header.function_number = image.function_number;
   header.part_count = static_cast<std::uint16_t>(image.parts->size());
-  header.part_table_offset = static_cast<std::uint32_t>(shape.part_table);
+  header.parts_offset = static_cast<std::uint32_t>(shape.plain ? shape.values : shape.part_table);
+  if (shape.plain) {
+    static_assert(limits::content_type_bytes_max <= 255);
+    header.flags = protocol::record_plain;
+    header.plain_type_bytes = static_cast<std::uint8_t>(image.parts->front().content_type.size());
+    header.plain_bytes = static_cast<std::uint32_t>(image.parts->front().bytes.size());
+  }
 
   Cursor cursor(at);
   cursor.put(header);
   cursor.put(image.key);
-  cursor.zero_until(shape.part_table);
-  std::size_t name = shape.names;
-  std::size_t value = shape.values;
-  for (const protocol::Part& part : *image.parts) {
-    PartEntry entry{};
-    entry.bytes_offset = static_cast<std::uint32_t>(value);
-    entry.name_offset = static_cast<std::uint32_t>(name);
-    entry.bytes = part.bytes.size();
-    entry.name_bytes = static_cast<std::uint16_t>(part.name.size());
-    entry.content_type_bytes = static_cast<std::uint16_t>(part.content_type.size());
-    cursor.put(entry);
-    name += part.name.size() + part.content_type.size();
-    value = align_up(value + part.bytes.size(), protocol::value_alignment);
-  }
+  if (!shape.plain) put_part_table(image, shape, cursor);
   for (const protocol::Part& part : *image.parts) {
     cursor.put(part.name);
     cursor.put(part.content_type);
   }
   for (const protocol::Part& part : *image.parts) {
-    cursor.zero_until(align_up(cursor.offset(), protocol::value_alignment));
+    cursor.zero_until(protocol::value_offset_from(cursor.offset()));
     cursor.put(part.bytes);
   }
   cursor.zero_until(shape.record);

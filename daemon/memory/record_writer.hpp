@@ -1,5 +1,4 @@
-// A value as the bytes of a record (SHM.md, "Record"): header, key, part table, names, then the parts' bytes, each
-// aligned to value_alignment.
+// A value as the bytes of a record (SHM.md, "Record"): plain, or with a part table.
 //
 // Threads: pure functions; write_record() before the record's slot is stored.
 #pragma once
@@ -10,7 +9,7 @@
 
 namespace onced::memory {
 
-// Bytes of the whole record, a multiple of record_alignment.
+// Bytes of the whole record, a multiple of record_unit.
 std::size_t record_bytes(const engine::RecordImage& image);
 
 // Writes all of record_bytes(image) bytes at `at`, padding included, so that nothing of a former record stays.

@@ -27,8 +27,9 @@ void fill(std::span<std::byte> bytes) {
   const memory::SegmentLayout layout{8192, 4096, 8, 4160, 2, 4288, 8192 - 4288};
   memory::format_segment(bytes, layout, 1, 1);
   memory::IndexWriter index({reinterpret_cast<protocol::Bucket*>(bytes.data() + layout.index_offset), 2});
-  const std::vector<protocol::Part> parts{{"name", "text/plain", std::string(100, 'v')}};
-  std::uint64_t offset = layout.arena_offset;
+  // The first has a part table, the second is plain.
+  std::vector<protocol::Part> parts{{"name", "text/plain", std::string(100, 'v')}};
+  std::uint64_t offset = layout.arena_offset + protocol::record_phase;
   for (const char* key : {keys[0], keys[1]}) {
     engine::RecordImage image;
     image.key = key;
@@ -36,7 +37,8 @@ void fill(std::span<std::byte> bytes) {
     memory::write_record(image, bytes.data() + offset);
     const auto hash = protocol::hash_key(key, 1);
     index.store(*index.find_free(hash), protocol::make_slot(protocol::tag_of(hash), offset));
-    offset += memory::record_bytes(image) + 64;
+    offset = (offset + memory::record_bytes(image) + 127) / 64 * 64 + protocol::record_phase;
+    parts = {{"", "text/plain", std::string(100, 'v')}};
   }
 }
 
@@ -71,7 +73,7 @@ void read(std::span<const std::byte> segment) {
       protocol::release_pin(*page, found.pin);
     }
     for (const auto& pin : page->client_lines[0].pins) FUZZ_CHECK(pin.load() == 0);
-    for (std::uint64_t offset = 0; offset < segment.size() + 128; offset += 32) {
+    for (std::uint64_t offset = 0; offset < segment.size() + 128; offset += 16) {
       if (const auto* record = reader->record_at(offset, key)) sum += sum_of(*reader, record);
     }
   }
@@ -93,7 +95,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       std::uint32_t where = 0;
       std::memcpy(&where, data, sizeof where);
       // Three of four fall on what the reader goes by: the header's first 192 bytes, the index, the records' headers.
-      constexpr std::uint32_t regions[][2] = {{0, 192}, {4160, 128}, {4288, 256}, {0, 8192}};
+      constexpr std::uint32_t regions[][2] = {{0, 192}, {4160, 128}, {4304, 512}, {0, 8192}};
       const auto& region = regions[where % 4];
       memory.bytes()[region[0] + where / 4 % region[1]] = static_cast<std::byte>(data[4]);
     }

@@ -65,7 +65,7 @@ void fill(std::span<std::byte> bytes) {
   header.time_ms = 12'345;
   memory::IndexWriter index(
       {reinterpret_cast<protocol::Bucket*>(bytes.data() + layout->index_offset), layout->bucket_count});
-  std::uint64_t offset = layout->arena_offset + 1024;
+  std::uint64_t offset = layout->arena_offset + 1024 + protocol::record_phase;
   for (const Sample& sample : samples) {
     const std::vector<protocol::Part> parts{sample.part};
     engine::RecordImage image{sample.key,     &parts,         sample.fresh_until_ms,
@@ -73,7 +73,7 @@ void fill(std::span<std::byte> bytes) {
     memory::write_record(image, bytes.data() + offset);
     const auto hash = protocol::hash_key(sample.key, seed);
     index.store(*index.find_free(hash), protocol::make_slot(protocol::tag_of(hash), offset));
-    offset += memory::record_bytes(image) + 64;
+    offset = (offset + memory::record_bytes(image) + 127) / 64 * 64 + protocol::record_phase;
   }
 }
 

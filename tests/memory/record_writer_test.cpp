@@ -13,61 +13,116 @@ using namespace onced;
 using protocol::PartEntry;
 using protocol::RecordHeader;
 
-TEST_CASE("a record of any lengths holds key, names and value at the offsets that it says, with zeroes between") {
-  for (const std::size_t key_bytes : {1U, 7U, 8U, 32U, 33U, 1000U}) {
-    for (const std::size_t value_bytes : {0U, 1U, 63U, 64U, 65U, 5000U}) {
+namespace {
+
+// A record where one may stand, in memory that ends with it: AddressSanitizer sees what is written beyond.
+struct Written {
+  explicit Written(const engine::RecordImage& image)
+      : bytes(memory::record_bytes(image)), memory(protocol::record_phase + bytes), at(memory.bytes().data()) {
+    std::memset(at, 0xee, protocol::record_phase + bytes);  // a former record
+    at += protocol::record_phase;
+    memory::write_record(image, at);
+    std::memcpy(&header, at, sizeof header);
+  }
+  std::ptrdiff_t count(char c) const { return std::count(at, at + bytes, static_cast<std::byte>(c)); }
+
+  std::size_t bytes;
+  test::AlignedMemory memory;
+  std::byte* at;
+  RecordHeader header;
+};
+
+engine::RecordImage image_of(const std::string& key, const std::vector<protocol::Part>& parts) {
+  engine::RecordImage image;
+  image.key = key;
+  image.parts = &parts;
+  image.fresh_until_ms = 17;
+  image.version = 3;
+  image.cost_us = 1234;
+  image.function_number = 9;
+  return image;
+}
+
+void check_header(const Written& written, std::size_t key_bytes, std::size_t part_count) {
+  const RecordHeader& header = written.header;
+  CHECK(header.record_bytes == written.bytes);
+  CHECK(written.bytes % protocol::record_unit == 0);
+  CHECK(header.key_bytes == key_bytes);
+  CHECK(header.fresh_until_ms == 17);
+  CHECK(header.usable_until_ms == 17);
+  CHECK(header.version == 3);
+  CHECK(header.cost_us == 1234);
+  CHECK(header.function_number == 9);
+  CHECK(header.session_number == 0);
+  CHECK(header.part_count == part_count);
+  CHECK(written.count('k') == static_cast<std::ptrdiff_t>(key_bytes));
+  CHECK(written.count('\xee') == 0);
+}
+
+bool aligned(const std::byte* bytes) {
+  return reinterpret_cast<std::uintptr_t>(bytes) % protocol::value_alignment == 0;
+}
+
+constexpr std::size_t key_lengths[] = {1, 7, 8, 32, 33, 48, 49, 1000};
+constexpr std::size_t value_lengths[] = {0, 1, 63, 64, 65, 5000};
+
+}  // namespace
+
+TEST_CASE("a plain record of any lengths holds key, content type and value, with zeroes between") {
+  for (const std::size_t key_bytes : key_lengths) {
+    for (const std::size_t value_bytes : value_lengths) {
+      CAPTURE(key_bytes);
+      CAPTURE(value_bytes);
+      const std::string key(key_bytes, 'k');
+      const std::vector<protocol::Part> parts{{"", "text/plain", std::string(value_bytes, 'v')}};
+      const Written written(image_of(key, parts));
+      check_header(written, key_bytes, 1);
+      const RecordHeader& header = written.header;
+      CHECK(header.flags == protocol::record_plain);
+      CHECK(header.plain_type_bytes == 10);
+      CHECK(header.plain_bytes == value_bytes);
+      CHECK(std::memcmp(written.at + sizeof header + key_bytes, "text/plain", 10) == 0);
+      CHECK(aligned(written.at + header.parts_offset));
+      CHECK(written.count('v') == static_cast<std::ptrdiff_t>(value_bytes));
+      if (value_bytes != 0) CHECK(written.at[header.parts_offset + value_bytes - 1] == std::byte{'v'});
+    }
+  }
+}
+
+TEST_CASE("a record with named parts holds a table, the names and each part's bytes, with zeroes between") {
+  for (const std::size_t key_bytes : key_lengths) {
+    for (const std::size_t value_bytes : value_lengths) {
       CAPTURE(key_bytes);
       CAPTURE(value_bytes);
       const std::string key(key_bytes, 'k');
       const std::vector<protocol::Part> parts{{"name", "text/plain", std::string(value_bytes, 'v')}};
-      engine::RecordImage image;
-      image.key = key;
-      image.parts = &parts;
-      image.fresh_until_ms = 17;
-      image.version = 3;
-      image.cost_us = 1234;
-      image.function_number = 9;
-      const std::size_t bytes = memory::record_bytes(image);
-      CHECK(bytes % protocol::record_alignment == 0);
-      test::AlignedMemory memory(bytes);                // exactly: AddressSanitizer sees what is written beyond
-      std::memset(memory.bytes().data(), 0xee, bytes);  // a former record
-      memory::write_record(image, memory.bytes().data());
-
-      const std::byte* const at = memory.bytes().data();
-      RecordHeader header;
-      std::memcpy(&header, at, sizeof header);
-      CHECK(header.record_bytes == bytes);
-      CHECK(header.key_bytes == key_bytes);
-      CHECK(header.fresh_until_ms == 17);
-      CHECK(header.usable_until_ms == 17);
-      CHECK(header.version == 3);
-      CHECK(header.cost_us == 1234);
-      CHECK(header.function_number == 9);
-      CHECK(header.session_number == 0);
-      CHECK(header.part_count == 1);
-      CHECK(header.part_table_offset % 8 == 0);
-      PartEntry entry;
-      std::memcpy(&entry, at + header.part_table_offset, sizeof entry);
-      CHECK(entry.blob == 0);
-      CHECK(entry.bytes == value_bytes);
-      CHECK(entry.bytes_offset % protocol::value_alignment == 0);
-      CHECK(std::memcmp(at + entry.name_offset, "nametext/plain", 14) == 0);
-      CHECK(std::count(at, at + bytes, std::byte{'k'}) == static_cast<std::ptrdiff_t>(key_bytes));
-      CHECK(std::count(at + entry.bytes_offset, at + bytes, std::byte{'v'}) ==
-            static_cast<std::ptrdiff_t>(value_bytes));
-      CHECK(std::count(at, at + bytes, std::byte{0xee}) == 0);
+      const Written written(image_of(key, parts));
+      check_header(written, key_bytes, 1);
+      const RecordHeader& header = written.header;
+      CHECK(header.flags == 0);
+      CHECK(header.plain_type_bytes == 0);
+      CHECK(header.plain_bytes == 0);
+      REQUIRE(header.parts_offset % alignof(PartEntry) == 0);
+      PartEntry entries[1];
+      std::memcpy(entries, written.at + header.parts_offset, sizeof entries);
+      CHECK(entries[0].blob == 0);
+      CHECK(entries[0].bytes == value_bytes);
+      CHECK(aligned(written.at + entries[0].bytes_offset));
+      CHECK(std::memcmp(written.at + entries[0].name_offset, "nametext/plain", 14) == 0);
+      CHECK(written.count('v') == static_cast<std::ptrdiff_t>(value_bytes));
     }
   }
+}
+
+TEST_CASE("a value of 64 bytes with a key of 48 takes three cache lines, what the allocator keeps included") {
+  const std::string key(48, 'k');
+  const std::vector<protocol::Part> parts{{"", "", std::string(64, 'v')}};
+  CHECK(memory::record_bytes(image_of(key, parts)) + protocol::record_phase == 3 * 64);
 }
 
 TEST_CASE("the longest key and the largest value make a record") {
   const std::string key(limits::key_bytes_max, 'k');
   const std::vector<protocol::Part> parts{{"", "", std::string(limits::value_bytes_max, 'v')}};
-  engine::RecordImage image;
-  image.key = key;
-  image.parts = &parts;
-  const std::size_t bytes = memory::record_bytes(image);
-  CHECK(bytes < limits::key_bytes_max + limits::value_bytes_max + 256);
-  test::AlignedMemory memory(bytes);
-  memory::write_record(image, memory.bytes().data());
+  const Written written(image_of(key, parts));
+  CHECK(written.bytes < limits::key_bytes_max + limits::value_bytes_max + 256);
 }

@@ -152,7 +152,7 @@ TEST_CASE("a header that does not fit its segment is refused") {
   using Header = protocol::SegmentHeader;
   const std::vector<std::function<void(Header&)>> damages{
       [](Header& h) { h.magic ^= 1; },
-      [](Header& h) { h.layout_version = 2; },
+      [](Header& h) { h.layout_version += 1; },
       [](Header& h) { h.header_bytes = 64; },
       [](Header& h) { h.segment_bytes += 4096; },
       [](Header& h) { h.sessions_offset = 0; },

@@ -13,9 +13,12 @@
 namespace onced::protocol {
 
 inline constexpr std::uint64_t segment_magic = 0x4745'5344'4543'4e4fULL;  // "ONCEDSEG"
-inline constexpr std::uint32_t segment_layout_version = 1;
-inline constexpr std::size_t record_alignment = 64;
+inline constexpr std::uint32_t segment_layout_version = 2;
 inline constexpr std::size_t value_alignment = 64;
+// A record starts this far behind a multiple of 64: the bytes before it are the allocator's, and a small value with a
+// key of up to 48 bytes ends with the third cache line instead of filling five.
+inline constexpr std::size_t record_phase = 16;
+inline constexpr std::size_t record_unit = 16;  // record_bytes is a multiple of it
 inline constexpr std::size_t slots_per_bucket = 8;
 
 // Life word: a robust futex. 0 before the daemon serves; the owner's thread id while it lives; the kernel sets
@@ -63,11 +66,12 @@ struct alignas(64) Bucket {
 };
 static_assert(sizeof(Bucket) == 64);
 
-// A record, at a multiple of record_alignment in the arena: header, key bytes, padding to 8, part table, part names and
-// content types, padding to value_alignment, the parts' bytes (each part aligned to value_alignment).
+// A record, record_phase behind a multiple of 64. *Plain* is what most are: one part, unnamed, inline; then come header,
+// key bytes, content type, padding, value. Others: header, key bytes, padding to 8, part table, part names and content
+// types, padding, the parts' bytes. Every part's bytes start at a multiple of value_alignment of the segment.
 // Immutable from the moment its slot is stored until it is retired and nobody pins it; then wiped and freed.
 struct RecordHeader {
-  std::uint32_t record_bytes;        // all of it, a multiple of record_alignment
+  std::uint32_t record_bytes;        // all of it, a multiple of record_unit
   std::uint32_t key_bytes;
   std::uint64_t fresh_until_ms;      // by the time word; never_expires: no time-to-live. A hit needs time_ms < this.
   std::uint64_t usable_until_ms;     // reserved for grace; equals fresh_until_ms in this version
@@ -76,14 +80,23 @@ struct RecordHeader {
   std::uint32_t function_number;     // which counters of the pin page it belongs to
   std::uint32_t session_number;      // 0: no session
   std::uint32_t session_generation;
-  std::uint16_t part_count;          // 1 in this version
-  std::uint16_t flags;               // 0 in this version
-  std::uint32_t part_table_offset;   // from the record's start
-  std::uint32_t reserved;
+  std::uint16_t part_count;
+  std::uint8_t flags;                // record_plain or 0
+  std::uint8_t plain_type_bytes;     // plain: of the content type, which follows the key directly. Else 0.
+  std::uint32_t parts_offset;        // from the record's start: plain: of the value; else of the part table
+  std::uint32_t plain_bytes;         // plain: of the value. Else 0.
 };
+inline constexpr std::uint8_t record_plain = 1;
 inline constexpr std::uint64_t never_expires = ~std::uint64_t{0};
 static_assert(sizeof(RecordHeader) == 64);
 static_assert(offsetof(RecordHeader, function_number) == 40);
+static_assert(offsetof(RecordHeader, flags) == 54);
+static_assert(offsetof(RecordHeader, parts_offset) == 56);
+
+// The first offset in a record, from `offset` on, at which a part's bytes may start.
+inline constexpr std::size_t value_offset_from(std::size_t offset) {
+  return (offset + record_phase + value_alignment - 1) / value_alignment * value_alignment - record_phase;
+}
 
 struct PartEntry {
   std::uint64_t blob;                // 0: inline in this record; other values are reserved
