@@ -10,6 +10,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/entry.hpp"
+#include "engine/key_map.hpp"
 
 namespace onced::engine {
 
@@ -45,6 +46,7 @@ struct Counters {
 
 struct Context {
   Settings settings;
+  BytesHash hash{settings.hash_secret};  // of every table whose keys clients choose
   Time now{};
   Effects* effects = nullptr;  // of the present step
   Counters counters{};

@@ -23,7 +23,7 @@ namespace onced::engine {
 
 class Directory {
  public:
-  explicit Directory(FunctionTable& functions) : functions_(functions) {}
+  Directory(FunctionTable& functions, const BytesHash& hash) : functions_(functions), entries_(0, hash) {}
 
   Entry* find(std::string_view key);
   const Entry* find(std::string_view key) const;

@@ -19,8 +19,8 @@ struct Engine::State {
 
   Context context;
   Connections connections;
-  FunctionTable functions;
-  Directory directory{functions};
+  FunctionTable functions{context.hash};
+  Directory directory{functions, context.hash};
   SignalHub signals{context, [this](const protocol::Scope& scope, protocol::State& state) { reports.describe(scope, state); }};
   Catalog catalog;
   Computations computations{context, connections, directory, functions, catalog, signals};
@@ -67,6 +67,7 @@ std::optional<Time> Engine::next_deadline() const {
 void Engine::reconfigure(const Settings& settings) {
   const Settings before = std::exchange(state_->context.settings, settings);
   state_->context.settings.epoch = before.epoch;
+  state_->context.settings.hash_secret = before.hash_secret;
   state_->context.settings.daemon_version = before.daemon_version;
   state_->context.settings.daemon_pid = before.daemon_pid;
 }

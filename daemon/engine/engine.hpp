@@ -79,6 +79,7 @@ using Effects = std::vector<Effect>;
 
 struct Settings {
   std::uint64_t epoch = 0;  // random per daemon start
+  HashSecret hash_secret{};
   std::string daemon_version;
   std::uint32_t daemon_pid = 0;
   Duration lease_limit_default = limits::lease_limit_default;
@@ -109,7 +110,7 @@ class Engine {
   // When the next Ticked is due at the latest; nothing while only events from outside can change anything.
   std::optional<Time> next_deadline() const;
 
-  // Settings that a reload may change; the epoch and the identity stay as they are.
+  // Settings that a reload may change; the epoch, the secret and the identity stay as they are.
   void reconfigure(const Settings& settings);
 
   // Counters and gauges as `oncectl stats` shows them; without running a step.

@@ -33,7 +33,8 @@ struct Function {
 
 class FunctionTable {
  public:
-  explicit FunctionTable(std::size_t functions_max = limits::functions_max) : functions_max_(functions_max) {}
+  explicit FunctionTable(const BytesHash& hash, std::size_t functions_max = limits::functions_max)
+      : functions_max_(functions_max), numbers_(0, hash) {}
 
   FunctionNumber obtain(std::string_view name) {
     if (const auto found = numbers_.find(name); found != numbers_.end()) return found->second;

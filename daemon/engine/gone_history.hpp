@@ -24,8 +24,8 @@ struct Gone {
 
 class GoneHistory {
  public:
-  explicit GoneHistory(std::size_t keys_max = 4096, std::size_t bytes_max = 4 * 1024 * 1024)
-      : keys_max_(keys_max), bytes_max_(bytes_max) {}
+  explicit GoneHistory(const BytesHash& hash, std::size_t keys_max = 4096, std::size_t bytes_max = 4 * 1024 * 1024)
+      : keys_max_(keys_max), bytes_max_(bytes_max), by_key_(0, hash) {}
 
   void remember(std::string_view key, Gone gone) {
     const std::uint64_t number = ++last_number_;

@@ -30,7 +30,7 @@ class SignalHub {
   // Fills in the entries of a scope, and whether they were too many.
   using StateSource = std::function<void(const protocol::Scope&, protocol::State&)>;
 
-  SignalHub(Context& context, StateSource state_source) : context_(context), describe_(std::move(state_source)) {}
+  SignalHub(Context& context, StateSource state_source) : context_(context), describe_(std::move(state_source)), by_key_(0, context.hash), by_function_(0, context.hash) {}
 
   // A change of a key. It must be visible already: whoever is told may look at once (L6).
   void emit(protocol::SignalEvent event, std::string_view key, std::uint64_t version, double fraction = 0,

@@ -1,6 +1,7 @@
 // Words of the engine that are not words of the wire.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -13,5 +14,8 @@ using Duration = std::chrono::nanoseconds;
 
 // Connections are numbered from 1 by the host and never reused: a late event for one that is gone names nothing.
 enum class ConnectionId : std::uint64_t {};
+
+// Random bytes of the daemon's start, known to nobody else (key_map.hpp).
+using HashSecret = std::array<unsigned char, 192>;
 
 }  // namespace onced::engine

@@ -9,7 +9,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include <onced/protocol/result.hpp>
@@ -35,8 +34,8 @@ class WaitGraph {
  private:
   using Waits = std::map<std::uint64_t, const Waiter*>;  // by number: in order of arrival
 
-  // By token counter: the waits of threads that say that they hold this lease.
-  std::unordered_map<std::uint64_t, Waits> waits_of_;
+  // By token counter: the waits of threads that say that they hold this lease. A tree: clients choose the counters.
+  std::map<std::uint64_t, Waits> waits_of_;
 };
 
 }  // namespace onced::engine

@@ -33,10 +33,14 @@ Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, s
   }
   auto store = memory::SegmentStore::create(segment->bytes(), hash_seed, settings.epoch);
   if (!store) return store.error();
+  engine::Settings own = settings;
+  if (::getrandom(own.hash_secret.data(), own.hash_secret.size(), 0) != static_cast<ssize_t>(own.hash_secret.size())) {
+    return Error{ErrorCode::internal, "the kernel gives no random numbers"};
+  }
   auto life = memory::LifeKeeper::start((*store)->life_word());
   if (!life) return life.error();
   return std::unique_ptr<NamespaceHost>(new NamespaceHost(std::move(name), std::move(*segment), std::move(*store),
-                                                          std::move(*life), settings, outbox));
+                                                          std::move(*life), own, outbox));
 }
 
 NamespaceHost::NamespaceHost(std::string name, memory::SealedMemory segment, std::unique_ptr<memory::SegmentStore> store,

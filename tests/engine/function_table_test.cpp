@@ -7,7 +7,8 @@
 using namespace onced::engine;
 
 TEST_CASE("a function keeps its number, and those above the limit share the last one") {
-  FunctionTable table(3);
+  const BytesHash hash{HashSecret{}};
+  FunctionTable table(hash, 3);
   CHECK(table.obtain("a") == 0);
   CHECK(table.obtain("b") == 1);
   CHECK(table.obtain("c") == 2);
@@ -17,8 +18,9 @@ TEST_CASE("a function keeps its number, and those above the limit share the last
 }
 
 TEST_CASE("functions that share a number are still walked apart") {
-  FunctionTable table(2);
-  Directory directory(table);
+  const BytesHash hash{HashSecret{}};
+  FunctionTable table(hash, 2);
+  Directory directory(table, hash);
   for (const char* name : {"a", "b", "c", "c"}) directory.obtain(key_of(name, static_cast<int>(directory.size())));
   const auto count = [&](const char* name) {
     int entries = 0;

@@ -6,7 +6,7 @@ using namespace onced::engine;
 using namespace std::chrono_literals;
 
 TEST_CASE("the history of what went is bounded, and a key that went twice is known by the last time") {
-  GoneHistory history(3);
+  GoneHistory history(BytesHash(HashSecret{}), 3);
   history.remember("a", {GoneReason::expired, 1s, {}});
   history.remember("b", {GoneReason::expired, 2s, {}});
   history.remember("a", {GoneReason::invalidated, 3s, "pid 1"});
@@ -21,7 +21,7 @@ TEST_CASE("the history of what went is bounded, and a key that went twice is kno
 }
 
 TEST_CASE("long keys are forgotten sooner, so that the history's bytes are bounded") {
-  GoneHistory history(100, 2500);
+  GoneHistory history(BytesHash(HashSecret{}), 100, 2500);
   const auto long_key = [](char c) { return std::string(1000, c); };
   history.remember(long_key('a'), {GoneReason::expired, 1s, {}});
   history.remember(long_key('b'), {GoneReason::expired, 2s, {}});
