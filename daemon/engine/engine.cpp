@@ -9,6 +9,7 @@
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
 #include "engine/function_table.hpp"
+#include "engine/key_fields.hpp"
 #include "engine/reports.hpp"
 #include "engine/signal_hub.hpp"
 
@@ -121,6 +122,25 @@ void Engine::State::on(const Draining&) {
   computations.drain();
 }
 
+namespace {
+
+// The key that a request asks about or would make; empty: none.
+std::string_view key_in(const protocol::Request& request) {
+  using namespace protocol;
+  const auto of_scope = [](const Scope& scope) {
+    return scope.kind == ScopeKind::key ? std::string_view(scope.subject) : std::string_view();
+  };
+  if (const auto* acquire = std::get_if<Acquire>(&request)) return acquire->key;
+  if (const auto* put = std::get_if<Put>(&request)) return put->key;
+  if (const auto* explain = std::get_if<Explain>(&request)) return explain->key;
+  if (const auto* invalidate = std::get_if<Invalidate>(&request)) return of_scope(invalidate->scope);
+  if (const auto* cancel = std::get_if<Cancel>(&request)) return of_scope(cancel->scope);
+  if (const auto* subscribe = std::get_if<Subscribe>(&request)) return of_scope(subscribe->scope);
+  return {};
+}
+
+}  // namespace
+
 // ---- requests -------------------------------------------------------------------------------------------------------
 
 void Engine::State::close(Connection& from, std::string text) {
@@ -138,6 +158,11 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
   const bool about_the_daemon = std::holds_alternative<GetStatus>(request) || std::holds_alternative<GetStats>(request);
   if (context.draining && has_answer && !about_the_daemon && !std::holds_alternative<Hello>(request))
     return context.refuse(to, ErrorCode::unavailable, "the daemon is shutting down");
+
+  if (const std::string_view key = key_in(request); has_session(key)) {
+    return context.refuse(to, ErrorCode::not_permitted,
+                          "the key of " + display(key) + " names a session, and this daemon has no sessions yet; use keys without one");
+  }
 
   struct Answer {
     State& state;

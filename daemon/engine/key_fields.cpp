@@ -42,6 +42,8 @@ std::string_view function_of(std::string_view key) {
   return key.substr(place, size);
 }
 
+bool has_session(std::string_view key) { return key.size() >= 2 && static_cast<unsigned char>(key[1]) != nil; }
+
 std::string first_bytes_of_function(std::string_view function) {
   std::string bytes{static_cast<char>(array_of_four), static_cast<char>(nil)};
   const std::size_t size = function.size();

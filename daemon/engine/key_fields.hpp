@@ -10,6 +10,9 @@ namespace onced::engine {
 // The function name inside `key`, a view into it; empty when the bytes are no key.
 std::string_view function_of(std::string_view key);
 
+// Whether the key belongs to a session.
+bool has_session(std::string_view key);
+
 // The first bytes of every key of this function that has no session: where an ordered walk may start.
 std::string first_bytes_of_function(std::string_view function);
 
