@@ -15,6 +15,8 @@ namespace {
 constexpr std::chrono::seconds send_patience{5};
 // How often a blocked sender looks whether it has become its turn to read.
 constexpr std::chrono::milliseconds lead_retry{20};
+// The longest that a call that is over spends on saying so.
+constexpr std::chrono::milliseconds last_words{20};
 
 }  // namespace
 
@@ -23,28 +25,41 @@ Channel::Channel(Socket socket, protocol::FrameReader reader, protocol::PinPage*
 
 // ---- calls ----------------------------------------------------------------------------------------------------------
 
-Result<protocol::Reply> Channel::call(const protocol::Request& request, Deadline deadline) {
+Result<protocol::Reply> Channel::call(const protocol::Request& request, const Patience& patience) {
   Call call;
   {
     const std::lock_guard lock(state_);
     if (broken()) return broken_error();
     call.id = next_id_++;
     calls_.emplace(call.id, &call);
+    const bool at_once = patience.quiet == Clock::duration::max();
+    if (at_once && !asked_) asked_ = call.begun;
   }
   std::string frame;
   protocol::encode(call.id, request, frame);
-  if (auto sent = send(frame, deadline); !sent) {
+  const Deadline sent_by = patience.silence == Clock::duration::max() ? patience.end : call.begun + patience.silence;
+  if (auto sent = send(frame, sent_by); !sent) {
     const std::lock_guard lock(state_);
     leave(call);
+    if (!broken()) {
+      if (!asked_ && heard_ < call.begun) asked_ = call.begun;  // it could not even be asked
+      static_cast<void>(no_answer(call));
+    }
     return sent.error();
   }
-  auto reply = wait(call, deadline);
-  if (!reply && reply.error().code == ErrorCode::timed_out && std::holds_alternative<protocol::Acquire>(request)) {
+  auto reply = wait(call, patience);
+  if (!reply && !broken() && std::holds_alternative<protocol::Acquire>(request)) {
     // Its answer may be under way already: dispatch() releases it.
-    static_cast<void>(post(protocol::Withdraw{call.id}, Clock::now()));
+    static_cast<void>(post(protocol::Withdraw{call.id}, Clock::now() + last_words));
   }
-  flush_outbox();
+  flush_outbox(Clock::now() + last_words);
   return reply;
+}
+
+Result<void> Channel::ping(Deadline deadline) {
+  auto reply = call(protocol::Unsubscribe{}, deadline);
+  if (!reply) return reply.error();
+  return {};  // a refusal (it is shutting down) is a sign of life as well
 }
 
 Result<void> Channel::post(const protocol::Request& request, Deadline deadline) {
@@ -64,8 +79,10 @@ protocol::RequestId Channel::new_id() {
   return next_id_++;
 }
 
-Result<protocol::Reply> Channel::wait(Call& call, Deadline deadline) {
+Result<protocol::Reply> Channel::wait(Call& call, const Patience& patience) {
   std::unique_lock lock(state_);
+  // Nobody is given up before a look at the socket that began after the time was up: it may be we who were stopped.
+  bool looked = false;
   for (;;) {
     if (call.reply) {
       leave(call);
@@ -75,30 +92,65 @@ Result<protocol::Reply> Channel::wait(Call& call, Deadline deadline) {
       leave(call);
       return broken_error();
     }
-    if (Clock::now() >= deadline) {
-      leave(call);
-      return Error{ErrorCode::timed_out, "the daemon did not answer in time"};
+    const Deadline now = Clock::now();
+    const auto due = ping_due(call, patience);
+    if (due && now >= *due) {
+      asked_ = now;
+      lock.unlock();
+      post_ping();
+      lock.lock();
+      continue;
     }
+    const Deadline end = end_of(call, patience);
+    if (now >= end && (looked || has_leader_)) {
+      leave(call);
+      return no_answer(call);
+    }
+    looked = now >= end;
+    const Deadline next = due ? std::min(*due, end) : end;
     if (!has_leader_) {
       has_leader_ = true;
       lock.unlock();
-      if (wait_for(socket_.descriptor(), POLLIN, deadline) != 0) read_available();
+      read(next);
       lock.lock();
       has_leader_ = false;
       if (!outbox_.empty()) {
         // A lease that came for a caller who has gone: given back now, not when our own answer has come.
         promote_one();
         lock.unlock();
-        flush_outbox();
+        flush_outbox(Clock::now() + last_words);
         lock.lock();
       }
     } else {
       call.word.store(Call::asleep, std::memory_order_relaxed);
       lock.unlock();
-      futex_wait(call.word, Call::asleep, deadline);
+      futex_wait(call.word, Call::asleep, next);
       lock.lock();
     }
   }
+}
+
+// Under state_. When this call has the daemon pinged, unless something comes before.
+std::optional<Deadline> Channel::ping_due(const Call& call, const Patience& patience) const {
+  if (asked_ || patience.quiet == Clock::duration::max()) return std::nullopt;
+  return std::max(call.begun, heard_) + patience.quiet;
+}
+
+// Under state_. When this call ends as things stand.
+Deadline Channel::end_of(const Call& call, const Patience& patience) const {
+  if (!asked_ || patience.silence == Clock::duration::max()) return patience.end;
+  // A question from before the call may have been answered long ago, and nobody has read it.
+  return std::min(patience.end, std::max(*asked_, call.begun) + patience.silence);
+}
+
+// A socket that takes no ping has a daemon that does not read: that is for end_of() to judge.
+void Channel::post_ping() { static_cast<void>(post(protocol::Unsubscribe{}, Clock::now() + last_words)); }
+
+// Under state_: the error of a call that has waited long enough.
+Error Channel::no_answer(const Call& call) {
+  if (asked_) silent_.store(true, std::memory_order_relaxed);
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - call.begun).count();
+  return {ErrorCode::unavailable, "the daemon does not answer (it was given " + std::to_string(waited) + " ms); is it stopped or stuck?"};
 }
 
 // Under state_. Whoever leaves looks after those who stay: somebody must read.
@@ -139,12 +191,15 @@ void Channel::give_lead() {
   promote_one();
 }
 
-// By the leader: one receive, and out with what has come.
-void Channel::read_available() {
-  auto received = socket_.receive_some(reader_.room());
+// By the leader: one receive, which waits until `deadline` for something to come, and out with it.
+void Channel::read(Deadline deadline) {
+  auto received = socket_.receive(reader_.room(), deadline);
   const std::lock_guard lock(state_);
   if (!received) return break_with(received.error());
   if (received->nothing_yet) return;
+  heard_ = Clock::now();
+  asked_.reset();
+  silent_.store(false, std::memory_order_relaxed);
   reader_.received(received->bytes);
   dispatch();
 }
@@ -202,7 +257,8 @@ Error Channel::broken_error() { return error_; }
 // ---- sending --------------------------------------------------------------------------------------------------------
 
 Result<void> Channel::send(std::string_view frame, Deadline deadline) {
-  const std::lock_guard lock(sending_);
+  const std::unique_lock lock(sending_, deadline);
+  if (!lock.owns_lock()) return Error{ErrorCode::unavailable, "the daemon takes no requests: others wait to send theirs"};
   {
     const std::lock_guard state(state_);
     if (broken()) return broken_error();
@@ -227,12 +283,12 @@ Result<void> Channel::flush(Deadline deadline) {
     unsent_.erase(0, *sent);
     if (unsent_.empty()) return {};
     if (*sent > 0) continue;
-    if (Clock::now() >= deadline) return Error{ErrorCode::timed_out, "the daemon takes no requests at the moment"};
+    if (Clock::now() >= deadline) return Error{ErrorCode::unavailable, "the daemon takes no requests; is it stopped or stuck?"};
     const bool lead = take_lead();
     const short events = static_cast<short>(lead ? POLLOUT | POLLIN : POLLOUT);
     const short ready = wait_for(socket_.descriptor(), events, std::min<Deadline>(deadline, Clock::now() + lead_retry));
     if (lead) {
-      if ((ready & (POLLIN | POLLHUP | POLLERR)) != 0) read_available();
+      if ((ready & (POLLIN | POLLHUP | POLLERR)) != 0) read(Clock::now());
       give_lead();
     }
     if (broken()) {
@@ -257,22 +313,22 @@ void Channel::post_if_room(const protocol::Request& request) {
   if (!frame.empty() && unsent_.size() == frame.size()) unsent_.clear();  // nothing of it has left: dropped
 }
 
-void Channel::flush_outbox() {
+void Channel::flush_outbox(Deadline deadline) {
   {
     const std::lock_guard lock(state_);
     if (outbox_.empty()) return;
   }
-  static_cast<void>(send({}, Clock::now()));
+  static_cast<void>(send({}, deadline));
 }
 
 // ---- leases ---------------------------------------------------------------------------------------------------------
 
 std::optional<protocol::LeaseEnd> Channel::lease_end(const protocol::Token& token) {
   if (take_lead()) {
-    read_available();
+    read(Clock::now());
     give_lead();
   }
-  flush_outbox();
+  flush_outbox(Clock::now());
   const std::lock_guard lock(state_);
   const auto lease = leases_.find(token);
   return lease == leases_.end() ? std::nullopt : lease->second;

@@ -4,11 +4,19 @@
 // request id. When it has its own answer (or gives up) it makes one of the others the leader.
 //
 // Ownership: the socket and the bytes on their way. Calls live on their callers' stacks.
-// Threads:   any. Two locks: sending_ (one sender at a time), then state_ (never the other way round).
-// Errors:    unavailable: the connection is broken, for good; every call ends with it. timed_out: no answer by the
-//            deadline; whatever comes later is released here (a granted pin cleared, a lease given back).
+// Silence:   a daemon that lives may keep a request for minutes (another one computes). One that is stopped or stuck
+//            keeps it too. They are told apart by a question that is answered at once, a *ping* (Unsubscribe from
+//            nothing), which is sent when nothing has come over the connection for a while. When it stays unanswered,
+//            the daemon is *silent*: an error, and the channel remains as it is, for the daemon may go on some day.
+//            Whatever comes from it ends the silence.
+//
+// Threads:   any. Two locks: sending_ (one sender at a time), then state_ (never the other way round). Waiting for
+//            sending_ counts as sending: no longer than the call may take.
+// Errors:    unavailable: the connection is broken, for good, and every call ends with it; or (broken() is false) there
+//            was no answer in time. Whatever comes later is released here (a granted pin cleared, a lease given back).
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -26,6 +34,25 @@
 
 namespace onced::client_detail {
 
+// The least time that a daemon is given to answer, however short its caller's own wait: less would take a busy machine
+// for a stopped daemon.
+inline constexpr std::chrono::milliseconds answer_patience_min{100};
+
+// How long a call may take.
+struct Patience {
+  // For a request that the daemon answers at once.
+  static Patience until(Deadline end) { return {end, Clock::duration::max(), Clock::duration::max()}; }
+  // For one that it may keep for `wait`. A silent daemon is found out after `wait`, or after 2 * `answer` if that is
+  // less: half of it passes before the ping, half after.
+  static Patience waiting(std::chrono::milliseconds wait, std::chrono::milliseconds answer) {
+    const std::chrono::milliseconds quiet = std::min(wait / 2, answer);
+    return {deadline_in(wait) + answer, quiet, std::max(quiet, std::min(answer, answer_patience_min))};
+  }
+  Deadline end;             // it ends then, whatever the daemon does
+  Clock::duration quiet;    // when nothing has come for so long, the daemon is pinged
+  Clock::duration silence;  // when the ping stays unanswered for so long, the daemon is silent
+};
+
 class Channel {
  public:
   // `page`: where answers set pins; may be null (a connection without a mapping). Outlives the channel.
@@ -33,7 +60,12 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  Result<protocol::Reply> call(const protocol::Request& request, Deadline deadline);
+  Result<protocol::Reply> call(const protocol::Request& request, const Patience& patience);
+  Result<protocol::Reply> call(const protocol::Request& request, Deadline deadline) {
+    return call(request, Patience::until(deadline));
+  }
+  // Asks whether the daemon is there.
+  Result<void> ping(Deadline deadline);
   // For requests that have no answer.
   Result<void> post(const protocol::Request& request, Deadline deadline);
   // Never blocks: dropped when the socket is full or somebody else is sending.
@@ -44,6 +76,8 @@ class Channel {
   void give_up(const Error& why);
 
   bool broken() const { return broken_.load(std::memory_order_relaxed); }
+  // Nothing has come since a question stayed unanswered.
+  bool silent() const { return silent_.load(std::memory_order_relaxed); }
 
   // Why a lease that was granted over this channel is over, if the daemon has said so. Reads what is there, never
   // blocks. Leases are remembered from their grant until forget_lease().
@@ -54,22 +88,27 @@ class Channel {
   struct Call {
     enum : std::uint32_t { awake, asleep, promoted, answered };
     protocol::RequestId id = 0;
+    const Deadline begun = Clock::now();
     std::optional<protocol::Reply> reply;
     // What the caller sleeps on; written under state_, where the caller looks again before it believes anything.
     std::atomic<std::uint32_t> word{awake};
   };
 
   protocol::RequestId new_id();
-  Result<protocol::Reply> wait(Call& call, Deadline deadline);
+  Result<protocol::Reply> wait(Call& call, const Patience& patience);
+  std::optional<Deadline> ping_due(const Call& call, const Patience& patience) const;
+  Deadline end_of(const Call& call, const Patience& patience) const;
+  void post_ping();
+  Error no_answer(const Call& call);
   void leave(Call& call);
   void promote_one();
   static void rouse(Call& call, std::uint32_t why);
   Result<void> send(std::string_view frame, Deadline deadline);
   Result<void> flush(Deadline deadline);
-  void flush_outbox();
+  void flush_outbox(Deadline deadline);
   bool take_lead();
   void give_lead();
-  void read_available();
+  void read(Deadline deadline);
   void dispatch();
   void release(protocol::RequestId id, const protocol::Reply& reply);
   void break_with(Error error);
@@ -78,8 +117,9 @@ class Channel {
   Socket socket_;
   protocol::PinPage* const page_;
   std::atomic<bool> broken_{false};  // set under state_, for good; read anywhere as a hint
+  std::atomic<bool> silent_{false};  // changed under state_; read anywhere as a hint
 
-  std::mutex sending_;
+  std::timed_mutex sending_;
   std::string unsent_;  // the rest of a frame that the socket did not take whole, and what follows it
 
   std::mutex state_;
@@ -87,6 +127,8 @@ class Channel {
   std::map<protocol::Token, std::optional<protocol::LeaseEnd>> leases_;
   protocol::RequestId next_id_ = 1;
   bool has_leader_ = false;     // the leader alone touches reader_ and receives, without the lock
+  Deadline heard_ = Clock::now();    // when something last came
+  std::optional<Deadline> asked_;    // when the first question was asked to which, or after which, nothing has come
   std::string outbox_;          // frames that dispatch() wants sent
   Error error_;                 // why it is broken
   std::string refusal_;         // a refusal that answers no request: why the daemon is about to close

@@ -1,6 +1,5 @@
 #include <onced/client.hpp>
 
-#include <thread>
 #include <utility>
 
 #include <onced/protocol/limits.hpp>
@@ -10,8 +9,9 @@
 
 namespace onced {
 
+using client_detail::Clock;
 using client_detail::Connector;
-using client_detail::NodeInScope;
+using client_detail::deadline_in;
 using client_detail::Process;
 using client_detail::ReaderNode;
 using client_detail::this_thread_node;
@@ -19,11 +19,18 @@ using protocol::LookupOutcome;
 
 namespace {
 
-// How often a lookup is tried again when other threads hold every pin of a shared line.
-constexpr int pin_retries_max = 64;
+// The longest that a hit takes to replace a connection whose pins are used up.
+constexpr Milliseconds renewal_time{100};
 
 std::uint64_t milliseconds(Milliseconds duration) {
   return duration.count() <= 0 ? 0 : static_cast<std::uint64_t>(duration.count());
+}
+
+// Of a request that does not compute.
+Result<Value> value_of(Result<Client::Acquired> acquired) {
+  if (!acquired) return acquired.error();
+  if (auto* value = std::get_if<Value>(&*acquired)) return std::move(*value);
+  return Error{ErrorCode::malformed, "the daemon granted a lease to a request that only waits"};
 }
 
 }  // namespace
@@ -34,7 +41,7 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 Result<void> Client::connect() {
-  auto attachment = state_->connector_here().attachment();
+  auto attachment = state_->connector_here().attachment(deadline_in(state_->options.connect_timeout));
   if (!attachment) return attachment.error();
   return {};
 }
@@ -43,67 +50,62 @@ Result<void> Client::connect() {
 
 std::optional<Value> Client::peek(std::string_view key) {
   std::optional<Value> value;
-  ReaderNode* const node = this_thread_node;
-  if (node == nullptr || node->process != Process::current()) [[unlikely]] {
-    peek_slowly(key, value);
-    return value;
-  }
-  // Acquire: pairs with State::connector_here().
-  const LookupOutcome outcome = state_->connector.load(std::memory_order_acquire)->look_up(key, *node, value);
-  if (outcome == LookupOutcome::hit) [[likely]] {
-    if (value->in_shared_memory()) [[likely]] return value;
-    // Every pin was taken. If they are taken for good (retained after forks), a new connection has new ones.
-    static_cast<void>(state_->connector_here().attachment());
-    return value;
-  }
-  if (outcome != LookupOutcome::miss) peek_slowly(key, value);
+  if (!peek_at_once(key, value)) state_->peek_slowly(key, value, deadline_in(state_->options.connect_timeout));
   return value;
 }
 
-// The first lookup of a thread, a forked child, or a new daemon: makes what is missing, then looks.
-void Client::peek_slowly(std::string_view key, std::optional<Value>& value) {
-  NodeInScope node;
-  Connector& connector = state_->connector_here();
-  LookupOutcome outcome = connector.look_up(key, *node, value);
-  if (outcome == LookupOutcome::dead) {
-    if (!connector.attachment().ok()) return;
-    outcome = connector.look_up(key, *node, value);
+// False: this thread, process or client is not ready to look, or the look was spoilt; peek_slowly() does it.
+bool Client::peek_at_once(std::string_view key, std::optional<Value>& value) {
+  ReaderNode* const node = this_thread_node;
+  if (node == nullptr || node->process != Process::current()) [[unlikely]] return false;
+  // Acquire: pairs with State::connector_here().
+  const LookupOutcome outcome = state_->connector.load(std::memory_order_acquire)->look_up(key, *node, value);
+  if (outcome == LookupOutcome::hit) [[likely]] {
+    // Every pin was taken. If they are taken for good (retained after forks), a new connection has new ones.
+    if (!value->in_shared_memory()) [[unlikely]] {
+      static_cast<void>(state_->connector_here().attachment(deadline_in(renewal_time)));
+    }
+    return true;
   }
-  for (int retry = 0; outcome == LookupOutcome::no_pin && retry < pin_retries_max; ++retry) {
-    std::this_thread::yield();
-    outcome = connector.look_up(key, *node, value);
-  }
+  return outcome == LookupOutcome::miss;
 }
 
 Result<Client::Acquired> Client::acquire(std::string_view key, const ComputeOptions& options) {
-  if (!options.force) {
-    if (auto value = peek(key)) return Acquired(std::in_place_index<0>, std::move(*value));
-  }
-  return state_->acquire(key, options, true).result;
+  std::optional<Value> value;
+  const bool looked = options.force || peek_at_once(key, value);
+  if (value) return Acquired(std::in_place_index<0>, std::move(*value));
+  const State::Times times = state_->times_within(options.wait_timeout);
+  if (!looked) state_->peek_slowly(key, value, times.begun + times.connect);
+  if (value) return Acquired(std::in_place_index<0>, std::move(*value));
+  return state_->acquire(key, options, true, times).result;
 }
 
 Result<Value> Client::wait(std::string_view key, const WaitOptions& options) {
-  if (auto value = peek(key)) return std::move(*value);
-  ComputeOptions wait_only;
-  wait_only.wait_timeout = options.timeout;
-  auto acquired = state_->acquire(key, wait_only, false).result;
-  if (!acquired) return acquired.error();
-  if (auto* value = std::get_if<Value>(&*acquired)) return std::move(*value);
-  return Error{ErrorCode::malformed, "the daemon granted a lease to a request that only waits"};
+  const State::Times times = state_->times_within(options.timeout);
+  std::optional<Value> value;
+  if (!peek_at_once(key, value)) state_->peek_slowly(key, value, times.begun + times.connect);
+  if (value) return std::move(*value);
+  return value_of(state_->acquire(key, {}, false, times).result);
 }
 
 Result<std::optional<Value>> Client::get(std::string_view key) {
-  WaitOptions at_once;
-  at_once.timeout = Milliseconds(0);
-  auto value = wait(key, at_once);
-  if (value.ok()) return std::optional<Value>(std::move(*value));
-  if (value.error().code == ErrorCode::not_found || value.error().code == ErrorCode::timed_out) return std::optional<Value>();
-  return value.error();
+  if (auto value = peek(key)) return value;
+  const State::Times times{Clock::now(), Clock::now(), state_->options.connect_timeout, state_->options.request_timeout};
+  auto acquiring = state_->acquire(key, {}, false, times);
+  if (!acquiring.result) {
+    // Nobody has it, or somebody is computing it. All else, also that the daemon does not answer, is an error.
+    const ErrorCode code = acquiring.result.error().code;
+    if (acquiring.answered && (code == ErrorCode::not_found || code == ErrorCode::timed_out)) return std::optional<Value>();
+  }
+  auto value = value_of(std::move(acquiring.result));
+  if (!value) return value.error();
+  return std::optional<Value>(std::move(*value));
 }
 
 // ---- computing ------------------------------------------------------------------------------------------------------
 
-Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute) {
+Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
+                                   bool looked) {
   const auto run = [&](Computation computation) -> Result<Value> {
     (computation.local() ? state_->computed_locally : state_->computed).fetch_add(1, std::memory_order_relaxed);
     Result<std::string> bytes = [&] {
@@ -124,7 +126,13 @@ Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& o
     return computation.publish(std::move(*bytes));
   };
 
-  auto acquired = state_->acquire(key, options, true);
+  const State::Times times = state_->times_within(options.wait_timeout);
+  if (!looked) {
+    std::optional<Value> value;
+    state_->peek_slowly(key, value, times.begun + times.connect);
+    if (value) return std::move(*value);
+  }
+  auto acquired = state_->acquire(key, options, true, times);
   if (acquired.result.ok()) {
     if (auto* value = std::get_if<Value>(&*acquired.result)) return std::move(*value);
     return run(std::move(std::get<Computation>(*acquired.result)));

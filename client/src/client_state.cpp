@@ -1,20 +1,27 @@
 #include "client_state.hpp"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 namespace onced {
 
 using client_detail::AttachmentRef;
+using client_detail::Channel;
 using client_detail::Clock;
 using client_detail::Connector;
 using client_detail::Deadline;
 using client_detail::deadline_in;
 using client_detail::HeldLeases;
+using client_detail::NodeInScope;
+using client_detail::Patience;
 using client_detail::Process;
+using protocol::LookupOutcome;
 
 namespace {
 
+// How often a lookup is tried again when other threads hold every pin of a shared line.
+constexpr int pin_retries_max = 64;
 // How often one call starts again because its connection broke (the daemon was restarted meanwhile).
 constexpr int attempts_max = 4;
 
@@ -53,13 +60,36 @@ Connector& Client::State::connector_here() {
 }
 
 Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& request) {
+  Connector& here = connector_here();
   for (int attempt = 1;; ++attempt) {
-    auto attachment = connector_here().attachment();
+    auto attachment = here.attachment(deadline_in(options.connect_timeout));
     if (!attachment) return attachment.error();
     requests.fetch_add(1, std::memory_order_relaxed);
+    const Channel& channel = (*attachment)->channel;
     auto reply = (*attachment)->channel.call(request, deadline_in(options.request_timeout));
-    if (reply.ok() || reply.error().code != ErrorCode::unavailable || attempt == attempts_max) return reply;
+    if (reply.ok()) return reply;
+    if (channel.silent()) here.note_silence(reply.error());
+    if (!channel.broken() || attempt == attempts_max) return reply;
   }
+}
+
+void Client::State::peek_slowly(std::string_view key, std::optional<Value>& value, Deadline deadline) {
+  NodeInScope node;
+  Connector& here = connector_here();
+  LookupOutcome outcome = here.look_up(key, *node, value);
+  if (outcome == LookupOutcome::dead) {
+    if (!here.attachment(deadline).ok()) return;
+    outcome = here.look_up(key, *node, value);
+  }
+  for (int retry = 0; outcome == LookupOutcome::no_pin && retry < pin_retries_max; ++retry) {
+    std::this_thread::yield();
+    outcome = here.look_up(key, *node, value);
+  }
+}
+
+Client::State::Times Client::State::times_within(Milliseconds wait) const {
+  const Milliseconds least = std::max(wait, client_detail::answer_patience_min);
+  return {Clock::now(), deadline_in(wait), std::min(least, options.connect_timeout), std::min(least, options.request_timeout)};
 }
 
 Error client_detail::error_of(const protocol::Reply& reply) {
@@ -71,8 +101,7 @@ Error client_detail::error_of(const protocol::Reply& reply) {
 }
 
 Client::State::Acquiring Client::State::acquire(std::string_view key, const ComputeOptions& options_of_call,
-                                                bool may_compute) {
-  const Deadline until = deadline_in(options_of_call.wait_timeout);
+                                                bool may_compute, const Times& times) {
   Connector& here = connector_here();
   const auto held = HeldLeases::of_this_thread();
 
@@ -81,40 +110,44 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
   request.may_compute = may_compute;
   request.force = options_of_call.force;
   request.lease_limit_ms = static_cast<std::uint64_t>(std::max<Milliseconds::rep>(options_of_call.lease_limit.count(), 0));
-  request.held = held->tokens(&here);
-
   for (int attempt = 1;; ++attempt) {
-    auto attachment = here.attachment();
-    if (!attachment) return {true, Error{ErrorCode::unavailable, attachment.error().text}};
-    request.wait_ms = milliseconds_until(until);
+    // A first attempt has its time from the call's begin; who lost a connection while waiting has it anew.
+    const Deadline connected_by = (attempt == 1 ? times.begun : Clock::now()) + times.connect;
+    auto attachment = here.attachment(connected_by);
+    if (!attachment) return {client_detail::means_away(attachment.error().code), false, attachment.error()};
+    Channel& channel = (*attachment)->channel;
+    request.held = held->tokens({(*attachment)->welcome.epoch, here.identity.namespace_name});
+    request.wait_ms = milliseconds_until(times.until);
     requests.fetch_add(1, std::memory_order_relaxed);
     // The daemon keeps the deadline and names the holder; ours is for a daemon that does not answer.
-    auto reply = (*attachment)->channel.call(request, until + options.request_timeout);
+    auto reply = channel.call(request, request.wait_ms == 0 ? Patience::until(Clock::now() + times.answer)
+                                                            : Patience::waiting(Milliseconds(request.wait_ms), times.answer));
     if (!reply) {
-      if (reply.error().code == ErrorCode::unavailable && attempt < attempts_max) continue;
-      return {reply.error().code == ErrorCode::unavailable, reply.error()};
+      if (channel.silent()) here.note_silence(reply.error());
+      if (channel.broken() && attempt < attempts_max) continue;
+      return {true, false, reply.error()};
     }
     if (auto* value = std::get_if<protocol::Value>(&*reply)) {
       if (value->waited) waited.fetch_add(1, std::memory_order_relaxed);
       auto made = (*attachment)->value_of(std::move(*value), key);
-      if (!made) return {false, made.error()};
-      return {false, Acquired(std::in_place_index<0>, std::move(*made))};
+      if (!made) return {false, true, made.error()};
+      return {false, true, Acquired(std::in_place_index<0>, std::move(*made))};
     }
     if (const auto* lease = std::get_if<protocol::Lease>(&*reply)) {
       // At once: the daemon passes over a waiter that does not take its lease up.
       if (lease->take_up) {
-        static_cast<void>((*attachment)->channel.post(protocol::TakeUp{lease->token}, deadline_in(options.request_timeout)));
+        static_cast<void>(channel.post(protocol::TakeUp{lease->token}, deadline_in(options.request_timeout)));
       }
-      held->add(&here, lease->token);
+      held->add(here.identity.namespace_name, lease->token);
       auto computation = std::make_unique<Computation::State>(
           Computation::State{*this, here, std::move(*attachment), lease->token, request.key, options_of_call, held,
                              here.process, Clock::now()});
-      return {false, Acquired(std::in_place_index<1>, std::move(computation))};
+      return {false, true, Acquired(std::in_place_index<1>, std::move(computation))};
     }
     Error error = client_detail::error_of(*reply);
     const bool away = error.code == ErrorCode::unavailable;  // it is shutting down
     if (away) here.note_outage(error);
-    return {away, std::move(error)};
+    return {away, true, std::move(error)};
   }
 }
 

@@ -24,8 +24,8 @@ struct Client::State {
   // For this process: made anew in a forked child, which leaves its parent's alone.
   client_detail::Connector& connector_here();
 
-  // Asks, and asks once more over a new connection when the present one turns out to be broken. Errors: no daemon
-  // (unavailable, or why it would not have us), a refusal, no answer in time.
+  // Asks, and asks once more over a new connection when the present one turns out to be broken. Errors: no daemon, or
+  // no answer from it in time (unavailable), why it would not have us, a refusal.
   template <typename Answer>
   Result<Answer> ask(const protocol::Request& request) {
     auto reply = ask_for_reply(request);
@@ -34,13 +34,26 @@ struct Client::State {
     return client_detail::error_of(*reply);
   }
   Result<protocol::Reply> ask_for_reply(const protocol::Request& request);
+  // Like Client::peek() for a thread, process or client that is not ready for it yet. Takes until `deadline` at most.
+  void peek_slowly(std::string_view key, std::optional<Value>& value, client_detail::Deadline deadline);
 
-  // The value, or a lease. `away`: the daemon could not be asked (L8).
+  // How long one call may take: what it waits for others, and what the daemon itself may take to connect and to answer.
+  struct Times {
+    client_detail::Deadline begun;
+    client_detail::Deadline until;
+    Milliseconds connect;
+    Milliseconds answer;
+  };
+  // Of a call that waits for others: the daemon's own time is within the caller's.
+  Times times_within(Milliseconds wait) const;
+
+  // The value, or a lease.
   struct Acquiring {
-    bool away = false;
+    bool away = false;      // the daemon could not be asked (L8)
+    bool answered = false;  // an error is the daemon's answer to this very request
     Result<Acquired> result;
   };
-  Acquiring acquire(std::string_view key, const ComputeOptions& options, bool may_compute);
+  Acquiring acquire(std::string_view key, const ComputeOptions& options, bool may_compute, const Times& times);
   Computation local_computation(std::string_view key, const ComputeOptions& options);
 
   const ClientOptions options;
@@ -70,9 +83,13 @@ struct Computation::State {
   bool has_lease() const { return attachment && !ended && process == client_detail::Process::current(); }
   // Not held any more, whatever the daemon says to how it ended.
   void end();
+  // Ends the lease with a request whose answer does not matter.
+  void end_with(client_detail::Attachment& over, const protocol::Request& last);
   // The daemon could not be told that a lease has ended.
   void give_up(client_detail::Attachment& over, const Error& why);
   Result<protocol::Published> publish(const std::vector<protocol::Part>& parts);
+  Result<protocol::Published> publish_under(client_detail::Attachment& over, const protocol::Token& lease,
+                                            const std::vector<protocol::Part>& parts);
 };
 
 }  // namespace onced

@@ -28,7 +28,7 @@ void Computation::State::end() {
   ended = true;
   if (!attachment || process != Process::current()) return;
   attachment->channel.forget_lease(token);
-  held->remove(&connector, token);
+  held->remove(connector.identity.namespace_name, token);
 }
 
 // The daemon hands the connection's leases on when its socket closes: at once, or with the last view that it keeps.
@@ -37,23 +37,17 @@ void Computation::State::give_up(client_detail::Attachment& over, const Error& w
   connector.forget_broken();
 }
 
+void Computation::State::end_with(client_detail::Attachment& over, const protocol::Request& last) {
+  const auto sent = over.channel.post(last, deadline_in(client.options.request_timeout));
+  if (!sent) give_up(over, sent.error());
+}
+
 // Under the lease we have, or, when the daemon was restarted since, under a new one if nobody else was quicker.
 Result<protocol::Published> Computation::State::publish(const std::vector<protocol::Part>& parts) {
-  const auto published_under = [&](client_detail::Attachment& over, const protocol::Token& lease) -> Result<protocol::Published> {
-    const protocol::Publish request{lease, parts, milliseconds(options.ttl)};
-    auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
-    if (!reply) {
-      // Perhaps it never left: without this the lease would be ours until its limit.
-      if (reply.error().code == ErrorCode::timed_out) give_up(over, reply.error());
-      return reply.error();
-    }
-    if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
-    return client_detail::error_of(*reply);
-  };
-  auto published = published_under(*attachment, token);
+  auto published = publish_under(*attachment, token, parts);
   if (published.ok() || published.error().code != ErrorCode::unavailable) return published;
 
-  auto next = connector.attachment();
+  auto next = connector.attachment(deadline_in(client.options.connect_timeout));
   if (!next) return next.error();
   protocol::Acquire request;
   request.key = key;
@@ -65,9 +59,26 @@ Result<protocol::Published> Computation::State::publish(const std::vector<protoc
   }
   const auto* lease = std::get_if<protocol::Lease>(&*reply);
   if (lease == nullptr) return published.error();
-  published = published_under(**next, lease->token);
+  published = publish_under(**next, lease->token, parts);
   (*next)->channel.forget_lease(lease->token);
   return published;
+}
+
+// However this goes, the lease is over for us, and for the daemon too: without that it would be ours until its limit.
+Result<protocol::Published> Computation::State::publish_under(client_detail::Attachment& over, const protocol::Token& lease,
+                                                              const std::vector<protocol::Part>& parts) {
+  const protocol::Publish request{lease, parts, milliseconds(options.ttl)};
+  auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
+  if (!reply) {
+    if (over.channel.broken()) return reply.error();
+    give_up(over, reply.error());  // perhaps it never left
+    return Error{ErrorCode::timed_out, reply.error().text};
+  }
+  if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
+  Error error = client_detail::error_of(*reply);
+  // Refused for another reason than that it is over: the daemon holds it still.
+  if (error.code != ErrorCode::unknown_token) end_with(over, protocol::Abandon{lease});
+  return error;
 }
 
 Computation::Computation(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -115,9 +126,8 @@ Result<Value> Computation::publish(std::string bytes, std::string_view content_t
 void Computation::fail(std::string_view text) {
   if (state_ == nullptr) return;
   if (state_->has_lease()) {
-    const protocol::Fail request{state_->token, cut(text), milliseconds(state_->options.failure_ttl)};
-    const auto sent = state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout));
-    if (!sent) state_->give_up(*state_->attachment, sent.error());
+    state_->end_with(*state_->attachment,
+                     protocol::Fail{state_->token, cut(text), milliseconds(state_->options.failure_ttl)});
     state_->end();
   }
   state_->ended = true;
@@ -126,9 +136,7 @@ void Computation::fail(std::string_view text) {
 void Computation::abandon() {
   if (state_ == nullptr) return;
   if (state_->has_lease()) {
-    const protocol::Abandon request{state_->token};
-    const auto sent = state_->attachment->channel.post(request, deadline_in(state_->client.options.request_timeout));
-    if (!sent) state_->give_up(*state_->attachment, sent.error());
+    state_->end_with(*state_->attachment, protocol::Abandon{state_->token});
     state_->end();
   }
   state_->ended = true;

@@ -6,6 +6,17 @@
 
 namespace onced::client_detail {
 
+namespace {
+
+// The least time for an attempt to connect during an outage.
+constexpr Milliseconds attempt_time_min{1000};
+
+}  // namespace
+
+bool means_away(ErrorCode code) {
+  return code == ErrorCode::unavailable || code == ErrorCode::limit_reached || code == ErrorCode::out_of_memory;
+}
+
 Milliseconds BackOff::failed() {
   delay_ = std::clamp(delay_ * 2, std::max(least_, Milliseconds(1)), std::max(most_, Milliseconds(1)));
   const auto half = delay_.count() / 2;
@@ -28,35 +39,74 @@ Connector::Connector(const ClientOptions& options, Identity identity_in)
 
 Connector::~Connector() { attach(nullptr); }
 
-Result<AttachmentRef> Connector::attachment() {
-  std::unique_lock lock(mutex_);
-  Attachment* const attachment = current_.load(std::memory_order_relaxed);
-  const bool usable = attachment != nullptr && !attachment->channel.broken() && attachment->alive();
-  if (usable && !attachment->worn()) return AttachmentRef(attachment);
-  if (Clock::now() < next_attempt_) {
-    if (usable) return AttachmentRef(attachment);
-    return last_error_;
+Result<AttachmentRef> Connector::attachment(Deadline deadline) {
+  if (auto at_once = known()) return std::move(*at_once);
+  const std::unique_lock connecting(connecting_, deadline);
+  if (!connecting.owns_lock()) {
+    return Error{ErrorCode::unavailable, "the daemon at " + identity.socket_path + " does not answer another thread that connects to it"};
   }
-  auto handshake = shake_hands(identity, true, deadline_in(options_.connect_timeout));
+  if (auto at_once = known()) return std::move(*at_once);  // of the attempt that we have waited for
+  deadline = end_of_attempt(deadline);
+  if (AttachmentRef silent = present(); silent && !silent->channel.broken() && silent->alive() && silent->channel.silent()) {
+    if (silent->channel.ping(std::min(deadline, Clock::now() + answer_patience_min))) {
+      if (auto at_once = known()) return std::move(*at_once);
+      return silent;
+    }
+    if (!silent->channel.broken()) return still_silent();
+  }
+  auto handshake = shake_hands(identity, true, deadline);
   Result<std::unique_ptr<Attachment>> made =
       handshake.ok() ? Attachment::make(std::move(*handshake)) : Result<std::unique_ptr<Attachment>>(handshake.error());
-  if (!made) {
-    next_attempt_ = Clock::now() + back_off_.failed();
-    if (usable) return AttachmentRef(attachment);
-    last_error_ = made.error();
-    const bool first = begin_outage();
-    Error error = last_error_;
-    lock.unlock();
-    if (first) warn(options_, error.text + "; trying again from time to time");
-    return error;
-  }
+  if (!made) return failed(made.error());
+
+  const std::lock_guard lock(mutex_);
   back_off_.succeeded();
   next_attempt_ = {};
-  outage_ = false;
+  outage_ = silence_noted_ = false;
   if (std::exchange(connected_before_, true)) reconnects.fetch_add(1, std::memory_order_relaxed);
   AttachmentRef next(made->get());
   attach(std::move(*made));
   return next;
+}
+
+// What can be said without an attempt: the connection that works, or that the next attempt is not due.
+std::optional<Result<AttachmentRef>> Connector::known() {
+  const std::lock_guard lock(mutex_);
+  Attachment* const attachment = current_.load(std::memory_order_relaxed);
+  const bool usable = attachment != nullptr && !attachment->channel.broken() && attachment->alive() && !attachment->channel.silent();
+  if (usable && std::exchange(silence_noted_, false)) {
+    back_off_.succeeded();
+    next_attempt_ = {};
+    outage_ = false;
+  }
+  if (usable && !attachment->worn()) return AttachmentRef(attachment);
+  if (Clock::now() >= next_attempt_) return std::nullopt;
+  if (usable) return AttachmentRef(attachment);
+  return last_error_;
+}
+
+// While the daemon is away an attempt takes no longer than the pause before it was: its callers have work to do.
+Deadline Connector::end_of_attempt(Deadline deadline) {
+  const std::lock_guard lock(mutex_);
+  const Milliseconds patience = outage_ ? std::max(back_off_.delay(), attempt_time_min) : options_.connect_timeout;
+  return std::min(deadline, deadline_in(std::min(patience, options_.connect_timeout)));
+}
+
+// An attempt that failed. A connection that still works (only its page is worn) goes on for now.
+Result<AttachmentRef> Connector::failed(const Error& error) {
+  std::unique_lock lock(mutex_);
+  next_attempt_ = Clock::now() + back_off_.failed();
+  Attachment* const attachment = current_.load(std::memory_order_relaxed);
+  if (attachment != nullptr && !attachment->channel.broken() && attachment->alive()) return AttachmentRef(attachment);
+  last_error_ = error;
+  begin_outage(std::move(lock), error);
+  return error;
+}
+
+Result<AttachmentRef> Connector::still_silent() {
+  const std::lock_guard lock(mutex_);
+  next_attempt_ = Clock::now() + back_off_.failed();
+  return last_error_;
 }
 
 AttachmentRef Connector::present() {
@@ -70,17 +120,22 @@ void Connector::forget_broken() {
   if (attachment != nullptr && attachment->channel.broken()) attach(nullptr);
 }
 
-void Connector::note_outage(const Error& error) {
-  bool first = false;
-  {
-    const std::lock_guard lock(mutex_);
-    first = begin_outage();
-  }
-  if (first) warn(options_, error.text + "; trying again from time to time");
+void Connector::note_outage(const Error& error) { begin_outage(std::unique_lock(mutex_), error); }
+
+void Connector::note_silence(const Error& error) {
+  std::unique_lock lock(mutex_);
+  if (std::exchange(silence_noted_, true)) return;  // another thread's wait ended first
+  last_error_ = error;
+  next_attempt_ = Clock::now() + back_off_.failed();
+  begin_outage(std::move(lock), error);
 }
 
-// Under mutex_. True for the first call of an outage.
-bool Connector::begin_outage() { return !std::exchange(outage_, true); }
+// With mutex_ locked, which is released before the warning is given.
+void Connector::begin_outage(std::unique_lock<std::mutex> lock, const Error& error) {
+  const bool first = !std::exchange(outage_, true);
+  lock.unlock();
+  if (first) warn(options_, error.text + "; trying again from time to time");
+}
 
 // Under mutex_ (or in the destructor). The current attachment, if there is one, is retired.
 void Connector::attach(std::unique_ptr<Attachment> next) {

@@ -1,9 +1,10 @@
 // How a client in one process gets a connection and keeps one.
 //
 // Ownership: made by a Client for the process it is in; a forked child makes another one and leaves this one alone.
-// Threads:   any. One thread connects at a time, the others wait for its result.
+// Threads:   any. One thread connects at a time, the others wait for its result; each no longer than it may.
 // Back-off:  after a failed attempt the next one is not made before a delay that doubles, with jitter; until then every
-//            call is told at once that the daemon is away. One warning per outage.
+//            call is told at once why. One warning per outage. A daemon that has fallen silent (channel.hpp) is an
+//            outage too: its connection is kept, hits go on, and the attempts are pings.
 #pragma once
 
 #include <atomic>
@@ -25,6 +26,8 @@ class BackOff {
  public:
   BackOff(Milliseconds least, Milliseconds most) : least_(least), most_(most), random_(std::random_device()()) {}
   void succeeded() { delay_ = Milliseconds(0); }
+  // Of the last failure, before jitter; 0 after a success.
+  Milliseconds delay() const { return delay_; }
   // The delay until the next attempt: in the upper half of a range that doubles with each failure.
   Milliseconds failed();
 
@@ -36,6 +39,10 @@ class BackOff {
 };
 
 void warn(const ClientOptions& options, std::string_view text);
+
+// Whether an error of connecting says that the daemon is away (L8), or has no room now, which comes to the same. All
+// others are refusals: trying again changes nothing, somebody must.
+bool means_away(ErrorCode code);
 
 class Connector {
  public:
@@ -62,8 +69,9 @@ class Connector {
     return outcome;
   }
 
-  // The present connection, or a new one when there is none that works. Errors: why there is none.
-  Result<AttachmentRef> attachment();
+  // The present connection, or a new one when there is none that works. Takes until `deadline` at most. Errors: why
+  // there is none.
+  Result<AttachmentRef> attachment(Deadline deadline);
   // The present connection, whatever its state; may be empty.
   AttachmentRef present();
   // A present connection that is broken is forgotten now, not at the next call: its socket closes as soon as nothing
@@ -71,6 +79,8 @@ class Connector {
   void forget_broken();
   // The daemon said that it is about to go, or proved to be gone: counts as an outage until the next connection.
   void note_outage(const Error& error);
+  // The daemon has fallen silent on the present connection: an outage until it says something.
+  void note_silence(const Error& error);
 
   std::uint64_t hits();
   std::uint64_t copied_hits();
@@ -81,18 +91,24 @@ class Connector {
 
  private:
   void attach(std::unique_ptr<Attachment> next);
-  bool begin_outage();
+  std::optional<Result<AttachmentRef>> known();
+  Deadline end_of_attempt(Deadline deadline);
+  Result<AttachmentRef> failed(const Error& error);
+  Result<AttachmentRef> still_silent();
+  void begin_outage(std::unique_lock<std::mutex> lock, const Error& error);
 
   const ClientOptions& options_;
   std::atomic<Attachment*> current_{nullptr};  // changed under mutex_
 
-  std::mutex mutex_;
+  std::timed_mutex connecting_;  // whoever makes an attempt; before mutex_
+  std::mutex mutex_;             // never held while something is waited for
   // Under mutex_:
   BackOff back_off_;
   Deadline next_attempt_{};
   Error last_error_{ErrorCode::unavailable, "not connected yet"};
   bool connected_before_ = false;
   bool outage_ = false;
+  bool silence_noted_ = false;  // the outage is that of a silent daemon
   std::uint64_t past_hits_ = 0;         // of connections that are retired
   std::uint64_t past_copied_hits_ = 0;
 };

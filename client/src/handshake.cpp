@@ -1,7 +1,6 @@
 #include "handshake.hpp"
 
 #include <errno.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,9 +36,9 @@ Result<protocol::Reply> first_reply(Socket& socket, protocol::FrameReader& reade
     auto frame = reader.next();
     if (!frame) return frame.error();
     if (frame->has_value()) return protocol::decode_reply((*frame)->header.type, (*frame)->payload);
-    if (wait_for(socket.descriptor(), POLLIN, deadline) == 0) return no_answer(identity);
-    auto received = socket.receive_some(reader.room());
+    auto received = socket.receive(reader.room(), deadline);
     if (!received) return received.error();
+    if (received->nothing_yet && Clock::now() >= deadline) return no_answer(identity);
     reader.received(received->bytes);
   }
 }
@@ -49,7 +48,7 @@ Result<protocol::Reply> first_reply(Socket& socket, protocol::FrameReader& reade
 Identity identity_of(const ClientOptions& options) {
   Identity identity;
   identity.socket_path = options.socket.empty() ? default_socket_path() : options.socket;
-  identity.namespace_name = options.namespace_name;
+  identity.namespace_name = options.namespace_name.empty() ? "default" : options.namespace_name;
   identity.client_name = options.name.empty() ? std::string(program_invocation_short_name) : options.name;
   identity.client_name.resize(std::min(identity.client_name.size(), limits::client_name_bytes_max));
   return identity;

@@ -14,21 +14,21 @@ std::shared_ptr<HeldLeases> HeldLeases::of_this_thread() {
   return held;
 }
 
-void HeldLeases::add(const Connector* connector, const protocol::Token& token) {
+void HeldLeases::add(const std::string& namespace_name, const protocol::Token& token) {
   const std::lock_guard lock(mutex_);
-  leases_.push_back({connector, token});
+  leases_.push_back({namespace_name, token});
 }
 
-void HeldLeases::remove(const Connector* connector, const protocol::Token& token) {
+void HeldLeases::remove(const std::string& namespace_name, const protocol::Token& token) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(leases_, [&](const Lease& lease) { return lease.connector == connector && lease.token == token; });
+  std::erase_if(leases_, [&](const Lease& lease) { return lease.namespace_name == namespace_name && lease.token == token; });
 }
 
-std::vector<protocol::Token> HeldLeases::tokens(const Connector* connector) const {
+std::vector<protocol::Token> HeldLeases::tokens(const Realm& realm) const {
   const std::lock_guard lock(mutex_);
   std::vector<protocol::Token> tokens;
   for (const Lease& lease : leases_) {
-    if (lease.connector == connector) tokens.push_back(lease.token);
+    if (lease.token.epoch == realm.epoch && lease.namespace_name == realm.namespace_name) tokens.push_back(lease.token);
   }
   // The innermost ones are those that a cycle goes through first.
   if (tokens.size() > limits::held_tokens_max) tokens.erase(tokens.begin(), tokens.end() - limits::held_tokens_max);

@@ -1,12 +1,16 @@
 #include "connector.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 #include <vector>
 
 #include <onced/client.hpp>
 
+#include "child.hpp"
 #include "fake_daemon.hpp"
 
 using namespace onced;
@@ -246,4 +250,188 @@ TEST_CASE("a lease that must be taken up is taken up at once") {
   const auto failed = connection.expect<protocol::Fail>();
   CHECK(failed.message.text == "no luck");
   CHECK(failed.message.failure_ttl_ms == 5000);
+}
+
+// ---- refusals -------------------------------------------------------------------------------------------------------
+
+TEST_CASE("a daemon that refuses this client is not away: nothing is computed, and every call says why") {
+  for (const ErrorCode code : {ErrorCode::not_permitted, ErrorCode::not_found, ErrorCode::version_mismatch}) {
+    CAPTURE(name_of(code));
+    FakeDaemon daemon;
+    ClientOptions options;
+    options.socket = daemon.path();
+    options.reconnect_delay_min = options.reconnect_delay_max = Milliseconds(3'600'000);
+    options.on_warning = [](std::string_view) {};
+    Client client(options);
+    const std::string text = "the daemon's own words";
+    std::optional<Result<Value>> value;
+    std::jthread caller([&] {
+      value = client.get_or_compute(key, {}, [](Computation&) -> std::string {
+        FAIL("computed");
+        return {};
+      });
+    });
+    FakeConnection connection = daemon.accept();
+    const auto hello = connection.expect<protocol::Hello>();
+    connection.send(hello.id, protocol::Refused{code, text});
+    caller.join();
+    REQUIRE_FALSE(value->ok());
+    CHECK(value->error().code == code);
+    CHECK(value->error().text == text);
+    // Within the back-off: from memory.
+    CHECK(client.wait(key.bytes()).error().code == code);
+    CHECK(client.get(key.bytes()).error().code == code);  // "no such namespace" is not "no such value"
+    CHECK(client.put(key.bytes(), "x").error().text == text);
+    CHECK(client.counters().computed_locally == 0);
+  }
+}
+
+TEST_CASE("a daemon that has no room is away") {
+  for (const ErrorCode code : {ErrorCode::limit_reached, ErrorCode::unavailable}) {
+    FakeDaemon daemon;
+    ClientOptions options;
+    options.socket = daemon.path();
+    options.on_warning = [](std::string_view) {};
+    Client client(options);
+    std::jthread caller([&] {
+      const auto value = client.get_or_compute(key, {}, [](Computation&) { return std::string("local"); });
+      CHECK(value->text() == "local");
+    });
+    FakeConnection connection = daemon.accept();
+    connection.send(connection.expect<protocol::Hello>().id, protocol::Refused{code, "4096 connections"});
+    caller.join();
+    CHECK(client.counters().computed_locally == 1);
+  }
+}
+
+TEST_CASE("a socket that this user may not open is a refusal" * doctest::skip(::geteuid() != 0)) {
+  FakeDaemon daemon;
+  CHECK(::chmod(daemon.path().c_str(), 0600) == 0);
+  const std::filesystem::path directory = std::filesystem::path(daemon.path()).parent_path();
+  CHECK(::chmod(directory.c_str(), 0755) == 0);
+  const int child = in_child([&] {
+    if (::setresuid(65534, 65534, 65534) != 0) return 1;
+    ClientOptions options;
+    options.socket = daemon.path();
+    options.on_warning = [](std::string_view) {};
+    Client client(options);
+    bool computed = false;
+    const auto value = client.get_or_compute(key, {}, [&](Computation&) {
+      computed = true;
+      return std::string();
+    });
+    if (value.ok() || computed || value.error().code != ErrorCode::not_permitted) return 2;
+    if (value.error().text.find(daemon.path()) == std::string::npos) return 3;
+    const auto subscription = client.subscribe_all();
+    return !subscription.ok() && subscription.error().code == ErrorCode::not_permitted ? 0 : 4;
+  });
+  CHECK(child == 0);
+}
+
+// ---- results that the daemon will not have --------------------------------------------------------------------------
+
+namespace {
+
+// A computation that holds lease {1, 1} and publishes when told to.
+struct Publishing {
+  Publishing() {
+    options.socket = daemon.path();
+    options.on_warning = [](std::string_view) {};
+    client = std::make_unique<Client>(options);
+    worker = std::jthread([this] {
+      value = client->get_or_compute(key, {}, [&](Computation&) {
+        wait_until([&] { return finish.load(); }, "the test");
+        return std::string("bytes");
+      });
+    });
+    connection = daemon.welcome(before);
+    const auto asked = connection->expect<protocol::Acquire>();
+    connection->send(asked.id, protocol::Lease{{1, 1}, 1000, false, protocol::LeaseCause::absent});
+  }
+  FakeDaemon daemon;
+  FakeNamespace before{1};
+  FakeNamespace after{2};
+  ClientOptions options;
+  std::unique_ptr<Client> client;
+  std::atomic<bool> finish{false};
+  std::optional<Result<Value>> value;
+  std::optional<FakeConnection> connection;
+  std::jthread worker;
+};
+
+}  // namespace
+
+TEST_CASE("a lease whose result is refused is given back") {
+  Publishing p;
+  p.finish = true;
+  const auto published = p.connection->expect<protocol::Publish>();
+  p.connection->send(published.id, protocol::Refused{ErrorCode::too_large, "not today"});
+  CHECK(p.connection->expect<protocol::Abandon>().message.token == protocol::Token{1, 1});
+  p.worker.join();
+  CHECK((*p.value)->text() == "bytes");
+}
+
+TEST_CASE("so is the second one, of a daemon that was restarted meanwhile") {
+  Publishing p;
+  p.before.die();
+  p.connection->close();
+  p.finish = true;
+  FakeConnection second = p.daemon.welcome(p.after);
+  const auto again = second.expect<protocol::Acquire>();
+  second.send(again.id, protocol::Lease{{2, 9}, 1000, false, protocol::LeaseCause::absent});
+  const auto published = second.expect<protocol::Publish>();
+  second.send(published.id, protocol::Refused{ErrorCode::too_large, "not today"});
+  CHECK(second.expect<protocol::Abandon>().message.token == protocol::Token{2, 9});
+  p.worker.join();
+  CHECK((*p.value)->text() == "bytes");
+  CHECK((*p.value)->version() == 0);
+}
+
+TEST_CASE("a result that came too late has no lease to give back") {
+  Publishing p;
+  p.finish = true;
+  const auto published = p.connection->expect<protocol::Publish>();
+  p.connection->send(published.id, protocol::Refused{ErrorCode::unknown_token, "passed on"});
+  p.worker.join();
+  p.client.reset();
+  CHECK_THROWS(p.connection->next_request());  // the end, and nothing before it
+}
+
+// ---- what a thread holds --------------------------------------------------------------------------------------------
+
+TEST_CASE("a request names what its thread holds of the same daemon and namespace, with whichever client it got it") {
+  FakeDaemon daemon;
+  FakeNamespace space(7);
+  ClientOptions options;
+  options.socket = daemon.path();
+  options.on_warning = [](std::string_view) {};
+  std::vector<Client> clients;
+  clients.emplace_back(options);
+  clients.emplace_back(options);
+  options.namespace_name = "elsewhere";
+  clients.emplace_back(options);
+  std::vector<FakeConnection> connections;
+  for (Client& client : clients) {
+    std::jthread connecting([&] { CHECK(client.connect().ok()); });
+    connections.push_back(daemon.welcome(space));
+  }
+  const protocol::Token token{7, 3};
+  std::jthread worker([&] {
+    auto held = clients[0].acquire(key);
+    REQUIRE(held.ok());
+    for (Client& client : clients) CHECK_FALSE(client.get(key_named("g").bytes())->has_value());
+    std::get<Computation>(*held).abandon();
+    CHECK_FALSE(clients[1].get(key_named("g").bytes())->has_value());
+  });
+  const auto answer = [&](FakeConnection& connection) {
+    const auto asked = connection.expect<protocol::Acquire>();
+    connection.send(asked.id, protocol::Refused{ErrorCode::not_found, ""});
+    return asked.message.held;
+  };
+  connections[0].send(connections[0].expect<protocol::Acquire>().id, protocol::Lease{token, 1000, false, protocol::LeaseCause::absent});
+  CHECK(answer(connections[0]) == std::vector{token});
+  CHECK(answer(connections[1]) == std::vector{token});
+  CHECK(answer(connections[2]).empty());
+  connections[0].expect<protocol::Abandon>();
+  CHECK(answer(connections[1]).empty());
 }

@@ -14,7 +14,12 @@
 // A hit makes no system call, takes no lock and copies nothing.
 // Errors:    Result; nothing here throws, except what a compute function throws itself: it is told to the waiters as the
 //            failure's text (std::exception::what()), then rethrown to its own caller.
-// Daemon away: get_or_compute computes locally (L8), everything else answers `unavailable`.
+// Daemon away: get_or_compute computes locally (L8), everything else answers `unavailable`. Away means: nobody listens, it
+//            is shutting down, it has no room for another client, or it does not answer (it is stopped or stuck).
+//            A daemon that refuses this client (not_permitted, no such namespace, version_mismatch) is not away: then
+//            every call ends with that error, get_or_compute too.
+// Deadlines: a call takes about as long as its own time-out says (but gives the daemon 100 ms), or connect_timeout and
+//            request_timeout. `timed_out` is only ever about another holder; a daemon that does not answer is `unavailable`.
 #pragma once
 
 #include <functional>
@@ -59,7 +64,8 @@ class Client {
   // The value of `key`; computed by `compute` if nobody has it and nobody is at it. Waits for another holder up to
   // options.wait_timeout. `compute` returns the bytes, or Result<std::string> whose error becomes the failure's text.
   // Errors: computation_failed (told by the holder), cancelled, timed_out (names the holder), recursion, deadlock,
-  // limit_reached; unavailable only in strict mode.
+  // limit_reached; how the daemon refuses this client (not_permitted, not_found, version_mismatch, invalid_argument);
+  // unavailable only in strict mode.
   template <typename Compute>
   Result<Value> get_or_compute(const Key& key, const ComputeOptions& options, Compute&& compute) {
     return get_or_compute(key.bytes(), options, std::forward<Compute>(compute));
@@ -67,15 +73,19 @@ class Client {
   // As above for key bytes that KeyBuilder::build_view() gave: saves an allocation on the hit path.
   template <typename Compute>
   Result<Value> get_or_compute(std::string_view key, const ComputeOptions& options, Compute&& compute) {
+    bool looked = true;
     if (!options.force) {
-      if (auto value = peek(key)) return std::move(*value);
+      std::optional<Value> value;
+      looked = peek_at_once(key, value);
+      if (value) return std::move(*value);
     }
-    return compute_once(key, options, [&compute](Computation& computation) -> Result<std::string> {
-      return std::invoke(compute, computation);
-    });
+    return compute_once(
+        key, options,
+        [&compute](Computation& computation) -> Result<std::string> { return std::invoke(compute, computation); }, looked);
   }
 
   // Memory only: the value if it is in the segment now. No system call, not even the first time in a connected client.
+  // One that is not connected tries to, for connect_timeout at most.
   std::optional<Value> peek(std::string_view key);
   std::optional<Value> peek(const Key& key) { return peek(key.bytes()); }
 
@@ -86,7 +96,8 @@ class Client {
 
   // Until the key has a value, also when nobody computes it yet; never computes.
   Result<Value> wait(std::string_view key, const WaitOptions& options = {});
-  // The value wherever it is, without waiting or computing: nothing when there is none.
+  // The value wherever it is, without waiting or computing: nothing when there is none, or none yet. Errors: as for the
+  // administrative requests; that there is no daemon to ask is one.
   Result<std::optional<Value>> get(std::string_view key);
   // Stores a value without a lease; who waits for the key gets it. Returns the key's new version, 0 when it could not
   // be stored (the arena is full of pinned records).
@@ -118,9 +129,9 @@ class Client {
 
  private:
   using ComputeFunction = std::function<Result<std::string>(Computation&)>;
-  Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute);
-
-  void peek_slowly(std::string_view key, std::optional<Value>& value);
+  Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
+                             bool looked);
+  bool peek_at_once(std::string_view key, std::optional<Value>& value);
 
   friend class Computation;
   struct State;  // client/src/client_state.hpp

@@ -17,10 +17,11 @@ struct ClientOptions {
   std::string namespace_name = "default";
   std::string name{};                    // for people ("gunicorn"); empty: the program's name
   Milliseconds connect_timeout{5000};    // connect and handshake
-  Milliseconds request_timeout{5000};    // of requests that the daemon answers at once
+  Milliseconds request_timeout{5000};    // of requests that the daemon answers at once; one that waits for a holder asks
+                                         // after such a time whether the daemon is there, and gives it as long to say so
   Milliseconds reconnect_delay_min{10};  // after a failed attempt; doubles, with jitter, up to reconnect_delay_max
   Milliseconds reconnect_delay_max{2000};
-  bool strict = false;                   // daemon away: an error (true), or compute locally, uncached (false; L8)
+  bool strict = false;                   // daemon away or silent: an error (true), or compute locally, uncached (false; L8)
   // Told once per outage, and for every rare event an operator should hear of. Default: one line on standard error.
   // Called from the thread that noticed; must not call the client.
   std::function<void(std::string_view)> on_warning{};
@@ -31,7 +32,7 @@ struct ClientOptions {
 enum class OnDeadline : std::uint8_t { error, compute };
 
 struct ComputeOptions {
-  Milliseconds wait_timeout{5 * 60 * 1000};  // the longest to wait for another holder
+  Milliseconds wait_timeout{5 * 60 * 1000};  // the longest to wait for another holder, or for a daemon (at least 100 ms)
   OnDeadline on_deadline = OnDeadline::error;
   Milliseconds ttl{0};                       // fresh for so long; 0: until evicted or invalidated
   Milliseconds failure_ttl{5000};            // how long a failure stays the answer
