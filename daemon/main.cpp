@@ -40,6 +40,7 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.take_up_deadline = from.take_up_deadline;
   to.engine.failure_ttl_default = from.failure_ttl_default;
   to.engine.holder_deaths_max = static_cast<int>(from.holder_deaths_max);
+  to.engine.holder_deaths_memory = from.holder_deaths_memory;
   to.engine.waiters_per_key_max = from.waiters_per_key_max;
   to.engine.under_way_bytes_per_connection_max = from.under_way_bytes_per_connection_max;
   to.engine.under_way_bytes_max = from.under_way_bytes_max;

@@ -16,7 +16,7 @@ using protocol::SignalEvent;
 Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
                            Catalog& catalog, SignalHub& signals)
     : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
-      signals_(signals), leases_(context.settings.epoch, timers_), invalidations_(functions) {}
+      signals_(signals), leases_(context.settings.epoch, timers_), invalidations_(functions), deaths_(context.settings, context.hash) {}
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
 
@@ -254,6 +254,7 @@ void Computations::end_without_result(Lease& lease, EndedBy how) {
   }
   if (how == EndedBy::holder_death) ++context_.counters.holder_deaths;
   const std::string last_holder = lease.holder_name;
+  const ProcessNumber process = connections_.at(lease.holder.connection).process_number;
   if (lease.detached) {
     WaiterList orphans;
     orphans.splice(orphans.end(), lease.waiters);
@@ -262,17 +263,25 @@ void Computations::end_without_result(Lease& lease, EndedBy how) {
   }
   end(lease);
   signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, std::string(name_of(cause)));
-  if (how == EndedBy::holder_death && ++entry.holder_deaths >= context_.settings.holder_deaths_max) {
-    const std::string text = std::to_string(entry.holder_deaths) + " holders died in a row while computing " +
-                             display(entry.key) + "; the last was " + last_holder;
-    context_.note(Note::Level::warning, text);
-    ++context_.counters.failures;
-    entry.holder_deaths = 0;
-    answer_all(entry.waiters, [&](Waiter& waiter) { context_.send(waiter.from, protocol::Failure{text, 0}); });
-    keep_failure(entry, text, context_.settings.failure_ttl_default);
-    return signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
+  if (how == EndedBy::holder_death) {
+    const int deaths = deaths_.add(entry.key, process, context_.now);
+    if (deaths >= context_.settings.holder_deaths_max) return fail_for_deaths(entry, deaths, last_holder);
   }
   hand_over(entry, cause);
+}
+
+// The answer stays as long as the deaths are remembered: a supervisor that starts one process after the other would
+// lose them all.
+void Computations::fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder) {
+  const Duration memory = context_.settings.holder_deaths_memory;
+  const std::string text = std::to_string(deaths) + " holders died in a row while computing " + display(entry.key) +
+                           "; the last was " + last_holder + "; it fails for " + duration_text(memory) +
+                           " unless it is forced, put or invalidated";
+  context_.note(Note::Level::warning, text);
+  ++context_.counters.failures;
+  answer_all(entry.waiters, [&](Waiter& waiter) { context_.send(waiter.from, protocol::Failure{text, 0}); });
+  keep_failure(entry, text, memory);
+  signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
 }
 
 // The longest waiter that can compute gets the lease; passive ones are passed over and go on waiting.
@@ -320,7 +329,7 @@ void Computations::lose(const Lease& lease, LeaseEnd why) {
 }
 
 void Computations::process_gone(Connection& connection) {
-  connection.gone = true;
+  connections_.set_gone(connection);
   for (Invalidation& one : invalidations_.all())
     if (one.to && one.to->connection == connection.id) one.to.reset();  // it goes on: it was accepted
   connection.invalidations.clear();

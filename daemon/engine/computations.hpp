@@ -16,6 +16,7 @@
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
 #include "engine/function_table.hpp"
+#include "engine/holder_deaths.hpp"
 #include "engine/invalidations.hpp"
 #include "engine/lease_table.hpp"
 #include "engine/signal_hub.hpp"
@@ -53,6 +54,7 @@ class Computations {
 
   const LeaseTable& leases() const { return leases_; }
   std::size_t waiting() const { return waiting_; }
+  int holder_deaths(const Entry& entry) const { return deaths_.count(entry.key, context_.now); }
   void check_invariants() const;
 
   static constexpr std::size_t deadlines_per_step_max = 1024;
@@ -95,6 +97,7 @@ class Computations {
   bool has_too_many_invalidations(const Connection& from, ReplyAddress to);
   void settle(Entry& entry);
   bool invalidate_entry(Entry& entry, const std::string& by);
+  void fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder);
   std::uint64_t cancel_entry(Entry& entry, const std::string& by);
 
   Context& context_;
@@ -106,6 +109,7 @@ class Computations {
   TimerQueue timers_;
   LeaseTable leases_;
   Invalidations invalidations_;
+  HolderDeaths deaths_;
   WaitGraph graph_;
   std::size_t waiting_ = 0;
   std::size_t under_way_bytes_ = 0;  // of all connections

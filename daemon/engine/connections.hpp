@@ -6,14 +6,21 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
+#include "engine/engine.hpp"
 #include "engine/entry.hpp"
 
 namespace onced::engine {
 
+// Processes are numbered from 1 and the numbers not used again: a pid may be.
+using ProcessNumber = std::uint64_t;
+
 struct Connection {
   ConnectionId id{};
   std::string description;  // "pid 4711 (gunicorn)"
+  Process process{};
+  ProcessNumber process_number = 0;
   bool gone = false;  // its process is dead or its socket is: nothing is sent to it
   std::map<protocol::RequestId, Waiter*> waits{};
   std::set<std::uint64_t> leases{};  // token counters, detached ones too
@@ -28,8 +35,23 @@ struct Connection {
 
 class Connections {
  public:
-  Connection& add(ConnectionId id, std::string description) {
-    return table_.try_emplace(id, Connection{.id = id, .description = std::move(description)}).first->second;
+  Connection& add(ConnectionId id, std::string description, Process process) {
+    Connection& added = table_.try_emplace(id, Connection{.id = id, .description = std::move(description)}).first->second;
+    added.process = process;
+    if (process.pid == 0) {
+      added.process_number = ++last_process_;
+    } else {
+      KnownProcess& known = processes_[{process.uid, process.pid}];
+      if (known.connections++ == 0) known.number = ++last_process_;
+      added.process_number = known.number;
+    }
+    return added;
+  }
+  // From here on nothing is sent to it, and it no longer stands for its process.
+  void set_gone(Connection& connection) {
+    if (std::exchange(connection.gone, true) || connection.process.pid == 0) return;
+    const auto known = processes_.find({connection.process.uid, connection.process.pid});
+    if (--known->second.connections == 0) processes_.erase(known);
   }
   Connection* find(ConnectionId id) {
     const auto found = table_.find(id);
@@ -44,7 +66,13 @@ class Connections {
   std::unordered_map<ConnectionId, Connection>& all() { return table_; }
 
  private:
+  struct KnownProcess {
+    ProcessNumber number = 0;
+    std::size_t connections = 0;
+  };
   std::unordered_map<ConnectionId, Connection> table_;
+  std::map<std::pair<std::uint32_t, std::uint32_t>, KnownProcess> processes_;  // by uid and pid, while a connection is there
+  ProcessNumber last_process_ = 0;
 };
 
 }  // namespace onced::engine

@@ -15,6 +15,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   const protocol::Scope& scope = request.scope;
   if (scope.kind == ScopeKind::key) {
     std::uint64_t values = 0;
+    deaths_.forget(scope.subject);
     if (Entry* entry = directory_.find(scope.subject)) {
       settle(*entry);
       values = invalidate_entry(*entry, from.description) ? 1 : 0;
@@ -30,6 +31,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   }
   if (has_too_many_invalidations(from, {from.id, id})) return;
   invalidation.stamp = directory_.next_stamp();
+  deaths_.forget_if([&](std::string_view key) { return scope.kind == ScopeKind::everything || function_of(key) == scope.subject; });
   from.invalidations.insert(id);
   invalidations_.add(std::move(invalidation));
   if (invalidations_.size() == 1) go_on_invalidating();  // a small one is answered at once
@@ -75,7 +77,6 @@ void Computations::settle(Entry& entry) {
 
 // Returns whether there was a value. Later requests start anew; those who wait already still get what is being computed.
 bool Computations::invalidate_entry(Entry& entry, const std::string& by) {
-  entry.holder_deaths = 0;
   if (!entry.value && entry.lease == nullptr && !entry.failure) return false;
   const std::uint64_t version = entry.value ? entry.value->version : 0;
   const bool had_value = entry.value.has_value();
@@ -119,7 +120,7 @@ std::uint64_t Computations::cancel_entry(Entry& entry, const std::string& text) 
   while (!entry.detached.empty()) cancel_one(*entry.detached.front(), entry.detached.front()->waiters);
   if (entry.lease != nullptr) {
     cancel_one(*entry.lease, entry.waiters);
-    entry.holder_deaths = 0;
+    deaths_.forget(entry.key);
     catalog_.gone().remember(entry.key, Gone{GoneReason::cancelled, context_.now, text});
     signals_.emit(SignalEvent::cancelled, entry.key, entry.value ? entry.value->version : 0, 0, text);
   }

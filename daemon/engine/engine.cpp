@@ -89,7 +89,7 @@ void Engine::check_invariants() const {
 
 void Engine::State::on(Connected&& event) {
   ONCED_ASSERT(connections.find(event.connection) == nullptr);  // the host never uses a number twice
-  connections.add(event.connection, std::move(event.description));
+  connections.add(event.connection, std::move(event.description), event.process);
 }
 
 void Engine::State::on(const Disconnected& event) {

@@ -27,10 +27,16 @@ namespace onced::engine {
 
 // ---- what happens ---------------------------------------------------------------------------------------------------
 
+// Who is at the other end, as the kernel says. Connections with the same pid at the same time are of one process.
+struct Process {
+  std::uint32_t uid = 0;
+  std::uint32_t pid = 0;  // in the daemon's pid namespace; 0: not visible from there, and each connection is a process
+};
 // A connection said HELLO and is answered with Welcome by the host. `description` is for people: "pid 4711 (gunicorn)".
 struct Connected {
   ConnectionId connection;
   std::string description;
+  Process process{};
 };
 // The socket is gone in every process, or the host ended it: leases, waits and subscriptions of it end.
 struct Disconnected { ConnectionId connection; };
@@ -87,6 +93,7 @@ struct Settings {
   Duration failure_ttl_default = limits::failure_ttl_default;
   Duration time_word_period = limits::time_word_period;
   int holder_deaths_max = limits::holder_deaths_max;
+  Duration holder_deaths_memory = limits::holder_deaths_memory;
   std::size_t waiters_per_key_max = limits::waiters_per_key_max;
   std::size_t under_way_bytes_per_connection_max = limits::under_way_bytes_per_connection_max;
   std::size_t under_way_bytes_max = limits::under_way_bytes_max;

@@ -100,7 +100,6 @@ struct Entry {
   Lease* lease = nullptr;        // the live one (L1)
   std::vector<Lease*> detached;  // in order of their grants
   WaiterList waiters;            // in order of arrival
-  int holder_deaths = 0;         // in a row, of this key's live leases
   std::uint64_t stamp = 0;       // the newest invalidation that it needs no longer be held against (invalidations.hpp)
   std::list<Entry*>::iterator in_all;          // its places in the directory's orders of stamps
   std::list<Entry*>::iterator in_function;

@@ -40,7 +40,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
 
   const bool stored = catalog_.store(entry, request.parts, request.ttl_ms, {version, cost_us, from.description, false});
   end(*lease);
-  entry.holder_deaths = 0;
+  deaths_.forget(entry.key);
   count_served(entry, cost_us, entry.waiters.size());
   answer_all(entry.waiters, [&](Waiter& waiter) {
     if (stored) return answer_with_value(entry, waiter);
@@ -62,7 +62,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   ++context_.counters.puts;
   forget_failure(entry);
   const bool stored = catalog_.store(entry, request.parts, request.ttl_ms, {version, 0, from.description, true});
-  entry.holder_deaths = 0;
+  deaths_.forget(entry.key);
   count_served(entry, 0, entry.waiters.size());
   answer_all(entry.waiters, [&](Waiter& waiter) {
     if (stored) return answer_with_value(entry, waiter);
@@ -89,7 +89,7 @@ void Computations::fail(Connection& from, protocol::RequestId id, const protocol
   end(*lease);
   context_.send({from.id, id}, protocol::Done{});
   if (detached) return;  // the key goes on without it
-  entry.holder_deaths = 0;
+  deaths_.forget(entry.key);
   keep_failure(entry, text, duration_of_ms(request.failure_ttl_ms));
   signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
 }

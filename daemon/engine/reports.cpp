@@ -245,7 +245,8 @@ protocol::Explanation Reports::explain(std::string_view key) const {
                     std::to_string(lease->waiters.size()) + " waiting requests and is not kept");
   if (const std::size_t more = entry->detached.size() - shown; more > 0)
     lines.push_back("so do " + std::to_string(more) + " others");
-  if (entry->holder_deaths > 0) lines.push_back(std::to_string(entry->holder_deaths) + " holders in a row died while computing it");
+  if (const int deaths = computations_.holder_deaths(*entry); deaths > 0)
+    lines.push_back(std::to_string(deaths) + " processes in a row died while computing it");
   if (explanation.row.waiting > 0) lines.push_back(std::to_string(explanation.row.waiting) + " requests wait for it");
   return explanation;
 }

@@ -1,17 +1,15 @@
 // The daemon's loop: clients in, engine steps, replies out, on one thread.
 //
-// For each connection that is readable: what is there is received, every whole frame in it becomes a step of its
-// namespace's engine, the effects are queued at their connections, and then each of these is sent with one system call,
-// before the next connection is read. A request costs epoll_wait, recvmsg and sendmsg.
+// A turn is: one wake-up, what it brought is read, every whole frame in it becomes a step of its namespace's engine, the
+// effects are queued at their connections, and at the end of the turn each of these is sent with one system call.
 //
-// Ownership: connections and namespaces. Borrows the loop; closers are its own.
-// Threads:   everything on the thread that runs the loop.
+// Ownership: connections and namespaces. Borrows the io_context, which it is the only user of besides the service's
+//            signals; closers are its own.
+// Threads:   everything on the thread that runs the io_context.
 // Invariant: a connection is in `connections_` until its client end is closed in every process; its pins count so long.
 // Limits:    a connection whose queue is above send_queue_bytes_max is not read from; one whose queue grows above
 //            send_queue_hard_factor times that, all the same, is ended: what it is owed is lost to it alone.
 #pragma once
-
-#include <unistd.h>
 
 #include <chrono>
 #include <cstddef>
@@ -23,13 +21,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include <boost/asio/io_context.hpp>
+
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/messages.hpp>
 #include <onced/protocol/result.hpp>
 
 #include "engine/admission.hpp"
 #include "engine/engine.hpp"
-#include "loop/loop.hpp"
 #include "net/alarm.hpp"
 #include "net/closer.hpp"
 #include "net/connection.hpp"
@@ -48,12 +47,6 @@ struct HostSettings {
   engine::Duration drain_deadline = limits::drain_deadline;
 };
 
-// What the host asks the system for; tests bring their own.
-struct HostSystem {
-  ClockFunction now = loop::Clock::now;
-  CloseFunction close_foreign = ::close;  // on a thread of its own; may block
-};
-
 // Above so many times send_queue_bytes_max a connection is ended. One key's waiters may be on one connection: a turn can
 // queue all their answers before the client has had a chance to read.
 inline constexpr std::size_t send_queue_hard_factor = 16;
@@ -63,7 +56,7 @@ inline std::uint64_t descriptors_wanted(std::uint64_t connections) { return 3 * 
 
 class Host final : private Outbox {
  public:
-  Host(loop::Loop& loop, HostSettings settings, LogFunction log, HostSystem system = {});
+  Host(boost::asio::io_context& context, HostSettings settings, LogFunction log);
   ~Host() override;
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
@@ -93,12 +86,11 @@ class Host final : private Outbox {
 
   // host_connections.cpp: a connection's life.
   void accepted(memory::FileDescriptor socket);
-  void on_ready(Id id, std::uint32_t events);
-  void on_resumed(Id id);
+  void on_readable(Id id);
+  void on_writable(Id id);
+  void on_hung_up(Id id);
   void on_process_died(Id id);
   void read(Connection& connection);
-  // False: its share of this turn is used up, and more may be there.
-  bool read_some(Connection& connection);
   // False: its share of this turn is used up, and frames may be left.
   bool handle_frames(Connection& connection);
   void handle_hello(Connection& connection, const protocol::Frame& frame);
@@ -113,14 +105,13 @@ class Host final : private Outbox {
   // Its leases, waits and subscriptions end; its pins stay.
   void leave_engine(Connection& connection);
   void forget(Connection& connection);
-  // Nobody takes its answers: reads what was sent before that, then cuts.
-  void let_leave(Connection& connection);
-  // Sends what the socket takes; what was held up is read on in a turn of its own.
+  // Sends what the socket takes; reads on, in a turn of its own, unless it is throttled or being read already.
   void flush(Connection& connection);
   void send_now(Connection& connection);
   void resume(Connection& connection);
-  // Watches for what its state waits for.
-  void update_watch(Connection& connection);
+  void wait_readable(Connection& connection);
+  void wait_writable(Connection& connection);
+  void wait_hung_up(Connection& connection);
 
   Connection* find(Id id);
   bool throttled(const Connection& connection) const;
@@ -136,7 +127,7 @@ class Host final : private Outbox {
   // A line that a client has caused.
   void log_client(LogLevel level, const std::string& text);
 
-  loop::Loop& loop_;
+  boost::asio::io_context& context_;
   HostSettings settings_;
   LogFunction log_;
   LogBudget log_budget_;

@@ -98,7 +98,8 @@ void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
   connection.out.push(frame.header.request_id, protocol::Reply(welcome));
   want_flush(connection);
   connection.engine_knows = true;
-  host.apply(engine::Connected{connection.id(), describe(connection.peer, hello->client_name)}, alarm_.now());
+  const engine::Process process{connection.peer.uid, static_cast<std::uint32_t>(connection.peer.pid)};
+  host.apply(engine::Connected{connection.id(), describe(connection.peer, hello->client_name), process}, alarm_.now());
   watch_process(connection);
 }
 

@@ -146,6 +146,7 @@ constexpr Setting table[] = {
     {"limits.send_queue_bytes_max", Kind::size, true, "unread answers of a connection before it is not read from",
      set_size<&C::send_queue_bytes_max, 64 * 1024, (std::uint64_t{1} << 30)>, get_size<&C::send_queue_bytes_max>},
     ONCED_COUNT(holder_deaths_max, 1, 1000, "computing processes that may die in a row before a key fails"),
+    ONCED_DURATION(holder_deaths_memory, 1, "how long such a key fails, and how long deaths are remembered"),
     ONCED_DURATION(hello_deadline, 1, "for a client to say HELLO, and to read why it was refused"),
     ONCED_DURATION(lease_limit_default, 1, "longest computation, when its caller says nothing"),
     ONCED_DURATION(take_up_deadline, 1, "for a waiter to take up a computation that was handed to it"),

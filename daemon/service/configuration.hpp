@@ -46,6 +46,7 @@ struct Configuration {
   std::uint64_t signal_history = limits::signal_history;
   std::uint64_t send_queue_bytes_max = limits::send_queue_bytes_max;
   std::uint64_t holder_deaths_max = static_cast<std::uint64_t>(limits::holder_deaths_max);
+  std::chrono::milliseconds holder_deaths_memory = limits::holder_deaths_memory;
   std::chrono::milliseconds hello_deadline = limits::hello_deadline;
   std::chrono::milliseconds lease_limit_default = limits::lease_limit_default;
   std::chrono::milliseconds take_up_deadline = limits::take_up_deadline;

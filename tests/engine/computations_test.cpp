@@ -1,3 +1,4 @@
+#include "engine/connections.hpp"
 #include "scene.hpp"
 
 using namespace onced;
@@ -145,11 +146,87 @@ TEST_CASE("three holders dead in a row are a failure for everybody who waits, an
     scene.step(Disconnected{connection});
   }
   const auto failure = scene.take<protocol::Failure>(waiting, of_waiting);
-  CHECK(failure.text == "3 holders died in a row while computing chart(0); the last was pid 3");
-  scene.pass(4s);
-  CHECK(scene.take<protocol::Failure>(later, scene.ask(later, scene.acquire(key))).age_ms == 4000);
+  CHECK(failure.text ==
+        "3 holders died in a row while computing chart(0); the last was pid 3; it fails for 60 s unless it is forced, put or invalidated");
+  scene.pass(59s);
+  CHECK(scene.take<protocol::Failure>(later, scene.ask(later, scene.acquire(key))).age_ms == 59'000);
   scene.pass(1s);
   scene.lease(later, key);
+}
+
+TEST_CASE("processes that a supervisor starts one after the other do not die of one key for ever (L2)") {
+  Scene scene;
+  const auto other = scene.connect();
+  const auto crash = [&](std::uint32_t pid) {
+    const auto connection = scene.connect("pid " + std::to_string(pid), {1000, pid});
+    scene.lease(connection, key);  // nobody else waits for it
+    scene.step(ProcessDied{connection});
+    scene.step(Disconnected{connection});
+  };
+  crash(1);
+  scene.pass(20s);
+  crash(2);
+  scene.pass(20s);
+  SUBCASE("the third is the last") {
+    crash(3);
+    scene.take<protocol::Failure>(other, scene.ask(other, scene.acquire(key)));
+  }
+  SUBCASE("unless a value comes between") {
+    scene.publish(other, scene.lease(other, key), "value");
+    scene.ask(other, protocol::Invalidate{key_scope(key)});
+    crash(3);
+    scene.lease(other, key);
+  }
+  SUBCASE("unless the key is invalidated") {
+    scene.ask(other, protocol::Invalidate{key_scope(key)});
+    crash(3);
+    scene.lease(other, key);
+  }
+  SUBCASE("unless its function is invalidated") {
+    scene.ask(other, protocol::Invalidate{function_scope("chart")});
+    crash(3);
+    scene.lease(other, key);
+  }
+  SUBCASE("unless it was long ago") {
+    scene.pass(41s);
+    crash(3);
+    scene.lease(other, key);
+  }
+  SUBCASE("and one more when somebody insists") {
+    crash(3);
+    auto forced = scene.acquire(key);
+    forced.force = true;
+    const auto insisting = scene.connect("pid 4", {1000, 4});
+    scene.take<protocol::Lease>(insisting, scene.ask(insisting, forced));
+    scene.step(Disconnected{insisting});
+    scene.take<protocol::Failure>(other, scene.ask(other, scene.acquire(key)));
+  }
+}
+
+TEST_CASE("a process that dies with several connections is one dead holder (L2)") {
+  Scene scene;
+  std::vector<ConnectionId> of_one;
+  for (int i = 0; i < 4; ++i) of_one.push_back(scene.connect("pid 1", {1000, 1}));
+  const auto good = scene.connect("pid 2", {1000, 2});
+  for (const auto connection : of_one) scene.ask(connection, scene.acquire(key));
+  const auto of_good = scene.ask(good, scene.acquire(key));
+  for (const auto connection : of_one) scene.step(ProcessDied{connection});
+  CHECK(scene.take<protocol::Lease>(good, of_good).cause == LeaseCause::holder_died);
+}
+
+TEST_CASE("a pid that is used again is another process, and connections without one are processes of their own") {
+  Connections connections;
+  Connection& first = connections.add(ConnectionId{1}, "", {1000, 7});
+  Connection& second = connections.add(ConnectionId{2}, "", {1000, 7});
+  CHECK(first.process_number == second.process_number);
+  CHECK(connections.add(ConnectionId{3}, "", {1001, 7}).process_number != first.process_number);
+  connections.set_gone(first);
+  connections.set_gone(first);
+  CHECK(connections.add(ConnectionId{4}, "", {1000, 7}).process_number == second.process_number);
+  connections.set_gone(second);
+  connections.set_gone(connections.at(ConnectionId{4}));
+  CHECK(connections.add(ConnectionId{5}, "", {1000, 7}).process_number != second.process_number);
+  CHECK(connections.add(ConnectionId{6}, "", {1000, 0}).process_number != connections.add(ConnectionId{7}, "", {1000, 0}).process_number);
 }
 
 TEST_CASE("a value between two deaths starts the count of deaths anew (L2)") {

@@ -40,9 +40,9 @@ struct Scene {
   }
 
   // Each returns after one step; what was sent is in `inbox`, the rest in `closed` and `notes`.
-  ConnectionId connect(const std::string& description = "pid 41 (gunicorn)") {
+  ConnectionId connect(const std::string& description = "pid 41 (gunicorn)", Process process = {}) {
     const ConnectionId id{++last_connection};
-    step(Connected{id, description});
+    step(Connected{id, description, process});
     return id;
   }
   RequestId ask(ConnectionId from, protocol::Request request) {

@@ -53,7 +53,12 @@ std::size_t Model::unanswered_invalidations() const {
 
 void Model::before(const engine::Event& event) {
   step_ = Step{};
-  if (const auto* connected = std::get_if<engine::Connected>(&event)) alive_.insert(connected->connection);
+  if (const auto* connected = std::get_if<engine::Connected>(&event)) {
+    constexpr std::uint64_t no_pid = std::uint64_t{1} << 32;  // above all pids
+    alive_.insert(connected->connection);
+    processes_[connected->connection] =
+        connected->process.pid != 0 ? connected->process.pid : no_pid + static_cast<std::uint64_t>(connected->connection);
+  }
   if (const auto* gone = std::get_if<engine::Disconnected>(&event)) connection_ends(gone->connection);
   if (const auto* dead = std::get_if<engine::ProcessDied>(&event)) connection_ends(dead->connection);
   if (const auto* sent = std::get_if<engine::SignalsSent>(&event)) signals_.sent({sent->connection, sent->subscription}, sent->count);
@@ -75,13 +80,21 @@ void Model::connection_ends(ConnectionId connection) {
     const Lease& lease = leases_.at(counter);
     KeyModel& key = keys_[lease.key];
     const std::string name = lease.key;
-    const bool counts = !lease.detached && ++key.deaths >= schedule_.profile.settings.holder_deaths_max;
+    const bool counts = !lease.detached && too_many_deaths(key, connection);
     end_without_result(counter, LeaseCause::holder_died);
     if (counts) {
       step_.dying.insert(name);
       step_.ended.erase(name);
     }
   }
+}
+
+bool Model::too_many_deaths(KeyModel& key, ConnectionId connection) {
+  const engine::Settings& settings = schedule_.profile.settings;
+  if (key.last_death + settings.holder_deaths_memory <= schedule_.now) key.deaths.clear();
+  key.last_death = schedule_.now;
+  if (key.deaths.size() < static_cast<std::size_t>(settings.holder_deaths_max)) key.deaths.insert(processes_.at(connection));
+  return key.deaths.size() >= static_cast<std::size_t>(settings.holder_deaths_max);
 }
 
 void Model::end_without_result(std::uint64_t counter, LeaseCause cause) {
@@ -140,7 +153,7 @@ void Model::before_request(const engine::Requested& event) {
     step_.content = publish->parts.front().bytes;
     step_.ttl_ms = publish->ttl_ms;
     step_.detached_publish = lease->detached ? publish->token.counter : 0;
-    if (!lease->detached) keys_[lease->key].deaths = 0;
+    if (!lease->detached) keys_[lease->key].deaths.clear();
     if (!lease->detached) forget_lease(publish->token.counter);
   }
   if (const auto* put = std::get_if<Put>(&event.request)) {
@@ -148,7 +161,7 @@ void Model::before_request(const engine::Requested& event) {
     step_.put = true;
     step_.content = put->parts.front().bytes;
     step_.ttl_ms = put->ttl_ms;
-    keys_[put->key].deaths = 0;
+    keys_[put->key].deaths.clear();
     keys_[put->key].failed.reset();
   }
   if (const auto* fail_request = std::get_if<Fail>(&event.request)) {
@@ -163,7 +176,7 @@ void Model::before_request(const engine::Requested& event) {
     step_.failing_detached = lease->detached ? fail_request->token.counter : 0;
     KeyModel& key = keys_[lease->key];
     if (!lease->detached) {
-      key.deaths = 0;
+      key.deaths.clear();
       if (fail_request->failure_ttl_ms != 0 && !key.value)
         key.failed = Failed{fail_request->text, schedule_.now + std::chrono::milliseconds(fail_request->failure_ttl_ms)};
     }
@@ -223,7 +236,7 @@ void Model::before_invalidate(Address from, const protocol::Scope& scope) {
       key.live = 0;
     }
     key.invalidated_by = number;
-    key.deaths = 0;
+    key.deaths.clear();
     key.failed.reset();
   }
 }
@@ -254,13 +267,6 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   check_invalidated();
   check_owed();
   check_no_circle();
-  // A key that nobody asks for, computes or has is forgotten, and with it how its holders died.
-  for (auto& [name, key] : keys_) {
-    if (key.deaths == 0 || key.live != 0 || key.value || failed_recently(key)) continue;
-    const auto about_it = [&](const auto& one) { return one.second.key == name; };
-    if (std::none_of(waits_.begin(), waits_.end(), about_it) && std::none_of(leases_.begin(), leases_.end(), about_it))
-      key.deaths = 0;
-  }
 }
 
 void Model::on_send(const engine::Send& send) {
@@ -353,7 +359,7 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
   switch (lost.why) {
     case LeaseEnd::cancelled:
       require(step_.cancelling && in_scope(*step_.cancelling, lease.key), "a lease was cancelled though nobody asked for it");
-      if (!lease.detached) key.deaths = 0;
+      if (!lease.detached) key.deaths.clear();
       return forget_lease(lost.token.counter);
     case LeaseEnd::invalidated:
       require(lease.owes_lost, "a lease was detached by an invalidation that does not mean it, or twice (L5)");
@@ -480,8 +486,8 @@ void Model::on_change(const protocol::Signal& signal) {
     case SignalEvent::failed:
       require(step_.failing_key == signal.key || step_.dying.contains(signal.key), "`failed` though nothing did");
       if (step_.dying.contains(signal.key)) {
-        key.deaths = 0;
-        if (!key.value) key.failed = Failed{signal.text, schedule_.now + schedule_.profile.settings.failure_ttl_default};
+        step_.dying.erase(signal.key);
+        if (!key.value) key.failed = Failed{signal.text, schedule_.now + schedule_.profile.settings.holder_deaths_memory};
       }
       break;
     case SignalEvent::cancelled:
@@ -524,6 +530,7 @@ void Model::check_all_invalidated() const {
 // ---- what is missing ------------------------------------------------------------------------------------------------
 
 void Model::check_owed() const {
+  require(step_.dying.empty(), "holders die in a row and nobody says so (L2)");
   for (const auto& [address, wait] : waits_) {
     const KeyModel& key = keys_.at(wait.key);
     require(schedule_.now < wait.deadline, "a waiter was not told that its deadline has passed (L3)");
@@ -551,7 +558,6 @@ void Model::check_owed() const {
     require(to_be_told || told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
     require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
     require(!key.value || !expired(key), "a value outlived its time-to-live");
-    require(key.deaths < schedule_.profile.settings.holder_deaths_max, "holders die in a row and nobody says so (L2)");
   }
 }
 

@@ -77,7 +77,8 @@ class Model {
     std::optional<Value> value;
     std::optional<Failed> failed;
     std::uint64_t invalidated_by = 0;  // the latest invalidation that may still have to say so
-    int deaths = 0;
+    std::set<std::uint64_t> deaths;  // processes
+    Time last_death{};
   };
   // From its arrival on all it means counts as gone; it is answered when that is so for readers too.
   struct Invalidation {
@@ -134,6 +135,8 @@ class Model {
   Wait take_wait(Address to, const char* what);
   void end_without_result(std::uint64_t counter, protocol::LeaseCause cause);
   void forget_lease(std::uint64_t counter);
+  // Whether one more process has died, and they are too many now.
+  bool too_many_deaths(KeyModel& key, ConnectionId connection);
   std::size_t unanswered_invalidations() const;
   bool expired(const KeyModel& key) const;
   bool fresh(const KeyModel& key) const;  // a request may be answered with its value
@@ -149,6 +152,7 @@ class Model {
   Schedule& schedule_;
   SignalModel signals_;
   std::set<ConnectionId> alive_;
+  std::map<ConnectionId, std::uint64_t> processes_;
   std::map<Address, Wait> waits_;
   std::map<std::uint64_t, Lease> leases_;
   std::map<std::string, KeyModel> keys_;

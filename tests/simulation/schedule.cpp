@@ -41,6 +41,7 @@ Profile::Profile(Random& random) {
   settings.daemon_version = "simulated";
   settings.daemon_pid = 1;
   settings.holder_deaths_max = random.percent(30) ? 2 : 3;
+  settings.holder_deaths_memory = std::chrono::milliseconds(random.between(50, 5000));
   settings.failure_ttl_default = 3s;
   settings.waiters_per_key_max = random.percent(10) ? 2 : 1000;
   settings.subscriptions_per_connection_max = 3;

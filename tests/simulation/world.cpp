@@ -57,7 +57,7 @@ World::World(Schedule& schedule, Memory& memory)
 void World::run() {
   last_connection_ = 1;
   connections_[SignalModel::monitor];
-  step(engine::Connected{SignalModel::monitor, "the monitor"});
+  step(engine::Connected{SignalModel::monitor, "the monitor", {}});
   step(engine::Requested{SignalModel::monitor, 1, protocol::Subscribe{{protocol::ScopeKind::everything, {}}, 0, 0}});
   for (std::size_t i = 0; i < schedule_.profile.processes; ++i) start_process();
   const bool drains = random().percent(10);
@@ -94,13 +94,28 @@ void World::start_process() {
     page.client_lines_used = 1;
     store_.real().add_page(id, page);
   }
-  step(engine::Connected{id, "pid " + std::to_string(last_connection_)});
+  connection.pid = static_cast<std::uint32_t>(last_connection_);
+  if (random().percent(5)) connection.pid = 0;
+  if (random().percent(20)) {  // another connection of a process that has one
+    const auto other = std::find_if(connections_.begin(), connections_.end(), [&](const auto& one) {
+      return one.second.process != nullptr && one.second.pid != 0 && one.first != id;
+    });
+    if (other != connections_.end()) connection.pid = other->second.pid;
+  }
+  step(engine::Connected{id, "pid " + std::to_string(connection.pid), {0, connection.pid}});
   connection.process->start();
 }
 
 void World::kill(ConnectionId id) {
+  const std::uint32_t pid = connections_.at(id).pid;
+  for (const auto& [other, connection] : connections_)
+    if (connection.process != nullptr && (other == id || (pid != 0 && connection.pid == pid))) end_with_process(other);
+  if (may_act()) after(std::chrono::microseconds(random().between(1, 100'000)), [this] { start_process(); });
+}
+
+void World::end_with_process(ConnectionId id) {
   Connection& connection = connections_.at(id);
-  schedule_.trace([&] { return "        process of connection " + std::to_string(last_connection_) + " is killed"; });
+  schedule_.trace([&] { return "        process of connection " + std::to_string(static_cast<std::uint64_t>(id)) + " is killed"; });
   connection.process->die();
   connection.process = nullptr;
   // What it had written is in the socket already. Who notices its death first: the pidfd or the hang-up; a child may
@@ -108,7 +123,6 @@ void World::kill(ConnectionId id) {
   if (random().percent(60)) after(std::chrono::microseconds(random().between(0, 3000)), [this, id] { step(engine::ProcessDied{id}); });
   const Duration hang_up = random().percent(30) ? Duration(std::chrono::milliseconds(random().between(1, 5000))) : Duration(1ms);
   after(std::max(hang_up, connection.last_arrival - schedule_.now), [this, id] { disconnect(id); });
-  if (may_act()) after(std::chrono::microseconds(random().between(1, 100'000)), [this] { start_process(); });
 }
 
 void World::disconnect(ConnectionId id) {

@@ -60,6 +60,7 @@ class World {
   // The process stops reading for a while.
   void stop_reading(ConnectionId connection, Duration duration);
   // The process dies; a child that it forked may hold its socket for longer.
+  // All its connections go with it.
   void kill(ConnectionId connection);
   // Reads the segment as a client does: the version that is found.
   std::optional<std::uint64_t> look_up(ConnectionId connection, const std::string& key);
@@ -82,6 +83,7 @@ class World {
   };
   struct Connection {
     Process* process = nullptr;  // null once it is dead
+    std::uint32_t pid = 0;       // several connections may have the same; 0: the daemon does not see it
     bool socket_open = true;     // the engine has not been told Disconnected
     std::deque<Outgoing> to_client;
     bool link_busy = false;
@@ -96,6 +98,7 @@ class World {
   void plan_tick();
   void leave(ConnectionId id);
   void start_process();
+  void end_with_process(ConnectionId id);
   void disconnect(ConnectionId id);
   void check_readers();
   void quiesce();

@@ -58,6 +58,7 @@ inline constexpr auto take_up_deadline = 1s;                   // a re-granted l
 inline constexpr auto failure_ttl_default = 5s;
 inline constexpr auto drain_deadline = 5s;                     // SIGTERM to exit
 inline constexpr auto time_word_period = 10ms;                 // granularity of expiry
-inline constexpr int holder_deaths_max = 3;                    // in a row, then the key fails
+inline constexpr int holder_deaths_max = 3;                    // processes in a row, then the key fails
+inline constexpr auto holder_deaths_memory = 1min;             // since the last death: how long it fails, and is remembered
 
 }  // namespace onced::limits
