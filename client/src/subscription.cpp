@@ -76,7 +76,7 @@ void Subscription::State::step() {
 void Subscription::State::start_greeting() {
   // No time to wait: a daemon whose queue of connections is full is tried again later.
   auto socket = client_detail::say_hello(identity, false, Clock::now());
-  if (!socket) return disconnect(socket.error());
+  if (!socket) return lose(socket.error());
   socket_ = std::move(*socket);
   socket_->expect_no_descriptors();
   reader_ = protocol::FrameReader();
@@ -101,6 +101,18 @@ void Subscription::State::disconnect(Error error) {
   }
 }
 
+// Tries again when the daemon is away, and not when it would say the same again.
+void Subscription::State::lose(Error error) {
+  if (client_detail::means_away(error.code)) return disconnect(std::move(error));
+  refuse(std::move(error));
+}
+
+void Subscription::State::refuse(Error error) {
+  warned_ = true;  // the reader is told: next() ends with it
+  disconnect(error);
+  refused = std::move(error);
+}
+
 // One receive, and all frames that it completed.
 void Subscription::State::read() {
   auto received = socket_->receive_some(reader_.room());
@@ -120,7 +132,7 @@ void Subscription::State::read() {
 void Subscription::State::handle(protocol::Reply reply) {
   if (phase_ == Phase::greeting) {
     auto welcome = client_detail::check_welcome(std::move(reply));
-    if (!welcome) return disconnect(welcome.error());
+    if (!welcome) return lose(welcome.error());
     return subscribe();
   }
   if (auto* signal = std::get_if<protocol::Signal>(&reply)) return handle_signal(std::move(*signal));
@@ -131,8 +143,7 @@ void Subscription::State::handle(protocol::Reply reply) {
   }
   Error error = client_detail::error_of(reply);
   if (error.code == ErrorCode::unavailable || error.code == ErrorCode::malformed) return disconnect(std::move(error));
-  disconnect(error);
-  refused = std::move(error);
+  refuse(std::move(error));
 }
 
 void Subscription::State::subscribe() {

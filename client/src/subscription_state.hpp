@@ -3,6 +3,8 @@
 //   disconnected --(attempt is due)--> greeting --(Welcome)--> subscribed
 //        ^---------(anything goes wrong, the greeting takes too long)---'
 //
+// A refusal that would be the same again (no such namespace, not permitted, another version) is the end: `refused`.
+//
 // Positions: every signal names the position before it. When that is not the one we are at, something is missing; we
 // do not guess but subscribe anew, and tell the reader with a resync event.
 #pragma once
@@ -57,6 +59,8 @@ struct Subscription::State {
   void handle_signal(protocol::Signal&& signal);
   void handle_state(protocol::State&& state);
   void subscribe();
+  void lose(Error error);
+  void refuse(Error error);
   void disconnect(Error error);
 
   client_detail::Process* process_ = nullptr;

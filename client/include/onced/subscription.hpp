@@ -37,8 +37,9 @@ class Subscription {
   Subscription& operator=(Subscription&&) noexcept;
   ~Subscription();
 
-  // The next event; nothing when `timeout` passed. Errors: the daemon refuses the subscription (limit_reached); when
-  // strict: it could not be reached in that time.
+  // The next event; nothing when `timeout` passed. Errors: the daemon refuses the subscription (limit_reached) or this
+  // client (not_permitted, not_found: no such namespace, version_mismatch), for good: it does not try again, and every
+  // later call says the same. When strict: it could not be reached in that time.
   Result<std::optional<Event>> next(Milliseconds timeout);
   // Readable when poll() has something to do, also when that is to connect again. The same one for as long as the
   // subscription lives (in a forked child: from its first call there). For reading readiness only.
@@ -46,7 +47,8 @@ class Subscription {
   // Delivers what is there without blocking; returns the number of events. Errors as for next().
   Result<std::size_t> poll(const std::function<void(const Event&)>& callback);
 
-  // for (const onced::Event& event : subscription) ...: blocks for each; ends when the daemon is away and strict is set.
+  // for (const onced::Event& event : subscription) ...: blocks for each; ends when the daemon refuses, or when it is away
+  // and strict is set.
   class Iterator {
    public:
     using value_type = Event;
