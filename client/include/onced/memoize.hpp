@@ -4,8 +4,13 @@
 //   onced::Result<std::vector<double>> prices = load("apples", 2024);
 //
 // Works for every callable whose arguments and result msgpack-cxx can pack (containers, std::optional, std::tuple, types
-// with MSGPACK_DEFINE). A call gives a Result: what the function itself throws is told to all who wait and rethrown
-// here; that another process failed, or that the wait took too long, is an error in it.
+// with MSGPACK_DEFINE), also types that can only be moved. A result that is a reference is shared and given as a copy.
+// A call gives a Result: what the function itself throws is told to all who wait and rethrown here; that another process
+// failed, or that the wait took too long, is an error in it, and so is a result above 64 KiB (too_large).
+//
+// Foreign bytes under the key (another program uses the name for another type) are an error, `malformed`: the function is
+// not called. To compute over them would hide the clash, and the two programs would replace each other's results for
+// ever. Invalidate the key, or give the function another version.
 //
 // Identity: name, MemoizeOptions::version and the arguments, converted to the function's parameter types first: a
 //           function of double has the same key for 1 and 1.0. Change the version when the function changes.
@@ -43,14 +48,19 @@ class Memoized<R(Arguments...), Function> {
   static_assert(!std::is_void_v<R>, "a function without a result has nothing to share");
 
  public:
+  // What a call gives, and takes: copyable arguments by reference, others to move from.
+  using Value = std::decay_t<R>;
+  template <typename T>
+  using Parameter = std::conditional_t<std::is_copy_constructible_v<std::decay_t<T>>, const std::decay_t<T>&, std::decay_t<T>&&>;
+
   Memoized(Client& client, std::string name, Function function, MemoizeOptions options)
       : client_(&client), name_(std::move(name)), function_(std::move(function)), options_(std::move(options)) {}
 
-  Result<R> operator()(const std::decay_t<Arguments>&... arguments) const {
+  Result<Value> operator()(Parameter<Arguments>... arguments) const {
     auto key = key_of(arguments...);
     if (!key) return key.error();
     auto value = client_->get_or_compute(*key, options_.compute, [&](Computation&) {
-      return packed(std::invoke(function_, std::decay_t<Arguments>(arguments)...));
+      return packed(std::invoke(function_, std::decay_t<Arguments>(static_cast<Parameter<Arguments>>(arguments))...));
     });
     if (!value) return value.error();
     return unpacked(value->text());
@@ -78,12 +88,12 @@ class Memoized<R(Arguments...), Function> {
     return std::string(buffer.data(), buffer.size());
   }
   // The bytes are another process's: they may be anything.
-  Result<R> unpacked(std::string_view bytes) const {
+  Result<Value> unpacked(std::string_view bytes) const {
     try {
       // No more elements than bytes: a declared length alone allocates nothing.
       const msgpack::unpack_limit limit(bytes.size(), bytes.size(), bytes.size(), bytes.size(), bytes.size(), depth_max);
       const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), nullptr, nullptr, limit);
-      return handle.get().as<R>();
+      return handle.get().as<Value>();
     } catch (const std::exception& error) {
       return Error{ErrorCode::malformed, "the stored result of " + name_ + " is not of the type it should be (" +
                                              error.what() + "); give the function another version when its type changes"};
