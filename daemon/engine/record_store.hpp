@@ -46,7 +46,8 @@ class RecordStore {
     RecordRef record{};
     std::vector<RecordRef> candidates;
   };
-  // Writes the record, then its slot. With `replaces` the slot of that record (same key) is overwritten in one store
+  // Writes the record, then its slot. Blobs that the parts name must have been examined; the record takes a hold of its
+  // own on each, until its memory is reclaimed. With `replaces` the slot of that record (same key) is overwritten in one store
   // and the old record is retired; before place() returns arena_full it has tried to reclaim retired memory.
   virtual Placement place(const RecordImage& image, std::optional<RecordRef> replaces) = 0;
 
@@ -58,6 +59,8 @@ class RecordStore {
 
   // Sets a pin on the client's behalf in its page; nothing when it has no page or no free granted pin.
   virtual std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef record) = 0;
+  // How many pins name each of these live records now, in all pages. One scan of all pins.
+  virtual std::vector<std::uint32_t> pins(std::span<const RecordRef> records) const = 0;
   // Takes a granted pin back whose answer will never be delivered.
   virtual void revoke_pin(ConnectionId connection, std::uint32_t pin, RecordRef record) = 0;
 

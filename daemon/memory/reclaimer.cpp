@@ -25,6 +25,7 @@ std::size_t Reclaimer::wipe_unpinned(std::size_t bytes_max) {
     const Retired record = unpinned_.back();
     unpinned_.pop_back();
     arena_.wipe_and_free(base_ + record.offset, record.bytes);
+    if (freed_) freed_(record.offset);
     freed += record.bytes;
   }
   retired_bytes_ -= freed;

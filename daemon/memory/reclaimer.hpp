@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "memory/arena.hpp"
@@ -22,8 +24,10 @@ class Reclaimer {
   // About a millisecond of work.
   static constexpr std::size_t wipe_bytes_per_call = 8 * 1024 * 1024;
 
-  // `base` is the segment's start, from which offsets count.
-  Reclaimer(std::byte* base, Arena& arena, const PinTable& pins) : base_(base), arena_(arena), pins_(pins) {}
+  // `base` is the segment's start, from which offsets count. `freed` is told the offset of each record whose memory is
+  // free again.
+  Reclaimer(std::byte* base, Arena& arena, const PinTable& pins, std::function<void(std::uint64_t)> freed = {})
+      : base_(base), arena_(arena), pins_(pins), freed_(std::move(freed)) {}
 
   // The record's slot has been stored over already.
   void retire(std::uint64_t offset, std::size_t bytes);
@@ -46,6 +50,7 @@ class Reclaimer {
   std::byte* base_;
   Arena& arena_;
   const PinTable& pins_;
+  std::function<void(std::uint64_t)> freed_;
   std::vector<Retired> waiting_;
   std::vector<Retired> unpinned_;
   std::size_t retired_bytes_ = 0;

@@ -31,7 +31,7 @@ Shape shape_of(const engine::RecordImage& image) {
   ONCED_ASSERT(image.key.size() <= limits::key_bytes_max);
   const auto& parts = *image.parts;
   Shape shape;
-  shape.plain = parts.size() == 1 && parts.front().name.empty();
+  shape.plain = parts.size() == 1 && parts.front().name.empty() && parts.front().blob == 0;
   const std::size_t key_end = sizeof(RecordHeader) + image.key.size();
   shape.part_table = align_up(key_end, alignof(PartEntry));
   shape.names = shape.plain ? key_end : shape.part_table + parts.size() * sizeof(PartEntry);
@@ -44,6 +44,7 @@ Shape shape_of(const engine::RecordImage& image) {
   shape.values = protocol::value_offset_from(end);
   end = shape.values;
   for (const protocol::Part& part : parts) {
+    if (part.blob != 0) continue;
     ONCED_ASSERT(part.bytes.size() <= limits::value_bytes_max);
     end = protocol::value_offset_from(end) + part.bytes.size();
   }
@@ -83,14 +84,15 @@ void put_part_table(const engine::RecordImage& image, const Shape& shape, Cursor
   std::size_t value = shape.values;
   for (const protocol::Part& part : *image.parts) {
     PartEntry entry{};
-    entry.bytes_offset = static_cast<std::uint32_t>(value);
+    entry.blob = part.blob;
+    entry.bytes_offset = static_cast<std::uint32_t>(part.blob == 0 ? value : part.offset);
     entry.name_offset = static_cast<std::uint32_t>(name);
-    entry.bytes = part.bytes.size();
+    entry.bytes = part.size();
     entry.name_bytes = static_cast<std::uint16_t>(part.name.size());
     entry.content_type_bytes = static_cast<std::uint16_t>(part.content_type.size());
     cursor.put(entry);
     name += part.name.size() + part.content_type.size();
-    value = protocol::value_offset_from(value + part.bytes.size());
+    if (part.blob == 0) value = protocol::value_offset_from(value + part.bytes.size());
   }
 }
 
@@ -128,6 +130,7 @@ void write_record(const engine::RecordImage& image, std::byte* at) {
     cursor.put(part.content_type);
   }
   for (const protocol::Part& part : *image.parts) {
+    if (part.blob != 0) continue;
     cursor.zero_until(protocol::value_offset_from(cursor.offset()));
     cursor.put(part.bytes);
   }

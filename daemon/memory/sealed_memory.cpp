@@ -9,12 +9,11 @@
 #include <cstring>
 #include <string>
 
-// Since Linux 5.1 and 6.3; older headers do not have them.
+#include "memory/memfd.hpp"
+
+// Since Linux 5.1; older headers do not have it.
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
 namespace onced::memory {
@@ -38,14 +37,6 @@ class Mappable {
 Error refused(const char* name, const char* step, int reason) {
   return {ErrorCode::unavailable,
           std::string("shared memory \"") + name + "\": " + step + " failed: " + std::strerror(reason)};
-}
-
-// Not executable where the kernel knows the flag (6.3); a plain memfd elsewhere.
-FileDescriptor create_memfd(const char* name) {
-  const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  FileDescriptor descriptor(::memfd_create(name, flags | MFD_NOEXEC_SEAL));
-  if (!descriptor && errno == EINVAL) descriptor = FileDescriptor(::memfd_create(name, flags));
-  return descriptor;
 }
 
 }  // namespace

@@ -11,6 +11,8 @@ namespace {
 constexpr std::uint64_t page_bytes = 4096;
 constexpr std::uint64_t sessions_min = 8;
 constexpr std::uint64_t sessions_max = 65536;
+constexpr std::uint64_t blobs_min = 64;
+constexpr std::uint64_t blobs_max = 65536;
 
 constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
@@ -32,7 +34,10 @@ Result<SegmentLayout> layout_for(std::uint64_t budget_bytes) {
       align_up(layout.sessions_offset + layout.sessions_count * sizeof(protocol::SessionEntry), page_bytes);
   // The power of two between 2.25 % and 4.5 % of the budget: 3.2 % in the geometric mean.
   layout.bucket_count = std::bit_floor(layout.segment_bytes / sizeof(protocol::Bucket) * 9 / 200);
-  layout.arena_offset = align_up(layout.index_offset + layout.bucket_count * sizeof(protocol::Bucket), page_bytes);
+  layout.blobs_offset = align_up(layout.index_offset + layout.bucket_count * sizeof(protocol::Bucket), page_bytes);
+  layout.blobs_count = std::clamp(std::bit_floor(layout.segment_bytes / page_bytes), blobs_min, blobs_max);
+  layout.arena_offset =
+      align_up(layout.blobs_offset + layout.blobs_count * sizeof(protocol::BlobEntry), page_bytes);
   layout.arena_bytes = layout.segment_bytes - layout.arena_offset;
   return layout;
 }
@@ -52,6 +57,8 @@ protocol::SegmentHeader& format_segment(std::span<std::byte> segment, const Segm
   header.sessions_count = layout.sessions_count;
   header.index_offset = layout.index_offset;
   header.bucket_count = layout.bucket_count;
+  header.blobs_offset = layout.blobs_offset;
+  header.blobs_count = layout.blobs_count;
   header.arena_offset = layout.arena_offset;
   header.arena_bytes = layout.arena_bytes;
   header.time_ms.store(1, std::memory_order_relaxed);  // nobody reads it yet

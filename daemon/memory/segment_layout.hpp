@@ -1,7 +1,7 @@
 // Where the regions of a segment lie, computed once from the configured budget, and the header that says so.
 //
 // Regions in this order, each aligned to a cache line, without overlap (SHM.md, "Regions"):
-//   [header][sessions][index][arena]
+//   [header][sessions][index][blobs][arena]
 // The index gets about 3 % of the budget, rounded to a power of two of buckets; that is one slot for every 256 bytes.
 //
 // Threads: pure functions; format_segment() before any reader has the segment.
@@ -26,6 +26,8 @@ struct SegmentLayout {
   std::uint64_t sessions_count = 0;
   std::uint64_t index_offset = 0;
   std::uint64_t bucket_count = 0;  // a power of two
+  std::uint64_t blobs_offset = 0;
+  std::uint64_t blobs_count = 0;   // a power of two
   std::uint64_t arena_offset = 0;
   std::uint64_t arena_bytes = 0;
 };

@@ -1,5 +1,6 @@
 #include "memory/segment_store.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "memory/record_writer.hpp"
@@ -20,10 +21,15 @@ std::span<protocol::Bucket> buckets_of(std::span<std::byte> segment, const proto
   return {reinterpret_cast<protocol::Bucket*>(segment.data() + header.index_offset), header.bucket_count};
 }
 
+BlobTable blob_table_of(std::span<std::byte> segment, protocol::SegmentHeader& header) {
+  return {{reinterpret_cast<protocol::BlobEntry*>(segment.data() + header.blobs_offset), header.blobs_count},
+          header.blobs_dropped};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<SegmentStore>> SegmentStore::create(std::span<std::byte> segment, std::uint64_t hash_seed,
-                                                           std::uint64_t epoch) {
+                                                           std::uint64_t epoch, BlobOptions blobs) {
   const auto layout = layout_for(segment.size());
   if (!layout) return layout.error();
   segment = segment.first(layout->segment_bytes);
@@ -32,16 +38,17 @@ Result<std::unique_ptr<SegmentStore>> SegmentStore::create(std::span<std::byte> 
   if (!arena) return arena.error();
   const auto reader = protocol::SegmentReader::open(segment);
   if (!reader) return reader.error();
-  return std::unique_ptr<SegmentStore>(new SegmentStore(segment, header, std::move(*arena), *reader));
+  return std::unique_ptr<SegmentStore>(new SegmentStore(segment, header, std::move(*arena), *reader, std::move(blobs)));
 }
 
 SegmentStore::SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader& header, Arena arena,
-                           protocol::SegmentReader reader)
+                           protocol::SegmentReader reader, BlobOptions blobs)
     : segment_(segment),
       header_(header),
       arena_(std::move(arena)),
       index_(buckets_of(segment, header)),
-      reclaimer_(segment.data(), arena_, pins_),
+      blobs_(blob_table_of(segment, header), std::move(blobs)),
+      reclaimer_(segment.data(), arena_, pins_, [this](std::uint64_t offset) { give_blobs_back(offset); }),
       reader_(reader) {}
 
 SegmentStore::Placement SegmentStore::place(const engine::RecordImage& image, std::optional<RecordRef> replaces) {
@@ -70,6 +77,7 @@ SegmentStore::Placement SegmentStore::place(const engine::RecordImage& image, st
   if (at == nullptr) return {Outcome::arena_full, {}, {}};
   write_record(image, at);
   const auto offset = static_cast<std::uint64_t>(at - segment_.data());
+  take_blobs(offset, *image.parts);
   index_.store(slot, protocol::make_slot(protocol::tag_of(hash), offset));
   if (replaces) retire(*replaces);
   records_.emplace(offset, Live{bytes, slot});
@@ -91,6 +99,16 @@ std::optional<std::uint32_t> SegmentStore::grant_pin(engine::ConnectionId connec
   return pins_.grant(connection, offset_of(record));
 }
 
+std::vector<std::uint32_t> SegmentStore::pins(std::span<const RecordRef> records) const {
+  std::unordered_map<std::uint64_t, std::size_t> numbers;
+  for (std::size_t i = 0; i < records.size(); ++i) numbers.emplace(offset_of(records[i]), i);
+  std::vector<std::uint32_t> counts(records.size());
+  pins_.for_each_pin([&](std::uint64_t offset) {
+    if (const auto found = numbers.find(offset); found != numbers.end()) ++counts[found->second];
+  });
+  return counts;
+}
+
 void SegmentStore::revoke_pin(engine::ConnectionId connection, std::uint32_t pin, RecordRef record) {
   pins_.revoke(connection, pin, offset_of(record));
 }
@@ -103,7 +121,8 @@ std::vector<protocol::Part> SegmentStore::read(RecordRef record) const {
     const auto part = reader_.part(header, number);
     ONCED_ASSERT(part.has_value());
     parts.push_back({std::string(part->name), std::string(part->content_type),
-                     std::string(reinterpret_cast<const char*>(part->bytes.data()), part->bytes.size())});
+                     std::string(reinterpret_cast<const char*>(part->bytes.data()), part->bytes.size()), part->blob,
+                     part->offset, part->blob == 0 ? 0 : part->length});
   }
   return parts;
 }
@@ -162,9 +181,35 @@ const SegmentStore::Live& SegmentStore::live(RecordRef record) const {
   return found->second;
 }
 
-// Its slot has been stored over.
+// A hold for the record on each blob that its parts name.
+void SegmentStore::take_blobs(std::uint64_t offset, const std::vector<protocol::Part>& parts) {
+  std::vector<engine::BlobId> blobs;
+  for (const protocol::Part& part : parts) {
+    if (part.blob != 0) blobs.push_back(engine::BlobId{part.blob});
+  }
+  if (blobs.empty()) return;
+  std::sort(blobs.begin(), blobs.end());
+  blobs.erase(std::unique(blobs.begin(), blobs.end()), blobs.end());  // one may hold several parts
+  for (const engine::BlobId blob : blobs) {
+    blobs_.hold(blob);
+    blobs_.enlist(blob);
+  }
+  record_blobs_.emplace(offset, std::move(blobs));
+}
+
+void SegmentStore::give_blobs_back(std::uint64_t offset) {
+  const auto found = record_blobs_.find(offset);
+  if (found == record_blobs_.end()) return;
+  for (const engine::BlobId blob : found->second) blobs_.release(blob);
+  record_blobs_.erase(found);
+}
+
+// Its slot has been stored over. Its blobs stay for those who pin the record, and go with its memory.
 void SegmentStore::retire(RecordRef record) {
   const auto found = records_.find(offset_of(record));
+  if (const auto blobs = record_blobs_.find(found->first); blobs != record_blobs_.end()) {
+    for (const engine::BlobId blob : blobs->second) blobs_.delist(blob);
+  }
   reclaimer_.retire(found->first, found->second.bytes);
   live_bytes_ -= found->second.bytes;
   records_.erase(found);

@@ -25,6 +25,7 @@
 #include "engine/record_store.hpp"
 #include "memory/arena.hpp"
 #include "memory/index_writer.hpp"
+#include "memory/memfd_blob_store.hpp"
 #include "memory/pin_table.hpp"
 #include "memory/reclaimer.hpp"
 #include "memory/segment_layout.hpp"
@@ -36,7 +37,7 @@ class SegmentStore final : public engine::RecordStore {
   // Formats zeroed memory, aligned to a cache line. The budget is the span's size. `hash_seed` and `epoch` are random,
   // drawn anew at every start.
   static Result<std::unique_ptr<SegmentStore>> create(std::span<std::byte> segment, std::uint64_t hash_seed,
-                                                      std::uint64_t epoch);
+                                                      std::uint64_t epoch, BlobOptions blobs = {});
   SegmentStore(const SegmentStore&) = delete;
   SegmentStore& operator=(const SegmentStore&) = delete;
 
@@ -47,6 +48,7 @@ class SegmentStore final : public engine::RecordStore {
 
   // For the LifeKeeper.
   std::atomic<std::uint32_t>& life_word() { return header_.life; }
+  MemfdBlobStore& blobs() { return blobs_; }
   // What clients must map.
   std::span<const std::byte> segment() const { return segment_; }
 
@@ -55,6 +57,7 @@ class SegmentStore final : public engine::RecordStore {
   // Bounded (reclaimer.hpp): call again while it returns more than 0 to free everything.
   std::size_t reclaim() override;
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override;
+  std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override;
   void revoke_pin(engine::ConnectionId connection, std::uint32_t pin, engine::RecordRef record) override;
   std::vector<protocol::Part> read(engine::RecordRef record) const override;
   // Bounded: PinTable::harvest_pages_per_call pages per call. `seen` must not change the store.
@@ -69,22 +72,26 @@ class SegmentStore final : public engine::RecordStore {
     SlotNumber slot;
   };
   SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader& header, Arena arena,
-               protocol::SegmentReader reader);
+               protocol::SegmentReader reader, BlobOptions blobs);
 
   const protocol::RecordHeader* header_of(std::uint64_t offset) const;
   bool holds_key(const protocol::KeyHash& hash, std::string_view key) const;
   std::byte* allocate(std::size_t bytes);
   const Live& live(engine::RecordRef record) const;
   void retire(engine::RecordRef record);
+  void take_blobs(std::uint64_t offset, const std::vector<protocol::Part>& parts);
+  void give_blobs_back(std::uint64_t offset);
 
   std::span<std::byte> segment_;
   protocol::SegmentHeader& header_;
   Arena arena_;
   IndexWriter index_;
+  MemfdBlobStore blobs_;
   PinTable pins_;
   Reclaimer reclaimer_;
   protocol::SegmentReader reader_;
   std::unordered_map<std::uint64_t, Live> records_;  // by offset
+  std::unordered_map<std::uint64_t, std::vector<engine::BlobId>> record_blobs_;  // by offset; live and retired records
   std::uint64_t live_bytes_ = 0;
 };
 

@@ -117,7 +117,12 @@ Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
     return malformed("its index does not fit");
   }
   const std::uint64_t index_end = header->index_offset + header->bucket_count * sizeof(Bucket);
-  if (!region_fits(header->arena_offset, header->arena_bytes, 1, index_end, end) || end > slot_offset_mask) {
+  if (!std::has_single_bit(header->blobs_count) ||
+      !region_fits(header->blobs_offset, header->blobs_count, sizeof(BlobEntry), index_end, end)) {
+    return malformed("its blob table does not fit");
+  }
+  const std::uint64_t blobs_end = header->blobs_offset + header->blobs_count * sizeof(BlobEntry);
+  if (!region_fits(header->arena_offset, header->arena_bytes, 1, blobs_end, end) || end > slot_offset_mask) {
     return malformed("its arena does not fit");
   }
 
@@ -125,7 +130,9 @@ Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
   reader.base_ = segment.data();
   reader.header_ = header;
   reader.buckets_ = reinterpret_cast<const Bucket*>(segment.data() + header->index_offset);
+  reader.blobs_ = reinterpret_cast<const BlobEntry*>(segment.data() + header->blobs_offset);
   reader.bucket_mask_ = header->bucket_count - 1;
+  reader.blob_mask_ = header->blobs_count - 1;
   reader.seed_ = header->hash_seed;
   reader.arena_begin_ = header->arena_offset;
   reader.arena_end_ = header->arena_offset + header->arena_bytes;
@@ -140,6 +147,16 @@ bool SegmentReader::alive() const {
 // Relaxed: a number to compare with, nothing is ordered by it.
 std::uint64_t SegmentReader::time_ms() const {
   return header_->time_ms.load(std::memory_order_relaxed);
+}
+
+// Acquire: pairs with the release in BlobTable::clear(); the entries that were cleared before are seen cleared.
+std::uint64_t SegmentReader::blobs_dropped() const {
+  return header_->blobs_dropped.load(std::memory_order_acquire);
+}
+
+// Relaxed: a hint to give memory back, nothing is read through it.
+bool SegmentReader::blob_live(std::uint64_t blob) const {
+  return blobs_[blob & blob_mask_].id.load(std::memory_order_relaxed) == blob;
 }
 
 std::uint64_t SegmentReader::epoch() const {
@@ -259,7 +276,8 @@ std::optional<SegmentReader::PartView> SegmentReader::part(const RecordHeader* r
       return std::nullopt;
     }
     const auto* const content_type = reinterpret_cast<const char*>(start) + type;
-    return PartView{{}, {content_type, record->plain_type_bytes}, {start + at, record->plain_bytes}};
+    return PartView{{}, {content_type, record->plain_type_bytes}, {start + at, record->plain_bytes}, 0, 0,
+                    record->plain_bytes};
   }
   if (at % alignof(PartEntry) != 0 || at < sizeof(RecordHeader) ||
       at + (number + 1) * sizeof(PartEntry) > record_bytes) {
@@ -267,14 +285,26 @@ std::optional<SegmentReader::PartView> SegmentReader::part(const RecordHeader* r
   }
   const auto* const entry = reinterpret_cast<const PartEntry*>(start + at) + number;
   const std::uint64_t names_end = std::uint64_t{entry->name_offset} + entry->name_bytes + entry->content_type_bytes;
-  if (entry->blob != 0 || names_end > record_bytes || entry->bytes_offset > record_bytes ||
-      entry->bytes > record_bytes - entry->bytes_offset) {
-    return std::nullopt;
-  }
+  if (names_end > record_bytes) return std::nullopt;
   const auto* const name = reinterpret_cast<const char*>(start) + entry->name_offset;
-  return PartView{{name, entry->name_bytes},
-                  {name + entry->name_bytes, entry->content_type_bytes},
-                  {start + entry->bytes_offset, static_cast<std::size_t>(entry->bytes)}};
+  PartView view{{name, entry->name_bytes}, {name + entry->name_bytes, entry->content_type_bytes}, {}, entry->blob, 0,
+                entry->bytes};
+  if (entry->blob != 0) {
+    view.offset = entry->bytes_offset;
+    return view;
+  }
+  if (entry->bytes_offset > record_bytes || entry->bytes > record_bytes - entry->bytes_offset) return std::nullopt;
+  view.bytes = {start + entry->bytes_offset, static_cast<std::size_t>(entry->bytes)};
+  return view;
+}
+
+std::optional<std::size_t> SegmentReader::find_part(const RecordHeader* record, std::string_view name) const {
+  for (std::size_t number = 0; number < record->part_count; ++number) {
+    const auto view = part(record, number);
+    if (!view) return std::nullopt;
+    if (view->name == name) return number;
+  }
+  return std::nullopt;
 }
 
 }  // namespace onced::protocol

@@ -70,6 +70,9 @@ class FakeStore final : public RecordStore {
     if (!mapped.contains(connection)) return std::nullopt;
     return ++last_pin_;
   }
+  std::vector<std::uint32_t> pins(std::span<const RecordRef> asked) const override {
+    return std::vector<std::uint32_t>(asked.size());
+  }
   void revoke_pin(ConnectionId, std::uint32_t, RecordRef) override {}
   std::vector<protocol::Part> read(RecordRef record) const override { return records.at(record).parts; }
   void harvest_hits(const std::function<void(RecordRef)>& seen) override {

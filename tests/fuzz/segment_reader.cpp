@@ -24,7 +24,7 @@ constexpr const char* keys[] = {"first", "second key", ""};
 
 // Two buckets, so that most keys share them, and two records with 64 bytes between.
 void fill(std::span<std::byte> bytes) {
-  const memory::SegmentLayout layout{8192, 4096, 8, 4160, 2, 4288, 8192 - 4288};
+  const memory::SegmentLayout layout{8192, 4096, 8, 4160, 2, 4288, 8, 4352, 8192 - 4352};
   memory::format_segment(bytes, layout, 1, 1);
   memory::IndexWriter index({reinterpret_cast<protocol::Bucket*>(bytes.data() + layout.index_offset), 2});
   // The first has a part table, the second is plain.
@@ -49,6 +49,7 @@ std::uint64_t sum_of(const protocol::SegmentReader& reader, const protocol::Reco
     const auto part = reader.part(record, number);
     if (!part) continue;
     for (const char c : part->name) sum += static_cast<std::uint8_t>(c);
+    FUZZ_CHECK(part->blob != 0 ? part->bytes.empty() : part->bytes.size() == part->length);
     for (const char c : part->content_type) sum += static_cast<std::uint8_t>(c);
     for (const std::byte b : part->bytes) sum += static_cast<std::uint8_t>(b);
   }
@@ -62,14 +63,14 @@ void read(std::span<const std::byte> segment) {
     FUZZ_CHECK(!reader.error().text.empty());
     return;
   }
-  std::uint64_t sum = reader->epoch() + reader->time_ms();
+  std::uint64_t sum = reader->epoch() + reader->time_ms() + reader->blobs_dropped() + (reader->blob_live(7) ? 1 : 0);
   for (const char* key : keys) {
     const auto found = reader->lookup(key, reader->hash(key), *page, 0);
     FUZZ_CHECK((found.outcome == protocol::LookupOutcome::hit) == (found.record != nullptr));
     if (found.record != nullptr) {
       FUZZ_CHECK(reader->key_of(found.record) == key);
       FUZZ_CHECK(page->client_lines[0].pins[found.pin].load() == reader->offset_of(found.record));
-      sum += sum_of(*reader, found.record);
+      sum += sum_of(*reader, found.record) + (reader->find_part(found.record, "b") ? 1 : 0);
       protocol::release_pin(*page, found.pin);
     }
     for (const auto& pin : page->client_lines[0].pins) FUZZ_CHECK(pin.load() == 0);
@@ -95,7 +96,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       std::uint32_t where = 0;
       std::memcpy(&where, data, sizeof where);
       // Three of four fall on what the reader goes by: the header's first 192 bytes, the index, the records' headers.
-      constexpr std::uint32_t regions[][2] = {{0, 192}, {4160, 128}, {4304, 512}, {0, 8192}};
+      constexpr std::uint32_t regions[][2] = {{0, 192}, {4160, 128}, {4368, 512}, {0, 8192}};
       const auto& region = regions[where % 4];
       memory.bytes()[region[0] + where / 4 % region[1]] = static_cast<std::byte>(data[4]);
     }

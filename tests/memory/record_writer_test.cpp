@@ -95,20 +95,28 @@ TEST_CASE("a record with named parts holds a table, the names and each part's by
       CAPTURE(key_bytes);
       CAPTURE(value_bytes);
       const std::string key(key_bytes, 'k');
-      const std::vector<protocol::Part> parts{{"name", "text/plain", std::string(value_bytes, 'v')}};
+      const std::vector<protocol::Part> parts{{"name", "text/plain", std::string(value_bytes, 'v')},
+                                              {"x", "", std::string(3, 'w')},
+                                              {"big", "image/png", {}, 77, 128, 1'000'000}};
       const Written written(image_of(key, parts));
-      check_header(written, key_bytes, 1);
+      check_header(written, key_bytes, 3);
       const RecordHeader& header = written.header;
       CHECK(header.flags == 0);
       CHECK(header.plain_type_bytes == 0);
       CHECK(header.plain_bytes == 0);
       REQUIRE(header.parts_offset % alignof(PartEntry) == 0);
-      PartEntry entries[1];
+      PartEntry entries[3];
       std::memcpy(entries, written.at + header.parts_offset, sizeof entries);
       CHECK(entries[0].blob == 0);
       CHECK(entries[0].bytes == value_bytes);
+      CHECK(entries[1].bytes == 3);
+      CHECK(aligned(written.at + entries[1].bytes_offset));
+      CHECK(std::memcmp(written.at + entries[1].bytes_offset, "www", 3) == 0);
+      CHECK(entries[2].blob == 77);
+      CHECK(entries[2].bytes_offset == 128);
+      CHECK(entries[2].bytes == 1'000'000);
       CHECK(aligned(written.at + entries[0].bytes_offset));
-      CHECK(std::memcmp(written.at + entries[0].name_offset, "nametext/plain", 14) == 0);
+      CHECK(std::memcmp(written.at + entries[0].name_offset, "nametext/plainxbigimage/png", 27) == 0);
       CHECK(written.count('v') == static_cast<std::ptrdiff_t>(value_bytes));
     }
   }

@@ -18,7 +18,9 @@ TEST_CASE("regions follow each other without overlap, for every budget") {
     CHECK(layout->segment_bytes > budget - 4096);
     CHECK(layout->sessions_offset >= sizeof(protocol::SegmentHeader));
     CHECK(layout->index_offset >= layout->sessions_offset + layout->sessions_count * sizeof(protocol::SessionEntry));
-    CHECK(layout->arena_offset >= layout->index_offset + layout->bucket_count * sizeof(protocol::Bucket));
+    CHECK(layout->blobs_offset >= layout->index_offset + layout->bucket_count * sizeof(protocol::Bucket));
+    CHECK(layout->arena_offset >= layout->blobs_offset + layout->blobs_count * sizeof(protocol::BlobEntry));
+    CHECK(std::has_single_bit(layout->blobs_count));
     CHECK(layout->arena_offset + layout->arena_bytes == layout->segment_bytes);
     CHECK(layout->index_offset % 64 == 0);
     CHECK(layout->arena_offset % 64 == 0);

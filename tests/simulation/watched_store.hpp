@@ -40,6 +40,9 @@ class WatchedStore final : public engine::RecordStore {
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override {
     return store_->grant_pin(connection, record);
   }
+  std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override {
+    return store_->pins(records);
+  }
   void revoke_pin(engine::ConnectionId connection, std::uint32_t pin, engine::RecordRef record) override {
     store_->revoke_pin(connection, pin, record);
   }

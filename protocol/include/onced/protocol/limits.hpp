@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 inline constexpr std::uint16_t protocol_version = 1;
 inline constexpr std::size_t key_bytes_max = 32 * 1024;        // canonical key, all of it
 inline constexpr std::size_t value_bytes_max = 64 * 1024;      // one part, inline in the segment
-inline constexpr std::size_t parts_max = 1;                    // parts of a value in this version
+inline constexpr std::size_t parts_max = 1024;                 // parts of a value
 inline constexpr std::size_t function_name_bytes_max = 256;
 inline constexpr std::size_t version_bytes_max = 128;
 inline constexpr std::size_t namespace_name_bytes_max = 64;

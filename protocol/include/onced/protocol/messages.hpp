@@ -33,11 +33,15 @@ struct Token {
   friend auto operator<=>(const Token&, const Token&) = default;
 };
 
-// One named piece of a value. Values have exactly one part, named "", in this version.
+// One named piece of a value. Inline: its bytes are here. Else they are `length` bytes at `offset` in blob `blob`.
 struct Part {
   std::string name;
   std::string content_type;  // a MIME type or empty
-  std::string bytes;
+  std::string bytes;         // inline
+  std::uint64_t blob = 0;    // 0: inline
+  std::uint64_t offset = 0;  // in the blob; a multiple of value_alignment
+  std::uint64_t length = 0;  // in the blob; inline 0
+  std::uint64_t size() const { return blob == 0 ? bytes.size() : length; }
   friend bool operator==(const Part&, const Part&) = default;
 };
 

@@ -1,4 +1,4 @@
-// The layout of a namespace's shared memory: [header][sessions][index][arena]. SHM.md is its document; the
+// The layout of a namespace's shared memory: [header][sessions][index][blobs][arena]. SHM.md is its document; the
 // static_asserts below are what it rests on.
 //
 // Ownership: the daemon alone writes; clients map it read-only (the memfd is sealed FUTURE_WRITE).
@@ -13,7 +13,7 @@
 namespace onced::protocol {
 
 inline constexpr std::uint64_t segment_magic = 0x4745'5344'4543'4e4fULL;  // "ONCEDSEG"
-inline constexpr std::uint32_t segment_layout_version = 2;
+inline constexpr std::uint32_t segment_layout_version = 3;
 inline constexpr std::size_t value_alignment = 64;
 // A record starts this far behind a multiple of 64: the bytes before it are the allocator's, and a small value with a
 // key of up to 48 bytes ends with the third cache line instead of filling five.
@@ -39,25 +39,37 @@ struct SegmentHeader {
   std::uint64_t bucket_count;      // a power of two
   std::uint64_t arena_offset;
   std::uint64_t arena_bytes;
-  std::uint8_t reserved0[40];
+  std::uint64_t blobs_offset;      // BlobEntry[blobs_count]
+  std::uint64_t blobs_count;       // a power of two
+  std::uint8_t reserved0[24];
   // A line of its own, read on every hit: written when the daemon dies and when something may have expired.
   alignas(64) std::atomic<std::uint32_t> life;
   std::uint32_t reserved1;
   std::atomic<std::uint64_t> time_ms;  // coarse monotonic milliseconds since the daemon's start, never 0 once it serves
-  std::uint8_t reserved2[48];
+  std::atomic<std::uint64_t> blobs_dropped;  // rises after entries of the blob table were cleared
+  std::uint8_t reserved2[40];
   std::uint8_t reserved3[4096 - 192];
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 static_assert(sizeof(SegmentHeader) == 4096);
 static_assert(offsetof(SegmentHeader, arena_bytes) == 80);
+static_assert(offsetof(SegmentHeader, blobs_offset) == 88);
 static_assert(offsetof(SegmentHeader, life) == 128);
 static_assert(offsetof(SegmentHeader, time_ms) == 136);
+static_assert(offsetof(SegmentHeader, blobs_dropped) == 144);
 
 // Reserved for sessions: the generation that a hit on a key of session number = index must carry. 0: never used.
 struct SessionEntry {
   std::atomic<std::uint64_t> generation;
 };
 static_assert(sizeof(SessionEntry) == 8);
+
+// Entry id % blobs_count holds a blob's id while a live record names it, else another id or 0. A reader that keeps
+// mappings of blobs drops those whose entry has changed and that nobody views. It decides nothing else by it.
+struct BlobEntry {
+  std::atomic<std::uint64_t> id;
+};
+static_assert(sizeof(BlobEntry) == 8);
 
 // Index word: tag in the upper 16 bits, record offset in the lower 48; 0 is free.
 inline constexpr std::uint64_t slot_offset_mask = 0x0000'ffff'ffff'ffffULL;
@@ -99,8 +111,8 @@ inline constexpr std::size_t value_offset_from(std::size_t offset) {
 }
 
 struct PartEntry {
-  std::uint64_t blob;                // 0: inline in this record; other values are reserved
-  std::uint32_t bytes_offset;        // from the record's start
+  std::uint64_t blob;                // 0: inline in this record; else the blob's id
+  std::uint32_t bytes_offset;        // from the record's start, or in the blob; a multiple of value_alignment there
   std::uint32_t name_offset;         // from the record's start; the content type follows the name directly
   std::uint64_t bytes;
   std::uint16_t name_bytes;

@@ -68,13 +68,23 @@ class SegmentReader {
   // Of a record that lookup() or record_at() gave, while it is pinned.
   std::uint64_t offset_of(const RecordHeader* record) const;
   std::string_view key_of(const RecordHeader* record) const;
-  // Part `number` of a pinned record; bytes are aligned to value_alignment and live while the pin does.
+  // Part `number` of a pinned record; names and inline bytes live while the pin does, and inline bytes are aligned to
+  // value_alignment. A part in a blob has no bytes here: they are `length` bytes at `offset` in blob `blob`.
   struct PartView {
     std::string_view name;
     std::string_view content_type;
     std::span<const std::byte> bytes;
+    std::uint64_t blob = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;  // in both cases
   };
   std::optional<PartView> part(const RecordHeader* record, std::size_t number) const;
+  // The number of the part of this name. Linear: a value has at most parts_max of them.
+  std::optional<std::size_t> find_part(const RecordHeader* record, std::string_view name) const;
+
+  // Rises when blobs were dropped: then blob_live() of those is false. What is mapped stays readable all the same.
+  std::uint64_t blobs_dropped() const;
+  bool blob_live(std::uint64_t blob) const;
 
  private:
   enum class Probe : std::uint8_t { hit, other, expired, changed, no_pin };
@@ -86,7 +96,9 @@ class SegmentReader {
   const std::byte* base_ = nullptr;
   const SegmentHeader* header_ = nullptr;
   const Bucket* buckets_ = nullptr;
+  const BlobEntry* blobs_ = nullptr;
   std::uint64_t bucket_mask_ = 0;
+  std::uint64_t blob_mask_ = 0;
   std::uint64_t seed_ = 0;
   std::uint64_t arena_begin_ = 0;
   std::uint64_t arena_end_ = 0;

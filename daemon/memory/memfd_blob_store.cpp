@@ -1,0 +1,154 @@
+#include "memory/memfd_blob_store.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "memory/memfd.hpp"
+
+namespace onced::memory {
+
+using engine::BlobId;
+
+namespace {
+
+constexpr std::uint64_t page_bytes = 4096;
+constexpr int size_seals = F_SEAL_SHRINK | F_SEAL_GROW;
+constexpr int published_seals = size_seals | F_SEAL_WRITE | F_SEAL_SEAL;
+
+std::uint64_t whole_pages(std::uint64_t bytes) {
+  return (bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+Error refused(const char* step, int reason) {
+  const ErrorCode code = reason == EMFILE || reason == ENFILE ? ErrorCode::limit_reached : ErrorCode::out_of_memory;
+  return {code, std::string("memory for a blob: ") + step + " failed: " + std::strerror(reason)};
+}
+
+std::string names_of(int seals) {
+  std::string names;
+  const auto add = [&](int seal, const char* name) {
+    if ((seals & seal) != 0) names += names.empty() ? name : std::string(", ") + name;
+  };
+  add(F_SEAL_WRITE, "F_SEAL_WRITE");
+  add(F_SEAL_SEAL, "F_SEAL_SEAL");
+  add(F_SEAL_SHRINK, "F_SEAL_SHRINK");
+  add(F_SEAL_GROW, "F_SEAL_GROW");
+  return names;
+}
+
+}  // namespace
+
+MemfdBlobStore::MemfdBlobStore(BlobTable table, BlobOptions options) : table_(table), options_(std::move(options)) {}
+
+MemfdBlobStore::~MemfdBlobStore() {
+  for (auto& [id, blob] : blobs_) close(std::move(blob.descriptor));
+}
+
+Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
+  const std::size_t count_max = std::min(options_.count_max, table_.size());
+  if (blobs_.size() >= count_max) {
+    return Error{ErrorCode::limit_reached, std::to_string(blobs_.size()) + " blobs >= " + std::to_string(count_max) +
+                                               ", what the limit of open files (LimitNOFILE, ulimit -n) and the "
+                                               "segment's size allow"};
+  }
+  FileDescriptor descriptor = create_memfd("onced-blob");
+  if (!descriptor) return refused("memfd_create", errno);
+  if (::ftruncate(descriptor.get(), static_cast<off_t>(bytes)) != 0) return refused("ftruncate", errno);
+  // Nobody needs to open it by name (/proc/<pid>/fd): the descriptor is the permission.
+  if (::fchmod(descriptor.get(), 0) != 0) return refused("fchmod", errno);
+  if (::fcntl(descriptor.get(), F_ADD_SEALS, size_seals) != 0) return refused("sealing its size", errno);
+
+  std::uint64_t place = next_;
+  if (!free_.empty()) {
+    place = free_.back();
+    free_.pop_back();
+  } else {
+    ++next_;
+  }
+  const std::uint64_t id = ++serial_ * table_.size() + place;
+  Blob blob{.descriptor = std::move(descriptor), .bytes = bytes, .charged = whole_pages(bytes)};
+  charged_bytes_ += blob.charged;
+  blobs_.emplace(id, std::move(blob));
+  return BlobId{id};
+}
+
+Result<void> MemfdBlobStore::examine(BlobId id, std::uint64_t used) {
+  Blob& blob = at(id);
+  const int seals = ::fcntl(blob.descriptor.get(), F_GET_SEALS);
+  if (seals < 0) return refused("F_GET_SEALS", errno);
+  if ((seals & published_seals) != published_seals) {
+    return Error{ErrorCode::malformed, "the blob is not sealed: " + names_of(published_seals & ~seals) +
+                                           " missing; unmap it, then add the seals, then publish"};
+  }
+  struct stat status{};
+  if (::fstat(blob.descriptor.get(), &status) != 0) return refused("fstat", errno);
+  if (static_cast<std::uint64_t>(status.st_size) != blob.bytes) {
+    return Error{ErrorCode::malformed, "the blob has " + std::to_string(status.st_size) + " bytes, reserved were " +
+                                           std::to_string(blob.bytes)};
+  }
+  // Pages that were written to beyond what is used take memory too.
+  const std::uint64_t taken = static_cast<std::uint64_t>(status.st_blocks) * 512;
+  const std::uint64_t charged = std::max(whole_pages(used), taken);
+  charged_bytes_ += charged;
+  charged_bytes_ -= blob.charged;
+  blob.charged = charged;
+  return {};
+}
+
+void MemfdBlobStore::hold(BlobId id) { ++at(id).holds; }
+
+void MemfdBlobStore::release(BlobId id) {
+  Blob& blob = at(id);
+  if (--blob.holds > 0) return;
+  ONCED_ASSERT(!blob.listed);
+  const auto number = static_cast<std::uint64_t>(id);
+  charged_bytes_ -= blob.charged;
+  close(std::move(blob.descriptor));
+  free_.push_back(static_cast<std::uint32_t>(number & (table_.size() - 1)));
+  blobs_.erase(number);
+}
+
+std::uint64_t MemfdBlobStore::size(BlobId id) const {
+  const auto found = blobs_.find(static_cast<std::uint64_t>(id));
+  return found == blobs_.end() ? 0 : found->second.bytes;
+}
+
+engine::BlobStore::Usage MemfdBlobStore::usage() const {
+  return {.charged_bytes = charged_bytes_, .count = blobs_.size(), .count_max = std::min(options_.count_max, table_.size())};
+}
+
+void MemfdBlobStore::enlist(BlobId id) {
+  Blob& blob = at(id);
+  ONCED_ASSERT(!blob.listed);  // a blob belongs to one value
+  blob.listed = true;
+  table_.set(static_cast<std::uint64_t>(id));
+}
+
+void MemfdBlobStore::delist(BlobId id) {
+  Blob& blob = at(id);
+  blob.listed = false;
+  table_.clear(static_cast<std::uint64_t>(id));
+}
+
+int MemfdBlobStore::descriptor(BlobId id) const {
+  const auto found = blobs_.find(static_cast<std::uint64_t>(id));
+  return found == blobs_.end() ? -1 : found->second.descriptor.get();
+}
+
+MemfdBlobStore::Blob& MemfdBlobStore::at(BlobId id) {
+  const auto found = blobs_.find(static_cast<std::uint64_t>(id));
+  ONCED_ASSERT(found != blobs_.end());
+  return found->second;
+}
+
+void MemfdBlobStore::close(FileDescriptor descriptor) {
+  if (options_.close_later) options_.close_later(std::move(descriptor));
+}
+
+}  // namespace onced::memory

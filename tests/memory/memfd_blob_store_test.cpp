@@ -1,0 +1,222 @@
+#include "memory/memfd_blob_store.hpp"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+
+#include "memory/segment_store.hpp"
+#include "tests/memory/aligned_memory.hpp"
+
+using namespace onced;
+using engine::BlobId;
+using memory::FileDescriptor;
+using memory::SegmentStore;
+
+namespace {
+
+constexpr std::uint64_t blob_bytes = 64 * 1024;
+
+struct Scene {
+  explicit Scene(std::size_t count_max = 8) : memory(1024 * 1024) {
+    store = std::move(*SegmentStore::create(memory.bytes(), 77, 88, memory::BlobOptions{.count_max = count_max}));
+    store->add_page(engine::ConnectionId{1}, *page);
+    reader.emplace(*protocol::SegmentReader::open(store->segment()));
+  }
+  memory::MemfdBlobStore& blobs() { return store->blobs(); }
+  // As a client gets it: a descriptor of its own.
+  FileDescriptor client_end(BlobId blob) { return FileDescriptor(::dup(blobs().descriptor(blob))); }
+  // Filled and sealed by a client, as Publish wants it.
+  BlobId published(char content) {
+    const BlobId blob = *blobs().create(blob_bytes);
+    const std::string bytes(blob_bytes, content);
+    const FileDescriptor end = client_end(blob);
+    REQUIRE(::pwrite(end.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+    REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
+    REQUIRE(blobs().examine(blob, blob_bytes).ok());
+    return blob;
+  }
+  engine::RecordRef place(std::string_view key, const std::vector<protocol::Part>& parts,
+                          std::optional<engine::RecordRef> replaces = {}) {
+    engine::RecordImage image;
+    image.key = key;
+    image.parts = &parts;
+    const auto placed = store->place(image, replaces);
+    REQUIRE(placed.outcome == engine::RecordStore::Outcome::placed);
+    return placed.record;
+  }
+  static protocol::Part part(std::string name, BlobId blob, std::uint64_t length = blob_bytes) {
+    return {std::move(name), "application/octet-stream", {}, static_cast<std::uint64_t>(blob), 0, length};
+  }
+
+  test::AlignedMemory memory;
+  std::unique_ptr<SegmentStore> store;
+  test::HeapPinPage page{2};
+  std::optional<protocol::SegmentReader> reader;
+};
+
+}  // namespace
+
+TEST_CASE("a blob is charged from its making, by what is used after it was published, and not at all when it is gone") {
+  Scene scene;
+  const BlobId blob = *scene.blobs().create(10 * 4096);
+  CHECK(scene.blobs().usage().charged_bytes == 10 * 4096);
+  CHECK(scene.blobs().size(blob) == 10 * 4096);
+  const FileDescriptor end = scene.client_end(blob);
+  REQUIRE(::pwrite(end.get(), "hello", 5, 0) == 5);
+  REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
+  REQUIRE(scene.blobs().examine(blob, 5).ok());
+  CHECK(scene.blobs().usage().charged_bytes == 4096);
+  scene.blobs().release(blob);
+  CHECK(scene.blobs().usage().charged_bytes == 0);
+  CHECK(scene.blobs().usage().count == 0);
+  CHECK(scene.blobs().size(blob) == 0);
+  CHECK(scene.blobs().descriptor(blob) == -1);
+}
+
+TEST_CASE("pages that were written to and are said not to be used are charged all the same") {
+  Scene scene;
+  const BlobId blob = *scene.blobs().create(10 * 4096);
+  const FileDescriptor end = scene.client_end(blob);
+  for (int page = 0; page < 6; ++page) REQUIRE(::pwrite(end.get(), "x", 1, page * 4096) == 1);
+  REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
+  REQUIRE(scene.blobs().examine(blob, 1).ok());
+  CHECK(scene.blobs().usage().charged_bytes == 6 * 4096);
+}
+
+TEST_CASE("a blob that is not sealed is refused by the names of the seals that are missing") {
+  Scene scene;
+  const BlobId blob = *scene.blobs().create(4096);
+  const auto bare = scene.blobs().examine(blob, 1);
+  REQUIRE(!bare.ok());
+  CHECK(bare.error().code == ErrorCode::malformed);
+  CHECK(bare.error().text.find("F_SEAL_WRITE, F_SEAL_SEAL missing") != std::string::npos);
+  const FileDescriptor end = scene.client_end(blob);
+  REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE) == 0);
+  const auto half = scene.blobs().examine(blob, 1);
+  REQUIRE(!half.ok());
+  CHECK(half.error().text.find("F_SEAL_WRITE") == std::string::npos);
+  CHECK(half.error().text.find("F_SEAL_SEAL missing") != std::string::npos);
+}
+
+TEST_CASE("a client cannot change the size of a blob, sealed or not") {
+  Scene scene;
+  const BlobId blob = *scene.blobs().create(2 * 4096);
+  const FileDescriptor end = scene.client_end(blob);
+  CHECK(::ftruncate(end.get(), 4096) == -1);
+  CHECK(errno == EPERM);
+  CHECK(::ftruncate(end.get(), 3 * 4096) == -1);
+  CHECK(::pwrite(end.get(), "x", 1, 2 * 4096) == -1);
+}
+
+TEST_CASE("a mapping that can still write keeps a blob from being sealed, and so from being published") {
+  Scene scene;
+  const BlobId blob = *scene.blobs().create(4096);
+  const FileDescriptor end = scene.client_end(blob);
+  void* const writable = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, end.get(), 0);
+  REQUIRE(writable != MAP_FAILED);
+  CHECK(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == -1);
+  CHECK(errno == EBUSY);
+  CHECK(!scene.blobs().examine(blob, 1).ok());
+  ::munmap(writable, 4096);
+  CHECK(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
+  CHECK(scene.blobs().examine(blob, 1).ok());
+}
+
+TEST_CASE("nothing changes a byte of a published blob: write, mapping, mprotect, a hole, a new descriptor from /proc") {
+  Scene scene;
+  const BlobId blob = scene.published('v');
+  const FileDescriptor end = scene.client_end(blob);
+  const FileDescriptor reopened(::open(("/proc/self/fd/" + std::to_string(end.get())).c_str(), O_RDWR));
+  for (const int descriptor : {end.get(), reopened.get()}) {
+    if (descriptor < 0) continue;  // not even opened, where the kernel minds the file's mode
+    CHECK(::pwrite(descriptor, "x", 1, 0) == -1);
+    CHECK(errno == EPERM);
+    CHECK(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0) == MAP_FAILED);
+    CHECK(::fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096) == -1);
+    CHECK(::ftruncate(descriptor, 0) == -1);
+    void* const mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    REQUIRE(mapped != MAP_FAILED);
+    // A private page becomes writable: for its owner alone.
+    REQUIRE(::mprotect(mapped, 4096, PROT_READ | PROT_WRITE) == 0);
+    *static_cast<char*>(mapped) = 'x';
+    ::munmap(mapped, 4096);
+  }
+  char first = 0;
+  REQUIRE(::pread(end.get(), &first, 1, 0) == 1);
+  CHECK(first == 'v');
+}
+
+TEST_CASE("more blobs than there are descriptors for are refused, and one that went makes room") {
+  Scene scene(2);
+  const BlobId first = *scene.blobs().create(1);
+  REQUIRE(scene.blobs().create(1).ok());
+  const auto third = scene.blobs().create(1);
+  REQUIRE(!third.ok());
+  CHECK(third.error().code == ErrorCode::limit_reached);
+  CHECK(third.error().text.find("2 blobs >= 2") != std::string::npos);
+  scene.blobs().release(first);
+  const auto again = scene.blobs().create(1);
+  REQUIRE(again.ok());
+  CHECK(*again != first);  // an id is never given twice
+}
+
+TEST_CASE("a record keeps its blobs while it is found or pinned, and readers are told when it is found no more") {
+  Scene scene;
+  const BlobId blob = scene.published('v');
+  const auto id = static_cast<std::uint64_t>(blob);
+  CHECK(!scene.reader->blob_live(id));
+  const auto record = scene.place("key", {Scene::part("data", blob), {"note", "text/plain", "small"}});
+  scene.blobs().release(blob);  // the reservation's hold
+  CHECK(scene.reader->blob_live(id));
+
+  const auto found = scene.reader->lookup("key", scene.reader->hash("key"), *scene.page, 0);
+  REQUIRE(found.outcome == protocol::LookupOutcome::hit);
+  CHECK(scene.store->pins(std::array{record}) == std::vector<std::uint32_t>{1});
+  const auto data = scene.reader->part(found.record, *scene.reader->find_part(found.record, "data"));
+  REQUIRE(data.has_value());
+  CHECK(data->blob == id);
+  CHECK(data->length == blob_bytes);
+  CHECK(data->bytes.empty());
+  const auto note = scene.reader->part(found.record, *scene.reader->find_part(found.record, "note"));
+  REQUIRE(note.has_value());
+  CHECK(note->length == 5);
+  CHECK(!scene.reader->find_part(found.record, "other").has_value());
+
+  const std::uint64_t dropped_before = scene.reader->blobs_dropped();
+  scene.store->unlink(record);
+  CHECK(!scene.reader->blob_live(id));
+  CHECK(scene.reader->blobs_dropped() > dropped_before);
+  scene.store->reclaim();
+  CHECK(scene.blobs().size(blob) == blob_bytes);  // pinned: can still be asked for
+  protocol::release_pin(*scene.page, found.pin);
+  scene.store->reclaim();
+  CHECK(scene.blobs().size(blob) == 0);
+  CHECK(scene.blobs().usage().charged_bytes == 0);
+}
+
+TEST_CASE("a value that replaces another takes its own blobs and gives the old ones back") {
+  Scene scene;
+  const BlobId before = scene.published('a');
+  const auto record = scene.place("key", {Scene::part("", before)});
+  scene.blobs().release(before);
+  const BlobId after = scene.published('b');
+  scene.place("key", {Scene::part("x", after, 10), Scene::part("y", after, 20)}, record);
+  scene.blobs().release(after);
+  scene.store->reclaim();
+  CHECK(scene.blobs().size(before) == 0);
+  CHECK(scene.blobs().size(after) == blob_bytes);
+  CHECK(scene.blobs().usage().count == 1);
+}
+
+TEST_CASE("a value's parts are read back as they were given") {
+  Scene scene;
+  const BlobId blob = scene.published('v');
+  const std::vector<protocol::Part> parts{{"small", "text/plain", "hello"}, Scene::part("large", blob), {"", "", "unnamed"}};
+  const auto record = scene.place("key", parts);
+  CHECK(scene.store->read(record) == parts);
+}
