@@ -196,18 +196,18 @@ void Catalog::touch(Entry& entry) {
   recency_.splice(recency_.end(), recency_, entry.value->recency);
 }
 
-protocol::Value Catalog::answer(const Entry& entry, ConnectionId connection, bool waited) {
+void Catalog::answer(const Entry& entry, ReplyAddress to, bool waited, SharedParts& parts) {
   protocol::Value answer;
   answer.version = entry.value->version;
   answer.cost_us = entry.value->cost_us;
   answer.waited = waited;
-  if (const auto pin = store_.grant_pin(connection, entry.value->record)) {
+  if (const auto pin = store_.grant_pin(to.connection, entry.value->record)) {
     answer.record = static_cast<std::uint64_t>(entry.value->record);
     answer.pin = *pin;
-  } else {
-    answer.parts = store_.read(entry.value->record);
+    return context_.send(to, std::move(answer));
   }
-  return answer;
+  if (parts == nullptr) parts = std::make_shared<const std::vector<protocol::Part>>(store_.read(entry.value->record));
+  context_.send(to, std::move(answer), parts);
 }
 
 void Catalog::check_invariants() const {

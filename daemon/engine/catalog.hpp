@@ -48,8 +48,9 @@ class Catalog {
 
   // A use that the engine saw itself.
   void touch(Entry& entry);
-  // The answer that hands a value to this connection: pinned in the segment, or its bytes when that cannot be.
-  protocol::Value answer(const Entry& entry, ConnectionId connection, bool waited);
+  // The answer that hands a value to this connection: pinned in the segment, or its parts when that cannot be. `parts`
+  // keeps them from one waiter to the next.
+  void answer(const Entry& entry, ReplyAddress to, bool waited, SharedParts& parts);
 
   std::size_t size() const { return by_record_.size(); }
   const GoneHistory& gone() const { return gone_; }

@@ -33,7 +33,8 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
     ++context_.counters.hits;
     context_.counters.saved_us += entry.value->cost_us;
     catalog_.touch(entry);
-    return context_.send(to, catalog_.answer(entry, from.id, false));
+    SharedParts parts;
+    return catalog_.answer(entry, to, false, parts);
   }
   ++function.misses;
   ++context_.counters.misses;
@@ -305,7 +306,8 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
   for (Waiter& waiter : orphans) waiter.detached = nullptr;
   if (entry.value) {
     count_served(entry, entry.value->cost_us, orphans.size());
-    return answer_all(orphans, [&](Waiter& waiter) { answer_with_value(entry, waiter); });
+    SharedParts parts;
+    return answer_all(orphans, [&](Waiter& waiter) { catalog_.answer(entry, waiter.from, true, parts); });
   }
   if (const FailedAnswer* failure = failure_of(entry)) {
     const protocol::Failure answer{failure->text, milliseconds_between(failure->since, context_.now)};

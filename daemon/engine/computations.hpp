@@ -84,7 +84,6 @@ class Computations {
   void answer_all(WaiterList& waiters, const Reply& reply_to);
   void refuse_waiter(Waiter& waiter, Error error);
   void time_out(Waiter& waiter);
-  void answer_with_value(const Entry& entry, const Waiter& waiter);
   std::string holder_text(const Lease& lease) const;
 
   void keep_failure(Entry& entry, std::string text, Duration ttl);

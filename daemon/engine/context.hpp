@@ -52,8 +52,8 @@ struct Context {
   Counters counters{};
   bool draining = false;
 
-  void send(ReplyAddress to, protocol::Reply reply) {
-    effects->emplace_back(Send{to.connection, to.id, std::move(reply)});
+  void send(ReplyAddress to, protocol::Reply reply, SharedParts parts = {}) {
+    effects->emplace_back(Send{to.connection, to.id, std::move(reply), std::move(parts)});
   }
   void refuse(ReplyAddress to, ErrorCode code, std::string text) {
     send(to, protocol::Refused{code, std::move(text)});

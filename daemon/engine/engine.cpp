@@ -42,6 +42,12 @@ struct Engine::State {
   void end_everything_of(Connection& connection);
 };
 
+protocol::Reply whole_reply(const Send& send) {
+  protocol::Reply reply = send.reply;
+  if (send.parts != nullptr) std::get<protocol::Value>(reply).parts = *send.parts;
+  return reply;
+}
+
 Engine::Engine(Settings settings, RecordStore& store) : state_(std::make_unique<State>(std::move(settings), store)) {}
 Engine::~Engine() = default;
 

@@ -65,11 +65,15 @@ using Event = std::variant<Connected, Disconnected, ProcessDied, Requested, Sign
 // ---- what is to be done ---------------------------------------------------------------------------------------------
 
 // In this order, per connection: effects of one step are carried out before the next step.
+using SharedParts = std::shared_ptr<const std::vector<protocol::Part>>;
 struct Send {
   ConnectionId connection;
   protocol::RequestId id;
   protocol::Reply reply;
+  SharedParts parts{};  // those of a Value that travels inline, in place of its own: one copy for all who are told it
 };
+// The reply as it goes over the wire.
+protocol::Reply whole_reply(const Send& send);
 // The client broke the protocol (the text says how): send what is queued, then end the connection.
 struct Close {
   ConnectionId connection;

@@ -12,8 +12,9 @@ using protocol::SignalEvent;
 
 namespace {
 
-protocol::Value inline_value(const std::vector<protocol::Part>& parts, std::uint64_t version, std::uint64_t cost_us) {
-  return protocol::Value{.version = version, .parts = parts, .cost_us = cost_us, .waited = true};
+// Its parts travel beside it (Send::parts).
+protocol::Value inline_value(std::uint64_t version, std::uint64_t cost_us) {
+  return protocol::Value{.version = version, .parts = {}, .cost_us = cost_us, .waited = true};
 }
 
 }  // namespace
@@ -26,25 +27,26 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   directory_.may_be_unused(entry);
   const std::uint64_t cost_us = microseconds_between(lease->granted, context_.now);
   const std::uint64_t version = ++last_version_;
+  SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   count_computation(*lease, cost_us);
 
   if (lease->detached) {
     ++context_.counters.detached_publishes;
     count_served(entry, cost_us, lease->waiters.size());
     answer_all(lease->waiters, [&](Waiter& waiter) {
-      context_.send(waiter.from, inline_value(request.parts, version, cost_us));
+      context_.send(waiter.from, inline_value(version, cost_us), parts);
     });
     end(*lease);
     return context_.send({from.id, id}, protocol::Published{version, false});
   }
 
-  const bool stored = catalog_.store(entry, request.parts, request.ttl_ms, {version, cost_us, from.description, false});
+  const bool stored = catalog_.store(entry, *parts, request.ttl_ms, {version, cost_us, from.description, false});
   end(*lease);
   deaths_.forget(entry.key);
   count_served(entry, cost_us, entry.waiters.size());
   answer_all(entry.waiters, [&](Waiter& waiter) {
-    if (stored) return answer_with_value(entry, waiter);
-    context_.send(waiter.from, inline_value(request.parts, version, cost_us));
+    if (stored) return catalog_.answer(entry, waiter.from, true, parts);
+    context_.send(waiter.from, inline_value(version, cost_us), parts);
   });
   context_.send({from.id, id}, protocol::Published{version, stored});
   signals_.emit(SignalEvent::done, entry.key, version);
@@ -59,14 +61,15 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   settle(entry);
   directory_.may_be_unused(entry);
   const std::uint64_t version = ++last_version_;
+  SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   ++context_.counters.puts;
   forget_failure(entry);
-  const bool stored = catalog_.store(entry, request.parts, request.ttl_ms, {version, 0, from.description, true});
+  const bool stored = catalog_.store(entry, *parts, request.ttl_ms, {version, 0, from.description, true});
   deaths_.forget(entry.key);
   count_served(entry, 0, entry.waiters.size());
   answer_all(entry.waiters, [&](Waiter& waiter) {
-    if (stored) return answer_with_value(entry, waiter);
-    context_.send(waiter.from, inline_value(request.parts, version, 0));
+    if (stored) return catalog_.answer(entry, waiter.from, true, parts);
+    context_.send(waiter.from, inline_value(version, 0), parts);
   });
   if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded);
   context_.send({from.id, id}, protocol::Published{version, stored});
@@ -97,10 +100,6 @@ void Computations::fail(Connection& from, protocol::RequestId id, const protocol
 void Computations::detach(Lease& lease, LeaseEnd why) {
   lose(lease, why);
   leases_.detach(lease);
-}
-
-void Computations::answer_with_value(const Entry& entry, const Waiter& waiter) {
-  context_.send(waiter.from, catalog_.answer(entry, waiter.from.connection, true));
 }
 
 bool Computations::value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts) {

@@ -63,7 +63,7 @@ void NamespaceHost::apply(engine::Event event, engine::Time now) {
   effects_.clear();
   engine_.apply(std::move(event), now, effects_);
   for (const engine::Effect& effect : effects_) {
-    if (const auto* send = std::get_if<engine::Send>(&effect)) outbox_.send(send->connection, send->id, send->reply);
+    if (const auto* send = std::get_if<engine::Send>(&effect)) outbox_.send(send->connection, send->id, send->parts ? whole_reply(*send) : send->reply);
     else if (const auto* close = std::get_if<engine::Close>(&effect)) outbox_.close(close->connection, close->text);
     else if (const auto* note = std::get_if<engine::Note>(&effect)) outbox_.note(level_of(note->level), note->text);
   }

@@ -480,3 +480,25 @@ TEST_CASE("a key of a session is refused while there are no sessions") {
   }
   CHECK(scene.counted("keys_known") == 0);
 }
+
+TEST_CASE("all who are told a value in their answers share one copy of it") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  for (int i = 0; i < 32; ++i) scene.ask(b, scene.acquire(key));  // without a pin page
+  SUBCASE("when it is stored") {}
+  SUBCASE("when it cannot be stored") { scene.store.too_large = true; }
+  SUBCASE("when its lease was detached") { scene.ask(a, protocol::Invalidate{key_scope(key)}); }
+  Effects effects;
+  scene.engine.apply(Requested{a, 1000, protocol::Publish{token, Scene::value("value"), 0}}, scene.now, effects);
+  std::vector<SharedParts> told;
+  for (const Effect& effect : effects) {
+    const auto* send = std::get_if<Send>(&effect);
+    if (send == nullptr || !std::holds_alternative<protocol::Value>(send->reply)) continue;
+    CHECK(std::get<protocol::Value>(send->reply).parts.empty());
+    CHECK(std::get<protocol::Value>(whole_reply(*send)).parts.at(0).bytes == "value");
+    told.push_back(send->parts);
+  }
+  REQUIRE(told.size() == 32);
+  for (const SharedParts& parts : told) CHECK(parts == told.front());
+}

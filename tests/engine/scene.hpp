@@ -57,7 +57,7 @@ struct Scene {
     for (Effect& effect : effects) {
       if (auto* send = std::get_if<Send>(&effect)) {
         order.emplace_back(send->connection, send->id);
-        inbox[{send->connection, send->id}].push_back(std::move(send->reply));
+        inbox[{send->connection, send->id}].push_back(whole_reply(*send));
       }
       if (const auto* close = std::get_if<Close>(&effect)) closed.push_back(close->text);
       if (const auto* note = std::get_if<Note>(&effect)) notes.push_back(note->text);

@@ -187,6 +187,8 @@ void World::step(engine::Event event) {
   engine_.apply(std::move(event), behind ? schedule_.now / 2 : schedule_.now, effects);
   last_step_ = schedule_.now;
   store_.watch(nullptr);
+  for (engine::Effect& effect : effects)
+    if (auto* send = std::get_if<engine::Send>(&effect); send != nullptr && send->parts) send->reply = whole_reply(*send);
   for (const engine::Effect& effect : effects) schedule_.trace([&] { return describe(effect); });
   model_.after(told, effects);
   engine_.check_invariants();
