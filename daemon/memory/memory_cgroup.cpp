@@ -78,7 +78,8 @@ std::optional<std::uint64_t> memory_cgroup_limit(const CgroupFiles& files) {
     auto group = group_in(mount.hierarchy, files.membership);
     if (!group) continue;
     // The group's path counts from the hierarchy's root, the mount may show a part of it only.
-    if (mount.root != "/" && group->starts_with(mount.root)) group->erase(0, mount.root.size());
+    const bool below_mount = *group == mount.root || group->starts_with(mount.root + "/");
+    if (mount.root != "/" && below_mount) group->erase(0, mount.root.size());
     const char* const name = mount.hierarchy == Hierarchy::v2 ? "/memory.max" : "/memory.limit_in_bytes";
     for (std::string below = *group;; below.erase(below.rfind('/'))) {
       while (!below.empty() && below.back() == '/') below.pop_back();

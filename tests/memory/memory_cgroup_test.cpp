@@ -53,6 +53,15 @@ TEST_CASE("v2: in a container the mount shows a part of the hierarchy") {
   CHECK(memory::memory_cgroup_limit(machine.files()) == 600'000);
 }
 
+TEST_CASE("v2: a group whose name only begins like the mounted one is not below it") {
+  Machine machine;
+  machine.mount_v2("/foo");
+  write_file(machine.root / "cgroup", "0::/foobar\n");
+  machine.limit("bar", "memory.max", "500000\n");  // what cutting "/foo" off "/foobar" would look at
+  machine.limit("foobar", "memory.max", "600000\n");
+  CHECK(memory::memory_cgroup_limit(machine.files()) == 600'000);
+}
+
 TEST_CASE("v1: the memory controller's limit counts, and its number for none is none") {
   Machine machine;
   machine.mount_v1();
