@@ -67,6 +67,9 @@ class Connection {
   bool reading = false;                       // a wait for readability is under way
   bool writing = false;                       // a wait for writability is under way
   bool flush_wanted = false;                  // it is in the host's list
+  bool process_died = false;
+  // Nobody takes answers any more: what was sent before that is read, so many bytes of it at most, then it is cut.
+  std::optional<std::size_t> leaving;
   std::optional<ConnectionDeadlines::iterator> deadline;
   std::string ending_text;                    // why, for the log
 

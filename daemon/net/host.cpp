@@ -12,7 +12,8 @@ Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction 
       closer_(&foreign_closer_),
       alarm_(context, std::chrono::steady_clock::now(), [this] { ring(); }),
       listener_(
-          context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); }, log_),
+          context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); },
+          [this](LogLevel level, std::string_view text) { log_client(level, std::string(text)); }),
       admission_(settings_.admission) {}
 
 Host::~Host() { end(); }
@@ -80,7 +81,7 @@ void Host::end() {
 
 void Host::send(Id id, protocol::RequestId request, const protocol::Reply& reply) {
   Connection* connection = find(id);
-  if (connection == nullptr || connection->state != Connection::State::open) return;
+  if (connection == nullptr || connection->state != Connection::State::open || connection->leaving) return;
   const std::size_t bytes_max = settings_.send_queue_bytes_max * send_queue_hard_factor;
   if (connection->out.bytes() > bytes_max) return;  // it is ended with this turn: more would only cost memory
   connection->out.push(request, reply);

@@ -91,6 +91,10 @@ class Host final : private Outbox {
   void on_hung_up(Id id);
   void on_process_died(Id id);
   void read(Connection& connection);
+  // False: its share of this turn is used up, and more may be there.
+  bool read_some(Connection& connection);
+  // Nobody takes its answers: reads what was sent before that, then cuts.
+  void let_leave(Connection& connection);
   // False: its share of this turn is used up, and frames may be left.
   bool handle_frames(Connection& connection);
   void handle_hello(Connection& connection, const protocol::Frame& frame);

@@ -17,6 +17,8 @@ constexpr auto stream_error = boost::asio::posix::stream_descriptor::wait_error;
 
 // Receives of one connection in one turn, while each fills the room there is: then others get their turn.
 constexpr int receives_per_turn = 4;
+// What a process has sent before its death counts, up to so much: more than the kernel keeps unread for it.
+constexpr std::size_t bytes_read_after_death_max = 512 * 1024;
 // And so long for what it asks: thousands of small requests fit into one receive.
 constexpr auto turn_share = std::chrono::milliseconds(2);
 
@@ -125,33 +127,64 @@ void Host::on_readable(Id id) {
 }
 
 void Host::read(Connection& connection) {
+  if (!read_some(connection)) return resume(connection);
+  if (!connection.leaving) return;
+  if (connection.process_died && connection.engine_knows) {
+    connection.home->apply(engine::ProcessDied{connection.id()}, alarm_.now());
+  }
+  cut(connection);
+}
+
+bool Host::read_some(Connection& connection) {
   using State = Connection::State;
-  if (!handle_frames(connection)) return resume(connection);  // what a pause has left in the reader
+  if (!handle_frames(connection)) return false;  // what a pause has left in the reader
   for (int i = 0; i < receives_per_turn; ++i) {
-    if (connection.state != State::greeting && connection.state != State::open) return;
-    if (throttled(connection)) return;  // flush() reads on
+    if (connection.state != State::greeting && connection.state != State::open) return true;
+    if (throttled(connection)) return true;  // flush() reads on
     Connection::Receipt receipt = connection.receive();
     switch (receipt.received.kind) {
       case Received::Kind::nothing:
-        return wait_readable(connection);
+        if (!connection.leaving) wait_readable(connection);
+        return true;
       case Received::Kind::ended:
         connection.peer_ended = true;
-        if (!connection.page || hung_up(connection.socket())) return cut(connection);
-        return end_connection(connection, Error{ErrorCode::malformed, "the client has shut down its sending direction"});
+        if (connection.leaving) return true;
+        if (!connection.page || hung_up(connection.socket())) cut(connection);
+        else end_connection(connection, Error{ErrorCode::malformed, "the client has shut down its sending direction"});
+        return true;
       case Received::Kind::broken:
-        return cut(connection);
+        if (!connection.leaving) cut(connection);
+        return true;
       case Received::Kind::descriptors:
         for (const int descriptor : receipt.received.descriptors) foreign_closer_.give(descriptor, Closer::Kind::foreign);
-        return end_connection(connection, Error{ErrorCode::malformed, "onced accepts no descriptors"});
+        end_connection(connection, Error{ErrorCode::malformed, "onced accepts no descriptors"});
+        return true;
       case Received::Kind::bytes:
         break;
     }
-    if (!handle_frames(connection)) return resume(connection);
-    if (!receipt.filled) break;
+    if (!handle_frames(connection)) return false;
+    if (connection.leaving) {
+      if (*connection.leaving <= receipt.received.bytes) return true;
+      *connection.leaving -= receipt.received.bytes;
+    } else if (!receipt.filled) {
+      break;
+    }
   }
+  if (connection.leaving) return false;
   if (connection.state == State::greeting || connection.state == State::open) {
     if (!throttled(connection)) wait_readable(connection);
   }
+  return true;
+}
+
+void Host::let_leave(Connection& connection) {
+  if (connection.state != Connection::State::open) return cut(connection);
+  if (connection.leaving) return;
+  connection.leaving = bytes_read_after_death_max;
+  connection.out.clear();
+  // Whatever waits for its socket asks for it by its id and finds nothing new; this is what reads it to its end.
+  boost::asio::post(context_, [this, id = connection.id()] { on_readable(id); });
+  connection.reading = true;
 }
 
 bool Host::handle_frames(Connection& connection) {
@@ -206,7 +239,7 @@ void Host::send_now(Connection& connection) {
       wait_writable(connection);
       break;
     case Sent::Kind::broken:
-      return cut(connection);
+      return let_leave(connection);
     case Sent::Kind::too_many_descriptors:
       connection.out.clear();
       return end_connection(connection, Error{ErrorCode::limit_reached,
@@ -247,8 +280,9 @@ void Host::drop_overflowing(Connection& connection) {
 void Host::on_process_died(Id id) {
   Connection* connection = find(id);
   if (connection == nullptr) return;
-  if (connection->engine_knows) connection->home->apply(engine::ProcessDied{id}, alarm_.now());
-  cut(*connection);
+  connection->process_died = true;
+  // Its last words may lie in the socket: a result that was published is not computed again.
+  let_leave(*connection);
   finish_turn();
 }
 

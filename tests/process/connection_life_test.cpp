@@ -1,6 +1,7 @@
 // How a connection ends: who is told, and how long its pins keep what it reads.
 #include <doctest/doctest.h>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "process/bystander.hpp"
@@ -122,4 +123,47 @@ TEST_CASE("a client that shuts down its sending direction keeps its pins until i
     CHECK(last_words->first == 0);
     CHECK(std::holds_alternative<Refused>(last_words->second));
   });
+}
+
+TEST_CASE("what a process has sent before it died counts, though a child keeps its socket") {
+  DaemonProcess daemon;
+  int keep[2];  // the child stays until this is closed
+  REQUIRE(::pipe(keep) == 0);
+  const pid_t holder = ::fork();
+  REQUIRE(holder >= 0);
+  if (holder == 0) {
+    RawClient client(daemon.socket());
+    client.hello();
+    Acquire acquire;
+    acquire.key = onced::testing::key_bytes("last words", 1);
+    client.request(2, acquire);
+    const auto lease = client.receive_only<Lease>();
+    if (::fork() == 0) {
+      ::close(keep[1]);
+      char byte = 0;
+      ::_exit(static_cast<int>(::read(keep[0], &byte, 1)));
+    }
+    ::kill(daemon.pid(), SIGSTOP);
+    // More than the daemon receives from one connection in a turn; the result comes last.
+    for (RequestId id = 3; id < 6; ++id) {
+      client.request(id, Put{onced::testing::key_bytes("last words", 10 + static_cast<int>(id)), {{"", "", std::string(50'000, 'p')}}, 0});
+    }
+    client.request(6, Publish{lease.token, {{"", "", "the result"}}, 0});
+    ::_exit(0);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(holder, &status, 0) == holder);
+  CHECK(status == 0);
+  daemon.kill(SIGCONT);
+  RawClient reader(daemon.socket());
+  reader.hello();
+  Acquire acquire;
+  acquire.key = onced::testing::key_bytes("last words", 1);
+  acquire.wait_ms = 60'000;
+  reader.request(2, acquire);
+  const auto answer = reader.receive();
+  REQUIRE(answer.has_value());
+  CHECK(std::holds_alternative<Value>(answer->second));
+  ::close(keep[1]);
+  ::close(keep[0]);
 }
