@@ -14,34 +14,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptor.hpp"
 #include "exit_code.hpp"
 #include "output.hpp"
+#include "text_format.hpp"
 
 namespace onced::cli {
 namespace {
 
+using client_detail::Descriptor;
+
 constexpr std::array passed_signals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 Error system_error(const char* what) { return {ErrorCode::limit_reached, std::string(what) + ": " + std::strerror(errno)}; }
-
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor() { close(); }
-  void close() {
-    if (number_ >= 0) ::close(std::exchange(number_, -1));
-  }
-  int get() const { return number_; }
-
- private:
-  int number_ = -1;
-};
 
 struct Pipe {
   Descriptor read;
@@ -72,16 +57,16 @@ class SignalQueue {
   SignalQueue(const SignalQueue&) = delete;
   SignalQueue& operator=(const SignalQueue&) = delete;
 
-  int descriptor() const { return queue_.get(); }
+  int descriptor() const { return queue_.number(); }
   // Also for the child: a mask and an ignored SIGPIPE would be inherited by the command.
   void restore() const {
     ::sigaction(SIGPIPE, &previous_pipe_, nullptr);
     ::sigprocmask(SIG_SETMASK, &previous_, nullptr);
   }
-  std::optional<int> next() {
+  std::optional<signalfd_siginfo> next() {
     signalfd_siginfo info{};
-    if (::read(queue_.get(), &info, sizeof(info)) != static_cast<ssize_t>(sizeof(info))) return std::nullopt;
-    return static_cast<int>(info.ssi_signo);
+    if (::read(queue_.number(), &info, sizeof(info)) != static_cast<ssize_t>(sizeof(info))) return std::nullopt;
+    return info;
   }
 
  private:
@@ -96,15 +81,15 @@ class SignalQueue {
   if (::getppid() != parent) ::_exit(exit_code::own_fault);  // it died before the line above
   const int input = options.standard_input >= 0 ? options.standard_input : ::open("/dev/null", O_RDONLY);
   ::dup2(input, STDIN_FILENO);
-  ::dup2(out.write.get(), STDOUT_FILENO);
-  ::dup2(err.write.get(), STDERR_FILENO);
+  ::dup2(out.write.number(), STDOUT_FILENO);
+  ::dup2(err.write.number(), STDERR_FILENO);
   std::vector<char*> words;
   for (const std::string& word : options.words) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   signals.restore();
   ::execvp(words[0], words.data());
   const int error = errno;
-  write_all(exec_error.write.get(), {reinterpret_cast<const char*>(&error), sizeof(error)});
+  write_all(exec_error.write.number(), {reinterpret_cast<const char*>(&error), sizeof(error)});
   ::_exit(exit_code::not_found);
 }
 
@@ -113,19 +98,25 @@ struct Stream {
   Descriptor from;
   int to;
   std::string captured;
-  bool pass_on = true;
+  int write_error = 0;  // errno, once `to` takes nothing more
 
   // Reads once; closes `from` at the end of the stream.
   void advance(bool capture) {
     std::array<char, 16 * 1024> chunk{};
-    const ssize_t got = ::read(from.get(), chunk.data(), chunk.size());
+    const ssize_t got = ::read(from.number(), chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) return;
-    if (got <= 0) return from.close();
+    if (got <= 0) return from.reset();
     const std::string_view bytes(chunk.data(), static_cast<std::size_t>(got));
-    if (pass_on) pass_on = write_all(to, bytes);
+    if (write_error == 0 && !write_all(to, bytes)) write_error = errno;
     if (capture) captured += bytes;
   }
 };
+
+// Ctrl-C and Ctrl-\ go to every process of the terminal's foreground group: the command has had it, and many programs take
+// a second one as "at once".
+bool command_has_it_too(const signalfd_siginfo& signal) {
+  return signal.ssi_code == SI_KERNEL && (signal.ssi_signo == SIGINT || signal.ssi_signo == SIGQUIT);
+}
 
 int shell_status(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
@@ -143,16 +134,16 @@ Result<ChildResult> run_child(const ChildOptions& options) {
   const pid_t child = ::fork();
   if (child < 0) return system_error("cannot start a process");
   if (child == 0) become(options, signals, parent, *out, *err, *exec_error);
-  out->write.close();
-  err->write.close();
-  exec_error->write.close();
+  out->write.reset();
+  err->write.reset();
+  exec_error->write.reset();
 
   ChildResult result;
   Stream streams[] = {{std::move(out->read), STDOUT_FILENO, {}}, {std::move(err->read), STDERR_FILENO, {}}};
   std::optional<int> ended;
-  while (!ended || streams[0].from.get() >= 0 || streams[1].from.get() >= 0) {
+  while (!ended || streams[0].from.number() >= 0 || streams[1].from.number() >= 0) {
     // A negative descriptor is skipped by poll().
-    std::array<pollfd, 3> polled{pollfd{streams[0].from.get(), POLLIN, 0}, pollfd{streams[1].from.get(), POLLIN, 0},
+    std::array<pollfd, 3> polled{pollfd{streams[0].from.number(), POLLIN, 0}, pollfd{streams[1].from.number(), POLLIN, 0},
                                  pollfd{signals.descriptor(), POLLIN, 0}};
     if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return system_error("poll");
     for (std::size_t i = 0; i < 2; ++i) {
@@ -162,17 +153,23 @@ Result<ChildResult> run_child(const ChildOptions& options) {
       result.overflow = true;
       for (Stream& stream : streams) std::string().swap(stream.captured);
     }
-    while (const std::optional<int> signal = signals.next()) {
-      if (*signal == SIGCHLD) {
+    for (Stream& stream : streams) {
+      if (!result.overflow || stream.write_error == 0 || stream.from.number() < 0) continue;
+      // Nobody sees the rest and nobody will: the command finds its output closed, as it would without us.
+      stream.from.reset();
+      result.interrupted = true;
+    }
+    while (const std::optional<signalfd_siginfo> signal = signals.next()) {
+      if (signal->ssi_signo == SIGCHLD) {
         int status = 0;
         if (::waitpid(child, &status, WNOHANG) == child) ended = shell_status(status);
       } else if (!ended) {
         result.interrupted = true;
-        ::kill(child, *signal);
+        if (!command_has_it_too(*signal)) ::kill(child, static_cast<int>(signal->ssi_signo));
       } else {
         // The command is over, only its children hold its output open: we are meant, and stop waiting for them.
         result.interrupted = true;
-        for (Stream& stream : streams) stream.from.close();
+        for (Stream& stream : streams) stream.from.reset();
       }
     }
   }
@@ -180,10 +177,11 @@ Result<ChildResult> run_child(const ChildOptions& options) {
   result.out = std::move(streams[0].captured);
   result.err = std::move(streams[1].captured);
   result.status = *ended;
+  result.output_error = streams[0].write_error;
   int error = 0;
-  if (::read(exec_error->read.get(), &error, sizeof(error)) == static_cast<ssize_t>(sizeof(error))) {
+  if (::read(exec_error->read.number(), &error, sizeof(error)) == static_cast<ssize_t>(sizeof(error))) {
     result.status = error == ENOENT ? exit_code::not_found : exit_code::not_executable;
-    result.err = "oncectl: cannot run " + options.words[0] + ": " + std::strerror(error) + "\n";
+    result.err = "oncectl: cannot run '" + escape(options.words[0]) + "': " + std::strerror(error) + "\n";
     write_all(STDERR_FILENO, result.err);
   }
   return result;

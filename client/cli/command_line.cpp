@@ -39,4 +39,16 @@ std::optional<std::string> unknown_command(const Words& words, const std::vector
   return text;
 }
 
+std::optional<std::string> not_understood(const Words& words, const std::vector<std::string>& options) {
+  if (words.empty()) return std::nullopt;
+  // An option's value stands behind it and is not what is wrong.
+  const auto option = std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with("-"); });
+  const std::string& word = option == words.end() ? words.front() : *option;
+  std::string text = "not understood: '" + escape(word) + "'";
+  if (!word.starts_with("--")) return text;
+  const std::string name = word.substr(0, word.find('='));
+  if (const auto meant = closest(name, options)) text += "; did you mean '" + *meant + "'?";
+  return text;
+}
+
 }  // namespace onced::cli

@@ -21,4 +21,7 @@ Words take_command_of_run(Words& words);
 // "no command 'statsu'; did you mean 'status'?", or nothing when the command is known or missing.
 std::optional<std::string> unknown_command(const Words& words, const std::vector<std::string>& commands);
 
+// "not understood: '--jsn'; did you mean '--json'?" for the first of the words that found no place, if there are any.
+std::optional<std::string> not_understood(const Words& words, const std::vector<std::string>& options);
+
 }  // namespace onced::cli

@@ -79,17 +79,17 @@ int explain(Context& context, const KeyWords& words) {
 
 void add_catalog_commands(CLI::App& app, Context& context) {
   auto function = std::make_shared<std::string>();
-  CLI::App& list_command = add_command(app, context, {"ls", "Values and computations, one a line", "",
+  CLI::App& list_command = add_command(app, context, {"ls", "[FUNCTION]", "Values and computations, one a line", "",
                                        "  oncectl ls\n"
                                        "  oncectl ls prices\n"
                                        "  oncectl ls --json | jq -r 'select(.bytes > 10000) | .function'\n"},
                                        [&context, function] { return list(context, *function); });
-  list_command.add_option("FUNCTION", *function, "Only of this function");
+  list_command.add_option("FUNCTION", *function, "Only of this function")->type_name("");
 
   auto words = std::make_shared<KeyWords>();
   CLI::App& explain_command =
       add_command(app, context,
-                  {"explain", "Why a value is there or not, who computes, who waits",
+                  {"explain", "FUNCTION [ARGS]", "Why a value is there or not, who computes, who waits",
                    "Exit code 1 when there is neither a value nor a computation.\n",
                    "  oncectl explain prices '{\"market\": \"north\"}'\n"},
                   [&context, words] { return explain(context, *words); });

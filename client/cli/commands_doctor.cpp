@@ -11,6 +11,10 @@ namespace {
 
 void append(Findings& all, Findings more) { std::move(more.begin(), more.end(), std::back_inserter(all)); }
 
+bool fails(const Findings& findings) {
+  return std::any_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.level == Finding::Level::fail; });
+}
+
 // What the daemon itself can tell, over an ordinary connection.
 void ask_daemon(Client& client, Findings& findings) {
   std::vector<protocol::ListRow> rows;
@@ -18,7 +22,7 @@ void ask_daemon(Client& client, Findings& findings) {
   do {
     Result<protocol::Listing> page = client.list({}, cursor);
     if (!page) {
-      findings.push_back({Finding::Level::fail, "daemon", "does not list its entries: " + page.error().text, "its log may say why"});
+      findings.push_back({Finding::Level::fail, "daemon", "does not list its entries: " + page.error().text, remedy_for(page.error().code)});
       return;
     }
     std::move(page->rows.begin(), page->rows.end(), std::back_inserter(rows));
@@ -28,7 +32,7 @@ void ask_daemon(Client& client, Findings& findings) {
   if (const Result<protocol::Statistics> statistics = client.statistics()) {
     findings.push_back(check_pinned(statistics->fields));
   } else {
-    findings.push_back({Finding::Level::fail, "daemon", statistics.error().text, "its log may say why"});
+    findings.push_back({Finding::Level::fail, "daemon", statistics.error().text, remedy_for(statistics.error().code)});
   }
 }
 
@@ -58,8 +62,8 @@ int doctor(Context& context) {
   Findings findings = check_socket(client.socket_path());
   int code = exit_code::ok;
   const auto timeout = context.options.timeout.value_or(Milliseconds(5000));
-  const Result<Handshake> handshake = Handshake::make(client.socket_path(), context.options.namespace_name, timeout);
-  if (handshake) {
+  const auto greeting = Handshake::make(client.socket_path(), context.options.namespace_name, timeout);
+  if (const auto* handshake = std::get_if<Handshake>(&greeting)) {
     append(findings, check_peer(*handshake));
     findings.push_back(check_seals("segment", handshake->segment(), true, handshake->welcome().segment_bytes));
     findings.push_back(check_seals("pin page", handshake->pin_page(), false, handshake->welcome().pin_page_bytes));
@@ -67,14 +71,14 @@ int doctor(Context& context) {
     findings.push_back(check_memory(handshake->welcome().daemon_pid, handshake->welcome().segment_bytes));
     append(findings, check_limits(handshake->welcome().daemon_pid));
   } else {
-    findings.push_back({Finding::Level::fail, "daemon", handshake.error().text, ""});
-    code = exit_code_for(handshake.error().code);
+    const auto& none = std::get<NoHandshake>(greeting);
+    // What is wrong with the socket has been said.
+    if (!fails(findings)) findings.push_back({Finding::Level::fail, "daemon", none.text, none.remedy});
+    code = exit_code_for(none.code);
   }
   append(findings, check_kernel());
   for (const Finding& finding : findings) print(context, finding);
-  const bool well = std::none_of(findings.begin(), findings.end(),
-                                 [](const Finding& finding) { return finding.level == Finding::Level::fail; });
-  if (code == exit_code::ok && !well) code = exit_code::miss;
+  if (code == exit_code::ok && fails(findings)) code = exit_code::miss;
   return code;
 }
 
@@ -82,9 +86,9 @@ int doctor(Context& context) {
 
 void add_doctor_command(CLI::App& app, Context& context) {
   add_command(app, context,
-              {"doctor", "What is wrong, and how to mend it",
+              {"doctor", "", "What is wrong, and how to mend it",
                "Looks at socket, permissions, seals, kernel, limits and long computations. Exit\n"
-               "code 0 when nothing fails, 3 or 5 when the daemon cannot be reached, else 1.\n",
+               "code 0 when nothing fails, 3 or 5 when the daemon cannot be reached or refuses,\nelse 1.\n",
               "  oncectl doctor\n"
               "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n"},
               [&context] { return doctor(context); });

@@ -55,7 +55,7 @@ void add_drop_commands(CLI::App& app, Context& context) {
   auto invalidate_words = std::make_shared<DropWords>();
   CLI::App& invalidate_command = add_command(
       app, context,
-      {"invalidate", "Drop a value, or all of a function",
+      {"invalidate", "FUNCTION [ARGS]", "Drop a value, or all of a function",
        "One value with ARGS, all of the function without. When it returns, no reader\n"
        "finds the old value; a computation in flight answers only those who already wait\nfor it.\n",
       "  oncectl invalidate prices '{\"market\": \"north\"}'\n"
@@ -68,7 +68,7 @@ void add_drop_commands(CLI::App& app, Context& context) {
   auto cancel_words = std::make_shared<DropWords>();
   CLI::App& cancel_command = add_command(
       app, context,
-      {"cancel", "End a computation, or all of a function",
+      {"cancel", "FUNCTION [ARGS]", "End a computation, or all of a function",
        "One computation with ARGS, all of the function without. Holder and waiters are\n"
        "told; a holder that does not look goes on, but its result is not stored.\n",
       "  oncectl cancel prices '{\"market\": \"north\"}'\n"

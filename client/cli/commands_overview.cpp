@@ -104,11 +104,11 @@ int stats(Context& context) {
 }  // namespace
 
 void add_overview_commands(CLI::App& app, Context& context) {
-  add_command(app, context, {"status", "One screen: memory, hits, time saved, who computes", "",
+  add_command(app, context, {"status", "", "One screen: memory, hits, time saved, who computes", "",
               "  oncectl status\n"
               "  oncectl status --json | jq .seconds_saved\n"},
               [&context] { return status(context); });
-  add_command(app, context, {"stats", "Every counter, also per function", "",
+  add_command(app, context, {"stats", "", "Every counter, also per function", "",
               "  oncectl stats\n"
               "  oncectl stats --json | jq '.functions[] | {function, hits}'\n"},
               [&context] { return stats(context); });

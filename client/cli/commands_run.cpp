@@ -3,23 +3,42 @@
 // The one who runs it sees its output live; who comes meanwhile waits and gets the same bytes and the same status; who
 // comes later gets them from memory. A status other than 0 is told to those who wait and forgotten. Output that does not
 // fit into a value is only shown, and the lease goes to the next in line: it is run again, but never twice at a time.
+//
+// A daemon that is away stops nobody's work: the command runs uncached. One that is there and refuses does: a namespace
+// that it does not know or a socket that this user may not open stays as it is until somebody mends it, and a command
+// that was to run once would run everywhere until then.
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "child_process.hpp"
 #include "context.hpp"
+#include "descriptor.hpp"
+#include "file_digest.hpp"
 #include "run_key.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
 namespace {
+
+using client_detail::Descriptor;
+
+// Nobody is there to ask: gone, stopped, full, or of another version in the middle of an upgrade.
+bool means_away(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::unavailable:
+    case ErrorCode::timed_out:
+    case ErrorCode::version_mismatch:
+    case ErrorCode::limit_reached:
+    case ErrorCode::out_of_memory: return true;
+    default: return false;
+  }
+}
 
 struct RunWords {
   std::string name;
@@ -37,36 +56,27 @@ Error file_error(const std::string& what, const std::string& path) {
   return {ErrorCode::invalid_argument, what + " " + path + ": " + std::strerror(errno)};
 }
 
-Result<ContentDigest> digest_of(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return file_error("cannot open --input", path);
-  Result<ContentDigest> digest = content_digest_of_file(file);
-  ::close(file);
-  if (!digest) return Error{ErrorCode::invalid_argument, "--input " + path + ": " + digest.error().text};
-  return digest;
-}
-
 // Standard input, whole, in memory of its own: it is part of the key before the command may read it.
-Result<int> keep_standard_input() {
-  const int memory = ::memfd_create("oncectl-stdin", MFD_CLOEXEC);
-  if (memory < 0) return Error{ErrorCode::internal, std::string("memfd_create: ") + std::strerror(errno)};
+Result<Descriptor> keep_standard_input() {
+  Descriptor memory(::memfd_create("oncectl-stdin", MFD_CLOEXEC));
+  if (!memory.open()) return Error{ErrorCode::internal, std::string("memfd_create: ") + std::strerror(errno)};
   std::string chunk(64 * 1024, '\0');
   while (true) {
     const ssize_t got = ::read(STDIN_FILENO, chunk.data(), chunk.size());
     if (got == 0) break;
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return file_error("cannot read", "standard input");
-    if (!write_all(memory, std::string_view(chunk.data(), static_cast<std::size_t>(got)))) {
+    if (!write_all(memory.number(), std::string_view(chunk.data(), static_cast<std::size_t>(got)))) {
       return Error{ErrorCode::internal, std::string("cannot keep standard input: ") + std::strerror(errno)};
     }
   }
-  ::lseek(memory, 0, SEEK_SET);
+  ::lseek(memory.number(), 0, SEEK_SET);
   return memory;
 }
 
 struct Prepared {
   RunIdentity identity;
-  int standard_input = -1;
+  Descriptor standard_input;
 };
 
 Result<Prepared> prepare(const RunWords& words, const std::vector<std::string>& command) {
@@ -83,18 +93,18 @@ Result<Prepared> prepare(const RunWords& words, const std::vector<std::string>& 
     made.identity.directory = directory.get();
   }
   for (const std::string& path : words.inputs) {
-    const Result<ContentDigest> digest = digest_of(path);
-    if (!digest) return digest.error();
+    const Result<ContentDigest> digest = digest_of_file(path);
+    if (!digest) return Error{digest.error().code, "--input " + digest.error().text};
     made.identity.inputs.push_back(*digest);
   }
   if (words.standard_input) {
-    const Result<int> memory = keep_standard_input();
+    Result<Descriptor> memory = keep_standard_input();
     if (!memory) return memory.error();
-    made.standard_input = *memory;
-    const Result<ContentDigest> digest = content_digest_of_file(*memory);
+    made.standard_input = std::move(*memory);
+    const Result<ContentDigest> digest = digest_of_descriptor(made.standard_input.number());
     if (!digest) return digest.error();
     made.identity.standard_input = *digest;
-    ::lseek(*memory, 0, SEEK_SET);
+    ::lseek(made.standard_input.number(), 0, SEEK_SET);
   }
   return made;
 }
@@ -121,20 +131,30 @@ class Runner {
     if (!key) return usage("this run has no key: " + key.error().text + "; --name gives it a short one");
 
     Client client(context_.client_options());
+    if (const Result<void> connected = client.connect(); !connected) return without_daemon(connected.error(), *prepared);
     Result<Client::Acquired> acquired = client.acquire(*key, options);
-    if (!acquired && acquired.error().code == ErrorCode::unavailable && !words_.strict) {
-      context_.output.talk(escape(acquired.error().text) + "; running the command uncached");
-      return run_uncached(prepared->standard_input);
-    }
+    if (!acquired && acquired.error().code == ErrorCode::unavailable) return without_daemon(acquired.error(), *prepared);
     if (!acquired) return told(acquired.error());
     if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, key->display());
-    return compute(std::get<Computation>(*acquired), prepared->standard_input);
+    return compute(std::get<Computation>(*acquired), prepared->standard_input.number());
   }
 
  private:
-  int run_uncached(int standard_input) {
-    const Result<ChildResult> child = run_child({context_.command_words, standard_input, 0});
-    return child ? child->status : failed(child.error());
+  int without_daemon(const Error& error, const Prepared& prepared) {
+    if (words_.strict || !means_away(error.code)) {
+      context_.output.talk(escape(error.text) + "; the command was not run");
+      return exit_code::own_fault;
+    }
+    context_.output.talk(escape(error.text) + "; running the command uncached");
+    const Result<ChildResult> child = run_child({context_.command_words, prepared.standard_input.number(), 0});
+    return child ? end_of(*child) : failed(child.error());
+  }
+
+  // The command's own status. That its output was lost shows in ours when it does not show in its.
+  static int end_of(const ChildResult& child) {
+    const bool well = child.status == exit_code::ok || child.status == exit_code::output_closed;
+    if (well && child.output_error != 0) throw OutputFailed{child.output_error};
+    return child.status;
   }
 
   int compute(Computation& computation, int standard_input) {
@@ -159,7 +179,7 @@ class Runner {
       if (!published) context_.output.talk("the result was not kept: " + escape(published.error().text));
       else if (published->version() == 0) verbose("the result was not kept");
     }
-    return child->status;
+    return end_of(*child);
   }
 
   // A value that was there or that we waited for.
@@ -214,12 +234,16 @@ void add_run_command(CLI::App& app, Context& context) {
   auto words = std::make_shared<RunWords>();
   CLI::App& command = add_command(
       app, context,
-      {"run", "Run a command once; everybody gets its output and status",
+      {"run", "-- COMMAND [ARG...]", "Run a command once; everybody gets its output and status",
        "COMMAND [ARG...] follows \"--\". The same run is the same words and what the options\n"
        "choose; nothing else of its surroundings counts. Whoever asks while it runs waits\n"
        "for it. A status other than 0 is told to those who wait and not kept. Output above\n"
        "64 KiB is not kept either: those who wait then run the command one after another.\n"
-       "Standard input is empty unless --stdin passes it on. Without a daemon the command\njust runs.\n",
+       "Standard input is empty unless --stdin passes it on. --timeout bounds the wait for\n"
+       "somebody else's run, not the command.\n\n"
+       "While the daemon is away (gone, stopped, full) the command just runs, and a line on\n"
+       "standard error says so. A daemon that refuses (an unknown namespace, a socket that\n"
+       "this user may not open) is exit code 125, and the command is not run.\n",
       "  oncectl run -- make-report --month 2026-11\n"
       "  oncectl run --name schema --input schema.sql -- psql -f schema.sql\n"
       "  oncectl run --ttl 10m --env LANG --cwd -- sh -c 'git log | wc -l'\n"
@@ -234,7 +258,7 @@ void add_run_command(CLI::App& app, Context& context) {
   command.add_flag("--stdin", words->standard_input, "Pass standard input on; its content counts");
   command.add_flag("--force", words->force, "Run it even if there is a result, and replace that");
   command.add_option("--ttl", words->ttl, "How long the result stays (default: until evicted)")->type_name("TIME");
-  command.add_flag("--strict", words->strict, "Without a daemon: exit code 125 instead of running it uncached");
+  command.add_flag("--strict", words->strict, "Daemon away: exit code 125 instead of running it uncached");
   command.add_flag("-v,--verbose", words->verbose, "Say whether it was run or known");
 }
 

@@ -77,7 +77,7 @@ int wait(Context& context, const WaitWords& words) {
   if (context.options.timeout) options.timeout = *context.options.timeout;
   Client client(context.client_options());
   const auto begun = Clock::now();
-  const Result<Value> value = context.output.talk_screen().terminal ? wait_with_bar(context, client, *key, options)
+  const Result<Value> value = context.output.talk_screen().live ? wait_with_bar(context, client, *key, options)
                                                                     : client.wait(key->bytes(), options);
   if (!value && value.error().code == ErrorCode::not_found && client.connect()) {
     // Connecting took all the time there was: the daemon was asked for what is there now.
@@ -245,7 +245,7 @@ void add_signal_commands(CLI::App& app, Context& context) {
   auto wait_words = std::make_shared<WaitWords>();
   CLI::App& wait_command = add_command(
       app, context,
-      {"wait", "Until a value is there; a progress bar on a terminal",
+      {"wait", "FUNCTION [ARGS]", "Until a value is there; a progress bar on a terminal",
        "Also when nobody has begun to compute it yet; 5 minutes unless --timeout says\notherwise. Exit code 6 when the "
        "computation fails or is cancelled.\n",
       "  oncectl wait report '[\"2026-11\"]' && oncectl get report '[\"2026-11\"]' > report.pdf\n"
@@ -257,7 +257,7 @@ void add_signal_commands(CLI::App& app, Context& context) {
   auto watch_words = std::make_shared<WatchWords>();
   CLI::App& watch_command = add_command(
       app, context,
-      {"watch", "Signals as they come; JSON lines with --json",
+      {"watch", "[FUNCTION [ARGS]]", "Signals as they come; JSON lines with --json",
        "Of one value with ARGS, of a function without, of the whole namespace without\n"
        "FUNCTION. Goes on when the daemon restarts; what was missed is said (resync).\n",
       "  oncectl watch\n"

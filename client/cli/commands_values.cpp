@@ -9,6 +9,7 @@
 #include <onced/protocol/limits.hpp>
 
 #include "context.hpp"
+#include "descriptor.hpp"
 #include "key_words.hpp"
 #include "text_format.hpp"
 
@@ -33,11 +34,9 @@ Result<std::string> read_value(int descriptor, const std::string& name) {
 }
 
 Result<std::string> read_value_file(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return Error{ErrorCode::invalid_argument, "cannot open " + path + ": " + std::strerror(errno)};
-  Result<std::string> bytes = read_value(file, path);
-  ::close(file);
-  return bytes;
+  const client_detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) return Error{ErrorCode::invalid_argument, "cannot open " + path + ": " + std::strerror(errno)};
+  return read_value(file.number(), path);
 }
 
 struct PutWords {
@@ -112,7 +111,7 @@ void add_value_commands(CLI::App& app, Context& context) {
   auto put_words = std::make_shared<PutWords>();
   CLI::App& put_command = add_command(
       app, context,
-      {"put", "Store a value from a file or standard input",
+      {"put", "FUNCTION [ARGS]", "Store a value from a file or standard input",
        "A value has at most 64 KiB. Whoever waits for it gets it; a computation of it in\nflight is superseded.\n",
       "  echo hello | oncectl put greeting\n"
       "  oncectl put report '[\"2026-11\", 7]' --file report.pdf --content-type application/pdf\n"
@@ -127,7 +126,7 @@ void add_value_commands(CLI::App& app, Context& context) {
   auto get_words = std::make_shared<KeyWords>();
   CLI::App& get_command =
       add_command(app, context,
-                  {"get", "Write a value's bytes to standard output",
+                  {"get", "FUNCTION [ARGS]", "Write a value's bytes to standard output",
                    "Unchanged, nothing added. Exit code 1 when there is no such value.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "help_formatter.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
 
@@ -33,14 +34,17 @@ int Context::fail(const Error& error) {
     output.talk("this user may not connect; `oncectl doctor` says how to mend it");
   }
   if (code == exit_code::unreachable) {
-    output.talk("`oncectl doctor` says what is wrong; `onced` starts a daemon");
+    output.talk("`oncectl doctor` says what is wrong and how to mend it");
   }
   return code;
 }
 
 CLI::App& add_command(CLI::App& app, Context& context, const CommandText& text, Action action) {
   CLI::App* command = app.add_subcommand(text.name, text.summary);
-  command->footer((text.details.empty() ? "" : text.details + "\n") + "Examples:\n" + text.examples);
+  command->group("Commands");
+  command->formatter(std::make_shared<HelpFormatter>(text.words));
+  command->footer((text.details.empty() ? "" : text.details + "\n") + "Examples:\n" + text.examples +
+                  "\n--socket, --namespace, --json and --timeout: see `oncectl --help`.");
   command->callback([&context, action = std::move(action)] { context.action = action; });
   return *command;
 }

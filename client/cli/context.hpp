@@ -52,6 +52,7 @@ struct Context {
 // What `oncectl --help` says of a command (one short line) and what its own --help adds (lines of at most 80 columns).
 struct CommandText {
   std::string name;
+  std::string words;    // what follows the options, as in "FUNCTION [ARGS]"
   std::string summary;
   std::string details;  // may be empty
   std::string examples;

@@ -54,7 +54,7 @@ std::string process_name(std::uint32_t pid) {
 Finding check_directory(const std::string& directory) {
   struct stat status {};
   if (::stat(directory.c_str(), &status) != 0) {
-    return {Level::fail, "directory", directory + ": " + std::strerror(errno), "the daemon makes it when it starts"};
+    return {Level::warn, "directory", directory + ": " + std::strerror(errno), "the daemon makes it when it starts"};
   }
   const std::string text = directory + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid);
   if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0) {
@@ -63,9 +63,10 @@ Finding check_directory(const std::string& directory) {
   return {Level::ok, "directory", text, ""};
 }
 
-Finding feature(const char* name, bool there, const char* without) {
+Finding feature(const char* name, bool there, const char* without, const char* since) {
   if (there) return {Level::ok, "kernel", std::string(name) + " is there", ""};
-  return {Level::warn, "kernel", std::string(name) + " is missing: " + without, "a newer kernel has it"};
+  return {Level::warn, "kernel", std::string(name) + " is missing: " + without,
+          std::string("Linux ") + since + " has it; in a container its seccomp profile may be in the way"};
 }
 
 bool seals_offered(unsigned seals) {
@@ -128,7 +129,7 @@ Findings check_socket(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
     findings.push_back({Level::fail, "socket", path + ": " + std::strerror(errno),
-                        "start a daemon with `onced`, or name its socket with --socket or ONCED_SOCKET"});
+                        "start one: `onced --socket " + path + "`; or name the right one with --socket or ONCED_SOCKET"});
   } else if (!S_ISSOCK(status.st_mode)) {
     findings.push_back({Level::fail, "socket", path + " is there but is no socket", "move it away and start the daemon again"});
   } else {
@@ -184,13 +185,13 @@ Findings check_kernel() {
   Findings findings{{Level::ok, "kernel", std::string(name.sysname) + " " + name.release, ""}};
   if (!seals_offered(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)) {
     findings.push_back({Level::fail, "kernel", "no memfd with F_SEAL_FUTURE_WRITE: values cannot be shared safely",
-                        "Linux 5.1 or newer is needed"});
+                        "Linux 5.1 or newer is needed; in a container its seccomp profile may be in the way"});
   } else {
-    findings.push_back(feature("memfd with F_SEAL_FUTURE_WRITE", true, ""));
+    findings.push_back(feature("memfd with F_SEAL_FUTURE_WRITE", true, "", "5.1"));
   }
-  findings.push_back(feature("pidfd_open", pidfd_offered(), "a holder's death is noticed by its socket only (Linux 5.3)"));
-  findings.push_back(feature("SO_PEERPIDFD", peer_pidfd_offered(), "pidfd_open with a second look is used instead (Linux 6.5)"));
-  findings.push_back(feature("membarrier", membarrier_offered(), "the client falls back to a slower way to reconnect (Linux 4.14)"));
+  findings.push_back(feature("pidfd_open", pidfd_offered(), "a holder's death is noticed by its socket only", "5.3"));
+  findings.push_back(feature("SO_PEERPIDFD", peer_pidfd_offered(), "pidfd_open with a second look is used instead", "6.5"));
+  findings.push_back(feature("membarrier", membarrier_offered(), "the client falls back to a slower way to reconnect", "4.14"));
   // Older kernels do without SO_PEERPIDFD as a matter of course.
   for (Finding& finding : findings) {
     if (finding.level == Level::warn && finding.text.starts_with("SO_PEERPIDFD")) finding = {Level::ok, "kernel", finding.text, ""};

@@ -3,12 +3,13 @@
 // The library keeps these to itself, rightly; a doctor wants to see them before they are trusted.
 //
 // Ownership: the descriptors are closed with the object.
-// Errors:    unavailable, not_permitted, timed_out, version_mismatch: each with what to do about it.
+// Errors:    unavailable (also when it does not answer), not_permitted, version_mismatch and what else it refuses with.
 #pragma once
 
 #include <chrono>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <sys/socket.h>
@@ -18,10 +19,20 @@
 
 namespace onced::cli {
 
+// Why there was no greeting, and what to do about it.
+struct NoHandshake {
+  ErrorCode code;
+  std::string text;
+  std::string remedy;
+};
+
+// What to do when the daemon said no.
+std::string remedy_for(ErrorCode code);
+
 class Handshake {
  public:
-  static Result<Handshake> make(const std::string& socket_path, const std::string& namespace_name,
-                                std::chrono::milliseconds timeout);
+  static std::variant<Handshake, NoHandshake> make(const std::string& socket_path, const std::string& namespace_name,
+                                                   std::chrono::milliseconds timeout);
   Handshake(Handshake&& other) noexcept;
   Handshake& operator=(Handshake&&) = delete;
   ~Handshake();
@@ -34,7 +45,8 @@ class Handshake {
 
  private:
   Handshake() = default;
-  Result<void> receive_welcome(std::chrono::steady_clock::time_point end);
+  std::optional<NoHandshake> receive_welcome(std::chrono::steady_clock::time_point end);
+  NoHandshake silent() const;
 
   int socket_ = -1;
   ucred peer_{};

@@ -9,6 +9,7 @@
 
 #include "command_line.hpp"
 #include "context.hpp"
+#include "help_formatter.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
@@ -16,27 +17,32 @@ namespace {
 
 constexpr const char* overview = R"(Ask and steer onced: expensive values computed once per machine.
 
-Data goes to standard output, talk to standard error. FUNCTION and ARGS name a value: ARGS is a JSON array of
-positional arguments or a JSON object of named ones.)";
+Data goes to standard output, talk to standard error. FUNCTION and ARGS name a
+value: ARGS is a JSON array of positional arguments or a JSON object of named
+ones.)";
 
 constexpr const char* overview_footer = R"(
 Exit codes:
-  0 done or hit · 1 miss · 2 usage · 3 daemon unreachable · 4 timed out · 5 not permitted
-  6 the computation failed · 125 onced's own fault; `run` exits with the command's own status
+  0    done, or a hit                   4    timed out, with a daemon that answers
+  1    miss: no such value              5    not permitted
+  2    usage                            6    the computation failed
+  3    daemon unreachable or stopped    125  onced's own fault
+  `run` exits with the command's own status, or with 125 when it was not run.
 
 Environment:
-  ONCED_SOCKET  the daemon's socket · NO_COLOR  no colours
+  ONCED_SOCKET  the daemon's socket
+  NO_COLOR      no colours
 
 `oncectl COMMAND --help` explains a command with examples.)";
 
 void describe_globals(CLI::App& app, GlobalOptions& options) {
-  app.add_option("--socket", options.socket, "The daemon's socket (default: $ONCED_SOCKET, /run/onced/onced.sock, "
+  app.add_option("--socket", options.socket, "The daemon's socket (default: $ONCED_SOCKET, else\n"
+                                             "/run/onced/onced.sock if it is there, else\n"
                                              "$XDG_RUNTIME_DIR/onced/onced.sock)")->type_name("PATH");
-  app.add_option("--namespace", options.namespace_name, "Which namespace to work in")
-      ->type_name("NS")->capture_default_str();
+  app.add_option("--namespace", options.namespace_name, "Which namespace to work in (default: default)")->type_name("NS");
   app.add_flag("--json", options.json, "JSON for programs instead of text for people");
-  app.add_option("--timeout", options.timeout_text, "The longest to wait: 500ms, 5s, 2m (default: 5s for answers, 5m "
-                                                    "for computations)")->type_name("TIME");
+  app.add_option("--timeout", options.timeout_text, "The longest to wait: 500ms, 5s, 2m (default: 5s\n"
+                                                    "for answers, 5m for computations)")->type_name("TIME");
 }
 
 void describe_commands(CLI::App& app, Context& context) {
@@ -47,6 +53,18 @@ void describe_commands(CLI::App& app, Context& context) {
   add_catalog_commands(app, context);
   add_drop_commands(app, context);
   add_doctor_command(app, context);
+}
+
+std::vector<std::string> option_names(const CLI::App& app, const std::string& command) {
+  std::vector<std::string> names;
+  const auto collect = [&names](const CLI::App& part) {
+    for (const CLI::Option* option : part.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  };
+  collect(app);
+  if (!command.empty()) collect(*app.get_subcommand(command));
+  return names;
 }
 
 int usage_error(Context& context, const std::string& text, const std::string& command) {
@@ -62,7 +80,7 @@ int run_command_line(Words words) {
   app.set_version_flag("--version", "oncectl " ONCED_VERSION);
   app.require_subcommand(1);
   app.fallthrough();  // global options are understood behind the command, too
-  app.get_formatter()->column_width(28);
+  app.formatter(std::make_shared<HelpFormatter>("COMMAND"));
   describe_globals(app, context.options);
   describe_commands(app, context);
 
@@ -86,8 +104,14 @@ int run_command_line(Words words) {
     context.output.data(text.str());
     return exit_code::ok;
   } catch (const CLI::ParseError& error) {
+    // The parser may miss a command first, and says words that it could not place in reverse.
+    if (const auto text = not_understood(app.remaining(true), option_names(app, command))) {
+      return usage_error(context, *text + (command == "run" ? " (the command to run follows \"--\")" : ""), command);
+    }
+    if (command.empty()) return usage_error(context, "a command is missing", command);
     return usage_error(context, escape(error.what()), command);
   }
+  if (context.options.namespace_name.empty()) context.options.namespace_name = GlobalOptions{}.namespace_name;
   if (!context.options.timeout_text.empty()) {
     context.options.timeout = parse_duration(context.options.timeout_text);
     if (!context.options.timeout || context.options.timeout->count() == 0) {

@@ -43,6 +43,7 @@ Screen screen_of(int descriptor) {
   const char* no_color = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
   const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
+  screen.live = !dumb;
   screen.colour = !dumb && (no_color == nullptr || *no_color == '\0');
   winsize size{};
   if (::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20) screen.width = size.ws_col;
@@ -61,7 +62,7 @@ void Output::talk(std::string_view line) {
 }
 
 void Output::live(std::string_view line) {
-  if (!talk_screen_.terminal) return;
+  if (!talk_screen_.live) return;
   write_all(STDERR_FILENO, "\r\x1b[K" + std::string(line));
   live_shown_ = true;
 }

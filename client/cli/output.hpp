@@ -23,7 +23,8 @@ bool write_all(int descriptor, std::string_view bytes);
 
 // What a descriptor's other end can show.
 struct Screen {
-  bool terminal = false;   // a person may be watching: bars and redrawing make sense
+  bool terminal = false;   // a person may be watching
+  bool live = false;       // a terminal, not TERM=dumb: a line can be drawn again in its place
   bool colour = false;     // a terminal, not TERM=dumb, and NO_COLOR is unset or empty
   std::size_t width = 80;  // columns; 0: not a terminal, lines need no cutting
 };
@@ -45,7 +46,7 @@ class Output {
   std::string yellow(std::string_view text) const { return painted("33", text); }
   std::string red(std::string_view text) const { return painted("31", text); }
 
-  // A line on a terminal's standard error that the next one replaces; clear_live() removes it. Nothing off a terminal.
+  // A line on standard error that the next one replaces; clear_live() removes it. Nothing where the screen is not live.
   void live(std::string_view line);
   void clear_live();
 

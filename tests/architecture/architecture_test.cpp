@@ -81,6 +81,8 @@ TEST_CASE("the client's public headers have no Boost and no threads, and the CLI
   CHECK(refused("client/cli/main.cpp", "#include \"../src/client_state.hpp\"\n"));
   CHECK(refused("client/cli/main.cpp", "#include \"engine/engine.hpp\"\n"));
   CHECK_FALSE(refused("client/cli/main.cpp", "#include <onced/client.hpp>\n#include \"context.hpp\"\n"));
+  CHECK_FALSE(refused("client/cli/child_process.cpp", "#include \"descriptor.hpp\"\n"));
+  CHECK(refused("client/posix/descriptor.hpp", "#include <onced/client.hpp>\n"));
 }
 
 TEST_CASE("a file in a directory without rules is refused") { CHECK(refused("daemon/disk/store.cpp", "")); }

@@ -64,8 +64,6 @@ bool may_include(const Room& room, std::string_view header) {
 
 const std::vector<Room>& rooms() {
   static const std::vector<Room> all{
-      // Reads from a descriptor that it is given: the one piece of I/O in protocol/.
-      {"protocol/src/digest.cpp", {"onced/protocol/", "openssl/"}, joined({threads, clocks}), clock_words, {}},
       {"protocol", {"onced/protocol/", "msgpack", "nlohmann/", "openssl/"}, joined({threads, input_output, clocks}), clock_words, {}},
       {"daemon/engine", {"onced/protocol/", "engine/"}, joined({threads, input_output, clocks, {"atomic"}}),
        joined({clock_words, engine_words}), {}},
@@ -76,8 +74,10 @@ const std::vector<Room>& rooms() {
       {"daemon/main.cpp", {"onced/protocol/", "engine/", "memory/", "net/", "service/", "boost/asio/"}, {}, {}, {}},
       // Public headers: what a user's compiler must find, and no more.
       {"client/include", {"onced/", "msgpack"}, threads, {}, {}},
-      {"client/src", {"onced/"}, {}, {}, {}},
-      {"client/cli", {"onced/", "CLI/", "nlohmann/"}, {}, {}, {}},
+      // What the library and the CLI both need of the system, and nobody else sees.
+      {"client/posix", {}, threads, {}, {}},
+      {"client/src", {"onced/"}, {}, {}, {"client/posix"}},
+      {"client/cli", {"onced/", "CLI/", "nlohmann/"}, {}, {}, {"client/posix"}},
       {"client/examples", {"onced/", "CLI/", "msgpack", "nlohmann/"}, {}, {}, {"client/cli"}},
   };
   return all;

@@ -1,6 +1,6 @@
 // A program started by a test: its words in, its output and exit status out.
 //
-// Output goes to files, so that no reader is needed while it runs. The process is killed and reaped with its object.
+// Output goes to files, so that no reader is needed while it runs; a terminal's is read by out() and wait(). The process is killed and reaped with its object.
 // Threads: start it from a thread that lives as long as it (PR_SET_PDEATHSIG).
 #pragma once
 
@@ -21,6 +21,7 @@ struct CommandOptions {
   std::string directory{};                                       // working directory; empty: the test's
   int output = -1;                                               // standard output goes there instead of out()
   bool close_output = false;                                     // it is started without a standard output
+  bool terminal = false;  // a session on a terminal of its own: out() has what the terminal shows, type() what is typed
 };
 
 class Command {
@@ -34,14 +35,20 @@ class Command {
   // Under the watchdog. The exit status as a shell says it: 128 + n for signal n.
   int wait();
   // What it has written so far.
-  std::string out() const { return read_file(files_ / "out"); }
+  std::string out() const { return terminal_ < 0 ? read_file(files_ / "out") : shown(); }
   std::string err() const { return read_file(files_ / "err"); }
   pid_t pid() const { return pid_; }
+  // To its terminal; "\x03" is Ctrl-C.
+  void type(std::string_view keys) const;
 
  private:
+  const std::string& shown() const;
+
   TempDirectory files_;
   pid_t pid_ = -1;
   int status_ = -1;
+  int terminal_ = -1;          // its terminal's other side
+  mutable std::string shown_;  // read from there so far
 };
 
 struct Outcome {

@@ -24,6 +24,14 @@ TEST_CASE("other commands keep their --") {
   CHECK(words.size() == 5);
 }
 
+TEST_CASE("a word that found no place is named, an option with the one that was probably meant") {
+  const std::vector<std::string> options{"--json", "--socket"};
+  CHECK_FALSE(not_understood({}, options));
+  CHECK(not_understood({"x", "--jsno=1"}, options) == "not understood: '--jsno=1'; did you mean '--json'?");
+  CHECK(not_understood({"x", "y"}, options) == "not understood: 'x'");
+  CHECK(not_understood({"--\x1b[31m"}, options) == "not understood: '--\\x1b[31m'");
+}
+
 TEST_CASE("an unknown command is named, with the one that was probably meant") {
   const std::vector<std::string> commands{"status", "invalidate"};
   CHECK_FALSE(unknown_command({"status"}, commands).has_value());

@@ -110,6 +110,12 @@ TEST_CASE("the command line is refused with exit code 2 and a way on") {
   CHECK(oncectl({"get"}).status == 2);
   CHECK(oncectl({"get", "f", "[]", "superfluous"}).status == 2);
   CHECK(oncectl({"get", "f", "--no-such-option"}).status == 2);
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"--jsn", "status"}, {"status", "--jsn"}, {"--jsn"}}) {
+    const Outcome option = oncectl(words);
+    CHECK(option.status == 2);
+    CHECK(contains(option.err, "'--jsn'; did you mean '--json'?"));
+  }
+  CHECK(contains(oncectl({"run", "echo", "hi"}).err, "follows \"--\""));
   CHECK(oncectl({"get", "f", "not json"}).status == 2);
   CHECK(oncectl({"get", "f", "7"}).status == 2);
   CHECK(oncectl({"get", "f", R"({"a": 1, "a": 2})"}).status == 2);
@@ -127,7 +133,9 @@ TEST_CASE("every command has help with examples") {
     CHECK(contains(all.out, command));
     const Outcome help = run_command({oncectl_path, command, "--help"});
     CHECK(help.status == 0);
+    CHECK(contains(help.out, "\nUsage: oncectl " + std::string(command) + " [OPTIONS]"));
     CHECK(contains(help.out, "Examples:\n  "));
+    CHECK(contains(help.out, "--socket"));
     std::istringstream lines(help.out);
     for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 100);
   }
@@ -235,6 +243,42 @@ TEST_CASE("off a terminal there is no colour and no animation") {
   CHECK(wait.err.empty());
 }
 
+TEST_CASE("on a terminal there are colours unless NO_COLOR is set, and a bar unless the terminal is dumb") {
+  const Oncectl oncectl;
+  const auto status = [&](std::vector<std::pair<std::string, std::string>> environment) {
+    Command command(oncectl.words({"status"}), {.environment = std::move(environment), .terminal = true});
+    CHECK(command.wait() == 0);
+    return command.out();
+  };
+  CHECK(contains(status({{"TERM", "xterm"}, {"NO_COLOR", ""}}), "\x1b[1m"));
+  CHECK_FALSE(contains(status({{"TERM", "xterm"}, {"NO_COLOR", "1"}}), "\x1b"));
+  CHECK_FALSE(contains(status({{"TERM", "dumb"}, {"NO_COLOR", ""}}), "\x1b"));
+  for (const std::string terminal : {"xterm", "dumb"}) {
+    CAPTURE(terminal);
+    Command wait(oncectl.words({"wait", terminal}), {.environment = {{"TERM", terminal}}, .terminal = true});
+    wait_until([&] { return oncectl.status()["waiting"] == 1; }, "the waiter");
+    if (terminal == "xterm") wait_until([&] { return contains(wait.out(), "\x1b[K"); }, "the bar");
+    oncectl.put(terminal, "[]", "x");
+    CHECK(wait.wait() == 0);
+    if (terminal == "dumb") CHECK(wait.out().empty());
+  }
+}
+
+TEST_CASE("a daemon that was stopped is unreachable, whatever it is asked") {
+  Oncectl oncectl;
+  oncectl.daemon.kill(SIGSTOP);
+  for (const char* command : {"status", "stats", "ls", "watch", "doctor"}) {
+    CAPTURE(command);
+    CHECK(oncectl({"--timeout", "200ms", command}).status == 3);
+  }
+  for (const char* command : {"get", "put", "wait", "explain", "invalidate", "cancel"}) {
+    CAPTURE(command);
+    const Outcome outcome = oncectl({"--timeout", "200ms", command, "f"});
+    CHECK(outcome.status == 3);
+    CHECK(contains(outcome.err, "oncectl doctor"));
+  }
+}
+
 TEST_CASE("a reader that has gone ends oncectl without noise, a closed output is an error") {
   const Oncectl oncectl;
   oncectl.put("f", "[]", std::string(60000, 'x'));
@@ -273,13 +317,23 @@ TEST_CASE("doctor says what is wrong when nobody serves, and when somebody stopp
   Oncectl oncectl;
   oncectl.daemon.kill(SIGSTOP);
   const Outcome stopped = oncectl({"--timeout", "200ms", "doctor"});
-  CHECK(stopped.status == 4);
-  CHECK(contains(stopped.out, "does not answer"));
+  CHECK(stopped.status == 3);
+  CHECK(contains(stopped.out, "was stopped"));
+  CHECK(contains(stopped.out, "kill -CONT " + std::to_string(oncectl.daemon.pid())));
   oncectl.daemon.kill(SIGKILL);
   oncectl.daemon.wait();
   const Outcome gone = oncectl({"doctor"});
   CHECK(gone.status == 3);
-  CHECK(contains(gone.out, "fail"));
+  CHECK(contains(gone.out, "nobody serves it"));
+  CHECK(contains(gone.out, "start it again: `onced --socket " + oncectl.daemon.socket() + "`"));
+  const TempDirectory nowhere;
+  const Outcome none = run_command({oncectl_path, "--socket", (nowhere / "s").string(), "doctor"});
+  CHECK(none.status == 3);
+  CHECK(contains(none.out, "start one: `onced --socket " + (nowhere / "s").string() + "`"));
+  std::istringstream lines(none.out);
+  std::size_t fails = 0;
+  for (std::string line; std::getline(lines, line);) fails += line.starts_with("fail") ? 1U : 0U;
+  CHECK(fails == 1);  // one thing is wrong
 }
 
 }  // namespace onced::testing

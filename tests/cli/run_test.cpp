@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -178,7 +179,7 @@ TEST_CASE("a command that is not there or not executable has a shell's status") 
   const Oncectl oncectl;
   const Outcome missing = oncectl({"run", "--", "no-such-command-anywhere"});
   CHECK(missing.status == 127);
-  CHECK(contains(missing.err, "cannot run no-such-command-anywhere"));
+  CHECK(contains(missing.err, "cannot run 'no-such-command-anywhere'"));
   CHECK(oncectl({"run", "--", "/etc/passwd"}).status == 126);
 }
 
@@ -259,10 +260,76 @@ TEST_CASE("a closed output stops neither the command nor the result") {
   int ends[2];
   REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
   ::close(ends[0]);
-  CHECK(oncectl({"run", "--", "echo", "kept"}, {.output = ends[1]}).status == 0);
+  const Outcome gone = oncectl({"run", "--", "echo", "kept"}, {.output = ends[1]});
   ::close(ends[1]);
+  CHECK(gone.status == 128 + SIGPIPE);  // as the command's own would be
+  CHECK(gone.err.empty());
   CHECK(oncectl({"run", "--", "echo", "kept"}).out == "kept\n");
   CHECK(oncectl.status()["computations"] == 1);
+}
+
+TEST_CASE("output that cannot be written is an error, though the result is kept") {
+  const Oncectl oncectl;
+  const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+  REQUIRE(full >= 0);
+  const auto run_full = [&](const std::string& text) { return oncectl({"run", "--", "sh", "-c", text}, {.output = full}); };
+  for (int time = 0; time < 2; ++time) {  // run, then known
+    const Outcome outcome = run_full("echo kept");
+    CHECK(outcome.status == 125);
+    CHECK(contains(outcome.err, "No space left on device"));
+  }
+  CHECK(run_full("echo output; exit 7").status == 7);  // the command's own failure says more
+  CHECK(run_full("true").status == 0);
+  ::close(full);
+  CHECK(oncectl({"run", "--", "sh", "-c", "echo kept"}).out == "kept\n");
+  CHECK(oncectl.status()["computations"] == 2);
+}
+
+TEST_CASE("a command without end ends when nobody reads its output any more") {
+  const Oncectl oncectl;
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  ::close(ends[0]);
+  CHECK(oncectl({"run", "--", "yes"}, {.output = ends[1]}).status == 128 + SIGPIPE);
+  ::close(ends[1]);
+}
+
+TEST_CASE("a daemon that refuses is no daemon that is away: the command is not run") {
+  const Oncectl oncectl;
+  const TempDirectory files;
+  const std::string mark = (files / "mark").string();
+  const Outcome outcome = oncectl({"--namespace", "nobody-has-this", "run", "--", "touch", mark});
+  CHECK(outcome.status == 125);
+  CHECK(contains(outcome.err, "nobody-has-this"));
+  CHECK(contains(outcome.err, "not run"));
+  CHECK_FALSE(std::filesystem::exists(mark));
+}
+
+TEST_CASE("with a daemon that was stopped the command runs uncached, and says so") {
+  Oncectl oncectl;
+  oncectl.daemon.kill(SIGSTOP);
+  const Outcome outcome = oncectl({"--timeout", "200ms", "run", "--", "sh", "-c", "echo here; exit 4"});
+  CHECK(outcome.status == 4);
+  CHECK(outcome.out == "here\n");
+  CHECK(contains(outcome.err, "uncached"));
+  CHECK(oncectl({"--timeout", "200ms", "run", "--strict", "--", "echo", "x"}).status == 125);
+}
+
+TEST_CASE("Ctrl-C reaches the command once: from the terminal, not a second time from us") {
+  const Oncectl oncectl;
+  const TempDirectory files;
+  const std::string caught = (files / "caught").string();
+  // In a session of its own the terminal's signal passes the command by: an interrupt that it sees is ours.
+  Command command(oncectl.words({"run", "--", "setsid", "sh", "-c",
+                                 "trap 'echo int >> " + caught + "' INT; trap 'echo term >> " + caught + "; exit 3' TERM; echo ready; "
+                                 "while true; do sleep 0.01; done"}),
+                  {.terminal = true});
+  wait_until([&] { return contains(command.out(), "ready"); }, "the command");
+  command.type("\x03");
+  wait_until([&] { return contains(command.out(), "^C"); }, "the terminal to have sent its signal");
+  command.kill(SIGTERM);
+  CHECK(command.wait() == 3);
+  CHECK(read_file(caught) == "term\n");
 }
 
 }  // namespace onced::testing

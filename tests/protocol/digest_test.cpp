@@ -1,11 +1,9 @@
-#include <cstdio>
-#include <memory>
+#include <algorithm>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <onced/protocol/key.hpp>
 
@@ -20,16 +18,6 @@ std::string hex_of(const ContentDigest& digest) {
 }
 std::string digest_hex(std::string_view content) { return hex_of(content_digest(std::as_bytes(std::span(content)))); }
 
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-File file_with(std::string_view content) {
-  File file(std::tmpfile(), std::fclose);
-  REQUIRE(file != nullptr);
-  REQUIRE(std::fwrite(content.data(), 1, content.size(), file.get()) == content.size());
-  REQUIRE(std::fflush(file.get()) == 0);
-  return file;
-}
-
 }  // namespace
 
 TEST_CASE("a digest is SHA-256, by its published vectors") {
@@ -37,30 +25,15 @@ TEST_CASE("a digest is SHA-256, by its published vectors") {
   CHECK(digest_hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
-TEST_CASE("a file has the digest of its content, whatever its length") {
-  for (const std::size_t length : {std::size_t{0}, std::size_t{3}, std::size_t{256 * 1024}, std::size_t{1'000'001}}) {
-    const std::string content(length, 'a');
-    const File file = file_with(content);
-    REQUIRE(::lseek(::fileno(file.get()), 0, SEEK_SET) == 0);
-    const auto digest = content_digest_of_file(::fileno(file.get()));
-    REQUIRE(digest.ok());
-    CHECK(hex_of(*digest) == digest_hex(content));
+TEST_CASE("content that comes in pieces has the digest of the whole") {
+  const std::string content(1'000'001, 'a');
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{63}, std::size_t{64}, std::size_t{300'000}, content.size()}) {
+    CAPTURE(piece);
+    ContentHasher hasher;
+    for (std::size_t begin = 0; begin < content.size(); begin += piece) {
+      hasher.update(std::as_bytes(std::span(content).subspan(begin, std::min(piece, content.size() - begin))));
+    }
+    CHECK(hex_of(hasher.finish()) == digest_hex(content));
   }
-}
-
-TEST_CASE("a file is read from its present position") {
-  const File file = file_with("head and tail");
-  REQUIRE(::lseek(::fileno(file.get()), 9, SEEK_SET) == 9);
-  CHECK(hex_of(content_digest_of_file(::fileno(file.get())).value()) == digest_hex("tail"));
-}
-
-TEST_CASE("what cannot be read has no digest") {
-  const auto closed = content_digest_of_file(-1);
-  REQUIRE_FALSE(closed.ok());
-  CHECK(closed.error().code == ErrorCode::invalid_argument);
-
-  const int directory = ::open("/", O_RDONLY | O_CLOEXEC);
-  REQUIRE(directory >= 0);
-  CHECK_FALSE(content_digest_of_file(directory).ok());
-  ::close(directory);
+  CHECK(hex_of(ContentHasher().finish()) == digest_hex(""));
 }

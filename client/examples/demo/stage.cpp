@@ -53,7 +53,7 @@ void Stage::line(std::string_view text) {
 
 void Stage::live(std::string_view text) {
   constexpr std::uint64_t frame_ns = 100'000'000;
-  if (!screen_.terminal || monotonic_ns() - live_drawn_ns_ < frame_ns) return;
+  if (!screen_.live || monotonic_ns() - live_drawn_ns_ < frame_ns) return;
   live_drawn_ns_ = monotonic_ns();
   write("\r\x1b[K" + cli::cut_to(text, width_ - 1));
   live_shown_ = true;

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -128,8 +129,24 @@ class KeyBuilder {
 // Any MessagePack value -> its one canonical encoding, or why it has none.
 Result<std::string> canonical_msgpack(std::string_view encoded);
 
-// SHA-256 of some bytes or of an open file's content from its present position (read to the end).
+// SHA-256 of some bytes.
 ContentDigest content_digest(std::span<const std::byte> bytes);
-Result<ContentDigest> content_digest_of_file(int descriptor);
+
+// The same for content that comes in pieces, as a file's does.
+class ContentHasher {
+ public:
+  ContentHasher();
+  ContentHasher(ContentHasher&&) noexcept;
+  ContentHasher& operator=(ContentHasher&&) noexcept;
+  ~ContentHasher();
+
+  void update(std::span<const std::byte> bytes);
+  // Of everything so far. Once, at the end.
+  ContentDigest finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace onced

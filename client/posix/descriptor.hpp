@@ -1,4 +1,4 @@
-// A file descriptor that is closed once, by whoever holds it.
+// A file descriptor that is closed once, by whoever holds it. For the library and the CLI; not installed.
 #pragma once
 
 #include <unistd.h>
@@ -16,12 +16,14 @@ class Descriptor {
     std::swap(number_, other.number_);
     return *this;
   }
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
+  ~Descriptor() { reset(); }
 
   int number() const { return number_; }
   bool open() const { return number_ >= 0; }
+  // Closes it now.
+  void reset() {
+    if (number_ >= 0) ::close(std::exchange(number_, -1));
+  }
   // Gives it up without closing it.
   int release() { return std::exchange(number_, -1); }
 
