@@ -192,6 +192,9 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     void operator()(GetStatus&&) const { state.context.send(to, state.reports.status(state.context.now)); }
     void operator()(GetStats&&) const { state.context.send(to, state.reports.statistics(state.context.now)); }
     void operator()(List&& r) const { state.context.send(to, state.reports.list(r)); }
+    void operator()(Reserve&&) const { state.context.refuse(to, ErrorCode::unavailable, "no blobs yet"); }
+    void operator()(Fetch&&) const { state.context.refuse(to, ErrorCode::unavailable, "no blobs yet"); }
+    void operator()(Release&&) const {}
     void operator()(Explain&& r) const { state.context.send(to, state.reports.explain(r.key)); }
   };
   std::visit(Answer{*this, from, to}, std::move(request));

@@ -10,6 +10,7 @@
 #include <onced/protocol/frame.hpp>
 #include <onced/protocol/key.hpp>
 #include <onced/protocol/messages.hpp>
+#include <onced/protocol/segment.hpp>
 
 #include "fields.hpp"
 #include "pack.hpp"
@@ -281,6 +282,15 @@ class Decoder {
   }
   bool check(const Hello& hello) {
     return hello.magic == Hello().magic || fail(ErrorCode::malformed, "does not begin with \"onced\"");
+  }
+  bool check(const Part& part) {
+    if (part.blob == 0)
+      return (part.offset == 0 && part.length == 0) || fail(ErrorCode::malformed, "is inline and has a place in a blob");
+    if (!part.bytes.empty()) return fail(ErrorCode::malformed, "is in a blob and has bytes of its own");
+    if (part.offset % value_alignment != 0) return fail(ErrorCode::malformed, "begins in its blob at " + std::to_string(part.offset) + ", which is no multiple of " + std::to_string(value_alignment));
+    if (part.length > limits::part_bytes_max) return too_large("bytes", part.length, limits::part_bytes_max);
+    // No overflow: an offset is below the largest blob's size.
+    return part.offset < limits::part_bytes_max || fail(ErrorCode::malformed, "begins behind the largest blob");
   }
   bool check(const Scope& scope) {
     switch (scope.kind) {

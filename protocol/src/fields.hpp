@@ -67,7 +67,8 @@ struct Fields<Part> {
   static constexpr auto fields =
       std::make_tuple(field("name", &Part::name, NameRule{limits::part_name_bytes_max}),
                       field("content_type", &Part::content_type, NameRule{limits::content_type_bytes_max}),
-                      field("bytes", &Part::bytes, BytesRule{limits::value_bytes_max}));
+                      field("bytes", &Part::bytes, BytesRule{limits::value_bytes_max}), field("blob", &Part::blob),
+                      field("offset", &Part::offset), field("length", &Part::length));  // codec.cpp, check()
 };
 template <>
 struct Fields<Scope> {  // what `subject` must be depends on `kind`: codec.cpp, check()
@@ -102,7 +103,17 @@ struct Fields<ListRow> {
       field("bytes", &ListRow::bytes),
       field("content_type", &ListRow::content_type, NameRule{limits::content_type_bytes_max}),
       field("cost_us", &ListRow::cost_us), field("age_ms", &ListRow::age_ms), field("ttl_left_ms", &ListRow::ttl_left_ms),
-      field("waiting", &ListRow::waiting), field("holder", &ListRow::holder, text_rule));
+      field("waiting", &ListRow::waiting), field("holder", &ListRow::holder, text_rule), field("parts", &ListRow::parts),
+      field("blob_bytes", &ListRow::blob_bytes), field("pins", &ListRow::pins));
+};
+template <>
+struct Fields<PartRow> {
+  static constexpr std::string_view name = "part_row";
+  static constexpr std::size_t required = 4;
+  static constexpr auto fields =
+      std::make_tuple(field("name", &PartRow::name, NameRule{limits::part_name_bytes_max}),
+                      field("content_type", &PartRow::content_type, NameRule{limits::content_type_bytes_max}),
+                      field("bytes", &PartRow::bytes), field("blob", &PartRow::blob));
 };
 
 // ---- client to daemon -----------------------------------------------------------------------------------------------
@@ -228,6 +239,26 @@ struct Fields<Explain> {
   static constexpr auto fields = std::make_tuple(field("key", &Explain::key, KeyRule{}));
 };
 
+template <>
+struct Fields<Reserve> {
+  static constexpr std::string_view name = "reserve";
+  static constexpr std::size_t required = 2;
+  static constexpr auto fields =
+      std::make_tuple(field("bytes", &Reserve::bytes), field("receipt", &Reserve::receipt));
+};
+template <>
+struct Fields<Fetch> {
+  static constexpr std::string_view name = "fetch";
+  static constexpr std::size_t required = 2;
+  static constexpr auto fields = std::make_tuple(field("blob", &Fetch::blob), field("receipt", &Fetch::receipt));
+};
+template <>
+struct Fields<Release> {
+  static constexpr std::string_view name = "release";
+  static constexpr std::size_t required = 1;
+  static constexpr auto fields = std::make_tuple(field("blobs", &Release::blobs, list(limits::released_blobs_max)));
+};
+
 // ---- daemon to client -----------------------------------------------------------------------------------------------
 
 template <>
@@ -349,7 +380,15 @@ struct Fields<Explanation> {
   static constexpr std::size_t required = 2;
   static constexpr auto fields =
       std::make_tuple(field("row", &Explanation::row),
-                      field("lines", &Explanation::lines, list(explanation_lines_max, text_rule)));
+                      field("lines", &Explanation::lines, list(explanation_lines_max, text_rule)),
+                      field("parts", &Explanation::parts, list(limits::parts_max)));
+};
+template <>
+struct Fields<Blob> {
+  static constexpr std::string_view name = "blob";
+  static constexpr std::size_t required = 3;
+  static constexpr auto fields =
+      std::make_tuple(field("blob", &Blob::blob), field("bytes", &Blob::bytes), field("receipt", &Blob::receipt));
 };
 
 // ---- enumerators ----------------------------------------------------------------------------------------------------

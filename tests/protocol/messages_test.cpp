@@ -206,7 +206,7 @@ TEST_CASE("a wrong type is refused with the field's name") {
   CHECK(refusal(type(Withdraw{}), bytes("81 01 02")).text == "withdraw: is not an array");
   CHECK(refusal(type(Explain{}), bytes("91 a6 94c0a166a090")).text == "explain.key: is not bytes");
   CHECK(refusal(type(Hello{}), bytes("92 a56f6e636564 ce00010000")).text == "hello.protocol_version: 65536 > 65535");
-  CHECK(refusal(type(Hello{}), bytes("95 a56f6e636564 01 a0 a0 01")).text == "hello.wants_mapping: is not true or false");
+  CHECK(refusal(type(Hello{}), bytes("95 a56f6e636564 02 a0 a0 01")).text == "hello.wants_mapping: is not true or false");
 }
 
 TEST_CASE("a hello of another protocol is refused, one of another version is understood") {
@@ -218,7 +218,7 @@ TEST_CASE("a hello of another protocol is refused, one of another version is und
     CHECK(std::get<Hello>(*hello).protocol_version == 7);
     CHECK(std::get<Hello>(*hello).namespace_name.empty());
   }
-  CHECK(refusal(type(Hello{}), bytes("93 a5 6f6e636564 01 80")).text == "hello.namespace_name: is not text");
+  CHECK(refusal(type(Hello{}), bytes("93 a5 6f6e636564 02 80")).text == "hello.namespace_name: is not text");
 }
 
 TEST_CASE("enumerators that we do not know are refused") {
@@ -247,8 +247,10 @@ TEST_CASE("lengths above their limit are refused, whether the bytes are there or
   CHECK(decode_request(5, payload_of(encoded(Request(publish)))).ok());
   publish.parts[0].bytes.push_back('x');
   CHECK(refusal(5, payload_of(encoded(Request(publish)))).text == "publish.parts.bytes: bytes 65537 > 65536");
-  publish.parts = {{"", "", ""}, {"more", "", ""}};
-  CHECK(refusal(5, payload_of(encoded(Request(publish)))).text == "publish.parts: elements 2 > 1");
+  publish.parts.assign(limits::parts_max, {"", "", ""});
+  CHECK(decode_request(5, payload_of(encoded(Request(publish)))).ok());
+  publish.parts.push_back({"more", "", ""});
+  CHECK(refusal(5, payload_of(encoded(Request(publish)))).text == "publish.parts: elements 1025 > 1024");
   publish.parts = {{std::string(129, 'n'), "", ""}};
   CHECK(refusal(5, payload_of(encoded(Request(publish)))).code == ErrorCode::too_large);
 
@@ -259,7 +261,7 @@ TEST_CASE("lengths above their limit are refused, whether the bytes are there or
   acquire.held.resize(limits::held_tokens_max + 1);
   CHECK(refusal(2, payload_of(encoded(Request(acquire)))).text == "acquire.held: elements 65 > 64");
 
-  Hello hello{"onced", 1, std::string(65, 'n'), "", true};
+  Hello hello{"onced", limits::protocol_version, std::string(65, 'n'), "", true};
   CHECK(refusal(1, payload_of(encoded(Request(hello)))).text == "hello.namespace_name: bytes 65 > 64");
 
   // Declared and not sent: arrays, maps, text, bytes, extensions.
@@ -268,6 +270,19 @@ TEST_CASE("lengths above their limit are refused, whether the bytes are there or
     const Error error = refusal(type(Withdraw{}), bytes(claim));
     CHECK((error.code == ErrorCode::malformed || error.code == ErrorCode::too_large));
   }
+}
+
+TEST_CASE("a part is inline or in a blob, and where in it must be a place that a blob can have") {
+  const auto decoded = [](const Part& part) {
+    return decode_request(5, payload_of(encoded(Request(Publish{Token{1, 2}, {part}, 0}))));
+  };
+  CHECK(decoded({"", "", {}, 7, 64, 100}).ok());
+  CHECK(decoded({"", "", {}, 7, 0, limits::part_bytes_max}).ok());
+  CHECK(decoded({"", "", "bytes", 7, 0, 5}).error().text == "publish.parts: is in a blob and has bytes of its own");
+  CHECK(decoded({"", "", "bytes", 0, 64, 0}).error().text == "publish.parts: is inline and has a place in a blob");
+  CHECK(decoded({"", "", {}, 7, 65, 5}).error().code == ErrorCode::malformed);
+  CHECK(decoded({"", "", {}, 7, limits::part_bytes_max, 0}).error().code == ErrorCode::malformed);
+  CHECK(decoded({"", "", {}, 7, 0, limits::part_bytes_max + 1}).error().code == ErrorCode::too_large);
 }
 
 TEST_CASE("deep nesting is refused") {
@@ -304,7 +319,7 @@ TEST_CASE("a text that is not UTF-8 is mended by the sender and refused by the r
 }
 
 TEST_CASE("the name that a client gives itself is cut, not refused") {
-  const Hello hello{"onced", 1, "", std::string(127, 'n') + "äöü", true};
+  const Hello hello{"onced", limits::protocol_version, "", std::string(127, 'n') + "äöü", true};
   const auto result = decode_request(1, payload_of(encoded(Request(hello))));
   REQUIRE(result.ok());
   CHECK(std::get<Hello>(*result).client_name == std::string(127, 'n'));
@@ -339,7 +354,7 @@ TEST_CASE("lists that do not fit into a frame are cut and say so") {
   auto result = decode_reply(75, payload_of(frame));
   REQUIRE(result.ok());
   CHECK(std::get<State>(*result).truncated);
-  CHECK(std::get<State>(*result).entries.size() == 6);
+  CHECK(std::get<State>(*result).entries.size() == 25);
 
   Listing listing;
   for (int i = 0; i < 50; ++i) {
@@ -350,15 +365,15 @@ TEST_CASE("lists that do not fit into a frame are cut and say so") {
   result = decode_reply(78, payload_of(encoded(Reply(listing))));
   REQUIRE(result.ok());
   const auto& cut = std::get<Listing>(*result);
-  REQUIRE(cut.rows.size() == 3);  // the cursor is a key of 20,000 bytes as well
-  CHECK(cut.cursor == listing.rows[2].key);
+  REQUIRE(cut.rows.size() == 25);
+  CHECK(cut.cursor == listing.rows[24].key);
 
   Statistics statistics;
   for (int i = 0; i < 4000; ++i) statistics.functions.push_back({std::string(200, 'f'), {{"hits", std::uint64_t{1}}}});
   result = decode_reply(77, payload_of(encoded(Reply(statistics))));
   REQUIRE(result.ok());
   CHECK(std::get<Statistics>(*result).truncated);
-  CHECK(std::get<Statistics>(*result).functions.size() == 500);
+  CHECK(std::get<Statistics>(*result).functions.size() == 2000);
 }
 
 TEST_CASE("the words of signals, states and leases are those of the command line") {

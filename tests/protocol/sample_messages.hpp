@@ -21,7 +21,7 @@ inline Samples<protocol::Request> sample_requests() {
   using namespace protocol;
   const Token token{0x1122'3344'5566'7788, 42};
   return {
-      {"hello", Hello{"onced", 1, "default", "gunicorn", false}},
+      {"hello", Hello{"onced", 2, "default", "gunicorn", false}},
       {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}}},
       {"withdraw", Withdraw{9}},
       {"take_up", TakeUp{token}},
@@ -39,15 +39,23 @@ inline Samples<protocol::Request> sample_requests() {
       {"get_stats", GetStats{}},
       {"list", List{"sales", sample_key()}},
       {"explain", Explain{sample_key()}},
+      {"publish three parts", Publish{token,
+                                      {{"df_1", "application/arrow", {}, 65'539, 0, 1'000'000},
+                                       {"df_2", "application/arrow", {}, 65'539, 1'000'064, 500'000},
+                                       {"note", "text/plain", "twelve"}},
+                                      5'000}},
+      {"reserve", Reserve{5'000'000'000, 0x1234'5678'9abc'def0}},
+      {"fetch", Fetch{65'539, 0x1234'5678'9abc'def0}},
+      {"release", Release{{65'539, 131'074}}},
   };
 }
 
 inline Samples<protocol::Reply> sample_replies() {
   using namespace protocol;
   const Token token{0x1122'3344'5566'7788, 42};
-  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)"};
+  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3};
   return {
-      {"welcome", Welcome{1, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
+      {"welcome", Welcome{2, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
       {"value in the segment", Value{3, 0x4000, 512, {}, 1'500'000, true}},
       {"value inline", Value{3, 0, 0, {{"", "text/plain", "twelve"}}, 1'500'000, false}},
       {"lease", Lease{token, 3'600'000, true, LeaseCause::holder_died}},
@@ -65,7 +73,9 @@ inline Samples<protocol::Reply> sample_replies() {
       {"status_report", StatusReport{{{"version", std::string("0.1.0")}, {"pid", std::uint64_t{4711}}, {"hit_ratio", 1.0}}}},
       {"statistics", Statistics{{{"hits", std::uint64_t{12}}}, {{"sales", {{"hits", std::uint64_t{12}}, {"seconds_saved", 1.25}}}}, true}},
       {"listing", Listing{{row}, sample_key()}},
-      {"explanation", Explanation{row, {"It is being computed by pid 4711 (gunicorn).", "Four others wait for it."}}},
+      {"explanation", Explanation{row, {"It is being computed by pid 4711 (gunicorn).", "Four others wait for it."},
+                                  {{"df_1", "application/arrow", 1'000'000, 65'539}, {"note", "text/plain", 6, 0}}}},
+      {"blob", Blob{65'539, 5'000'000'000, 0x1234'5678'9abc'def0}},
   };
 }
 

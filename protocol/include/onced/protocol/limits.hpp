@@ -13,9 +13,13 @@ namespace onced::limits {
 using namespace std::chrono_literals;
 
 // Protocol ------------------------------------------------------------------------------------------------------------
-inline constexpr std::uint16_t protocol_version = 1;
+inline constexpr std::uint16_t protocol_version = 2;
 inline constexpr std::size_t key_bytes_max = 32 * 1024;        // canonical key, all of it
-inline constexpr std::size_t value_bytes_max = 64 * 1024;      // one part, inline in the segment
+// The parts of a value that travel in frames and lie in the segment, all together: larger ones are blobs, smaller ones that
+// do not fit share one.
+inline constexpr std::size_t value_bytes_max = 64 * 1024;
+inline constexpr std::uint64_t part_bytes_max = std::uint64_t{4} << 30;   // a blob, too
+inline constexpr std::uint64_t stored_value_bytes_max = std::uint64_t{8} << 30;  // all parts of a value
 inline constexpr std::size_t parts_max = 1024;                 // parts of a value
 inline constexpr std::size_t function_name_bytes_max = 256;
 inline constexpr std::size_t version_bytes_max = 128;
@@ -26,7 +30,8 @@ inline constexpr std::size_t content_type_bytes_max = 128;
 inline constexpr std::size_t text_bytes_max = 4 * 1024;        // failure, progress and cause texts; longer ones are cut
 inline constexpr std::size_t key_depth_max = 32;               // nesting of arguments
 inline constexpr std::size_t held_tokens_max = 64;             // nested computations of one thread
-inline constexpr std::size_t frame_payload_bytes_max = 128 * 1024;
+inline constexpr std::size_t frame_payload_bytes_max = 512 * 1024;
+inline constexpr std::size_t released_blobs_max = 1024;        // named in one Release
 inline constexpr std::size_t hello_frame_bytes_max = 4 * 1024; // all that is accepted before HELLO is answered
 inline constexpr auto hello_deadline = 5s;
 
@@ -37,6 +42,7 @@ inline constexpr std::size_t requests_in_flight_per_connection_max = 4096;
 // Keys, held tokens and progress texts of requests that wait and of leases; a key counts for each.
 inline constexpr std::size_t under_way_bytes_per_connection_max = 4 * 1024 * 1024;
 inline constexpr std::size_t under_way_bytes_max = 128 * 1024 * 1024;  // of one namespace
+inline constexpr std::size_t blobs_reserved_per_connection_max = 1024;  // not yet published, or lent and not yet released
 inline constexpr std::size_t waiters_per_key_max = 4096;
 inline constexpr std::size_t subscriptions_per_connection_max = 64;
 inline constexpr std::size_t subscriptions_max = 4096;

@@ -124,8 +124,26 @@ struct List {
 };
 struct Explain { std::string key; };           // Answer: Explanation
 
+// Memory for a large part. Answers: Blob (with a descriptor, to write to), or Refused (too_large, limit_reached,
+// out_of_memory). The reservation is the connection's until a Publish or Put names the blob (also one that is refused), a
+// Release, or the connection's end. `receipt`: of the last Blob on this connection, 0 before the first; another one is a
+// breach of the protocol. So at most one descriptor is under way to a client.
+struct Reserve {
+  std::uint64_t bytes = 0;
+  std::uint64_t receipt = 0;
+};
+// The descriptor of a published blob, to read from: one that a record of this namespace has, also one that nobody finds any
+// more but somebody pins, or one that was lent to this connection (Value). Answers: Blob, Refused (not_found).
+struct Fetch {
+  std::uint64_t blob = 0;
+  std::uint64_t receipt = 0;
+};
+// These reservations, or lent blobs, are not needed any more. No answer; others than one's own are ignored.
+struct Release { std::vector<std::uint64_t> blobs; };
+
 using Request = std::variant<Hello, Acquire, Withdraw, TakeUp, Publish, Fail, Abandon, Progress, Put, Invalidate, Cancel,
-                             Subscribe, Unsubscribe, GetStatus, GetStats, List, Explain>;
+                             Subscribe, Unsubscribe, GetStatus, GetStats, List, Explain,
+                             Reserve, Fetch, Release>;
 
 // ---- daemon to client -----------------------------------------------------------------------------------------------
 
@@ -141,7 +159,8 @@ struct Welcome {
 };
 // Where a value is. In the segment: `record` is its offset and the daemon has already set pin `pin` of this
 // connection's pin page to it, so it stays until the client clears that pin: no second look-up that could miss (L3).
-// Inline: record is 0 and `parts` hold the bytes (no mapping, no free pin, or the value could not be stored).
+// Inline: record is 0 and `parts` hold the bytes (no mapping, no free pin, or the value could not be stored); the blobs that
+// they name are lent to this connection until it releases them.
 struct Value {
   std::uint64_t version = 0;         // of this key; rises with every publish
   std::uint64_t record = 0;
@@ -228,6 +247,15 @@ struct ListRow {
   std::uint64_t ttl_left_ms = 0;     // 0: no time-to-live
   std::uint64_t waiting = 0;
   std::string holder;                // "pid 4711 (gunicorn)" while computing
+  std::uint64_t parts = 0;
+  std::uint64_t blob_bytes = 0;      // of `bytes`: those in blobs
+  std::uint64_t pins = 0;            // readers that have it in their hands
+};
+struct PartRow {
+  std::string name;
+  std::string content_type;
+  std::uint64_t bytes = 0;
+  std::uint64_t blob = 0;            // 0: in the segment
 };
 struct Listing {
   std::vector<ListRow> rows;
@@ -236,10 +264,18 @@ struct Listing {
 struct Explanation {
   ListRow row;
   std::vector<std::string> lines;    // sentences for people
+  std::vector<PartRow> parts;
+};
+
+// Comes with a descriptor: of a reservation, to write to, or of a published blob, to read from. `bytes` is its size.
+struct Blob {
+  std::uint64_t blob = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t receipt = 0;         // for the next Reserve or Fetch
 };
 
 using Reply = std::variant<Welcome, Value, Lease, Failure, Cancelled, Refused, Published, Done, LeaseLost, Signal, Position,
-                           State, StatusReport, Statistics, Listing, Explanation>;
+                           State, StatusReport, Statistics, Listing, Explanation, Blob>;
 
 // Type numbers in the frame header: requests count from 1 in the order of Request, replies from 64 in that of Reply.
 inline constexpr std::uint16_t first_request_type = 1;
