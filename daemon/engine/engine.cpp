@@ -16,7 +16,7 @@
 namespace onced::engine {
 
 struct Engine::State {
-  State(Settings settings, RecordStore& store) : context{.settings = std::move(settings)}, catalog(context, directory, functions, store, signals) {}
+  State(Settings settings, RecordStore& store, BlobStore&) : context{.settings = std::move(settings)}, catalog(context, directory, functions, store, signals) {}
 
   Context context;
   Connections connections;
@@ -48,7 +48,8 @@ protocol::Reply whole_reply(const Send& send) {
   return reply;
 }
 
-Engine::Engine(Settings settings, RecordStore& store) : state_(std::make_unique<State>(std::move(settings), store)) {}
+Engine::Engine(Settings settings, RecordStore& store, BlobStore& blobs)
+    : state_(std::make_unique<State>(std::move(settings), store, blobs)) {}
 Engine::~Engine() = default;
 
 // The event first, then what has fallen due: a holder that is late by less than the tick is still in time.

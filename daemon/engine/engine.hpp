@@ -3,7 +3,8 @@
 //   apply(event, now, effects): one step. Pure: no clock, no I/O, no threads, no locks, no logging. The same events at
 //   the same times give the same effects; the simulation in tests/simulation/ lives from that.
 //
-// Ownership: owns leases, waiters, catalog, signals and statistics; borrows the RecordStore, which outlives it.
+// Ownership: owns leases, waiters, catalog, reservations, signals and statistics; borrows the RecordStore and the BlobStore,
+//            which outlive it.
 //            Connections are ids; an event for one that is gone is ignored.
 // Threads:   the engine's strand (one at a time). Time never goes back; an earlier `now` counts as the latest one.
 // Invariant: check_invariants() says them all, in prose and in code.
@@ -20,6 +21,7 @@
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/messages.hpp>
 
+#include "engine/blob_store.hpp"
 #include "engine/record_store.hpp"
 #include "engine/types.hpp"
 
@@ -71,6 +73,7 @@ struct Send {
   protocol::RequestId id;
   protocol::Reply reply;
   SharedParts parts{};  // those of a Value that travels inline, in place of its own: one copy for all who are told it
+  BlobId blob{};        // not 0: its descriptor goes with the first byte of this reply; it is there when the effect is carried out
 };
 // The reply as it goes over the wire.
 protocol::Reply whole_reply(const Send& send);
@@ -98,6 +101,9 @@ struct Settings {
   Duration time_word_period = limits::time_word_period;
   int holder_deaths_max = limits::holder_deaths_max;
   Duration holder_deaths_memory = limits::holder_deaths_memory;
+  std::uint64_t blob_bytes_max = std::uint64_t{1} << 30;  // memory of all blobs; the host knows the machine
+  std::uint64_t part_bytes_max = limits::part_bytes_max;  // more than this default is cut to it: the record's format says so
+  std::uint64_t stored_value_bytes_max = limits::stored_value_bytes_max;
   std::size_t waiters_per_key_max = limits::waiters_per_key_max;
   std::size_t under_way_bytes_per_connection_max = limits::under_way_bytes_per_connection_max;
   std::size_t under_way_bytes_max = limits::under_way_bytes_max;
@@ -110,7 +116,7 @@ struct Settings {
 
 class Engine {
  public:
-  Engine(Settings settings, RecordStore& store);
+  Engine(Settings settings, RecordStore& store, BlobStore& blobs);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;

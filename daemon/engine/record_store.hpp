@@ -61,8 +61,6 @@ class RecordStore {
   virtual std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef record) = 0;
   // How many pins name each of these live records now, in all pages. One scan of all pins.
   virtual std::vector<std::uint32_t> pins(std::span<const RecordRef> records) const = 0;
-  // Takes a granted pin back whose answer will never be delivered.
-  virtual void revoke_pin(ConnectionId connection, std::uint32_t pin, RecordRef record) = 0;
 
   // Copies a live record's parts, for an answer that travels inline.
   virtual std::vector<protocol::Part> read(RecordRef record) const = 0;
@@ -82,6 +80,7 @@ class RecordStore {
     std::uint64_t used_bytes = 0;      // live and retired records
     std::uint64_t retired_bytes = 0;   // of those: unlinked, waiting for readers
     std::uint64_t retired_records = 0;
+    std::uint64_t retired_with_blobs = 0;  // of those: records that hold blobs
     std::uint64_t index_slots = 0;
   };
   virtual Usage usage() const = 0;

@@ -78,16 +78,6 @@ std::optional<std::uint32_t> PinTable::grant(engine::ConnectionId connection, st
   return std::nullopt;
 }
 
-void PinTable::revoke(engine::ConnectionId connection, std::uint32_t pin, std::uint64_t offset) {
-  const auto found = position_.find(connection);
-  if (found == position_.end()) return;
-  if (pin < protocol::client_pins || pin >= protocol::client_pins + protocol::granted_pins) return;
-  std::uint64_t expected = offset;
-  // Relaxed: nobody has read through it, and the strand that clears it is the one that scans.
-  granted_pin(*entries_[found->second].page, pin - protocol::client_pins)
-      .compare_exchange_strong(expected, 0, std::memory_order_relaxed, std::memory_order_relaxed);
-}
-
 void PinTable::harvest(const std::function<void(std::uint64_t word)>& hit) {
   const std::size_t pages = std::min(entries_.size(), harvest_pages_per_call);
   for (std::size_t i = 0; i < pages; ++i) {

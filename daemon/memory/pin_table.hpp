@@ -46,8 +46,6 @@ class PinTable {
   // Sets a free granted pin to `offset`, which must be the offset of a live record: its number in the page, or nothing
   // when there is no page or no free pin. Reads each granted pin at most once.
   std::optional<std::uint32_t> grant(engine::ConnectionId connection, std::uint64_t offset);
-  // Clears it, if it is a granted pin that still holds `offset`.
-  void revoke(engine::ConnectionId connection, std::uint32_t pin, std::uint64_t offset);
 
   // Reports index words from the hit tables, unchecked, and empties what it has read. At most harvest_pages_per_call
   // pages, the next ones in turn with every call. `hit` must not change this table.

@@ -109,10 +109,6 @@ std::vector<std::uint32_t> SegmentStore::pins(std::span<const RecordRef> records
   return counts;
 }
 
-void SegmentStore::revoke_pin(engine::ConnectionId connection, std::uint32_t pin, RecordRef record) {
-  pins_.revoke(connection, pin, offset_of(record));
-}
-
 std::vector<protocol::Part> SegmentStore::read(RecordRef record) const {
   (void)live(record);
   std::vector<protocol::Part> parts;
@@ -144,6 +140,7 @@ SegmentStore::Usage SegmentStore::usage() const {
   usage.arena_bytes = arena_.capacity_bytes();
   usage.retired_bytes = reclaimer_.retired_bytes();
   usage.retired_records = reclaimer_.retired_records();
+  usage.retired_with_blobs = retired_with_blobs_;
   usage.used_bytes = live_bytes_ + usage.retired_bytes;
   usage.index_slots = index_.slot_count();
   return usage;
@@ -202,6 +199,7 @@ void SegmentStore::give_blobs_back(std::uint64_t offset) {
   if (found == record_blobs_.end()) return;
   for (const engine::BlobId blob : found->second) blobs_.release(blob);
   record_blobs_.erase(found);
+  --retired_with_blobs_;
 }
 
 // Its slot has been stored over. Its blobs stay for those who pin the record, and go with its memory.
@@ -209,6 +207,7 @@ void SegmentStore::retire(RecordRef record) {
   const auto found = records_.find(offset_of(record));
   if (const auto blobs = record_blobs_.find(found->first); blobs != record_blobs_.end()) {
     for (const engine::BlobId blob : blobs->second) blobs_.delist(blob);
+    ++retired_with_blobs_;
   }
   reclaimer_.retire(found->first, found->second.bytes);
   live_bytes_ -= found->second.bytes;

@@ -58,7 +58,6 @@ class SegmentStore final : public engine::RecordStore {
   std::size_t reclaim() override;
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override;
   std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override;
-  void revoke_pin(engine::ConnectionId connection, std::uint32_t pin, engine::RecordRef record) override;
   std::vector<protocol::Part> read(engine::RecordRef record) const override;
   // Bounded: PinTable::harvest_pages_per_call pages per call. `seen` must not change the store.
   void harvest_hits(const std::function<void(engine::RecordRef)>& seen) override;
@@ -93,6 +92,7 @@ class SegmentStore final : public engine::RecordStore {
   std::unordered_map<std::uint64_t, Live> records_;  // by offset
   std::unordered_map<std::uint64_t, std::vector<engine::BlobId>> record_blobs_;  // by offset; live and retired records
   std::uint64_t live_bytes_ = 0;
+  std::uint64_t retired_with_blobs_ = 0;
 };
 
 }  // namespace onced::memory

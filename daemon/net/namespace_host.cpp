@@ -49,7 +49,7 @@ NamespaceHost::NamespaceHost(std::string name, memory::SealedMemory segment, std
       segment_(std::move(segment)),
       store_(std::move(store)),
       life_(std::move(life)),
-      engine_(settings, *store_),
+      engine_(settings, *store_, store_->blobs()),
       outbox_(outbox) {}
 
 Result<memory::SealedMemory> NamespaceHost::enter(engine::ConnectionId connection) {

@@ -9,19 +9,23 @@
 #include <vector>
 
 #include "engine/record_store.hpp"
+#include "fake_blob_store.hpp"
 
 namespace onced::engine {
 
 class FakeStore final : public RecordStore {
  public:
+  explicit FakeStore(FakeBlobStore& blobs) : blobs_(blobs) {}
+
   // What a test sets --------------------------------------------------------------------------------------------------
   std::size_t records_max = 1000;         // more: arena_full
   std::set<std::string> full_buckets;     // keys whose buckets are full until a value has been evicted
-  bool pinned = false;                    // retired records keep their room
+  bool pinned = false;                    // retired records keep their room and their blobs
   bool too_large = false;
   std::set<ConnectionId> mapped;          // connections with a pin page
   std::vector<RecordRef> hits;            // reported by the next harvest
   std::vector<HitTotals> totals;
+  std::map<RecordRef, std::uint32_t> pin_counts;
 
   // What a test looks at ----------------------------------------------------------------------------------------------
   struct Record {
@@ -35,6 +39,8 @@ class FakeStore final : public RecordStore {
   std::uint64_t time_ms = 0;
   std::size_t retired = 0;
   int harvests = 0;
+  int reclaims = 0;
+  mutable int pin_scans = 0;  // made for the sake of a report
 
   std::optional<RecordRef> find(const std::string& key) const {
     for (const auto& [ref, record] : records)
@@ -56,34 +62,55 @@ class FakeStore final : public RecordStore {
     }
     if (records.size() + (pinned ? retired : 0) >= records_max) return {Outcome::arena_full, {}, {}};
     const RecordRef ref{last_ += 64};
+    for (const BlobId blob : blobs_of(*image.parts)) blobs_.hold(blob);
     records[ref] = Record{std::string(image.key), *image.parts, image.version, image.fresh_until_ms, image.cost_us};
     if (replaces) unlink(*replaces);
     return {Outcome::placed, ref, {}};
   }
   void unlink(RecordRef record) override {
+    if (const auto blobs = blobs_of(records.at(record).parts); !blobs.empty()) retired_blobs_.push_back(blobs);
     records.erase(record);
     ++retired;
     full_buckets.clear();
   }
-  std::size_t reclaim() override { return std::exchange(retired, 0); }
+  std::size_t reclaim() override {
+    ++reclaims;
+    if (pinned) return 0;
+    for (const auto& blobs : std::exchange(retired_blobs_, {}))
+      for (const BlobId blob : blobs) blobs_.release(blob);
+    return std::exchange(retired, 0);
+  }
   std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef) override {
     if (!mapped.contains(connection)) return std::nullopt;
     return ++last_pin_;
   }
   std::vector<std::uint32_t> pins(std::span<const RecordRef> asked) const override {
-    return std::vector<std::uint32_t>(asked.size());
+    ++pin_scans;
+    std::vector<std::uint32_t> counts;
+    for (const RecordRef record : asked) counts.push_back(pin_counts.contains(record) ? pin_counts.at(record) : 0);
+    return counts;
   }
-  void revoke_pin(ConnectionId, std::uint32_t, RecordRef) override {}
   std::vector<protocol::Part> read(RecordRef record) const override { return records.at(record).parts; }
   void harvest_hits(const std::function<void(RecordRef)>& seen) override {
     ++harvests;
     for (const RecordRef ref : std::exchange(hits, {})) seen(ref);
   }
   std::vector<HitTotals> hit_totals() const override { return totals; }
-  Usage usage() const override { return {.arena_bytes = records_max, .used_bytes = records.size()}; }
+  Usage usage() const override {
+    return {.arena_bytes = records_max, .used_bytes = records.size(), .retired_with_blobs = retired_blobs_.size()};
+  }
   void set_time_ms(std::uint64_t now_ms) override { time_ms = now_ms; }
 
  private:
+  static std::set<BlobId> blobs_of(const std::vector<protocol::Part>& parts) {
+    std::set<BlobId> blobs;
+    for (const protocol::Part& part : parts)
+      if (part.blob != 0) blobs.insert(BlobId{part.blob});
+    return blobs;
+  }
+
+  FakeBlobStore& blobs_;
+  std::vector<std::set<BlobId>> retired_blobs_;  // by record
   std::uint64_t last_ = 0;
   std::uint32_t last_pin_ = 511;
 };

@@ -12,6 +12,7 @@
 #include <onced/protocol/key.hpp>
 
 #include "engine/engine.hpp"
+#include "fake_blob_store.hpp"
 #include "fake_store.hpp"
 
 namespace onced::engine {
@@ -30,7 +31,7 @@ inline protocol::Scope function_scope(const std::string& function) { return {pro
 inline protocol::Scope everything() { return {protocol::ScopeKind::everything, {}}; }
 
 struct Scene {
-  explicit Scene(Settings settings_ = {}) : settings(prepared(std::move(settings_))), engine(settings, store) {}
+  explicit Scene(Settings settings_ = {}) : settings(prepared(std::move(settings_))), engine(settings, store, blobs) {}
 
   static Settings prepared(Settings settings) {
     settings.epoch = 7;
@@ -121,7 +122,8 @@ struct Scene {
     return 0;
   }
 
-  FakeStore store;
+  FakeBlobStore blobs;
+  FakeStore store{blobs};
   Settings settings;
   Engine engine;
   Time now = 1s;

@@ -62,7 +62,7 @@ class Daemon {
         }
         break;
       case 4:
-        store_->revoke_pin(hostile_client, granted_.value_or(static_cast<std::uint32_t>(what)), live_);
+        if (granted_) protocol::release_pin(*hostile_, *granted_);
         break;
       case 5: {
         store_->unlink(live_);

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <limits>
 #include <random>
 #include <set>
 #include <thread>
@@ -54,23 +53,6 @@ TEST_CASE("every granted pin can be granted once, and again when the client has 
   protocol::release_pin(*page, 700);
   CHECK(table.grant(ConnectionId{1}, 64) == 700);
   CHECK(!table.grant(ConnectionId{2}, 64).has_value());
-}
-
-TEST_CASE("only a granted pin that still holds the record is taken back") {
-  test::HeapPinPage page;
-  PinTable table;
-  table.add(ConnectionId{1}, *page);
-  const auto pin = table.grant(ConnectionId{1}, 640);
-  table.revoke(ConnectionId{1}, *pin, 704);
-  CHECK(protocol::pin_at(*page, *pin).load() == 640);
-  table.revoke(ConnectionId{2}, *pin, 640);
-  CHECK(protocol::pin_at(*page, *pin).load() == 640);
-  table.revoke(ConnectionId{1}, *pin, 640);
-  CHECK(protocol::pin_at(*page, *pin).load() == 0);
-  page->client_lines[0].pins[0] = 640;
-  table.revoke(ConnectionId{1}, 0, 640);  // a reader's own pin
-  CHECK(page->client_lines[0].pins[0].load() == 640);
-  table.revoke(ConnectionId{1}, std::numeric_limits<std::uint32_t>::max(), 640);
 }
 
 TEST_CASE("the hit table is reported once and emptied, page after page in turn") {
@@ -151,7 +133,7 @@ TEST_CASE("a page that changes while it is read breaks nothing, and no record th
     const auto found = reader->lookup("key", reader->hash("key"), *honest, 0);
     REQUIRE(found.outcome == protocol::LookupOutcome::hit);
     if (const auto pin = store.grant_pin(ConnectionId{2}, placed.record)) {
-      store.revoke_pin(ConnectionId{2}, *pin, placed.record);
+      protocol::release_pin(*hostile, *pin);
     }
     store.unlink(placed.record);
     store.reclaim();

@@ -47,6 +47,13 @@ struct RequestWords {
   std::string operator()(const protocol::GetStats&) const { return "GetStats"; }
   std::string operator()(const protocol::List&) const { return "List"; }
   std::string operator()(const protocol::Explain& r) const { return "Explain " + name_of_key(r.key); }
+  std::string operator()(const protocol::Reserve& r) const { return "Reserve " + number(r.bytes) + " bytes, receipt " + number(r.receipt); }
+  std::string operator()(const protocol::Fetch& r) const { return "Fetch " + number(r.blob) + ", receipt " + number(r.receipt); }
+  std::string operator()(const protocol::Release& r) const {
+    std::string text = "Release";
+    for (const std::uint64_t blob : r.blobs) text += " " + number(blob);
+    return text;
+  }
 };
 
 struct ReplyWords {
@@ -75,6 +82,9 @@ struct ReplyWords {
   std::string operator()(const protocol::Statistics&) const { return "Statistics"; }
   std::string operator()(const protocol::Listing& r) const { return "Listing of " + number(r.rows.size()); }
   std::string operator()(const protocol::Explanation&) const { return "Explanation"; }
+  std::string operator()(const protocol::Blob& r) const {
+    return "Blob " + number(r.blob) + " of " + number(r.bytes) + " bytes, receipt " + number(r.receipt);
+  }
 };
 
 struct EventWords {

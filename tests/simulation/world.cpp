@@ -45,7 +45,7 @@ World::World(Schedule& schedule, Memory& memory)
     : schedule_(schedule),
       memory_(memory),
       store_(memory::SegmentStore::create(memory.segment(), hash_seed, schedule.profile.settings.epoch).value()),
-      engine_(schedule.profile.settings, store_),
+      engine_(schedule.profile.settings, store_, store_.real().blobs()),
       model_(schedule),
       observer_page_(memory.fresh_page(0)) {
   store_.real().life_word().store(1);
