@@ -332,4 +332,16 @@ TEST_CASE("Ctrl-C reaches the command once: from the terminal, not a second time
   CHECK(read_file(caught) == "term\n");
 }
 
+TEST_CASE("Ctrl-C ends a command and the run of it") {
+  const Oncectl oncectl;
+  // The inner shell is ready when it is there. (A dash that is just starting a program loses the terminal's signal, with us
+  // and without: its child takes it between vfork() and exec() and forgets it. So no `echo ready; sleep` in one shell.)
+  Command command(oncectl.words({"run", "--", "sh", "-c", "sh -c 'echo ready; exec sleep 1000'; echo not reached"}), {.terminal = true});
+  wait_until([&] { return contains(command.out(), "ready"); }, "the command");
+  command.type("\x03");
+  CHECK(command.wait() == 128 + SIGINT);
+  CHECK_FALSE(contains(command.out(), "not reached"));
+  CHECK(oncectl.status()["computing"] == 0);
+}
+
 }  // namespace onced::testing
