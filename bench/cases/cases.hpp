@@ -15,15 +15,17 @@ Case make_storm_case(const Settings& settings);
 Case make_lease_case(const Settings& settings);
 Case make_relay_case(const Settings& settings);
 Case make_herd_case(const Settings& settings);
+Case make_large_case(const Settings& settings);
 Case make_daemon_case(const Settings& settings);
 
-inline constexpr std::array<std::pair<std::string_view, MakeCase>, 7> all_cases{{
+inline constexpr std::array<std::pair<std::string_view, MakeCase>, 8> all_cases{{
     {"hit", make_hit_case},
     {"scaling", make_scaling_case},
     {"storm", make_storm_case},
     {"lease", make_lease_case},
     {"relay", make_relay_case},
     {"herd", make_herd_case},
+    {"large", make_large_case},
     {"daemon", make_daemon_case},
 }};
 

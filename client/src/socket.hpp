@@ -38,18 +38,12 @@ class Socket {
   };
   // Receives what is there now. The end of the stream is an error.
   Result<Received> receive_some(std::span<std::byte> room);
-  // As above, but waits for it: in one system call, and one more when it is to wait for a time that is much unlike the
-  // last one's. `nothing_yet` comes about when `deadline` passes (up to an eighth of the time late), or early for no
-  // reason: look at the clock.
+  // As above, but waits for it. `nothing_yet` comes about when `deadline` passes, or early for no reason: look at the clock.
   Result<Received> receive(std::span<std::byte> room, Deadline deadline);
   std::vector<Descriptor> take_descriptors() { return std::move(received_descriptors_); }
 
  private:
-  Result<Received> receive_with(std::span<std::byte> room, int flags);
-  bool wait_at_most(Clock::duration time);
-
   Descriptor descriptor_;
-  Clock::duration receive_timeout_{0};  // what the socket was told; 0: never
   bool descriptors_welcome_ = true;
   std::vector<Descriptor> received_descriptors_;
 };
