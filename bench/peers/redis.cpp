@@ -67,4 +67,10 @@ std::uint64_t RedisClient::get_small_value(std::string_view key) {
   return read_small_value(reply->str);
 }
 
+std::size_t RedisClient::get_bytes(std::string_view key) {
+  const Reply reply = command(context_.get(), {"GET", key});
+  if (reply == nullptr || reply->type != REDIS_REPLY_STRING) throw std::runtime_error("redis-server lost a key");
+  return static_cast<std::size_t>(reply->len);
+}
+
 }  // namespace onced::bench

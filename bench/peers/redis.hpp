@@ -31,6 +31,8 @@ class RedisClient {
   void set(std::string_view key, std::string_view value);
   // GET of a 64-byte value: its bytes folded into a word (read_small_value).
   std::uint64_t get_small_value(std::string_view key);
+  // GET of a value of any size: how many bytes came. They are in the client's memory then, as many as they are.
+  std::size_t get_bytes(std::string_view key);
 
  private:
   struct Close {
