@@ -2,9 +2,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
-#include <numeric>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -31,7 +31,16 @@ int fail(int status, const std::string& text) {
   return status;
 }
 
-net::HostSettings host_settings(const service::Configuration& from, std::uint64_t epoch) {
+// Blobs get the open files that connections leave, but at least a quarter of all: each namespace its share.
+std::size_t blobs_per_namespace(const service::Configuration& configuration, std::uint64_t descriptors) {
+  const std::uint64_t namespaces = configuration.namespaces.size() + 1;
+  const std::uint64_t wanted = net::descriptors_wanted(configuration.connections_max, namespaces);
+  const std::uint64_t left = descriptors > wanted ? descriptors - wanted : 0;
+  return std::max(left, descriptors / 4) / namespaces;
+}
+
+// `descriptors`: how many may be open.
+net::HostSettings host_settings(const service::Configuration& from, std::uint64_t epoch, std::uint64_t descriptors) {
   net::HostSettings to;
   to.engine.epoch = epoch;
   to.engine.daemon_version = ONCED_VERSION;
@@ -48,6 +57,11 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.subscriptions_max = from.subscriptions_max;
   to.engine.signals_queued_per_subscription_max = from.signals_queued_per_subscription_max;
   to.engine.signal_history = from.signal_history;
+  to.engine.part_bytes_max = from.part_bytes_max;
+  to.engine.stored_value_bytes_max = from.stored_value_bytes_max;
+  to.namespaces["default"] = {from.memory_bytes, from.blob_bytes};
+  for (const auto& [name, budget] : from.namespaces) to.namespaces[name] = {budget.memory_bytes, budget.blob_bytes};
+  to.blobs_per_namespace_max = blobs_per_namespace(from, descriptors);
   to.admission = {from.connections_max, from.connections_per_uid_max};
   to.send_queue_bytes_max = from.send_queue_bytes_max;
   to.hello_deadline = from.hello_deadline;
@@ -65,51 +79,53 @@ service::Level level_of(net::LogLevel level) {
   return service::Level::error;
 }
 
-std::uint64_t all_memory(const service::Configuration& configuration) {
-  return std::accumulate(configuration.namespaces.begin(), configuration.namespaces.end(), configuration.memory_bytes,
-                         [](std::uint64_t sum, const auto& entry) { return sum + entry.second; });
-}
+service::Machine machine() { return {::geteuid() == 0, memory::memory_available_bytes()}; }
 
-Result<void> add_namespaces(net::Host& host, const service::Configuration& configuration) {
-  if (auto allowed = memory::check_memory_cgroup(all_memory(configuration)); !allowed) return allowed;
-  if (auto added = host.add_namespace("default", configuration.memory_bytes); !added) return added;
-  for (const auto& [name, bytes] : configuration.namespaces) {
-    if (auto added = host.add_namespace(name, bytes); !added) return added;
-  }
-  return {};
+Result<void> check_budget(const service::Configuration& configuration) {
+  const service::Budget budget = service::whole_budget(configuration);
+  return memory::check_memory_cgroup(budget.memory_bytes, budget.blob_bytes);
 }
 
 // SIGHUP: what can change does; a configuration with a mistake changes nothing.
 class Reloader {
  public:
   Reloader(service::Overrides overrides, service::Environment environment, service::Configuration& configuration,
-           std::uint64_t epoch, service::Log& log, net::Host& host, const service::Notifier& notifier)
+           std::uint64_t epoch, std::uint64_t descriptors, service::Log& log, net::Host& host,
+           const service::Notifier& notifier)
       : overrides_(std::move(overrides)), environment_(std::move(environment)), configuration_(configuration), epoch_(epoch),
-        log_(log), host_(host), notifier_(notifier) {}
+        descriptors_(descriptors), log_(log), host_(host), notifier_(notifier) {}
 
   void operator()() {
     notifier_.reloading();
     if (auto reopened = log_.reopen(); !reopened) log_.write(service::Level::error, reopened.error().text);
-    const auto loaded = service::load_configuration(overrides_, environment_, ::geteuid() == 0);
-    if (!loaded) {
-      log_.write(service::Level::error, "not reloaded, nothing has changed: " + loaded.error().text);
+    if (auto taken = take_over(); !taken) {
+      log_.write(service::Level::error, "not reloaded, nothing has changed: " + taken.error().text);
     } else {
-      const auto changes = service::differences(configuration_, loaded->values);
-      configuration_ = service::reloaded(configuration_, loaded->values);
-      log_.set_level(configuration_.log_level);
-      host_.reconfigure(host_settings(configuration_, epoch_));
-      for (const auto& change : changes.reloaded) log_.write(service::Level::info, "changed " + change);
-      for (const auto& change : changes.need_restart) log_.write(service::Level::warning, "needs a restart: " + change);
       log_.write(service::Level::info, "reloaded the configuration");
     }
     notifier_.ready("serving");
   }
 
  private:
+  Result<void> take_over() {
+    const auto loaded = service::load_configuration(overrides_, environment_, machine());
+    if (!loaded) return loaded.error();
+    const service::Configuration after = service::reloaded(configuration_, loaded->values);
+    if (auto allowed = check_budget(after); !allowed) return allowed;
+    const auto changes = service::differences(configuration_, loaded->values);
+    configuration_ = after;
+    log_.set_level(configuration_.log_level);
+    host_.reconfigure(host_settings(configuration_, epoch_, descriptors_));
+    for (const auto& change : changes.reloaded) log_.write(service::Level::info, "changed " + change);
+    for (const auto& change : changes.need_restart) log_.write(service::Level::warning, "needs a restart: " + change);
+    return {};
+  }
+
   service::Overrides overrides_;
   service::Environment environment_;
   service::Configuration& configuration_;
   std::uint64_t epoch_;
+  std::uint64_t descriptors_;
   service::Log& log_;
   net::Host& host_;
   const service::Notifier& notifier_;
@@ -127,7 +143,8 @@ int serve(const service::CommandLine& command, const service::Environment& envir
   if (!opened_log) return fail(status_failed, opened_log.error().text);
   service::Log& log = **opened_log;
   for (const auto& warning : loaded.warnings) log.write(service::Level::warning, warning);
-  if (const std::uint64_t wanted = net::descriptors_wanted(configuration.connections_max); wanted > descriptors) {
+  const std::uint64_t wanted = net::descriptors_wanted(configuration.connections_max, configuration.namespaces.size() + 1);
+  if (wanted > descriptors) {
     log.write(service::Level::warning, "limits.connections_max needs " + std::to_string(wanted) + " open files, the limit is " +
                                            std::to_string(descriptors) + "; raise LimitNOFILE");
   }
@@ -137,9 +154,10 @@ int serve(const service::CommandLine& command, const service::Environment& envir
   if (!claim) return fail(status_failed, claim.error().text);
 
   boost::asio::io_context context(1);
-  net::Host host(context, host_settings(configuration, epoch),
+  net::Host host(context, host_settings(configuration, epoch, descriptors),
                  [&log](net::LogLevel level, std::string_view text) { log.write(level_of(level), text); });
-  if (auto added = add_namespaces(host, configuration); !added) return fail(status_failed, added.error().text);
+  if (auto allowed = check_budget(configuration); !allowed) return fail(status_failed, allowed.error().text);
+  if (auto opened = host.open_namespaces(); !opened) return fail(status_failed, opened.error().text);
   if (auto listening = claim->listen(); !listening) return fail(status_failed, listening.error().text);
   if (auto serving = host.serve(claim->socket()); !serving) return fail(status_failed, serving.error().text);
 
@@ -150,10 +168,12 @@ int serve(const service::CommandLine& command, const service::Environment& envir
   };
   const service::Lifecycle lifecycle(
       context, notifier,
-      {Reloader(command.overrides, environment, configuration, epoch, log, host, notifier), drain});
+      {Reloader(command.overrides, environment, configuration, epoch, descriptors, log, host, notifier), drain});
 
+  const service::Budget budget = service::whole_budget(configuration);
   log.write(service::Level::info, "onced " ONCED_VERSION " ready: socket " + claim->path().string() + ", memory " +
-                                      service::print_size(all_memory(configuration)) + ", epoch " + std::to_string(epoch));
+                                      service::print_size(budget.memory_bytes) + ", blobs " +
+                                      service::print_size(budget.blob_bytes) + ", epoch " + std::to_string(epoch));
   notifier.ready("serving " + claim->path().string());
   context.run();
   host.end();
@@ -171,7 +191,7 @@ int main(int argc, char** argv) {
     return parsed.end.status;
   }
   const auto environment = service::process_environment();
-  auto loaded = service::load_configuration(parsed.command->overrides, environment, ::geteuid() == 0);
+  auto loaded = service::load_configuration(parsed.command->overrides, environment, machine());
   if (!loaded) return fail(status_usage, loaded.error().text);
   switch (parsed.command->action) {
     case service::Action::serve:

@@ -46,9 +46,7 @@ std::string names_of(int seals) {
 
 MemfdBlobStore::MemfdBlobStore(BlobTable table, BlobOptions options) : table_(table), options_(std::move(options)) {}
 
-MemfdBlobStore::~MemfdBlobStore() {
-  for (auto& [id, blob] : blobs_) close(std::move(blob.descriptor));
-}
+MemfdBlobStore::~MemfdBlobStore() = default;
 
 Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
   const std::size_t count_max = std::min(options_.count_max, table_.size());
@@ -72,7 +70,7 @@ Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
     ++next_;
   }
   const std::uint64_t id = ++serial_ * table_.size() + place;
-  Blob blob{.descriptor = std::move(descriptor), .bytes = bytes, .charged = whole_pages(bytes)};
+  Blob blob{.descriptor = shared(std::move(descriptor)), .bytes = bytes, .charged = whole_pages(bytes)};
   charged_bytes_ += blob.charged;
   blobs_.emplace(id, std::move(blob));
   return BlobId{id};
@@ -80,14 +78,14 @@ Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
 
 Result<void> MemfdBlobStore::examine(BlobId id, std::uint64_t used) {
   Blob& blob = at(id);
-  const int seals = ::fcntl(blob.descriptor.get(), F_GET_SEALS);
+  const int seals = ::fcntl(blob.descriptor->get(), F_GET_SEALS);
   if (seals < 0) return refused("F_GET_SEALS", errno);
   if ((seals & published_seals) != published_seals) {
     return Error{ErrorCode::malformed, "the blob is not sealed: " + names_of(published_seals & ~seals) +
                                            " missing; unmap it, then add the seals, then publish"};
   }
   struct stat status{};
-  if (::fstat(blob.descriptor.get(), &status) != 0) return refused("fstat", errno);
+  if (::fstat(blob.descriptor->get(), &status) != 0) return refused("fstat", errno);
   if (static_cast<std::uint64_t>(status.st_size) != blob.bytes) {
     return Error{ErrorCode::malformed, "the blob has " + std::to_string(status.st_size) + " bytes, reserved were " +
                                            std::to_string(blob.bytes)};
@@ -109,7 +107,6 @@ void MemfdBlobStore::release(BlobId id) {
   ONCED_ASSERT(!blob.listed);
   const auto number = static_cast<std::uint64_t>(id);
   charged_bytes_ -= blob.charged;
-  close(std::move(blob.descriptor));
   free_.push_back(static_cast<std::uint32_t>(number & (table_.size() - 1)));
   blobs_.erase(number);
 }
@@ -136,9 +133,9 @@ void MemfdBlobStore::delist(BlobId id) {
   table_.clear(static_cast<std::uint64_t>(id));
 }
 
-int MemfdBlobStore::descriptor(BlobId id) const {
+std::shared_ptr<const FileDescriptor> MemfdBlobStore::descriptor(BlobId id) const {
   const auto found = blobs_.find(static_cast<std::uint64_t>(id));
-  return found == blobs_.end() ? -1 : found->second.descriptor.get();
+  return found == blobs_.end() ? nullptr : found->second.descriptor;
 }
 
 MemfdBlobStore::Blob& MemfdBlobStore::at(BlobId id) {
@@ -147,8 +144,12 @@ MemfdBlobStore::Blob& MemfdBlobStore::at(BlobId id) {
   return found->second;
 }
 
-void MemfdBlobStore::close(FileDescriptor descriptor) {
-  if (options_.close_later) options_.close_later(std::move(descriptor));
+std::shared_ptr<const FileDescriptor> MemfdBlobStore::shared(FileDescriptor descriptor) const {
+  if (!options_.close_later) return std::make_shared<const FileDescriptor>(std::move(descriptor));
+  return {new FileDescriptor(std::move(descriptor)), [close_later = options_.close_later](FileDescriptor* last) {
+            close_later(std::move(*last));
+            delete last;
+          }};
 }
 
 }  // namespace onced::memory

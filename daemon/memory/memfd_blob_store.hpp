@@ -5,13 +5,14 @@
 //              and a daemon that sealed would wait for a write() that the client stalls.
 //   examine()  looks at the seals and at the size. From then on nobody can change a byte, by whatever descriptor.
 //
-// Ownership: the descriptors, until the last hold is released; then they go to `close_later`, for closing 1 GiB takes a
-//            tenth of a second. Clients' mappings live on.
+// Ownership: the descriptors, until the last hold is released; shared with answers that are still to be sent. Who has one
+//            last gives it to `close_later`, for closing 1 GiB takes a tenth of a second. Clients' mappings live on.
 // Threads:   the strand. Errors: blob_store.hpp.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -23,7 +24,7 @@ namespace onced::memory {
 
 struct BlobOptions {
   std::size_t count_max = 1024;                        // descriptors that blobs may use
-  std::function<void(FileDescriptor)> close_later{};   // null: closed at once
+  std::function<void(FileDescriptor)> close_later{};   // null: closed at once. Outlives every descriptor that is shared
 };
 
 class MemfdBlobStore final : public engine::BlobStore {
@@ -44,19 +45,20 @@ class MemfdBlobStore final : public engine::BlobStore {
   void enlist(engine::BlobId blob);
   void delist(engine::BlobId blob);
 
-  // To be passed to clients; -1 when there is no such blob. Stays ours.
-  int descriptor(engine::BlobId blob) const;
+  // To be passed to clients: it stays open while somebody has this, also when the blob has been released meanwhile. Null when
+  // there is no such blob.
+  std::shared_ptr<const FileDescriptor> descriptor(engine::BlobId blob) const;
 
  private:
   struct Blob {
-    FileDescriptor descriptor;
+    std::shared_ptr<const FileDescriptor> descriptor;
     std::uint64_t bytes = 0;
     std::uint64_t charged = 0;
     std::uint32_t holds = 1;
     bool listed = false;
   };
   Blob& at(engine::BlobId blob);
-  void close(FileDescriptor descriptor);
+  std::shared_ptr<const FileDescriptor> shared(FileDescriptor descriptor) const;
 
   BlobTable table_;
   BlobOptions options_;

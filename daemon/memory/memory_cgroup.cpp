@@ -1,5 +1,7 @@
 #include "memory/memory_cgroup.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <fstream>
@@ -90,13 +92,24 @@ std::optional<std::uint64_t> memory_cgroup_limit(const CgroupFiles& files) {
   return lowest;
 }
 
-Result<void> check_memory_cgroup(std::uint64_t segments_bytes, const CgroupFiles& files) {
+Result<void> check_memory_cgroup(std::uint64_t segments_bytes, std::uint64_t blobs_bytes, const CgroupFiles& files) {
   const auto limit = memory_cgroup_limit(files);
-  if (!limit || segments_bytes <= *limit) return {};
-  return Error{ErrorCode::limit_reached, "the configured memory is " + std::to_string(segments_bytes) +
-                                             " bytes, but this process's memory cgroup allows " +
+  // Neither sum nor limit is anywhere near 2^64: a setting is at most 64 TiB.
+  if (!limit || segments_bytes + blobs_bytes <= *limit) return {};
+  return Error{ErrorCode::limit_reached, "memory and blobs are configured to use " + std::to_string(segments_bytes) + " + " +
+                                             std::to_string(blobs_bytes) + " bytes, but this process's memory cgroup allows " +
                                              std::to_string(*limit) +
-                                             "; lower the memory setting or raise the limit (MemoryMax= in systemd)"};
+                                             "; lower the settings memory or blobs, or raise the limit (MemoryMax= in systemd)"};
+}
+
+std::uint64_t memory_available_bytes(const CgroupFiles& files) {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = ::sysconf(_SC_PAGESIZE);
+  const std::uint64_t machine =
+      pages > 0 && page_bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes) : 0;
+  const auto limit = memory_cgroup_limit(files);
+  if (!limit) return machine;
+  return machine == 0 ? *limit : std::min(machine, *limit);
 }
 
 }  // namespace onced::memory

@@ -1,52 +1,68 @@
 #include "net/closer.hpp"
 
-#include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <csignal>
+#include <chrono>
 #include <deque>
 #include <mutex>
 #include <span>
+#include <unordered_map>
 #include <utility>
 
-#include "memory/file_descriptor.hpp"
 #include "net/socket_io.hpp"
 
 namespace onced::net {
 namespace {
 
-constexpr int patience_ms = 1000;  // at the end of the daemon, for what is still to be closed
+constexpr std::chrono::milliseconds patience{1000};  // at the end of the daemon, for what is still to be closed
 
 }  // namespace
 
 struct Closer::State {
   struct Item {
-    int descriptor;
-    Kind kind;
+    int descriptor = -1;
+    Kind kind = Kind::own;
+    User user = nobody;
   };
+
+  explicit State(Options options_in) : options(std::move(options_in)) {
+    // Shared, because this thread may outlive the other closer.
+    if (options.foreign != nullptr) foreign = options.foreign->state_;
+  }
+
+  const Options options;
+  std::shared_ptr<State> foreign;
   std::mutex mutex;
-  std::deque<Item> waiting;            // under mutex
-  bool stopping = false;               // under mutex
-  // Counts changes of the two above: the thread waits for it to change. Release by give(); acquire by the thread.
+  std::deque<Item> waiting;                        // under mutex
+  std::unordered_map<User, std::size_t> of_users;  // under mutex: waiting, and being closed
+  bool stopping = false;                           // under mutex
+  // Counts changes of what is under the mutex: the thread waits for it to change. Release by give(); acquire by the thread.
   std::atomic<std::uint32_t> changes{0};
+  // Of all users, without those that count for nobody. Relaxed: usually 0, and then nobody need ask further.
+  std::atomic<std::size_t> users_waiting{0};
   std::atomic<std::uint64_t> closed{0};     // relaxed: a statistic
   std::atomic<std::uint64_t> abandoned{0};  // relaxed: a statistic
-  memory::FileDescriptor finished{::eventfd(0, EFD_CLOEXEC)};  // readable when the thread is about to return
-  // Where foreign descriptors go; shared, because this thread may outlive the other closer.
-  std::shared_ptr<State> foreign;
 
-  bool push(int descriptor, Kind kind) {
+  void push(const Item& item) {
     {
       const std::lock_guard lock(mutex);
-      if (waiting.size() >= waiting_max) return false;
-      waiting.push_back({descriptor, kind});
+      if (waiting.size() >= options.waiting_max) {
+        abandoned.fetch_add(1, std::memory_order_relaxed);
+        return;
+      }
+      waiting.push_back(item);
+      // Our own ends of connections need no counting where nothing foreign is closed.
+      if (counts(item)) {
+        ++of_users[item.user];
+        users_waiting.fetch_add(1, std::memory_order_relaxed);
+      }
     }
     changed();
-    return true;
+  }
+
+  bool counts(const Item& item) const {
+    return item.user != nobody && (item.kind == Kind::foreign || (item.kind == Kind::connection && foreign == nullptr));
   }
 
   void changed() {
@@ -54,41 +70,65 @@ struct Closer::State {
     changes.notify_one();
   }
 
-  void close_one(const Item& item) {
-    if (item.kind == Kind::foreign) {
-      // The last reference to a lingering socket would wait here. Whoever else has one may switch it on again, but then
-      // ours is not the last. Not a socket: no matter.
-      const linger off{0, 0};
-      ::setsockopt(item.descriptor, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-    } else {
-      close_connection(item.descriptor);
-      closed.fetch_add(1, std::memory_order_relaxed);
-      return;
-    }
-    ::close(item.descriptor);
-    closed.fetch_add(1, std::memory_order_relaxed);
+  bool overfull(User user) {
+    if (users_waiting.load(std::memory_order_relaxed) < limits::foreign_descriptors_waiting_max) return false;
+    const std::lock_guard lock(mutex);
+    const auto found = of_users.find(user);
+    return found != of_users.end() && found->second >= limits::foreign_descriptors_waiting_max;
   }
 
-  // Closing a socket also drops the descriptors that lie unread in its queue: take them out, so that they are closed as
-  // foreign ones.
-  void close_connection(int socket) {
-    ::shutdown(socket, SHUT_RDWR);  // nothing is added from here on
+  void done(const Item& item) {
+    closed.fetch_add(1, std::memory_order_relaxed);
+    if (!counts(item)) return;
+    const std::lock_guard lock(mutex);
+    const auto found = of_users.find(item.user);
+    if (--found->second == 0) of_users.erase(found);
+    users_waiting.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  void close_one(const Item& item) {
+    if (item.kind == Kind::connection && !empty_queue(item)) return;
+    if (item.kind == Kind::foreign) unlinger(item.descriptor);
+    options.close(item.descriptor);
+    done(item);
+  }
+
+  // The last reference to a lingering socket would wait in close(). Whoever else has one may switch it on again, but then
+  // ours is not the last. Not a socket: no matter.
+  static void unlinger(int descriptor) {
+    const linger off{0, 0};
+    ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+  }
+
+  // Closing a socket also drops the descriptors that lie unread in its queue: takes them out, so that they are closed as
+  // foreign ones. False: the socket is now the foreign closer's, which takes out no more at a time than it closes.
+  bool empty_queue(const Item& connection) {
+    ::shutdown(connection.descriptor, SHUT_RDWR);  // nothing is added from here on
     char buffer[16 * 1024];
     for (;;) {
-      const Received received = receive(socket, std::as_writable_bytes(std::span(buffer)));
-      for (const int descriptor : received.descriptors) {
-        if (foreign == nullptr) close_one({descriptor, Kind::foreign});
-        else if (!foreign->push(descriptor, Kind::foreign)) foreign->abandoned.fetch_add(1, std::memory_order_relaxed);
+      if (foreign != nullptr && foreign->overfull(connection.user)) {
+        foreign->push(connection);
+        closed.fetch_add(1, std::memory_order_relaxed);
+        return false;
       }
-      if (received.kind != Received::Kind::bytes && received.kind != Received::Kind::descriptors) break;
+      const Received received = receive(connection.descriptor, std::as_writable_bytes(std::span(buffer)));
+      for (const int descriptor : received.descriptors) {
+        if (foreign != nullptr) {
+          foreign->push({descriptor, Kind::foreign, connection.user});
+        } else {
+          unlinger(descriptor);
+          options.close(descriptor);
+          closed.fetch_add(1, std::memory_order_relaxed);
+        }
+      }
+      if (received.kind != Received::Kind::bytes && received.kind != Received::Kind::descriptors) return true;
     }
-    ::close(socket);
   }
 
   void run() {
     for (;;) {
       const std::uint32_t seen = changes.load(std::memory_order_acquire);
-      Item item{-1, Kind::foreign};
+      Item item;
       bool stop = false;
       {
         const std::lock_guard lock(mutex);
@@ -100,23 +140,14 @@ struct Closer::State {
         }
       }
       if (item.descriptor >= 0) close_one(item);
-      else if (stop) break;
+      else if (stop) return;
       else changes.wait(seen, std::memory_order_acquire);
     }
-    ::eventfd_write(finished.get(), 1);
   }
 };
 
-Closer::Closer(Closer* foreign) : state_(std::make_shared<State>()) {
-  if (foreign != nullptr) state_->foreign = foreign->state_;
-  // Signals are the loop's business.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([state = state_] { state->run(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
+Closer::Closer(Options options)
+    : state_(std::make_shared<State>(std::move(options))), thread_([state = state_] { state->run(); }) {}
 
 Closer::~Closer() {
   {
@@ -124,15 +155,14 @@ Closer::~Closer() {
     state_->stopping = true;
   }
   state_->changed();
-  pollfd finished{state_->finished.get(), POLLIN, 0};
-  if (::poll(&finished, 1, patience_ms) == 1) thread_.join();
-  else thread_.detach();
+  thread_.stop(patience);
 }
 
-void Closer::give(int descriptor, Kind kind) {
-  if (descriptor < 0) return;
-  if (!state_->push(descriptor, kind)) state_->abandoned.fetch_add(1, std::memory_order_relaxed);
+void Closer::give(int descriptor, Kind kind, User user) {
+  if (descriptor >= 0) state_->push({descriptor, kind, user});
 }
+
+bool Closer::overfull(User user) const { return state_->overfull(user); }
 
 std::uint64_t Closer::closed() const { return state_->closed.load(std::memory_order_relaxed); }
 std::uint64_t Closer::abandoned() const { return state_->abandoned.load(std::memory_order_relaxed); }

@@ -17,7 +17,7 @@ Result<void> Connection::open(memory::FileDescriptor& socket) {
 
 void Connection::close(Closer& closer) {
   process_.reset();
-  if (stream_.is_open()) closer.give(stream_.release(), Closer::Kind::connection);
+  if (stream_.is_open()) closer.give(stream_.release(), Closer::Kind::connection, peer.uid);
 }
 
 void Connection::adopt_process(boost::asio::io_context& context) {

@@ -64,9 +64,10 @@ class Connection {
   std::optional<memory::SealedMemory> page;   // since HELLO, when the client wants a mapping
   bool engine_knows = false;                  // Connected was applied and Disconnected was not
   bool peer_ended = false;                    // it has closed, or shut down its sending direction
-  bool reading = false;                       // a wait for readability is under way
+  bool reading = false;                       // a wait for readability is under way, or begins with the end of this turn
   bool writing = false;                       // a wait for writability is under way
   bool flush_wanted = false;                  // it is in the host's list
+  bool held_back = false;                     // it is in the host's list of those whose user is not read from now
   bool process_died = false;
   // Nobody takes answers any more: what was sent before that is read, so many bytes of it at most, then it is cut.
   std::optional<std::size_t> leaving;

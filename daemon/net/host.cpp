@@ -1,6 +1,7 @@
 #include "net/host.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace onced::net {
@@ -9,7 +10,9 @@ Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction 
     : context_(context),
       settings_(std::move(settings)),
       log_(std::move(log)),
-      closer_(&foreign_closer_),
+      foreign_closer_(settings_.foreign_closer),
+      closer_({.foreign = &foreign_closer_}),
+      memory_closer_({.waiting_max = std::numeric_limits<std::size_t>::max()}),  // as many as there were blobs
       alarm_(context, std::chrono::steady_clock::now(), [this] { ring(); }),
       listener_(
           context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); },
@@ -18,11 +21,24 @@ Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction 
 
 Host::~Host() { end(); }
 
-Result<void> Host::add_namespace(const std::string& name, std::uint64_t memory_bytes) {
-  auto host = NamespaceHost::create(name, memory_bytes, settings_.engine, *this);
-  if (!host) return host.error();
-  namespaces_[name] = std::move(*host);
+Result<void> Host::open_namespaces() {
+  for (const auto& [name, budget] : settings_.namespaces) {
+    memory::BlobOptions blobs;
+    blobs.count_max = settings_.blobs_per_namespace_max;
+    blobs.close_later = [this](memory::FileDescriptor last) { memory_closer_.give(last.release(), Closer::Kind::own); };
+    auto host = NamespaceHost::create(name, budget.memory_bytes, std::move(blobs), engine_settings(name), *this);
+    if (!host) return host.error();
+    namespaces_[name] = std::move(*host);
+  }
   return {};
+}
+
+engine::Settings Host::engine_settings(const std::string& name) const {
+  engine::Settings settings = settings_.engine;
+  if (const auto budget = settings_.namespaces.find(name); budget != settings_.namespaces.end()) {
+    settings.blob_bytes_max = budget->second.blob_bytes_max;
+  }
+  return settings;
 }
 
 Result<void> Host::serve(int listening_socket) {
@@ -34,7 +50,7 @@ Result<void> Host::serve(int listening_socket) {
 void Host::reconfigure(HostSettings settings) {
   settings_ = std::move(settings);
   admission_.reconfigure(settings_.admission);
-  for (auto& [name, host] : namespaces_) host->reconfigure(settings_.engine);
+  for (auto& [name, host] : namespaces_) host->reconfigure(engine_settings(name));
   finish_turn();
 }
 
@@ -79,12 +95,12 @@ void Host::end() {
 
 // ---- effects --------------------------------------------------------------------------------------------------------
 
-void Host::send(Id id, protocol::RequestId request, const protocol::Reply& reply) {
+void Host::send(Id id, protocol::RequestId request, const protocol::Reply& reply, Descriptors with) {
   Connection* connection = find(id);
   if (connection == nullptr || connection->state != Connection::State::open || connection->leaving) return;
   const std::size_t bytes_max = settings_.send_queue_bytes_max * send_queue_hard_factor;
   if (connection->out.bytes() > bytes_max) return;  // it is ended with this turn: more would only cost memory
-  connection->out.push(request, reply);
+  connection->out.push(request, reply, std::move(with));
   want_flush(*connection);
   if (connection->out.bytes() > bytes_max) to_end_.push_back(id);
 }
@@ -116,25 +132,31 @@ void Host::finish_turn() {
   // was waiting for exactly that flush, and each round sends before it looks again. Forgetting a connection ends its
   // leases: the next holder's answer goes out in this turn too, for nothing may happen that would begin another.
   while (!to_flush_.empty() || !to_end_.empty() || !to_forget_.empty()) {
-    for (const Id id : std::exchange(to_end_, {})) {
-      Connection* connection = find(id);
+    // The lists keep their memory, and may grow while they are gone through.
+    for (std::size_t i = 0; i < to_end_.size(); ++i) {
+      Connection* connection = find(to_end_[i]);
       if (connection == nullptr || connection->state != Connection::State::open) continue;
       if (connection->ending_text.empty()) drop_overflowing(*connection);
       else end_connection(*connection, Error{ErrorCode::malformed, connection->ending_text});
     }
-    for (const Id id : std::exchange(to_flush_, {})) {
-      Connection* connection = find(id);
+    to_end_.clear();
+    for (std::size_t i = 0; i < to_flush_.size(); ++i) {
+      Connection* connection = find(to_flush_[i]);
       if (connection == nullptr) continue;
       connection->flush_wanted = false;
       flush(*connection);
     }
-    for (const Id id : std::exchange(to_forget_, {})) {
-      if (Connection* connection = find(id)) forget(*connection);
+    to_flush_.clear();
+    for (std::size_t i = 0; i < to_forget_.size(); ++i) {
+      if (Connection* connection = find(to_forget_[i])) forget(*connection);
     }
+    to_forget_.clear();
   }
+  begin_waits();
   for (const auto& [name, host] : namespaces_) {
     if (const auto due = host->next_deadline()) alarm_.wish(*due);
   }
+  if (read_held_back_at_) alarm_.wish(*read_held_back_at_);
   if (!deadlines_.empty()) alarm_.wish(deadlines_.begin()->first);
   check_drained();
 }
@@ -155,6 +177,7 @@ void Host::ring() {
       cut(*connection);
     }
   }
+  if (read_held_back_at_ && *read_held_back_at_ <= now) read_held_back();
   finish_turn();
 }
 

@@ -1,7 +1,8 @@
 // The daemon's loop: clients in, engine steps, replies out, on one thread.
 //
 // A turn is: one wake-up, what it brought is read, every whole frame in it becomes a step of its namespace's engine, the
-// effects are queued at their connections, and at the end of the turn each of these is sent with one system call.
+// effects are queued at their connections, and at the end of the turn each of these is sent with one system call. Only then
+// is the next wait begun: a system call that no answer needs.
 //
 // Ownership: connections and namespaces. Borrows the io_context, which it is the only user of besides the service's
 //            signals; closers are its own.
@@ -17,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -39,10 +41,19 @@
 
 namespace onced::net {
 
+// What one namespace may use.
+struct NamespaceBudget {
+  std::uint64_t memory_bytes = 0;  // its segment
+  std::uint64_t blob_bytes_max = 0;
+};
+
 struct HostSettings {
-  engine::Settings engine;  // of every namespace
+  engine::Settings engine;  // of every namespace, but for its budget
+  std::map<std::string, NamespaceBudget, std::less<>> namespaces;
+  std::size_t blobs_per_namespace_max = 1024;  // what open descriptors allow
   engine::Admission::Settings admission;
   std::size_t send_queue_bytes_max = limits::send_queue_bytes_max;
+  Closer::Options foreign_closer{};  // for tests
   engine::Duration hello_deadline = limits::hello_deadline;
   engine::Duration drain_deadline = limits::drain_deadline;
 };
@@ -51,8 +62,11 @@ struct HostSettings {
 // queue all their answers before the client has had a chance to read.
 inline constexpr std::size_t send_queue_hard_factor = 16;
 
-// Open descriptors that so many connections need at most: socket, process and pin page of each, and some of our own.
-inline std::uint64_t descriptors_wanted(std::uint64_t connections) { return 3 * connections + 64; }
+// Open descriptors that so many connections need at most: socket, process and pin page of each, a blob that has been dropped
+// and is still to be sent; the segments; what may wait to be closed, and some of our own.
+inline std::uint64_t descriptors_wanted(std::uint64_t connections, std::uint64_t namespaces) {
+  return 4 * connections + namespaces + limits::foreign_descriptors_waiting_max + 64;
+}
 
 class Host final : private Outbox {
  public:
@@ -61,11 +75,13 @@ class Host final : private Outbox {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  Result<void> add_namespace(const std::string& name, std::uint64_t memory_bytes);
+  // All that the settings name. Errors: memory that the kernel does not give.
+  Result<void> open_namespaces();
   // Clients get in from here on. `listening_socket` is the caller's, and stays open at least until drain().
   Result<void> serve(int listening_socket);
 
-  // Everything but the engine's identity may change; what is already under way keeps its old deadline.
+  // Everything may change but the engine's identity, which namespaces there are, and their segments; what is already under
+  // way keeps its old deadline.
   void reconfigure(HostSettings settings);
 
   // No new clients; every waiter gets its final answer; finished() is called when all of it has left or after
@@ -80,7 +96,7 @@ class Host final : private Outbox {
   using Id = engine::ConnectionId;
 
   // Outbox: effects of the step that is under way.
-  void send(Id connection, protocol::RequestId id, const protocol::Reply& reply) override;
+  void send(Id connection, protocol::RequestId id, const protocol::Reply& reply, Descriptors with) override;
   void close(Id connection, const std::string& text) override;
   void note(LogLevel level, const std::string& text) override;
 
@@ -113,7 +129,12 @@ class Host final : private Outbox {
   void flush(Connection& connection);
   void send_now(Connection& connection);
   void resume(Connection& connection);
+  // From the end of this turn on: answers go first.
   void wait_readable(Connection& connection);
+  void begin_waits();
+  // Its user has sent descriptors that are still being closed: it is read from when that is done.
+  void hold_back(Connection& connection);
+  void read_held_back();
   void wait_writable(Connection& connection);
   void wait_hung_up(Connection& connection);
 
@@ -124,6 +145,7 @@ class Host final : private Outbox {
   void clear_deadline(Connection& connection);
 
   // host.cpp: the turn.
+  engine::Settings engine_settings(const std::string& name) const;
   void finish_turn();
   void ring();
   void report_departures(Connection& connection);
@@ -137,6 +159,7 @@ class Host final : private Outbox {
   LogBudget log_budget_;
   Closer foreign_closer_;
   Closer closer_;
+  Closer memory_closer_;  // outlives all that holds blobs
   Alarm alarm_;
   Listener listener_;
   std::map<std::string, std::unique_ptr<NamespaceHost>, std::less<>> namespaces_;
@@ -147,6 +170,9 @@ class Host final : private Outbox {
   std::vector<Id> to_flush_;  // in order of their first effect in this turn
   std::vector<Id> to_end_;    // whose queue has grown above the hard limit in this turn
   std::vector<Id> to_forget_;
+  std::vector<Id> to_wait_;    // for readability, once this turn's answers have left
+  std::vector<Id> held_back_;
+  std::optional<engine::Time> read_held_back_at_;
   SendQueue::Departures departures_;  // kept for its memory
   std::function<void()> drained_;     // set while draining
   engine::Time drain_until_{};

@@ -17,10 +17,8 @@ constexpr auto stream_error = boost::asio::posix::stream_descriptor::wait_error;
 
 // Receives of one connection in one turn, while each fills the room there is: then others get their turn.
 constexpr int receives_per_turn = 4;
-// What a process has sent before its death counts, up to so much: more than the kernel keeps unread for it.
-constexpr std::size_t bytes_read_after_death_max = 512 * 1024;
-// And so long for what it asks: thousands of small requests fit into one receive.
-constexpr auto turn_share = std::chrono::milliseconds(2);
+// How often those are looked at whose users' descriptors are still being closed.
+constexpr auto held_back_period = std::chrono::milliseconds(20);
 
 Result<void> check_hello(const protocol::Hello& hello) {
   if (hello.magic != "onced") return Error{ErrorCode::malformed, "the first message is no HELLO of onced"};
@@ -79,6 +77,7 @@ void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
   if (drained_) return end_connection(connection, Error{ErrorCode::unavailable, "the daemon is shutting down"});
 
   NamespaceHost& host = *home->second;
+  Descriptors descriptors;
   protocol::Welcome welcome;
   welcome.protocol_version = limits::protocol_version;
   welcome.daemon_version = settings_.engine.daemon_version;
@@ -91,13 +90,13 @@ void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
     connection.page = std::move(*page);
     welcome.segment_bytes = host.segment_bytes();
     welcome.pin_page_bytes = connection.page->bytes().size();
-    connection.out.attach(host.segment_descriptor(), connection.page->descriptor());
+    descriptors = Descriptors::borrowed(host.segment_descriptor(), connection.page->descriptor());
   }
   connection.home = &host;
   connection.state = Connection::State::open;
   clear_deadline(connection);
   connection.frames.raise_limit(limits::frame_payload_bytes_max);
-  connection.out.push(frame.header.request_id, protocol::Reply(welcome));
+  connection.out.push(frame.header.request_id, protocol::Reply(welcome), std::move(descriptors));
   want_flush(connection);
   connection.engine_knows = true;
   const engine::Process process{connection.peer.uid, static_cast<std::uint32_t>(connection.peer.pid)};
@@ -141,6 +140,10 @@ bool Host::read_some(Connection& connection) {
   for (int i = 0; i < receives_per_turn; ++i) {
     if (connection.state != State::greeting && connection.state != State::open) return true;
     if (throttled(connection)) return true;  // flush() reads on
+    if (foreign_closer_.overfull(connection.peer.uid)) {
+      hold_back(connection);
+      return true;
+    }
     Connection::Receipt receipt = connection.receive();
     switch (receipt.received.kind) {
       case Received::Kind::nothing:
@@ -156,7 +159,9 @@ bool Host::read_some(Connection& connection) {
         if (!connection.leaving) cut(connection);
         return true;
       case Received::Kind::descriptors:
-        for (const int descriptor : receipt.received.descriptors) foreign_closer_.give(descriptor, Closer::Kind::foreign);
+        for (const int descriptor : receipt.received.descriptors) {
+          foreign_closer_.give(descriptor, Closer::Kind::foreign, connection.peer.uid);
+        }
         end_connection(connection, Error{ErrorCode::malformed, "onced accepts no descriptors"});
         return true;
       case Received::Kind::bytes:
@@ -180,7 +185,7 @@ bool Host::read_some(Connection& connection) {
 void Host::let_leave(Connection& connection) {
   if (connection.state != Connection::State::open) return cut(connection);
   if (connection.leaving) return;
-  connection.leaving = bytes_read_after_death_max;
+  connection.leaving = limits::bytes_read_after_death_max;
   connection.out.clear();
   // Whatever waits for its socket asks for it by its id and finds nothing new; this is what reads it to its end.
   boost::asio::post(context_, [this, id = connection.id()] { on_readable(id); });
@@ -189,7 +194,7 @@ void Host::let_leave(Connection& connection) {
 
 bool Host::handle_frames(Connection& connection) {
   using State = Connection::State;
-  const engine::Time until = alarm_.now() + turn_share;
+  const engine::Time until = alarm_.now() + limits::turn_share;  // thousands of small requests fit into one receive
   while (connection.state == State::greeting || connection.state == State::open) {
     if (throttled(connection)) {
       send_now(connection);
@@ -327,10 +332,34 @@ void Host::forget(Connection& connection) {
 // ---- waiting --------------------------------------------------------------------------------------------------------
 
 void Host::wait_readable(Connection& connection) {
-  if (std::exchange(connection.reading, true)) return;
-  connection.stream().async_wait(stream_read, [this, id = connection.id()](const boost::system::error_code& error) {
-    if (!error) on_readable(id);
-  });
+  if (!std::exchange(connection.reading, true)) to_wait_.push_back(connection.id());
+}
+
+void Host::begin_waits() {
+  for (const Id id : to_wait_) {
+    Connection* connection = find(id);
+    if (connection == nullptr || connection->leaving) continue;  // who leaves is being read already
+    connection->stream().async_wait(stream_read, [this, id](const boost::system::error_code& error) {
+      if (!error) on_readable(id);
+    });
+  }
+  to_wait_.clear();
+}
+
+void Host::hold_back(Connection& connection) {
+  if (connection.leaving || std::exchange(connection.held_back, true)) return;
+  held_back_.push_back(connection.id());
+  if (!read_held_back_at_) read_held_back_at_ = alarm_.now() + held_back_period;
+}
+
+void Host::read_held_back() {
+  read_held_back_at_.reset();
+  for (const Id id : std::exchange(held_back_, {})) {
+    Connection* connection = find(id);
+    if (connection == nullptr) continue;
+    connection->held_back = false;
+    if (!connection->reading) read(*connection);
+  }
 }
 
 void Host::wait_writable(Connection& connection) {

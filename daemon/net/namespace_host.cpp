@@ -22,7 +22,8 @@ LogLevel level_of(engine::Note::Level level) {
 }  // namespace
 
 Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, std::uint64_t memory_bytes,
-                                                             const engine::Settings& settings, Outbox& outbox) {
+                                                             memory::BlobOptions blobs, const engine::Settings& settings,
+                                                             Outbox& outbox) {
   auto segment = memory::SealedMemory::create("onced-segment", memory_bytes, memory::SealedMemory::Use::segment);
   if (!segment) return segment.error();
   // Values are for this machine's memory: not for a core file that travels to a bug tracker.
@@ -31,7 +32,7 @@ Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, s
   if (::getrandom(&hash_seed, sizeof(hash_seed), 0) != sizeof(hash_seed)) {
     return Error{ErrorCode::internal, "the kernel gives no random numbers"};
   }
-  auto store = memory::SegmentStore::create(segment->bytes(), hash_seed, settings.epoch);
+  auto store = memory::SegmentStore::create(segment->bytes(), hash_seed, settings.epoch, std::move(blobs));
   if (!store) return store.error();
   engine::Settings own = settings;
   if (::getrandom(own.hash_secret.data(), own.hash_secret.size(), 0) != static_cast<ssize_t>(own.hash_secret.size())) {
@@ -63,10 +64,22 @@ void NamespaceHost::apply(engine::Event event, engine::Time now) {
   effects_.clear();
   engine_.apply(std::move(event), now, effects_);
   for (const engine::Effect& effect : effects_) {
-    if (const auto* send = std::get_if<engine::Send>(&effect)) outbox_.send(send->connection, send->id, send->parts ? whole_reply(*send) : send->reply);
+    if (const auto* send = std::get_if<engine::Send>(&effect)) carry_out(*send);
     else if (const auto* close = std::get_if<engine::Close>(&effect)) outbox_.close(close->connection, close->text);
     else if (const auto* note = std::get_if<engine::Note>(&effect)) outbox_.note(level_of(note->level), note->text);
   }
+}
+
+void NamespaceHost::carry_out(const engine::Send& send) {
+  Descriptors with;
+  if (send.blob != engine::BlobId{}) {
+    auto descriptor = store_->blobs().descriptor(send.blob);
+    ONCED_ASSERT(descriptor != nullptr);
+    with = Descriptors::shared(std::move(descriptor));
+  }
+  // Most replies need no copy.
+  if (send.parts) outbox_.send(send.connection, send.id, whole_reply(send), std::move(with));
+  else outbox_.send(send.connection, send.id, send.reply, std::move(with));
 }
 
 }  // namespace onced::net

@@ -19,6 +19,7 @@
 #include "memory/sealed_memory.hpp"
 #include "memory/segment_store.hpp"
 #include "net/log_function.hpp"
+#include "net/send_queue.hpp"
 
 namespace onced::net {
 
@@ -26,15 +27,17 @@ namespace onced::net {
 class Outbox {
  public:
   virtual ~Outbox() = default;
-  virtual void send(engine::ConnectionId connection, protocol::RequestId id, const protocol::Reply& reply) = 0;
+  virtual void send(engine::ConnectionId connection, protocol::RequestId id, const protocol::Reply& reply,
+                    Descriptors with) = 0;
   virtual void close(engine::ConnectionId connection, const std::string& text) = 0;
   virtual void note(LogLevel level, const std::string& text) = 0;
 };
 
 class NamespaceHost {
  public:
+  // `settings` are this namespace's own. What `blobs` gives for closing outlives this object, and every Outbox call.
   // Fails when the kernel does not give the memory.
-  static Result<std::unique_ptr<NamespaceHost>> create(std::string name, std::uint64_t memory_bytes,
+  static Result<std::unique_ptr<NamespaceHost>> create(std::string name, std::uint64_t memory_bytes, memory::BlobOptions blobs,
                                                        const engine::Settings& settings, Outbox& outbox);
   NamespaceHost(const NamespaceHost&) = delete;
   NamespaceHost& operator=(const NamespaceHost&) = delete;
@@ -58,6 +61,8 @@ class NamespaceHost {
  private:
   NamespaceHost(std::string name, memory::SealedMemory segment, std::unique_ptr<memory::SegmentStore> store,
                 memory::LifeKeeper life, const engine::Settings& settings, Outbox& outbox);
+
+  void carry_out(const engine::Send& send);
 
   std::string name_;
   memory::SealedMemory segment_;

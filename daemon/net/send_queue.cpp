@@ -15,26 +15,34 @@ bool counts_as_signal(const protocol::Reply& reply) {
 
 }  // namespace
 
-void SendQueue::push(protocol::RequestId id, const protocol::Reply& reply) {
+void SendQueue::push(protocol::RequestId id, const protocol::Reply& reply, Descriptors with) {
+  if (with.count != 0) attachments_.push_back({departed_ + bytes(), std::move(with)});
   protocol::encode(id, reply, buffer_);
   if (counts_as_signal(reply)) marks_.push_back({departed_ + bytes(), id});
 }
 
-void SendQueue::attach(int segment, int pin_page) {
-  ONCED_ASSERT(empty());
-  attached_ = {segment, pin_page};
-  attached_count_ = attached_.size();
+std::span<const std::byte> SendQueue::next_bytes(std::span<const int>& descriptors) const {
+  std::span<const std::byte> rest = std::as_bytes(std::span(buffer_)).subspan(begin_);
+  auto next = attachments_.begin();
+  if (next != attachments_.end() && next->begin == departed_) {
+    descriptors = std::span(next->descriptors.numbers).first(next->descriptors.count);
+    ++next;
+  }
+  // What the next one carries must not come with bytes before its frame.
+  if (next != attachments_.end()) rest = rest.first(static_cast<std::size_t>(next->begin - departed_));
+  return rest;
 }
 
 Sent::Kind SendQueue::flush(int socket) {
   while (!empty()) {
-    const auto rest = std::as_bytes(std::span(buffer_)).subspan(begin_);
-    const Sent sent = send(socket, rest, std::span<const int>(attached_.data(), attached_count_));
+    std::span<const int> descriptors;
+    const std::span<const std::byte> next = next_bytes(descriptors);
+    const Sent sent = send(socket, next, descriptors);
     if (sent.kind != Sent::Kind::bytes) {
       compact();
       return sent.kind;
     }
-    attached_count_ = 0;
+    if (!descriptors.empty()) attachments_.erase(attachments_.begin());
     begin_ += sent.bytes;
     departed_ += sent.bytes;
   }
@@ -66,7 +74,7 @@ void SendQueue::clear() {
   std::string().swap(buffer_);
   begin_ = 0;
   marks_.clear();
-  attached_count_ = 0;
+  attachments_.clear();
 }
 
 }  // namespace onced::net

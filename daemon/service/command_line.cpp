@@ -43,6 +43,7 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, const st
   flag("--socket", "socket", "PATH: where clients connect (ONCED_SOCKET)");
   app.add_option("--config", command.overrides.file, "FILE: read settings from it (ONCED_CONFIG)");
   flag("--memory", "memory", "SIZE: of the shared memory for values, as in 256MiB (ONCED_MEMORY)");
+  flag("--blobs", "blobs", "SIZE: for values above 64 KiB, beside --memory, as in 2GiB (ONCED_BLOBS)");
   flag("--log-level", "log.level", "debug, info, warning or error (ONCED_LOG_LEVEL)");
   flag("--log-format", "log.format", "text or json (ONCED_LOG_FORMAT)");
   flag("--log-file", "log.file", "FILE: instead of standard error (ONCED_LOG_FILE)");

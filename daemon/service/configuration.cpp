@@ -19,7 +19,13 @@ using Kind = Setting::Kind;
 constexpr std::array<std::string_view, 4> level_words{"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> format_words{"text", "json"};
 constexpr std::string_view namespaces_prefix = "namespaces.";
-constexpr std::string_view memory_suffix = ".memory";
+
+// The settings of a further namespace.
+struct BudgetSetting {
+  std::string_view suffix;
+  std::uint64_t Budget::*member;
+};
+constexpr std::array<BudgetSetting, 2> budget_settings{{{".memory", &Budget::memory_bytes}, {".blobs", &Budget::blob_bytes}}};
 constexpr std::uint64_t memory_bytes_min = 1024 * 1024;
 constexpr std::uint64_t memory_bytes_max = std::uint64_t{64} << 40;
 
@@ -126,11 +132,18 @@ constexpr Setting table[] = {
      set_mode<&C::directory_mode>, get_mode<&C::directory_mode>},
     {"memory", Kind::size, false, "size of the default namespace's segment; used as it fills",
      set_size<&C::memory_bytes, memory_bytes_min, memory_bytes_max>, get_size<&C::memory_bytes>},
+    {"blobs", Kind::size, true, "memory for the default namespace's large parts, outside its segment; used as it fills",
+     set_size<&C::blob_bytes, memory_bytes_min, memory_bytes_max>, get_size<&C::blob_bytes>},
     {"log.level", Kind::choice, true, "debug, info, warning or error", set_choice<&C::log_level, level_words>,
      get_choice<&C::log_level, level_words>},
     {"log.format", Kind::choice, false, "text or json", set_choice<&C::log_format, format_words>,
      get_choice<&C::log_format, format_words>},
     {"log.file", Kind::text, false, "empty: standard error", set_text<&C::log_file>, get_text<&C::log_file>},
+    {"limits.part_bytes_max", Kind::size, true, "one part of a value",
+     set_size<&C::part_bytes_max, limits::value_bytes_max, limits::part_bytes_max>, get_size<&C::part_bytes_max>},
+    {"limits.stored_value_bytes_max", Kind::size, true, "all parts of a value",
+     set_size<&C::stored_value_bytes_max, limits::value_bytes_max, limits::parts_max * limits::part_bytes_max>,
+     get_size<&C::stored_value_bytes_max>},
     ONCED_COUNT(connections_max, 1, million, "connections at a time"),
     ONCED_COUNT(connections_per_uid_max, 1, million, "of those, of one user; root and the daemon's own user too"),
     ONCED_COUNT(waiters_per_key_max, 1, million, "requests that wait for one computation"),
@@ -166,13 +179,20 @@ bool is_namespace_name(std::string_view name) {
          });
 }
 
-// "namespaces.charts.memory" -> "charts".
-std::optional<std::string_view> namespace_of(std::string_view name) {
-  if (!name.starts_with(namespaces_prefix) || !name.ends_with(memory_suffix)) return std::nullopt;
+// "namespaces.charts.memory" -> "charts" and its memory.
+struct NamespaceSetting {
+  std::string_view space;
+  std::uint64_t Budget::*member;
+};
+std::optional<NamespaceSetting> namespace_setting(std::string_view name) {
+  if (!name.starts_with(namespaces_prefix)) return std::nullopt;
   name.remove_prefix(namespaces_prefix.size());
-  if (name.size() <= memory_suffix.size()) return std::nullopt;
-  name.remove_suffix(memory_suffix.size());
-  return name;
+  for (const BudgetSetting& setting : budget_settings) {
+    if (!name.ends_with(setting.suffix) || name.size() == setting.suffix.size()) continue;
+    name.remove_suffix(setting.suffix.size());
+    return NamespaceSetting{name, setting.member};
+  }
+  return std::nullopt;
 }
 
 std::string unknown(std::string_view name) {
@@ -191,15 +211,18 @@ std::string unknown(std::string_view name) {
 }
 
 Result<void> assign(Configuration& to, std::string_view name, std::string_view text) {
-  if (const auto space = namespace_of(name)) {
-    if (!is_namespace_name(*space)) {
+  if (const auto setting = namespace_setting(name)) {
+    if (!is_namespace_name(setting->space)) {
       return invalid("a namespace's name has 1 to " + std::to_string(limits::namespace_name_bytes_max) +
                      " letters, digits, _ or -");
     }
-    if (*space == "default") return invalid("the namespace \"default\" is always there; set \"memory\" instead");
+    if (setting->space == "default") {
+      return invalid("the namespace \"default\" is always there; set \"" + std::string(name.substr(name.rfind('.') + 1)) +
+                     "\" instead");
+    }
     const Result<std::uint64_t> size = bounded_size(text, memory_bytes_min, memory_bytes_max);
     if (!size) return size.error();
-    to.namespaces[std::string(*space)] = *size;
+    to.namespaces[std::string(setting->space)].*setting->member = *size;
     return {};
   }
   const Setting* setting = find_setting(name);
@@ -296,7 +319,8 @@ std::optional<std::string_view> closest(std::string_view word, std::span<const s
   return best;
 }
 
-Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const Environment& environment, bool is_root) {
+Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const Environment& environment,
+                                               const Machine& machine) {
   LoadedConfiguration result;
   std::string mistakes;
   const auto mistake = [&](const std::string& place, const std::string& text) {
@@ -304,7 +328,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
   };
   const auto take = [&](std::string_view name, std::string_view text, const std::string& place, const std::string& origin) {
     if (auto assigned = assign(result.values, name, text); !assigned) {
-      const bool known = find_setting(name) != nullptr || namespace_of(name);
+      const bool known = find_setting(name) != nullptr || namespace_setting(name);
       mistake(place, (known ? std::string(name) + ": " : "") + assigned.error().text);
     } else {
       result.origins[std::string(name)] = origin;
@@ -318,7 +342,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
     if (!values) return values.error();
     for (const FileValue& value : *values) {
       const auto wrong = wrong_syntax(value);
-      if (wrong && (find_setting(value.name) != nullptr || namespace_of(value.name))) {
+      if (wrong && (find_setting(value.name) != nullptr || namespace_setting(value.name))) {
         mistake(value.place, value.name + ": " + *wrong);
       } else {
         take(value.name, value.text, value.place, value.place);
@@ -346,7 +370,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
 
   Configuration& values = result.values;
   if (values.socket.empty()) {
-    Result<std::string> socket = default_socket(environment, is_root);
+    Result<std::string> socket = default_socket(environment, machine.is_root);
     if (!socket) return socket.error();
     values.socket = *socket;
   }
@@ -354,6 +378,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
   const bool service = values.socket.starts_with("/run/onced/");
   if (values.socket_mode == 0) values.socket_mode = service ? 0660 : 0600;
   if (values.directory_mode == 0) values.directory_mode = service ? 0750 : 0700;
+  set_default_budgets(values, machine);
   return result;
 }
 
@@ -373,9 +398,12 @@ std::string print_configuration(const LoadedConfiguration& configuration) {
     out += std::string(dot == std::string_view::npos ? setting.name : setting.name.substr(dot + 1)) + " = " +
            (setting.kind == Kind::count ? text : quoted(text)) + origin(setting.name);
   }
-  for (const auto& [name, bytes] : configuration.values.namespaces) {
-    out += "\n[namespaces." + name + "]\nmemory = " + quoted(print_size(bytes)) +
-           origin(std::string(namespaces_prefix) + name + std::string(memory_suffix));
+  for (const auto& [name, budget] : configuration.values.namespaces) {
+    out += "\n[namespaces." + name + "]\n";
+    for (const auto& [suffix, member] : budget_settings) {
+      out += std::string(suffix.substr(1)) + " = " + quoted(print_size(budget.*member)) +
+             origin(std::string(namespaces_prefix) + name + std::string(suffix));
+    }
   }
   return out;
 }
@@ -389,7 +417,23 @@ Differences differences(const Configuration& before, const Configuration& after)
     (setting.reloadable ? result.reloaded : result.need_restart)
         .push_back(std::string(setting.name) + ": " + old_text + " -> " + new_text);
   }
-  if (before.namespaces != after.namespaces) result.need_restart.emplace_back("namespaces");
+  for (const auto& [name, budget] : after.namespaces) {
+    const auto old = before.namespaces.find(name);
+    if (old == before.namespaces.end()) {
+      result.need_restart.push_back(std::string(namespaces_prefix) + name + " is new");
+      continue;
+    }
+    const auto compare = [&](std::uint64_t Budget::*member, const char* suffix, std::vector<std::string>& list) {
+      if (old->second.*member == budget.*member) return;
+      list.push_back(std::string(namespaces_prefix) + name + suffix + ": " + print_size(old->second.*member) + " -> " +
+                     print_size(budget.*member));
+    };
+    compare(&Budget::memory_bytes, ".memory", result.need_restart);
+    compare(&Budget::blob_bytes, ".blobs", result.reloaded);
+  }
+  for (const auto& [name, budget] : before.namespaces) {
+    if (!after.namespaces.contains(name)) result.need_restart.push_back(std::string(namespaces_prefix) + name + " is gone");
+  }
   return result;
 }
 
@@ -398,6 +442,11 @@ Configuration reloaded(const Configuration& before, const Configuration& after) 
   for (const Setting& setting : table) {
     // The text was made by get(), so set() takes it.
     if (setting.reloadable) ONCED_ASSERT(setting.set(result, setting.get(after)).ok());
+  }
+  for (auto& [name, budget] : result.namespaces) {
+    if (const auto changed = after.namespaces.find(name); changed != after.namespaces.end()) {
+      budget.blob_bytes = changed->second.blob_bytes;
+    }
   }
   return result;
 }

@@ -24,17 +24,27 @@ namespace onced::service {
 enum class Level : std::uint8_t { debug, info, warning, error };
 enum class Format : std::uint8_t { text, json };
 
+// What a namespace may use. 0 in a Configuration that is still being read: nobody has said.
+struct Budget {
+  std::uint64_t memory_bytes = 0;  // its segment
+  std::uint64_t blob_bytes = 0;    // large parts, which lie outside
+  friend bool operator==(const Budget&, const Budget&) = default;
+};
+
 struct Configuration {
   std::string socket;
   std::uint32_t socket_mode = 0;     // 0: 0660 for a service, else 0600
   std::uint32_t directory_mode = 0;  // 0: 0750 for a service, else 0700
-  std::uint64_t memory_bytes = std::uint64_t{256} << 20;  // of the namespace "default"
-  std::map<std::string, std::uint64_t, std::less<>> namespaces;  // further ones: bytes by name
+  std::uint64_t memory_bytes = 0;    // of the namespace "default"
+  std::uint64_t blob_bytes = 0;      // likewise
+  std::map<std::string, Budget, std::less<>> namespaces;  // further ones, by name
 
   Level log_level = Level::info;
   Format log_format = Format::text;
   std::string log_file;  // empty: standard error
 
+  std::uint64_t part_bytes_max = limits::part_bytes_max;
+  std::uint64_t stored_value_bytes_max = limits::stored_value_bytes_max;
   std::uint64_t connections_max = limits::connections_max;
   std::uint64_t connections_per_uid_max = limits::connections_per_uid_max;
   std::uint64_t waiters_per_key_max = limits::waiters_per_key_max;
@@ -83,8 +93,22 @@ struct LoadedConfiguration {
   std::map<std::string, std::string, std::less<>> origins;  // by setting; what is not there is a default
   std::vector<std::string> warnings;                        // variables that look like settings and are none
 };
-// Reads all sources. `is_root`: without a runtime directory of its own root serves the system's socket.
-Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const Environment& environment, bool is_root);
+// What the defaults depend on.
+struct Machine {
+  bool is_root = false;            // without a runtime directory of its own root serves the system's socket
+  std::uint64_t memory_bytes = 0;  // what this process may use at most, its cgroup considered; 0: not known
+};
+// Reads all sources.
+Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const Environment& environment,
+                                               const Machine& machine);
+
+// ---- budgets.cpp ----
+
+// Fills in what nobody has set. The default namespace: a segment of a sixteenth of the machine's memory (4 MiB to 1 GiB) and
+// blobs of a quarter, but at most half of what the segments leave. A further one: blobs of four times its segment's size.
+void set_default_budgets(Configuration& configuration, const Machine& machine);
+// Of all namespaces together.
+Budget whole_budget(const Configuration& configuration);
 
 // The whole configuration as a file, with the origin of each value as a comment.
 std::string print_configuration(const LoadedConfiguration& configuration);

@@ -1,13 +1,10 @@
 #include "service/log_writer.hpp"
 
 #include <poll.h>
-#include <pthread.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <deque>
 #include <mutex>
 #include <utility>
@@ -20,11 +17,13 @@ struct LogWriter::State {
     int redirect_to = -1;  // not a line: from here on this descriptor
   };
 
-  int descriptor = -1;  // the thread's
-  bool owned = false;   // the thread's
-  std::size_t lines_max = 0;
-  std::string (*missing_line)(std::uint64_t) = nullptr;
-  int finished = -1;  // an eventfd: readable when the thread is about to return
+  State(int descriptor_in, bool owned_in, std::size_t lines_max_in, std::string (*missing_line_in)(std::uint64_t))
+      : descriptor(descriptor_in), owned(owned_in), lines_max(lines_max_in), missing_line(missing_line_in) {}
+
+  int descriptor;  // the thread's
+  bool owned;      // the thread's
+  const std::size_t lines_max;
+  std::string (*const missing_line)(std::uint64_t);
 
   std::mutex mutex;
   std::deque<Line> lines;     // under mutex
@@ -36,7 +35,6 @@ struct LogWriter::State {
 
   ~State() {
     if (owned && descriptor >= 0) ::close(descriptor);
-    if (finished >= 0) ::close(finished);
   }
 
   void changed() {
@@ -94,28 +92,15 @@ struct LogWriter::State {
         missing += lost;
       }
       if (!batch.empty()) continue;
-      if (stop) break;
+      if (stop) return;
       changes.wait(seen, std::memory_order_acquire);
     }
-    ::eventfd_write(finished, 1);
   }
 };
 
 LogWriter::LogWriter(int descriptor, bool owned, std::size_t lines_max, std::string (*missing_line)(std::uint64_t))
-    : state_(std::make_shared<State>()) {
-  state_->descriptor = descriptor;
-  state_->owned = owned;
-  state_->lines_max = lines_max;
-  state_->missing_line = missing_line;
-  state_->finished = ::eventfd(0, EFD_CLOEXEC);
-  // Signals are the loop's business; a closed pipe is told by write(), not by SIGPIPE.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([state = state_] { state->run(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
+    : state_(std::make_shared<State>(descriptor, owned, lines_max, missing_line)),
+      thread_([state = state_] { state->run(); }) {}
 
 LogWriter::~LogWriter() {
   {
@@ -123,9 +108,7 @@ LogWriter::~LogWriter() {
     state_->stopping = true;
   }
   state_->changed();
-  pollfd finished{state_->finished, POLLIN, 0};
-  if (::poll(&finished, 1, static_cast<int>(patience.count())) == 1) thread_.join();
-  else thread_.detach();
+  thread_.stop(patience);
 }
 
 void LogWriter::push(std::string line) {

@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
+
+#include "threads/leavable_thread.hpp"
 
 namespace onced::service {
 
@@ -29,7 +30,7 @@ class LogWriter {
  private:
   struct State;
   std::shared_ptr<State> state_;
-  std::thread thread_;
+  threads::LeavableThread thread_;
 };
 
 }  // namespace onced::service

@@ -13,8 +13,8 @@ namespace {
 using Names = std::vector<std::string>;
 
 // Everything that is not the standard library or the system: a room includes of it what it names.
-const std::array<std::string_view, 14> known_headers{"onced/protocol/", "onced/", "engine/",  "memory/", "net/",
-                                                     "service/",        "boost/", "asio",     "spdlog/", "toml++/",
+const std::array<std::string_view, 15> known_headers{"onced/protocol/", "onced/", "engine/",  "memory/", "net/",
+                                                     "service/",        "threads/", "boost/", "asio",     "spdlog/", "toml++/",
                                                      "CLI/",            "nlohmann/", "msgpack", "openssl/"};
 
 const Names threads{"thread", "mutex", "shared_mutex", "condition_variable", "future", "semaphore", "latch", "barrier",
@@ -68,9 +68,11 @@ const std::vector<Room>& rooms() {
       {"daemon/engine", {"onced/protocol/", "engine/"}, joined({threads, input_output, clocks, {"atomic"}}),
        joined({clock_words, engine_words}), {}},
       {"daemon/memory", {"onced/protocol/", "engine/", "memory/", "boost/interprocess/"}, {"sys/socket.h"}, clock_words, {}},
-      {"daemon/net", {"onced/protocol/", "engine/", "memory/", "net/", "boost/asio/", "boost/system/"}, {}, {}, {}},
+      {"daemon/net", {"onced/protocol/", "engine/", "memory/", "net/", "threads/", "boost/asio/", "boost/system/"}, {}, {}, {}},
+      // What net and service both need of threads.
+      {"daemon/threads", {}, {}, {}, {}},
       // Knows no engine, no memory, no socket of the door: main.cpp brings them together.
-      {"daemon/service", {"onced/protocol/", "service/", "boost/asio/", "boost/system/", "spdlog/", "toml++/", "CLI/"}, {}, {}, {}},
+      {"daemon/service", {"onced/protocol/", "service/", "threads/", "boost/asio/", "boost/system/", "spdlog/", "toml++/", "CLI/"}, {}, {}, {}},
       {"daemon/main.cpp", {"onced/protocol/", "engine/", "memory/", "net/", "service/", "boost/asio/"}, {}, {}, {}},
       // Public headers: what a user's compiler must find, and no more.
       {"client/include", {"onced/", "msgpack"}, threads, {}, {}},

@@ -29,7 +29,7 @@ struct Scene {
   }
   memory::MemfdBlobStore& blobs() { return store->blobs(); }
   // As a client gets it: a descriptor of its own.
-  FileDescriptor client_end(BlobId blob) { return FileDescriptor(::dup(blobs().descriptor(blob))); }
+  FileDescriptor client_end(BlobId blob) { return FileDescriptor(::dup(blobs().descriptor(blob)->get())); }
   // Filled and sealed by a client, as Publish wants it.
   BlobId published(char content) {
     const BlobId blob = *blobs().create(blob_bytes);
@@ -75,7 +75,7 @@ TEST_CASE("a blob is charged from its making, by what is used after it was publi
   CHECK(scene.blobs().usage().charged_bytes == 0);
   CHECK(scene.blobs().usage().count == 0);
   CHECK(scene.blobs().size(blob) == 0);
-  CHECK(scene.blobs().descriptor(blob) == -1);
+  CHECK(scene.blobs().descriptor(blob) == nullptr);
 }
 
 TEST_CASE("pages that were written to and are said not to be used are charged all the same") {

@@ -81,15 +81,27 @@ TEST_CASE("no files, or nonsense in them, is no limit") {
   CHECK(!memory::memory_cgroup_limit(machine.files()).has_value());
 }
 
-TEST_CASE("memory beyond the limit is refused, and both numbers are named") {
+TEST_CASE("memory beyond the limit is refused, and all numbers are named") {
   Machine machine;
   machine.mount_v2();
   write_file(machine.root / "cgroup", "0::/\n");
   machine.limit("", "memory.max", "1048576\n");
-  CHECK(memory::check_memory_cgroup(1'048'576, machine.files()).ok());
-  const auto refused = memory::check_memory_cgroup(1'048'577, machine.files());
+  CHECK(memory::check_memory_cgroup(1'000'000, 48'576, machine.files()).ok());
+  const auto refused = memory::check_memory_cgroup(1'000'000, 48'577, machine.files());
   REQUIRE(!refused.ok());
   CHECK(refused.error().code == ErrorCode::limit_reached);
-  CHECK(refused.error().text.find("1048577") != std::string::npos);
+  CHECK(refused.error().text.find("1000000 + 48577 bytes") != std::string::npos);
   CHECK(refused.error().text.find("1048576") != std::string::npos);
+}
+
+TEST_CASE("what may be used is the machine's memory, or the limit when that is less") {
+  Machine machine;
+  machine.mount_v2();
+  write_file(machine.root / "cgroup", "0::/\n");
+  const std::uint64_t all = memory::memory_available_bytes(machine.files());
+  CHECK(all > 0);
+  machine.limit("", "memory.max", "1048576\n");
+  CHECK(memory::memory_available_bytes(machine.files()) == 1'048'576);
+  machine.limit("", "memory.max", std::to_string(all + 4096) + "\n");
+  CHECK(memory::memory_available_bytes(machine.files()) == all);
 }

@@ -5,6 +5,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 
+#include <atomic>
+#include <memory>
+
 #include "net/socket_pair.hpp"
 #include "support/watchdog.hpp"
 
@@ -64,7 +67,7 @@ TEST_CASE("a socket that lingers does not keep the closer") {
 
 TEST_CASE("a lingering socket that lies unread in a connection's queue does not keep it either") {
   Closer foreign;
-  Closer closer(&foreign);
+  Closer closer({.foreign = &foreign});
   SocketPair pair;
   LingeringSocket socket;
   pair.send("x", {socket.lingering});
@@ -85,4 +88,77 @@ TEST_CASE("the peer of a connection that is closed still reads what was sent bef
   wait_until([&] { return closer.closed() == 1; }, "the closer");
   char room[8];
   CHECK(::recv(pair.theirs, room, sizeof(room), 0) == 3);
+}
+
+namespace {
+
+// A close() that hangs until it is let go; shared with a thread that may outlive the test.
+struct Gate {
+  std::atomic<bool> open{false};
+  std::atomic<int> entered{0};
+  static std::function<void(int)> of(const std::shared_ptr<Gate>& gate) {
+    return [gate](int descriptor) {
+      ++gate->entered;
+      gate->open.wait(false);
+      ::close(descriptor);
+    };
+  }
+  void let_go() {
+    open = true;
+    open.notify_all();
+  }
+};
+
+int null_device() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+constexpr std::size_t waiting_max = onced::limits::foreign_descriptors_waiting_max;
+
+}  // namespace
+
+TEST_CASE("a user whose descriptors wait to be closed is overfull, others are not, until they are closed") {
+  const auto gate = std::make_shared<Gate>();
+  Closer foreign({.close = Gate::of(gate)});
+  for (std::size_t i = 0; i < waiting_max - 1; ++i) foreign.give(null_device(), Closer::Kind::foreign, 1000);
+  wait_until([&] { return gate->entered == 1; }, "the closer to hang");
+  CHECK_FALSE(foreign.overfull(1000));
+  foreign.give(null_device(), Closer::Kind::foreign, 1000);
+  CHECK(foreign.overfull(1000));  // the one that hangs counts too
+  foreign.give(null_device(), Closer::Kind::foreign, 1001);
+  CHECK_FALSE(foreign.overfull(1001));
+  gate->let_go();
+  wait_until([&] { return foreign.closed() == waiting_max + 1; }, "the closer");
+  CHECK_FALSE(foreign.overfull(1000));
+}
+
+TEST_CASE("what lies in a connection's queue stays there while its user's descriptors cannot be closed") {
+  const auto gate = std::make_shared<Gate>();
+  Closer foreign({.close = Gate::of(gate)});
+  Closer closer({.foreign = &foreign});
+  for (std::size_t i = 0; i < waiting_max; ++i) foreign.give(null_device(), Closer::Kind::foreign, 1000);
+  wait_until([&] { return gate->entered == 1; }, "the closer to hang");
+  SocketPair hostile;
+  const int null = null_device();
+  for (int i = 0; i < 20; ++i) hostile.send("x", {null, null, null});
+  ::close(null);
+  SocketPair harmless;
+  const int unread = ::dup(hostile.ours);
+  closer.give(std::exchange(hostile.ours, -1), Closer::Kind::connection, 1000);
+  closer.give(std::exchange(harmless.ours, -1), Closer::Kind::connection, 1001);
+  wait_until([&] { return closer.closed() == 2; }, "the other closer, which waits for nobody");
+  char byte = 0;
+  CHECK(::recv(unread, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1);
+  ::close(unread);
+  gate->let_go();
+  wait_until([&] { return foreign.closed() == waiting_max + 61; }, "all that was sent and the socket");
+  CHECK_FALSE(foreign.overfull(1000));
+}
+
+TEST_CASE("a closer that hangs does not keep its owner from ending") {
+  const auto gate = std::make_shared<Gate>();
+  {
+    Closer closer({.close = Gate::of(gate)});
+    closer.give(null_device(), Closer::Kind::own);
+    wait_until([&] { return gate->entered == 1; }, "the closer to hang");
+  }
+  gate->let_go();
 }

@@ -23,8 +23,9 @@ namespace {
 
 class RunningHost {
  public:
-  RunningHost() : host_(context_, settings(), [](net::LogLevel, std::string_view) {}) {
-    REQUIRE(host_.add_namespace("default", 8 << 20).ok());
+  explicit RunningHost(net::HostSettings changed = settings())
+      : host_(context_, std::move(changed), [](net::LogLevel, std::string_view) {}) {
+    REQUIRE(host_.open_namespaces().ok());
     listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -42,13 +43,15 @@ class RunningHost {
   }
   std::string path() const { return (directory_ / "host.sock").string(); }
 
- private:
   static net::HostSettings settings() {
     net::HostSettings settings;
     settings.engine.epoch = 1;
     settings.engine.daemon_version = "test";
+    settings.namespaces["default"] = {.memory_bytes = 8 << 20, .blob_bytes_max = 64 << 20};
     return settings;
   }
+
+ private:
   TempDirectory directory_;
   boost::asio::io_context context_{1};
   net::Host host_;

@@ -23,7 +23,7 @@ std::string complaint_about(std::string_view text) {
   Overrides overrides;
   overrides.file = file;
   overrides.values = {{"socket", "/x/s"}};
-  const auto loaded = load_configuration(overrides, {}, false);
+  const auto loaded = load_configuration(overrides, {}, {});
   if (loaded) return "nothing";
   std::string complaint = loaded.error().text;
   for (std::size_t at = 0; (at = complaint.find(file)) != std::string::npos;) complaint.replace(at, file.size(), "FILE");
@@ -40,7 +40,7 @@ TEST_CASE("a flag counts more than the environment, that more than the file, tha
   overrides.file = file;
   overrides.values = {{"socket", "/x/s"}, {"memory", "4MiB"}};
   const Environment environment{{"ONCED_MEMORY", "3MiB"}, {"ONCED_LOG_LEVEL", "error"}, {"ONCED_LOG_FILE", ""}};
-  const auto loaded = load_configuration(overrides, environment, false);
+  const auto loaded = load_configuration(overrides, environment, {});
   REQUIRE(loaded.ok());
   CHECK(loaded->values.memory_bytes == 4 << 20);
   CHECK(loaded->values.log_level == Level::error);
@@ -90,7 +90,7 @@ TEST_CASE("all mistakes are named at once") {
 TEST_CASE("mistakes in flags and variables name them") {
   Overrides overrides;
   overrides.values = {{"socket", "/x/s"}, {"limits.connections_max", "many"}};
-  const auto loaded = load_configuration(overrides, {{"ONCED_LIMITS_SIGNAL_HISTORY", "0"}}, false);
+  const auto loaded = load_configuration(overrides, {{"ONCED_LIMITS_SIGNAL_HISTORY", "0"}}, {});
   REQUIRE_FALSE(loaded.ok());
   CHECK(contains(loaded.error().text, "environment ONCED_LIMITS_SIGNAL_HISTORY: limits.signal_history: 0 is outside"));
   CHECK(contains(loaded.error().text, "command line: limits.connections_max: \"many\" is not a whole number"));
@@ -99,7 +99,7 @@ TEST_CASE("mistakes in flags and variables name them") {
 TEST_CASE("a variable that looks like a setting and is none is warned of") {
   Overrides overrides;
   overrides.values = {{"socket", "/x/s"}};
-  const auto loaded = load_configuration(overrides, {{"ONCED_MEMROY", "1GiB"}, {"ONCED_NAMESPACE", "x"}}, false);
+  const auto loaded = load_configuration(overrides, {{"ONCED_MEMROY", "1GiB"}, {"ONCED_NAMESPACE", "x"}}, {});
   REQUIRE(loaded.ok());
   REQUIRE(loaded->warnings.size() == 1);
   CHECK(contains(loaded->warnings[0], "did you mean ONCED_MEMORY?"));
@@ -108,13 +108,13 @@ TEST_CASE("a variable that looks like a setting and is none is warned of") {
 TEST_CASE("a file that is not there, or is none, is refused") {
   Overrides overrides;
   overrides.file = "/nonexistent/onced.toml";
-  CHECK(contains(load_configuration(overrides, {}, false).error().text, "/nonexistent/onced.toml"));
+  CHECK(contains(load_configuration(overrides, {}, {}).error().text, "/nonexistent/onced.toml"));
   overrides.file = "/dev/zero";
-  CHECK(contains(load_configuration(overrides, {}, false).error().text, "is not a file"));
+  CHECK(contains(load_configuration(overrides, {}, {}).error().text, "is not a file"));
 }
 
 TEST_CASE("the socket has a default place for a service, for a user and for root, and modes to match") {
-  const auto load = [](const Environment& environment, bool is_root) { return load_configuration({}, environment, is_root); };
+  const auto load = [](const Environment& environment, bool is_root) { return load_configuration({}, environment, {.is_root = is_root}); };
   const auto service = load({{"RUNTIME_DIRECTORY", "/run/onced"}, {"XDG_RUNTIME_DIR", "/run/user/1"}}, false);
   CHECK(service->values.socket == "/run/onced/onced.sock");
   CHECK(service->values.socket_mode == 0660);
@@ -129,15 +129,15 @@ TEST_CASE("the socket has a default place for a service, for a user and for root
 TEST_CASE("what is printed is read as the same configuration") {
   Overrides overrides;
   overrides.values = {{"socket", "/x/\"quoted\"\\\t/s"}, {"memory", "7MiB"}, {"limits.hello_deadline", "1500ms"},
-                      {"namespaces.charts.memory", "9MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
-  const auto first = load_configuration(overrides, {}, false);
+                      {"namespaces.charts.memory", "9MiB"}, {"namespaces.maps.blobs", "33MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
+  const auto first = load_configuration(overrides, {}, {});
   REQUIRE(first.ok());
   const TempDirectory directory;
   const std::string file = (directory / "onced.toml").string();
   onced::testing::write_file(file, print_configuration(*first));
   Overrides again;
   again.file = file;
-  const auto second = load_configuration(again, {}, false);
+  const auto second = load_configuration(again, {}, {});
   REQUIRE(second.ok());
   CHECK(first->values == second->values);
 }
@@ -150,15 +150,16 @@ TEST_CASE("the example that is installed shows every setting with its default") 
   text = std::regex_replace(text, std::regex("file = \"\""), "");
   const TempDirectory directory;
   const std::string file = (directory / "onced.toml").string();
-  onced::testing::write_file(file, std::regex_replace(text, std::regex("memory = \"64MiB\""), ""));
+  onced::testing::write_file(file, std::regex_replace(text, std::regex("memory = \"64MiB\"|blobs = \"256MiB\""), ""));
   Overrides overrides;
   overrides.file = file;
-  const auto loaded = load_configuration(overrides, {}, true);
+  const Machine machine{.is_root = true, .memory_bytes = std::uint64_t{4} << 30};
+  const auto loaded = load_configuration(overrides, {}, machine);
   CAPTURE(loaded.ok() ? std::string() : loaded.error().text);
   REQUIRE(loaded.ok());
   Overrides none;
   none.values = {{"socket", "/run/onced/onced.sock"}};
-  CHECK(loaded->values == load_configuration(none, {}, true)->values);
+  CHECK(loaded->values == load_configuration(none, {}, machine)->values);
   for (const Setting& setting : settings()) {
     CAPTURE(setting.name);
     CHECK((loaded->origins.contains(setting.name) || setting.name == "log.file"));
@@ -172,13 +173,25 @@ TEST_CASE("a reload takes over what can change and names what cannot") {
   after.socket = "/y/s";
   after.connections_max = 5;
   after.log_level = Level::debug;
-  after.namespaces["charts"] = 1 << 20;
+  before.namespaces["maps"] = before.namespaces["gone"] = {1 << 20, 4 << 20};
+  after.namespaces["maps"] = {2 << 20, 5 << 20};
+  after.namespaces["charts"] = {1 << 20, 1 << 20};
+  after.blob_bytes = 9 << 20;
+  after.memory_bytes = 9 << 20;
+  before.blob_bytes = before.memory_bytes = 8 << 20;
   const Differences differing = differences(before, after);
-  CHECK(differing.reloaded == std::vector<std::string>{"log.level: info -> debug", "limits.connections_max: 4096 -> 5"});
-  CHECK(differing.need_restart == std::vector<std::string>{"socket: /x/s -> /y/s", "namespaces"});
+  CHECK(differing.reloaded == std::vector<std::string>{"blobs: 8MiB -> 9MiB", "log.level: info -> debug",
+                                                          "limits.connections_max: 4096 -> 5",
+                                                          "namespaces.maps.blobs: 4MiB -> 5MiB"});
+  CHECK(differing.need_restart == std::vector<std::string>{"socket: /x/s -> /y/s", "memory: 8MiB -> 9MiB",
+                                                              "namespaces.charts is new", "namespaces.maps.memory: 1MiB -> 2MiB",
+                                                              "namespaces.gone is gone"});
   const Configuration taken = reloaded(before, after);
   CHECK(taken.socket == "/x/s");
   CHECK(taken.connections_max == 5);
   CHECK(taken.log_level == Level::debug);
-  CHECK(taken.namespaces.empty());
+  CHECK(taken.memory_bytes == 8 << 20);
+  CHECK(taken.blob_bytes == 9 << 20);
+  CHECK(taken.namespaces.size() == 2);
+  CHECK(taken.namespaces.at("maps") == Budget{1 << 20, 5 << 20});
 }

@@ -56,6 +56,11 @@ inline constexpr std::size_t invalidated_per_step_max = 256;   // entries; other
 inline constexpr std::size_t list_rows_max = 512;              // rows in one list reply; a cursor asks for more
 inline constexpr std::size_t failures_kept_max = 4096;         // failed answers that are still told
 inline constexpr std::size_t send_queue_bytes_max = 1024 * 1024;  // above: reading from this connection pauses
+// What a process has sent before its death counts, up to so much: more than the kernel keeps unread for it.
+inline constexpr std::size_t bytes_read_after_death_max = 512 * 1024;
+// Sent by one user's clients and not yet closed; above: that user's connections are not read from.
+inline constexpr std::size_t foreign_descriptors_waiting_max = 512;
+inline constexpr std::size_t descriptors_closing_max = 16 * 1024;  // waiting to be closed; above: left open for good
 
 // Times ---------------------------------------------------------------------------------------------------------------
 inline constexpr auto wait_timeout_default = 5min;             // a waiter's own deadline
@@ -63,6 +68,7 @@ inline constexpr auto lease_limit_default = 1h;                // a holder's, wh
 inline constexpr auto take_up_deadline = 1s;                   // a re-granted lease must be taken up by then
 inline constexpr auto failure_ttl_default = 5s;
 inline constexpr auto drain_deadline = 5s;                     // SIGTERM to exit
+inline constexpr auto turn_share = 2ms;                        // of one connection's requests; then others get their turn
 inline constexpr auto time_word_period = 10ms;                 // granularity of expiry
 inline constexpr int holder_deaths_max = 3;                    // processes in a row, then the key fails
 inline constexpr auto holder_deaths_memory = 1min;             // since the last death: how long it fails, and is remembered
