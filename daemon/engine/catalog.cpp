@@ -6,21 +6,30 @@
 namespace onced::engine {
 namespace {
 
-// What a record of this value takes in the arena, about: header, key, bytes, alignment.
-std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t value_bytes) {
-  return sizeof(protocol::RecordHeader) + key_bytes + value_bytes + protocol::value_alignment;
+// What a record of such a value takes in the arena, about: header, key, and for each part its place in the table and
+// alignment. Names are left out.
+std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t inline_bytes, std::size_t parts) {
+  return sizeof(protocol::RecordHeader) + key_bytes + inline_bytes + parts * (sizeof(protocol::PartEntry) + protocol::value_alignment);
 }
 
-std::uint64_t bytes_of(const std::vector<protocol::Part>& parts) {
-  std::uint64_t bytes = 0;
-  for (const protocol::Part& part : parts) bytes += part.bytes.size();
-  return bytes;
+// Memory comes in these.
+std::uint64_t whole_pages(std::uint64_t bytes) {
+  constexpr std::uint64_t page_bytes = 4096;
+  return (bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+// What all parts are, or nothing when they differ.
+std::string content_type_of(const std::vector<protocol::Part>& parts) {
+  const std::string& first = parts.front().content_type;
+  return std::all_of(parts.begin(), parts.end(), [&](const auto& part) { return part.content_type == first; }) ? first : std::string();
 }
 
 }  // namespace
 
-Catalog::Catalog(Context& context, Directory& directory, FunctionTable& functions, RecordStore& store, SignalHub& signals)
-    : context_(context), directory_(directory), functions_(functions), store_(store), signals_(signals), gone_(context.hash) {
+Catalog::Catalog(Context& context, Directory& directory, FunctionTable& functions, RecordStore& store, SignalHub& signals,
+                 Blobs& blobs)
+    : context_(context), directory_(directory), functions_(functions), store_(store), signals_(signals), blobs_(blobs),
+      gone_(context.hash) {
   store_.set_time_ms(time_word(context_.now));
 }
 
@@ -36,7 +45,7 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, std:
     if (attempt == Attempt::blocked) attempt = place(entry, image, record);
   }
   if (attempt == Attempt::placed) {
-    attach(entry, record, image, parts.front().content_type, bytes_of(parts), std::move(origin));
+    attach(entry, record, image, sums_of(parts), std::move(origin));
     return true;
   }
   ++context_.counters.stored_inline;
@@ -48,7 +57,7 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, std:
 // Places the record, evicting in rounds, each twice as deep as the one before: memory that readers pin does not come
 // back by eviction, so the first rounds must not clear the whole cache.
 Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, RecordRef& placed) {
-  std::uint64_t wanted = record_bytes(entry.key.size(), bytes_of(*image.parts));
+  std::uint64_t wanted = record_bytes(entry.key.size(), sums_of(*image.parts).inline_bytes, image.parts->size());
   std::size_t victims_left = victims_per_store_max;
   const std::optional<RecordRef> replaces = entry.value ? std::optional(entry.value->record) : std::nullopt;
   for (int tries = 0; tries < store_tries_max; ++tries) {
@@ -68,29 +77,33 @@ Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, RecordRe
   return Attempt::blocked;
 }
 
-void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, std::string content_type, std::uint64_t bytes,
-                     Origin origin) {
-  // The store has retired the former record when it placed this one.
-  if (entry.value) {
-    by_record_.erase(entry.value->record);
-    recency_.erase(entry.value->recency);
-    if (entry.value->expiry) expiries_.erase(*entry.value->expiry);
-  }
+void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin) {
+  if (entry.value) take_out(entry);  // the store has retired the former record when it placed this one
   Function& function = functions_.at(entry.function);
-  function.entries += entry.value ? 0U : 1U;
-  function.bytes += bytes - (entry.value ? entry.value->bytes : 0);
+  ++function.entries;
+  function.bytes += sums.bytes();
   StoredValue& value = entry.value.emplace();
   value.record = record;
   value.version = image.version;
-  value.bytes = bytes;
+  value.bytes = sums.bytes();
+  value.blob_bytes = sums.blob_bytes;
+  value.blobs = sums.blobs.size();
+  value.parts = image.parts->size();
   value.cost_us = image.cost_us;
   value.fresh_until_ms = image.fresh_until_ms;
-  value.content_type = std::move(content_type);
+  value.content_type = content_type_of(*image.parts);
   value.origin = std::move(origin.by);
   value.was_put = origin.was_put;
   value.stored = context_.now;
   value.touched = ++touches_;
   value.recency = recency_.insert(recency_.end(), &entry);
+  if (!sums.blobs.empty()) {
+    for (const BlobId blob : sums.blobs) value.blob_memory += whole_pages(blobs_.size(blob));
+    value.blob_recency = blob_recency_.insert(blob_recency_.end(), &entry);
+    live_blob_memory_ += value.blob_memory;
+    live_blobs_ += value.blobs;
+    blobs_.placed(sums.blobs);
+  }
   if (image.fresh_until_ms != protocol::never_expires)
     value.expiry = expiries_.emplace(moment_of(image.fresh_until_ms), &entry);
   by_record_.emplace(record, &entry);
@@ -98,14 +111,25 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, s
 
 void Catalog::detach(Entry& entry) {
   store_.unlink(entry.value->record);
-  by_record_.erase(entry.value->record);
-  recency_.erase(entry.value->recency);
-  if (entry.value->expiry) expiries_.erase(*entry.value->expiry);
-  Function& function = functions_.at(entry.function);
-  function.entries -= 1;
-  function.bytes -= entry.value->bytes;
-  entry.value.reset();
+  take_out(entry);
   directory_.may_be_unused(entry);
+}
+
+void Catalog::take_out(Entry& entry) {
+  const StoredValue& value = *entry.value;
+  by_record_.erase(value.record);
+  recency_.erase(value.recency);
+  if (value.blob_recency) {
+    blob_recency_.erase(*value.blob_recency);
+    live_blob_memory_ -= value.blob_memory;
+    live_blobs_ -= value.blobs;
+    blobs_retired_ = true;
+  }
+  if (value.expiry) expiries_.erase(*value.expiry);
+  Function& function = functions_.at(entry.function);
+  --function.entries;
+  function.bytes -= value.bytes;
+  entry.value.reset();
 }
 
 void Catalog::drop(Entry& entry, GoneReason reason, std::string text) {
@@ -162,12 +186,64 @@ std::uint64_t Catalog::evict_least_recent(const Entry& keep, std::uint64_t bytes
   for (auto at = recency_.begin(); at != recency_.end() && freed < bytes && victims_left > 0;) {
     Entry& victim = **at++;  // evict() erases its place
     if (&victim == &keep) continue;
-    freed += record_bytes(victim.key.size(), victim.value->bytes);
+    freed += record_bytes(victim.key.size(), victim.value->bytes - victim.value->blob_bytes, victim.value->parts);
     evict(victim, GoneReason::evicted_arena_full);
     --victims_left;
     ++victims;
   }
   return victims;
+}
+
+// ---- blobs ----------------------------------------------------------------------------------------------------------
+
+bool Catalog::has_room_for_blob(std::uint64_t bytes) const {
+  const BlobStore::Usage usage = blobs_.usage();
+  return usage.charged_bytes + bytes <= context_.settings.blob_bytes_max && usage.count < usage.count_max;
+}
+
+// What is reserved, lent or pinned does not come back by eviction.
+bool Catalog::evicting_all_blobs_makes_room(std::uint64_t bytes) const {
+  const BlobStore::Usage usage = blobs_.usage();
+  return usage.charged_bytes - std::min(usage.charged_bytes, live_blob_memory_) + bytes <= context_.settings.blob_bytes_max &&
+         usage.count - std::min(usage.count, live_blobs_) < usage.count_max;
+}
+
+// In rounds, each twice as deep as the one before, for the same reason as place().
+bool Catalog::make_room_for_blob(std::uint64_t bytes) {
+  const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
+  std::size_t victims_left = victims_per_store_max;
+  for (int tries = 0; tries < store_tries_max; ++tries) {
+    if (has_room_for_blob(bytes)) return true;
+    if (store_.usage().retired_with_blobs > 0 && store_.reclaim() > 0 && has_room_for_blob(bytes)) return true;
+    if (!evicting_all_blobs_makes_room(bytes)) return false;
+    const std::uint64_t needed = blobs_.usage().charged_bytes + bytes;
+    const std::uint64_t missing = needed - std::min(needed - 1, bytes_max);  // at least one value goes
+    if (evict_least_recent_blobs(missing << tries, victims_left) == 0) return false;
+  }
+  return false;
+}
+
+// Evicts values whose blobs have about so many bytes; returns how many values went.
+std::uint64_t Catalog::evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left) {
+  harvest();
+  std::uint64_t victims = 0;
+  for (std::uint64_t freed = 0; !blob_recency_.empty() && freed < bytes && victims_left > 0; --victims_left, ++victims) {
+    Entry& victim = *blob_recency_.front();
+    freed += victim.value->blob_memory;
+    ++context_.counters.blob_evictions;
+    evict(victim, GoneReason::evicted_blobs_full);
+  }
+  return victims;
+}
+
+void Catalog::reclaim_blobs() {
+  if (reclaim_at_ && store_.usage().retired_with_blobs == 0) reclaim_at_.reset();
+  if (!blobs_retired_ && !(reclaim_at_ && context_.now >= *reclaim_at_)) return;
+  const bool fresh = std::exchange(blobs_retired_, false);
+  const bool freed = store_.usage().retired_with_blobs > 0 && store_.reclaim() > 0;
+  if (store_.usage().retired_with_blobs == 0) return reclaim_at_.reset();
+  reclaim_period_ = fresh || freed ? reclaim_period_min : std::min(reclaim_period_ * 2, reclaim_period_max);
+  reclaim_at_ = context_.now + reclaim_period_;
 }
 
 bool Catalog::evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates) {
@@ -194,6 +270,7 @@ void Catalog::harvest() {
 void Catalog::touch(Entry& entry) {
   entry.value->touched = ++touches_;
   recency_.splice(recency_.end(), recency_, entry.value->recency);
+  if (entry.value->blob_recency) blob_recency_.splice(blob_recency_.end(), blob_recency_, *entry.value->blob_recency);
 }
 
 void Catalog::answer(const Entry& entry, ReplyAddress to, bool waited, SharedParts& parts) {
@@ -207,12 +284,23 @@ void Catalog::answer(const Entry& entry, ReplyAddress to, bool waited, SharedPar
     return context_.send(to, std::move(answer));
   }
   if (parts == nullptr) parts = std::make_shared<const std::vector<protocol::Part>>(store_.read(entry.value->record));
-  context_.send(to, std::move(answer), parts);
+  answer_inline(to, std::move(answer), parts);
+}
+
+void Catalog::answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts) {
+  if (blobs_.lend(to.connection, *parts)) return context_.send(to, std::move(value), parts);
+  ++context_.counters.limits_reached;
+  context_.refuse(to, ErrorCode::limit_reached,
+                  "the value's blobs cannot be lent: this connection has " + std::to_string(limits::blobs_reserved_per_connection_max) +
+                      " reserved or lent blobs with them (blobs_reserved_per_connection_max, no setting); publish or release some");
 }
 
 void Catalog::check_invariants() const {
   std::size_t values = 0;
   std::size_t expiring = 0;
+  std::size_t with_blobs = 0;
+  std::uint64_t blobs = 0;
+  std::uint64_t blob_memory = 0;
   directory_.walk_all([&](const Entry& entry) {
     if (!entry.value) return;
     ++values;
@@ -220,17 +308,23 @@ void Catalog::check_invariants() const {
     const auto found = by_record_.find(entry.value->record);
     ONCED_ASSERT(found != by_record_.end() && found->second == &entry);
     ONCED_ASSERT(*entry.value->recency == &entry);
+    with_blobs += entry.value->blob_recency ? 1U : 0U;
+    blobs += entry.value->blobs;
+    blob_memory += entry.value->blob_memory;
+    ONCED_ASSERT(entry.value->blob_recency.has_value() == (entry.value->blobs > 0));
     ONCED_ASSERT(entry.value->expiry.has_value() == (entry.value->fresh_until_ms != protocol::never_expires));
   });
   ONCED_ASSERT(values == by_record_.size() && values == recency_.size() && expiring == expiries_.size());
+  ONCED_ASSERT(with_blobs == blob_recency_.size() && blobs == live_blobs_ && blob_memory == live_blob_memory_);
+  ONCED_ASSERT(blobs_.usage().count >= live_blobs_ + blobs_.reserved());
+  ONCED_ASSERT(!blobs_retired_ && (store_.usage().retired_with_blobs == 0) == !reclaim_at_);  // or their memory never returns
   std::uint64_t counted = 0;
   for (const Function& function : functions_.all()) counted += function.entries;
   ONCED_ASSERT(counted == values);
-  std::uint64_t touched = 0;
-  for (const Entry* entry : recency_) {  // the list is in order of use
-    ONCED_ASSERT(entry->value->touched > touched);
-    touched = entry->value->touched;
-  }
+  const auto in_order_of_use = [](const std::list<Entry*>& list) {
+    return std::is_sorted(list.begin(), list.end(), [](const Entry* a, const Entry* b) { return a->value->touched < b->value->touched; });
+  };
+  ONCED_ASSERT(in_order_of_use(recency_) && in_order_of_use(blob_recency_));
 }
 
 }  // namespace onced::engine

@@ -1,8 +1,11 @@
 // Which values are kept: storing, expiry, eviction of the least recently hit.
 //
+// Budgets:   the arena evicts from the order of all values; blobs have a budget of their own and evict from the order of
+//            those that have blobs. What pins hold stays charged until they are cleared.
+//
 // Ownership: borrows the RecordStore; the values' descriptions live in the directory's entries.
 // L6:        drop() returns when no reader finds the value any more; the signal comes after it.
-// Bounds:    a store() evicts at most victims_per_store_max values; expire_due() drops at most expired_per_step_max.
+// Bounds:    a store() or make_room_for_blob() evicts at most victims_per_store_max values; expire_due() drops at most expired_per_step_max.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/blobs.hpp"
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
 #include "engine/function_table.hpp"
@@ -24,7 +28,7 @@ namespace onced::engine {
 
 class Catalog {
  public:
-  Catalog(Context& context, Directory& directory, FunctionTable& functions, RecordStore& store, SignalHub& signals);
+  Catalog(Context& context, Directory& directory, FunctionTable& functions, RecordStore& store, SignalHub& signals, Blobs& blobs);
 
   struct Origin {
     std::uint64_t version = 0;
@@ -51,6 +55,14 @@ class Catalog {
   // The answer that hands a value to this connection: pinned in the segment, or its parts when that cannot be. `parts`
   // keeps them from one waiter to the next.
   void answer(const Entry& entry, ReplyAddress to, bool waited, SharedParts& parts);
+  // The same for a value that nobody finds: its parts, and its blobs on loan.
+  void answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts);
+
+  // Whether the budget has room for a blob of so many bytes, after eviction if need be.
+  bool make_room_for_blob(std::uint64_t bytes);
+  // Frees retired records that hold blobs: at the end of each step; again and again, less and less often, while pinned.
+  void reclaim_blobs();
+  std::optional<Time> next_reclaim() const { return reclaim_at_; }
 
   std::size_t size() const { return by_record_.size(); }
   const GoneHistory& gone() const { return gone_; }
@@ -61,17 +73,25 @@ class Catalog {
   static constexpr std::size_t victims_per_store_max = 256;
   static constexpr std::size_t expired_per_step_max = 256;
   static constexpr int store_tries_max = 16;
+  // Each try is a scan of all pins.
+  static constexpr Duration reclaim_period_min = std::chrono::milliseconds(10);
+  static constexpr Duration reclaim_period_max = std::chrono::seconds(1);
   // Reading the pin pages' tables of recent hits costs time in proportion to connections: not more often than this.
   static constexpr Duration harvest_period = std::chrono::milliseconds(1);
 
  private:
   enum class Attempt : std::uint8_t { placed, blocked, never };
   Attempt place(Entry& entry, const RecordImage& image, RecordRef& placed);
-  void attach(Entry& entry, RecordRef record, const RecordImage& image, std::string content_type, std::uint64_t bytes, Origin origin);
+  void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin);
   void detach(Entry& entry);
+  // Takes the value out of every order and sum; its record is retired, or about to be.
+  void take_out(Entry& entry);
   void expire(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
   std::uint64_t evict_least_recent(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
+  std::uint64_t evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left);
+  bool has_room_for_blob(std::uint64_t bytes) const;
+  bool evicting_all_blobs_makes_room(std::uint64_t bytes) const;
   bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
   void harvest();
 
@@ -80,9 +100,16 @@ class Catalog {
   FunctionTable& functions_;
   RecordStore& store_;
   SignalHub& signals_;
+  Blobs& blobs_;
   GoneHistory gone_;
   std::unordered_map<RecordRef, Entry*> by_record_;
   std::list<Entry*> recency_;  // the least recently hit first
+  std::list<Entry*> blob_recency_;  // of those with blobs, in the same order
+  std::uint64_t live_blob_memory_ = 0;
+  std::uint64_t live_blobs_ = 0;
+  bool blobs_retired_ = false;  // in this step
+  std::optional<Time> reclaim_at_;
+  Duration reclaim_period_{};
   std::uint64_t touches_ = 0;
   std::multimap<Time, Entry*> expiries_;
   std::optional<Time> harvested_;

@@ -14,9 +14,9 @@ using protocol::LeaseEnd;
 using protocol::SignalEvent;
 
 Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
-                           Catalog& catalog, SignalHub& signals)
+                           Catalog& catalog, SignalHub& signals, Blobs& blobs)
     : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
-      signals_(signals), leases_(context.settings.epoch, timers_), invalidations_(functions), deaths_(context.settings, context.hash) {}
+      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), deaths_(context.settings, context.hash) {}
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
 
@@ -129,11 +129,19 @@ void Computations::discharge(Connection& connection, std::size_t bytes) {
 
 void Computations::withdraw(Connection& from, const protocol::Withdraw& request) {
   const auto found = from.waits.find(request.target);
-  if (found == from.waits.end()) return;  // answered already
+  if (found == from.waits.end()) return end_unwanted_lease(from, request.target);
   Waiter& waiter = *found->second;
   WaiterList& list = waiter.detached != nullptr ? waiter.detached->waiters : waiter.entry->waiters;
   take_out(waiter);
   list.erase(waiter.self);
+}
+
+// The answer was sent before the withdrawal was read. A lease is not waited for: who has withdrawn may read nothing for long.
+void Computations::end_unwanted_lease(Connection& from, protocol::RequestId acquire) {
+  for (const std::uint64_t counter : from.leases) {
+    Lease* lease = leases_.find({context_.settings.epoch, counter});
+    if (lease->holder.id == acquire) return end_without_result(*lease, EndedBy::abandon);
+  }
 }
 
 void Computations::take_out(Waiter& waiter) {
@@ -319,7 +327,7 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
   if (entry.lease == nullptr) return hand_over(entry, cause);
   for (Waiter* waiter : joined) {
     if (auto problem = graph_.check(waiter->held, *entry.lease)) {  // they wait for another lease now
-      ++context_.counters.deadlocks;
+      ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
       refuse_waiter(*waiter, std::move(*problem));
     }
   }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/blobs.hpp"
 #include "engine/catalog.hpp"
 #include "engine/connections.hpp"
 #include "engine/context.hpp"
@@ -27,7 +28,7 @@ namespace onced::engine {
 class Computations {
  public:
   Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions, Catalog& catalog,
-               SignalHub& signals);
+               SignalHub& signals, Blobs& blobs);
 
   // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest).
   void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
@@ -65,6 +66,7 @@ class Computations {
 
   void grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, protocol::LeaseCause cause);
   void end_without_result(Lease& lease, EndedBy how);
+  void end_unwanted_lease(Connection& from, protocol::RequestId acquire);
   void hand_over(Entry& entry, protocol::LeaseCause cause);
   void rejoin(Entry& entry, WaiterList orphans, protocol::LeaseCause cause);
   void end(Lease& lease);
@@ -105,6 +107,7 @@ class Computations {
   FunctionTable& functions_;
   Catalog& catalog_;
   SignalHub& signals_;
+  Blobs& blobs_;
   TimerQueue timers_;
   LeaseTable leases_;
   Invalidations invalidations_;

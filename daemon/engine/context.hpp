@@ -33,6 +33,8 @@ struct Counters {
   std::uint64_t evictions = 0;
   std::uint64_t expirations = 0;
   std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them
+  std::uint64_t blob_evictions = 0;       // of the evictions: for the budget of blobs
+  std::uint64_t reservations_refused = 0; // for want of room
   std::uint64_t wait_timeouts = 0;
   std::uint64_t recursions = 0;
   std::uint64_t deadlocks = 0;
@@ -53,7 +55,15 @@ struct Context {
   bool draining = false;
 
   void send(ReplyAddress to, protocol::Reply reply, SharedParts parts = {}) {
-    effects->emplace_back(Send{to.connection, to.id, std::move(reply), std::move(parts)});
+    effects->emplace_back(Send{to.connection, to.id, std::move(reply), std::move(parts), {}});
+  }
+  // The blob's descriptor goes with the reply.
+  void send_with(BlobId blob, ReplyAddress to, protocol::Reply reply) {
+    effects->emplace_back(Send{to.connection, to.id, std::move(reply), {}, blob});
+  }
+  void close(ConnectionId connection, std::string text) {
+    ++counters.protocol_errors;
+    effects->emplace_back(Close{connection, std::move(text)});
   }
   void refuse(ReplyAddress to, ErrorCode code, std::string text) {
     send(to, protocol::Refused{code, std::move(text)});

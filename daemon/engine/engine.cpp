@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/blobs.hpp"
 #include "engine/catalog.hpp"
 #include "engine/computations.hpp"
 #include "engine/connections.hpp"
@@ -16,16 +17,20 @@
 namespace onced::engine {
 
 struct Engine::State {
-  State(Settings settings, RecordStore& store, BlobStore&) : context{.settings = std::move(settings)}, catalog(context, directory, functions, store, signals) {}
+  State(Settings settings, RecordStore& store, BlobStore& blob_store)
+      : context{.settings = std::move(settings)},
+        blobs(context, connections, blob_store, [this](std::uint64_t bytes) { return catalog.make_room_for_blob(bytes); }),
+        catalog(context, directory, functions, store, signals, blobs) {}
 
   Context context;
   Connections connections;
   FunctionTable functions{context.hash};
   Directory directory{functions, context.hash};
   SignalHub signals{context, [this](const protocol::Scope& scope, protocol::State& state) { reports.describe(scope, state); }};
+  Blobs blobs;
   Catalog catalog;
-  Computations computations{context, connections, directory, functions, catalog, signals};
-  Reports reports{context, connections, directory, functions, signals, catalog, computations};
+  Computations computations{context, connections, directory, functions, catalog, signals, blobs};
+  Reports reports{context, connections, directory, functions, signals, catalog, computations, blobs};
 
   // One overload per event.
   void on(Connected&& event);
@@ -38,7 +43,6 @@ struct Engine::State {
 
   // One overload per request. Those without a ReplyAddress have no answer.
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request);
-  void close(Connection& from, std::string text);
   void end_everything_of(Connection& connection);
 };
 
@@ -60,16 +64,17 @@ void Engine::apply(Event event, Time now, Effects& effects) {
   std::visit([&](auto&& one) { state.on(std::forward<decltype(one)>(one)); }, std::move(event));
   state.computations.run_deadlines();
   state.catalog.expire_due();
+  state.catalog.reclaim_blobs();
   state.directory.sweep();
   state.context.effects = nullptr;
 }
 
 std::optional<Time> Engine::next_deadline() const {
   if (state_->computations.is_invalidating()) return state_->context.now;
-  const std::optional<Time> deadline = state_->computations.next_deadline();
-  const std::optional<Time> expiry = state_->catalog.next_expiry();
-  if (!deadline || !expiry) return deadline ? deadline : expiry;
-  return std::min(*deadline, *expiry);
+  std::optional<Time> earliest;
+  for (const std::optional<Time> one : {state_->computations.next_deadline(), state_->catalog.next_expiry(), state_->catalog.next_reclaim()})
+    if (one && (!earliest || *one < *earliest)) earliest = one;
+  return earliest;
 }
 
 void Engine::reconfigure(const Settings& settings) {
@@ -85,6 +90,7 @@ protocol::Statistics Engine::statistics(Time now) const { return state_->reports
 void Engine::check_invariants() const {
   state_->computations.check_invariants();
   state_->catalog.check_invariants();
+  state_->blobs.check_invariants();
   state_->directory.check_invariants();
   state_->signals.check_invariants();
   for (const auto& [id, connection] : state_->connections.all())
@@ -115,13 +121,16 @@ void Engine::State::on(const ProcessDied& event) {
 void Engine::State::end_everything_of(Connection& connection) {
   signals.unsubscribe_all(connection);
   computations.process_gone(connection);
+  blobs.connection_gone(connection);
 }
 
 void Engine::State::on(Requested&& event) {
   Connection* from = connections.find(event.connection);
   // A child may still write to the socket of its dead parent; it is nobody we know.
   if (from == nullptr || from->gone) return;
+  blobs.claim(*from, event.request);
   answer(*from, event.id, std::move(event.request));
+  blobs.give_claims_back();
 }
 
 void Engine::State::on(const Draining&) {
@@ -150,17 +159,12 @@ std::string_view key_in(const protocol::Request& request) {
 
 // ---- requests -------------------------------------------------------------------------------------------------------
 
-void Engine::State::close(Connection& from, std::string text) {
-  ++context.counters.protocol_errors;
-  context.effects->emplace_back(Close{from.id, std::move(text)});
-}
-
 void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::Request&& request) {
   using namespace protocol;
   const bool has_answer = !std::holds_alternative<Withdraw>(request) && !std::holds_alternative<TakeUp>(request) &&
-                          !std::holds_alternative<Progress>(request);
+                          !std::holds_alternative<Progress>(request) && !std::holds_alternative<Release>(request);
   if (has_answer && from.in_flight(id))
-    return close(from, "request id " + std::to_string(id) + " is in flight already on this connection");
+    return context.close(from.id, "request id " + std::to_string(id) + " is in flight already on this connection");
   const ReplyAddress to{from.id, id};
   const bool about_the_daemon = std::holds_alternative<GetStatus>(request) || std::holds_alternative<GetStats>(request);
   if (context.draining && has_answer && !about_the_daemon && !std::holds_alternative<Hello>(request))
@@ -175,7 +179,7 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     State& state;
     Connection& from;
     ReplyAddress to;
-    void operator()(Hello&&) const { state.close(from, "HELLO is the first frame of a connection and comes once"); }
+    void operator()(Hello&&) const { state.context.close(from.id, "HELLO is the first frame of a connection and comes once"); }
     void operator()(Acquire&& r) const { state.computations.acquire(from, to.id, std::move(r)); }
     void operator()(Withdraw&& r) const { state.computations.withdraw(from, r); }
     void operator()(TakeUp&& r) const { state.computations.take_up(from, r); }
@@ -193,9 +197,9 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     void operator()(GetStatus&&) const { state.context.send(to, state.reports.status(state.context.now)); }
     void operator()(GetStats&&) const { state.context.send(to, state.reports.statistics(state.context.now)); }
     void operator()(List&& r) const { state.context.send(to, state.reports.list(r)); }
-    void operator()(Reserve&&) const { state.context.refuse(to, ErrorCode::unavailable, "no blobs yet"); }
-    void operator()(Fetch&&) const { state.context.refuse(to, ErrorCode::unavailable, "no blobs yet"); }
-    void operator()(Release&&) const {}
+    void operator()(Reserve&& r) const { state.blobs.reserve(from, to.id, r); }
+    void operator()(Fetch&& r) const { state.blobs.fetch(from, to.id, r); }
+    void operator()(Release&& r) const { state.blobs.release(from, r); }
     void operator()(Explain&& r) const { state.context.send(to, state.reports.explain(r.key)); }
   };
   std::visit(Answer{*this, from, to}, std::move(request));

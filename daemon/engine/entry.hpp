@@ -73,6 +73,10 @@ struct StoredValue {
   RecordRef record{};
   std::uint64_t version = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t blob_bytes = 0;   // of these, those in blobs
+  std::uint64_t blob_memory = 0;  // of its blobs as they were reserved: at least what they are charged
+  std::size_t blobs = 0;
+  std::size_t parts = 0;
   std::uint64_t cost_us = 0;
   std::uint64_t fresh_until_ms = protocol::never_expires;  // by the time word
   std::string content_type;
@@ -81,6 +85,7 @@ struct StoredValue {
   Time stored{};
   std::uint64_t touched = 0;  // rises with every known use: compares recency
   std::list<Entry*>::iterator recency;
+  std::optional<std::list<Entry*>::iterator> blob_recency;  // of values with blobs
   std::optional<std::multimap<Time, Entry*>::iterator> expiry;
 };
 

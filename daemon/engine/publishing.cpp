@@ -34,7 +34,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
     ++context_.counters.detached_publishes;
     count_served(entry, cost_us, lease->waiters.size());
     answer_all(lease->waiters, [&](Waiter& waiter) {
-      context_.send(waiter.from, inline_value(version, cost_us), parts);
+      catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
     });
     end(*lease);
     return context_.send({from.id, id}, protocol::Published{version, false});
@@ -46,7 +46,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   count_served(entry, cost_us, entry.waiters.size());
   answer_all(entry.waiters, [&](Waiter& waiter) {
     if (stored) return catalog_.answer(entry, waiter.from, true, parts);
-    context_.send(waiter.from, inline_value(version, cost_us), parts);
+    catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
   });
   context_.send({from.id, id}, protocol::Published{version, stored});
   signals_.emit(SignalEvent::done, entry.key, version);
@@ -69,7 +69,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   count_served(entry, 0, entry.waiters.size());
   answer_all(entry.waiters, [&](Waiter& waiter) {
     if (stored) return catalog_.answer(entry, waiter.from, true, parts);
-    context_.send(waiter.from, inline_value(version, 0), parts);
+    catalog_.answer_inline(waiter.from, inline_value(version, 0), parts);
   });
   if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded);
   context_.send({from.id, id}, protocol::Published{version, stored});
@@ -103,18 +103,11 @@ void Computations::detach(Lease& lease, LeaseEnd why) {
 }
 
 bool Computations::value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts) {
-  if (parts.size() != 1 || !parts.front().name.empty()) {
-    context_.refuse({from.id, id}, ErrorCode::invalid_argument,
-                    "a value has exactly one part without a name in this version; this one has " + std::to_string(parts.size()));
-    return true;
-  }
-  if (parts.front().bytes.size() > limits::value_bytes_max) {
-    context_.refuse({from.id, id}, ErrorCode::too_large,
-                    "value of " + std::to_string(parts.front().bytes.size()) + " bytes > " +
-                        std::to_string(limits::value_bytes_max));
-    return true;
-  }
-  return false;
+  std::optional<Error> problem = problem_of(parts, context_.settings);
+  if (!problem) problem = blobs_.examine(parts);
+  if (!problem) return false;
+  context_.refuse({from.id, id}, problem->code, std::move(problem->text));
+  return true;
 }
 
 void Computations::keep_failure(Entry& entry, std::string text, Duration ttl) {

@@ -59,6 +59,7 @@ protocol::StatusReport Reports::status(Time now) const {
   const Totals readers = totals();
   const std::uint64_t hits = counters.hits + readers.reader_hits;
   const RecordStore::Usage usage = catalog_.store().usage();
+  const BlobStore::Usage blobs = blobs_.usage();
   const std::uint64_t asked = hits + counters.misses;
   protocol::StatusReport report;
   report.fields = {
@@ -79,6 +80,11 @@ protocol::StatusReport Reports::status(Time now) const {
       {"entries", std::uint64_t{catalog_.size()}},
       {"memory_bytes", usage.used_bytes},
       {"memory_bytes_max", usage.arena_bytes},
+      {"blobs", blobs.count},
+      {"blobs_max", blobs.count_max},
+      {"blobs_reserved", std::uint64_t{blobs_.reserved()}},
+      {"blob_bytes", blobs.charged_bytes},
+      {"blob_bytes_max", context_.settings.blob_bytes_max},
       {"draining", std::uint64_t{context_.draining ? 1U : 0U}},
   };
   return report;
@@ -107,6 +113,8 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("cancellations", counters.cancellations);
   add("invalidations", counters.invalidations);
   add("evictions", counters.evictions);
+  add("blob_evictions", counters.blob_evictions);
+  add("reservations_refused", counters.reservations_refused);
   add("expirations", counters.expirations);
   add("stored_inline", counters.stored_inline);
   add("wait_timeouts", counters.wait_timeouts);
@@ -122,6 +130,7 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("functions_known", std::uint64_t{functions_.all().size()});
   add("retired_bytes", usage.retired_bytes);
   add("retired_records", usage.retired_records);
+  add("retired_with_blobs", usage.retired_with_blobs);
   add("index_slots", usage.index_slots);
 
   std::vector<const Function*> functions;
@@ -156,6 +165,8 @@ protocol::Listing Reports::list(const protocol::List& request) const {
   const std::string_view function = request.function;
   std::size_t examined = 0;
   std::size_t bytes = 0;
+  std::vector<RecordRef> records;        // of the rows that have one,
+  std::vector<std::size_t> of_records;  // which these are
   std::string_view last = request.cursor;
   std::string jump;  // where the walk goes on after keys that are of no interest
   const auto visit = [&](const Entry& entry) {
@@ -172,6 +183,10 @@ protocol::Listing Reports::list(const protocol::List& request) const {
       return jump.empty();
     }
     if (entry.state() == KeyState::absent) return true;
+    if (entry.value) {
+      records.push_back(entry.value->record);
+      of_records.push_back(listing.rows.size());
+    }
     listing.rows.push_back(row_of(entry));
     bytes += row_bytes;
     return true;
@@ -180,6 +195,9 @@ protocol::Listing Reports::list(const protocol::List& request) const {
     const std::string from = std::exchange(jump, {});
     directory_.walk(last, from, visit);
   } while (!jump.empty());
+  if (records.empty()) return listing;
+  const std::vector<std::uint32_t> pins = catalog_.store().pins(records);  // all at once: it is a scan
+  for (std::size_t i = 0; i < pins.size(); ++i) listing.rows[of_records[i]].pins = pins[i];
   return listing;
 }
 
@@ -191,6 +209,8 @@ protocol::ListRow Reports::row_of(const Entry& entry) const {
   if (entry.value) {
     row.version = entry.value->version;
     row.bytes = entry.value->bytes;
+    row.blob_bytes = entry.value->blob_bytes;
+    row.parts = entry.value->parts;
     row.content_type = entry.value->content_type;
     row.cost_us = entry.value->cost_us;
     row.age_ms = milliseconds_between(entry.value->stored, context_.now);
@@ -227,6 +247,7 @@ protocol::Explanation Reports::explain(std::string_view key) const {
     lines.push_back(value.expiry ? "fresh for another " +
                                        duration_text(std::max(Duration::zero(), moment_of(value.fresh_until_ms) - context_.now))
                                  : "stays until it is evicted or invalidated");
+    explain_parts(value, explanation);
   }
   if (entry->lease != nullptr) {
     const Lease& lease = *entry->lease;
@@ -251,6 +272,26 @@ protocol::Explanation Reports::explain(std::string_view key) const {
   return explanation;
 }
 
+void Reports::explain_parts(const StoredValue& value, protocol::Explanation& explanation) const {
+  const auto count = [](std::size_t number, const char* what) { return std::to_string(number) + " " + what + (number == 1 ? "" : "s"); };
+  std::size_t in_blobs = 0;
+  for (const protocol::Part& part : catalog_.store().read(value.record)) {
+    explanation.parts.push_back({part.name, part.content_type, part.size(), part.blob});
+    in_blobs += part.blob != 0 ? 1U : 0U;
+  }
+  std::vector<std::string>& lines = explanation.lines;
+  const bool is_plain = value.parts == 1 && in_blobs == 0;  // goes without saying
+  if (const std::size_t in_segment = value.parts - in_blobs; in_segment > 0 && !is_plain)
+    lines.push_back(count(in_segment, "part") + " in the segment, " + bytes_text(value.bytes - value.blob_bytes));
+  if (in_blobs > 0) {
+    lines.push_back(count(in_blobs, "part") + " in " + count(value.blobs, "blob") + ", sealed memory of " +
+                    (value.blobs == 1 ? "its" : "their") + " own, " + bytes_text(value.blob_bytes));
+  }
+  const RecordRef records[] = {value.record};
+  explanation.row.pins = catalog_.store().pins(records).front();
+  if (explanation.row.pins > 0) lines.push_back("readers hold it " + count(explanation.row.pins, "time"));
+}
+
 std::string Reports::how_it_went(std::string_view key) const {
   const Gone* gone = catalog_.gone().find(key);
   if (gone == nullptr) return "never computed, or so long ago that it is forgotten";
@@ -258,6 +299,7 @@ std::string Reports::how_it_went(std::string_view key) const {
   switch (gone->reason) {
     case GoneReason::evicted_arena_full: return "evicted " + when + " because the arena was full";
     case GoneReason::evicted_index_full: return "evicted " + when + " because its place in the index was needed";
+    case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed";
     case GoneReason::expired: return "expired " + when;
     case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
     case GoneReason::not_stored: return "computed " + when + " but not kept: " + gone->text;

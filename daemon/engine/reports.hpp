@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <string_view>
 
+#include "engine/blobs.hpp"
 #include "engine/catalog.hpp"
 #include "engine/computations.hpp"
 #include "engine/connections.hpp"
@@ -19,9 +20,9 @@ namespace onced::engine {
 class Reports {
  public:
   Reports(const Context& context, const Connections& connections, const Directory& directory, const FunctionTable& functions,
-          const SignalHub& signals, const Catalog& catalog, const Computations& computations)
+          const SignalHub& signals, const Catalog& catalog, const Computations& computations, const Blobs& blobs)
       : context_(context), connections_(connections), directory_(directory), functions_(functions), signals_(signals),
-        catalog_(catalog), computations_(computations) {}
+        catalog_(catalog), computations_(computations), blobs_(blobs) {}
 
   protocol::StatusReport status(Time now) const;
   protocol::Statistics statistics(Time now) const;
@@ -40,6 +41,7 @@ class Reports {
   Totals totals() const;
   protocol::ListRow row_of(const Entry& entry) const;
   protocol::KeyStateEntry state_of(const Entry& entry) const;
+  void explain_parts(const StoredValue& value, protocol::Explanation& explanation) const;
   std::string how_it_went(std::string_view key) const;
 
   const Context& context_;
@@ -49,6 +51,7 @@ class Reports {
   const SignalHub& signals_;
   const Catalog& catalog_;
   const Computations& computations_;
+  const Blobs& blobs_;
 };
 
 }  // namespace onced::engine

@@ -56,3 +56,24 @@ TEST_CASE("while the daemon is stopped functions are computed locally and hits g
   }
   CHECK(connected.counters().reconnects == 0);
 }
+
+TEST_CASE("what a stopped daemon was asked for is nobody's burden when it goes on") {
+  DaemonProcess daemon;
+  ClientOptions options = options_for(daemon);
+  options.connect_timeout = options.request_timeout = an_hour;
+  Client gave_up(options);
+  REQUIRE(gave_up.connect().ok());
+  daemon.kill(SIGSTOP);
+  REQUIRE(compute(gave_up, key_named("f"), Milliseconds(100)).ok());
+  daemon.kill(SIGCONT);
+  // The daemon reads "I want this lease" and "I do not wait any more". The one who said so is idle, and reads nothing.
+  Client other(options);
+  std::optional<Result<Value>> value;
+  wait_until(
+      [&] {
+        value = compute(other, key_named("f"), Milliseconds(1'000));
+        return value->ok() && (*value)->version() != 0;
+      },
+      "the lease");
+  CHECK((*value)->text() == "computed");
+}

@@ -135,20 +135,6 @@ TEST_CASE("hits are not harvested more than once in a millisecond") {
   CHECK(scene.store.harvests == 2);
 }
 
-TEST_CASE("a value of two parts, of a named one, or above the limit is refused and the lease stays") {
-  Scene scene;
-  const auto a = scene.connect();
-  const auto token = scene.lease(a, key);
-  auto two = Scene::value("x");
-  two.push_back(two.front());
-  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, two, 0})) == ErrorCode::invalid_argument);
-  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, {}, 0})) == ErrorCode::invalid_argument);
-  const std::string large(limits::value_bytes_max + 1, 'x');
-  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value(large), 0})) == ErrorCode::too_large);
-  CHECK(scene.refused(a, scene.ask(a, protocol::Put{key, Scene::value(large), 0})) == ErrorCode::too_large);
-  CHECK(scene.publish(a, token, large.substr(1)).stored);
-}
-
 TEST_CASE("the longest durations that a client may say overflow nothing") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();

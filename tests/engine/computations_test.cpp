@@ -297,6 +297,20 @@ TEST_CASE("who only waits also waits for a key that nobody computes yet (L3)") {
   }
 }
 
+TEST_CASE("a lease that was granted before its withdrawal was read ends as abandoned") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto of_a = scene.ask(a, scene.acquire(key));
+  const auto token = scene.take<protocol::Lease>(a, of_a).token;
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  scene.ask(b, protocol::Withdraw{of_a});  // another connection's number means nothing
+  CHECK_FALSE(scene.has_reply(b, of_b));
+  scene.ask(a, protocol::Withdraw{of_a});
+  CHECK(scene.take<protocol::Lease>(b, of_b).cause == LeaseCause::abandoned);
+  CHECK(scene.refused(a, scene.ask(a, protocol::Abandon{token})) == ErrorCode::unknown_token);
+  CHECK_FALSE(scene.has_reply(b, of_b));
+}
+
 TEST_CASE("a withdrawn request is not answered") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();

@@ -59,6 +59,7 @@ struct Scene {
       if (auto* send = std::get_if<Send>(&effect)) {
         order.emplace_back(send->connection, send->id);
         inbox[{send->connection, send->id}].push_back(whole_reply(*send));
+        if (send->blob != BlobId{}) passed.push_back(send->blob);
       }
       if (const auto* close = std::get_if<Close>(&effect)) closed.push_back(close->text);
       if (const auto* note = std::get_if<Note>(&effect)) notes.push_back(note->text);
@@ -131,6 +132,7 @@ struct Scene {
   RequestId last_request = 0;
   std::map<std::pair<ConnectionId, RequestId>, std::deque<protocol::Reply>> inbox;
   std::vector<std::pair<ConnectionId, RequestId>> order;
+  std::vector<BlobId> passed;  // whose descriptors went with replies
   std::vector<std::string> closed;
   std::vector<std::string> notes;
 };

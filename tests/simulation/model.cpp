@@ -137,7 +137,7 @@ void Model::before_request(const engine::Requested& event) {
     return held ? &found->second : nullptr;
   };
   if (const auto* acquire = std::get_if<Acquire>(&event.request)) return before_acquire(from, *acquire);
-  if (const auto* withdraw = std::get_if<Withdraw>(&event.request)) waits_.erase({event.connection, withdraw->target});
+  if (const auto* withdraw = std::get_if<Withdraw>(&event.request)) before_withdraw(event.connection, withdraw->target);
   if (const auto* take_up = std::get_if<TakeUp>(&event.request))
     if (Lease* lease = lease_with(take_up->token)) lease->taken_up = true;
   if (const auto* progress = std::get_if<Progress>(&event.request))
@@ -196,6 +196,15 @@ void Model::before_request(const engine::Requested& event) {
     signals_.subscribed(from, *subscribe);
   }
   if (const auto* unsubscribe = std::get_if<Unsubscribe>(&event.request)) signals_.unsubscribed({event.connection, unsubscribe->target});
+}
+
+// A lease that was granted meanwhile is not wanted either.
+void Model::before_withdraw(ConnectionId from, RequestId target) {
+  if (waits_.erase({from, target}) != 0) return;
+  const auto granted = std::find_if(leases_.begin(), leases_.end(), [&](const auto& one) {
+    return one.second.holder == from && one.second.acquire == target;
+  });
+  if (granted != leases_.end()) end_without_result(granted->first, LeaseCause::abandoned);
 }
 
 void Model::before_acquire(Address from, const protocol::Acquire& request) {
@@ -340,6 +349,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   Lease& made = leases_[lease.token.counter];
   made.key = wait.key;
   made.holder = to.first;
+  made.acquire = to.second;
   made.taken_up = !lease.take_up;
   made.take_up_by = schedule_.now + schedule_.profile.settings.take_up_deadline;
   made.granted = schedule_.now;

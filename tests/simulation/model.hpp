@@ -55,6 +55,7 @@ class Model {
   struct Lease {
     std::string key;
     ConnectionId holder{};
+    RequestId acquire = 0;
     bool detached = false;
     bool taken_up = true;
     Time take_up_by{};
@@ -118,6 +119,7 @@ class Model {
 
   void connection_ends(ConnectionId connection);
   void before_request(const engine::Requested& event);
+  void before_withdraw(ConnectionId from, RequestId target);
   void before_acquire(Address from, const protocol::Acquire& request);
   void before_invalidate(Address from, const protocol::Scope& scope);
   void on_send(const engine::Send& send);

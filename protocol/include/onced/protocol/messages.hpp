@@ -74,7 +74,8 @@ struct Acquire {
   std::uint64_t lease_limit_ms = 0; // the longest this caller will compute; 0: the daemon's default
   std::vector<Token> held;          // leases that the calling thread holds, outermost first (deadlock, L7)
 };
-// The caller of request `target` no longer waits. No answer; an answer already on its way is released by the client.
+// The caller of request `target` no longer waits. No answer; a value already on its way is released by the client, a lease
+// that the request got before this was read ends.
 struct Withdraw { RequestId target = 0; };
 // A lease that came with take_up = true is being worked on. No answer.
 struct TakeUp { Token token; };
@@ -138,7 +139,8 @@ struct Fetch {
   std::uint64_t blob = 0;
   std::uint64_t receipt = 0;
 };
-// These reservations, or lent blobs, are not needed any more. No answer; others than one's own are ignored.
+// These reservations, or lent blobs (each once for every Value that named it), are not needed any more. No answer; others
+// than one's own are ignored.
 struct Release { std::vector<std::uint64_t> blobs; };
 
 using Request = std::variant<Hello, Acquire, Withdraw, TakeUp, Publish, Fail, Abandon, Progress, Put, Invalidate, Cancel,

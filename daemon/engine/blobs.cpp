@@ -1,0 +1,205 @@
+#include "engine/blobs.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "engine/sip_hash.hpp"
+#include "engine/text.hpp"
+
+namespace onced::engine {
+
+namespace {
+
+const std::vector<protocol::Part>* parts_in(const protocol::Request& request) {
+  if (const auto* publish = std::get_if<protocol::Publish>(&request)) return &publish->parts;
+  if (const auto* put = std::get_if<protocol::Put>(&request)) return &put->parts;
+  return nullptr;
+}
+
+Error wrong(const protocol::Part& part, const std::string& what) {
+  return {ErrorCode::invalid_argument, "part \"" + part.name + "\": " + what};
+}
+
+// Of the daemon's secret: its own part, as far as there is need.
+std::array<std::uint64_t, 2> receipt_key(const HashSecret& secret) {
+  std::array<std::uint64_t, 2> key{};
+  std::memcpy(key.data(), secret.data() + secret.size() - sizeof(key), sizeof(key));
+  return key;
+}
+
+}  // namespace
+
+// ---- requests -------------------------------------------------------------------------------------------------------
+
+void Blobs::reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request) {
+  if (receipt_is_wrong(from, request.receipt)) return;
+  const ReplyAddress to{from.id, id};
+  if (request.bytes == 0) return context_.refuse(to, ErrorCode::invalid_argument, "a blob has at least one byte; publish an empty part without one");
+  if (request.bytes > part_bytes_max()) {
+    return context_.refuse(to, ErrorCode::too_large, "a blob of " + std::to_string(request.bytes) + " bytes > " +
+                                                         std::to_string(part_bytes_max()) + " (limits.part_bytes_max)");
+  }
+  if (from.blobs() >= limits::blobs_reserved_per_connection_max) {
+    ++context_.counters.limits_reached;
+    return context_.refuse(to, ErrorCode::limit_reached,
+                           "this connection has " + std::to_string(from.reserved.size()) + " reserved and " + std::to_string(from.loans) +
+                               " lent blobs; the limit is " + std::to_string(limits::blobs_reserved_per_connection_max) +
+                               " (blobs_reserved_per_connection_max, no setting); publish or release some");
+  }
+  const Result<BlobId> made = make_room_(request.bytes) ? store_.create(request.bytes) : no_room(request.bytes);
+  if (!made) {
+    ++context_.counters.reservations_refused;
+    return context_.refuse(to, made.error().code, made.error().text);
+  }
+  from.reserved.insert(*made);
+  outside_.insert(*made);
+  ++reserved_;
+  pass(from, id, *made);
+}
+
+Error Blobs::no_room(std::uint64_t bytes) const {
+  const BlobStore::Usage usage = store_.usage();
+  if (usage.count >= usage.count_max) {
+    return {ErrorCode::limit_reached, "all " + std::to_string(usage.count_max) +
+                                          " blobs are reserved or being read; there are as many as the limit of open files "
+                                          "(LimitNOFILE, ulimit -n) and the segment's size allow"};
+  }
+  return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ": " + bytes_text(usage.charged_bytes) +
+                                        " of blobs are reserved, kept or being read; the limit is " +
+                                        bytes_text(context_.settings.blob_bytes_max) + " (the setting blobs)"};
+}
+
+void Blobs::fetch(Connection& from, protocol::RequestId id, const protocol::Fetch& request) {
+  if (receipt_is_wrong(from, request.receipt)) return;
+  const BlobId blob{request.blob};
+  const bool may_have_it = from.lent.contains(blob) || !outside_.contains(blob);
+  if (!may_have_it || store_.size(blob) == 0) {
+    return context_.refuse({from.id, id}, ErrorCode::not_found,
+                           "blob " + std::to_string(request.blob) + " is in no value that can be read any more; ask for the key again");
+  }
+  pass(from, id, blob);
+}
+
+void Blobs::release(Connection& from, const protocol::Release& request) {
+  for (const std::uint64_t number : request.blobs) {
+    const BlobId blob{number};
+    if (from.reserved.erase(blob) != 0) {
+      --reserved_;
+      drop_hold(blob);
+    } else if (const auto lent = from.lent.find(blob); lent != from.lent.end()) {
+      if (--lent->second == 0) from.lent.erase(lent);
+      --from.loans;
+      drop_hold(blob);
+    }
+  }
+}
+
+void Blobs::connection_gone(Connection& connection) {
+  for (const BlobId blob : connection.reserved) drop_hold(blob);
+  reserved_ -= connection.reserved.size();
+  connection.reserved.clear();
+  for (const auto& [blob, times] : connection.lent)
+    for (std::uint32_t i = 0; i < times; ++i) drop_hold(blob);
+  connection.lent.clear();
+  connection.loans = 0;
+}
+
+// ---- publishing -----------------------------------------------------------------------------------------------------
+
+void Blobs::claim(Connection& from, const protocol::Request& request) {
+  ONCED_ASSERT(claimed_.empty());
+  const std::vector<protocol::Part>* parts = parts_in(request);
+  if (parts == nullptr || from.reserved.empty()) return;
+  for (const protocol::Part& part : *parts) {
+    if (part.blob == 0 || from.reserved.erase(BlobId{part.blob}) == 0) continue;
+    --reserved_;
+    claimed_.emplace(BlobId{part.blob}, 0);
+  }
+}
+
+void Blobs::give_claims_back() {
+  for (const auto& [blob, used] : claimed_) drop_hold(blob);
+  claimed_.clear();
+}
+
+std::optional<Error> Blobs::examine(const std::vector<protocol::Part>& parts) {
+  for (const protocol::Part& part : parts) {
+    if (part.blob == 0) continue;
+    const auto claimed = claimed_.find(BlobId{part.blob});
+    if (claimed == claimed_.end())
+      return wrong(part, "blob " + std::to_string(part.blob) + " is no reservation of this connection, or was published or released before");
+    if (part.offset % protocol::value_alignment != 0)
+      return wrong(part, "offset " + std::to_string(part.offset) + " is no multiple of " + std::to_string(protocol::value_alignment));
+    auto& [blob, used] = *claimed;
+    const std::uint64_t size = store_.size(blob);
+    if (part.offset >= size || part.length > size - part.offset) {
+      return wrong(part, std::to_string(part.length) + " bytes at offset " + std::to_string(part.offset) + " reach beyond the " +
+                             std::to_string(size) + " bytes of the blob");
+    }
+    used = std::max(used, part.offset + part.length);
+  }
+  for (const auto& [blob, used] : claimed_) {
+    if (const Result<void> examined = store_.examine(blob, used); !examined)
+      return Error{examined.error().code, "blob " + std::to_string(static_cast<std::uint64_t>(blob)) + ": " + examined.error().text};
+  }
+  return std::nullopt;
+}
+
+void Blobs::placed(const std::vector<BlobId>& blobs) {
+  for (const BlobId blob : blobs) outside_.erase(blob);
+}
+
+bool Blobs::lend(ConnectionId to, const std::vector<protocol::Part>& parts) {
+  const std::vector<BlobId> blobs = sums_of(parts).blobs;
+  Connection& connection = connections_.at(to);
+  if (!blobs.empty() && connection.blobs() + blobs.size() > limits::blobs_reserved_per_connection_max) return false;
+  for (const BlobId blob : blobs) {
+    store_.hold(blob);
+    ++connection.lent[blob];
+    ++connection.loans;
+  }
+  return true;
+}
+
+// ---- descriptors ----------------------------------------------------------------------------------------------------
+
+bool Blobs::receipt_is_wrong(Connection& from, std::uint64_t receipt) {
+  if (receipt == from.receipt) return false;
+  context_.close(from.id, "the receipt is not that of the last blob that was sent on this connection");
+  return true;
+}
+
+void Blobs::pass(Connection& to, protocol::RequestId id, BlobId blob) {
+  do {
+    to.receipt = sip_hash(receipt_key(context_.settings.hash_secret), static_cast<std::uint64_t>(to.id), ++to.blobs_passed);
+  } while (to.receipt == 0);
+  context_.send_with(blob, {to.id, id}, protocol::Blob{static_cast<std::uint64_t>(blob), store_.size(blob), to.receipt});
+}
+
+void Blobs::drop_hold(BlobId blob) {
+  store_.release(blob);
+  if (store_.size(blob) == 0) outside_.erase(blob);
+}
+
+std::uint64_t Blobs::part_bytes_max() const { return std::min(context_.settings.part_bytes_max, limits::part_bytes_max); }
+
+void Blobs::check_invariants() const {
+  std::size_t reserved = 0;
+  for (const auto& [id, connection] : connections_.all()) {
+    std::size_t loans = 0;
+    for (const auto& [blob, times] : connection.lent) {
+      ONCED_ASSERT(times > 0 && store_.size(blob) > 0);
+      loans += times;
+    }
+    for (const BlobId blob : connection.reserved) ONCED_ASSERT(store_.size(blob) > 0 && outside_.contains(blob));
+    ONCED_ASSERT(loans == connection.loans && connection.blobs() <= limits::blobs_reserved_per_connection_max);
+    ONCED_ASSERT(!connection.gone || connection.blobs() == 0);
+    reserved += connection.reserved.size();
+  }
+  ONCED_ASSERT(reserved == reserved_ && claimed_.empty());
+  for (const BlobId blob : outside_) ONCED_ASSERT(store_.size(blob) > 0);
+}
+
+}  // namespace onced::engine

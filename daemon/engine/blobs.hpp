@@ -1,0 +1,75 @@
+// Blobs outside of records: reserved by connections that fill them, claimed by the publish of the present step, lent to
+// connections that were told a value which they cannot find in the segment.
+//
+//   reserve() -> reserved by one connection -> claimed when a Publish or Put names it -> held by a record, or lent to
+//   those who waited, or refused: in each case the claim ends with the step
+//
+// Ownership: each reservation, each claim and each loan is one hold in the BlobStore; records have holds of their own.
+// Trust:     whoever reserved a blob may write to it until examine() has found it sealed: nobody else gets its
+//            descriptor before. A receipt proves that the descriptor before has arrived: at most one is under way.
+// Errors:    refused, with the limit and its setting; a wrong receipt ends the connection.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+#include <onced/protocol/messages.hpp>
+
+#include "engine/blob_store.hpp"
+#include "engine/connections.hpp"
+#include "engine/context.hpp"
+#include "engine/parts.hpp"
+
+namespace onced::engine {
+
+class Blobs {
+ public:
+  // Whether a blob of so many bytes fits into the budget now; drops values for it.
+  using MakeRoom = std::function<bool(std::uint64_t bytes)>;
+  Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room)
+      : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)) {}
+
+  void reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request);
+  void fetch(Connection& from, protocol::RequestId id, const protocol::Fetch& request);
+  void release(Connection& from, const protocol::Release& request);
+  // Its reservations and loans end.
+  void connection_gone(Connection& connection);
+
+  // A request that names reserved blobs ends their reservations, whatever comes of it: around each request.
+  void claim(Connection& from, const protocol::Request& request);
+  void give_claims_back();
+  // Whether the claimed blobs hold what these parts say: each was reserved by who publishes, each part lies inside, each
+  // blob is sealed. Nobody can change them any more then.
+  std::optional<Error> examine(const std::vector<protocol::Part>& parts);
+
+  // A record holds them now: who is in the namespace may fetch them.
+  void placed(const std::vector<BlobId>& blobs);
+  // For an answer that travels inline. False: the connection has too many already, and gets none.
+  bool lend(ConnectionId to, const std::vector<protocol::Part>& parts);
+
+  std::uint64_t size(BlobId blob) const { return store_.size(blob); }
+  BlobStore::Usage usage() const { return store_.usage(); }
+  std::size_t reserved() const { return reserved_; }
+  void check_invariants() const;
+
+ private:
+  bool receipt_is_wrong(Connection& from, std::uint64_t receipt);
+  Error no_room(std::uint64_t bytes) const;
+  void pass(Connection& to, protocol::RequestId id, BlobId blob);
+  void drop_hold(BlobId blob);
+  std::uint64_t part_bytes_max() const;
+
+  Context& context_;
+  Connections& connections_;
+  BlobStore& store_;
+  MakeRoom make_room_;
+  std::size_t reserved_ = 0;            // by all connections
+  std::map<BlobId, std::uint64_t> claimed_;  // by the request of this step, and how many bytes of them its parts use
+  std::unordered_set<BlobId> outside_;  // that no record ever held: reserved, claimed or only lent
+};
+
+}  // namespace onced::engine
