@@ -2,16 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include <onced/protocol/limits.hpp>
 
+#include "deadline.hpp"
+#include "part_table.hpp"
 #include "value_maker.hpp"
 
 namespace onced::client_detail {
@@ -25,32 +25,38 @@ constexpr std::uint32_t retained_pins_max = protocol::pins_per_line / 2;
 
 Error malformed(std::string text) { return {ErrorCode::malformed, std::move(text)}; }
 
+constexpr int blob_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+
 // Sealed memory of the right size, mapped: no one can cut it under our feet (SIGBUS).
 Result<Mapping> map_sealed(const Descriptor& descriptor, const std::string& name, int seals, std::uint64_t bytes,
                            std::size_t bytes_min, int protection) {
-  const int present = fcntl(descriptor.number(), F_GET_SEALS);
-  if (present < 0 || (present & seals) != seals) {  // newer kernels add seals of their own
-    return malformed(name + ": seals " + std::to_string(present) + " lack some of " + std::to_string(seals));
+  if (auto sealed = check_sealed(descriptor, name, seals, bytes); !sealed) return sealed.error();
+  if (bytes < bytes_min) return malformed(name + ": only " + std::to_string(bytes) + " bytes");
+  return map(descriptor, name, bytes, protection, MAP_SHARED);
+}
+
+std::string name_of_blob(std::uint64_t blob) { return "large part " + std::to_string(blob); }
+
+// Where a part lies in its blob's memory; nothing when it does not.
+std::optional<std::span<const std::byte>> part_within(std::span<const std::byte> whole, const protocol::SegmentReader::PartView& part) {
+  if (part.offset > whole.size() || part.length > whole.size() - part.offset) return std::nullopt;
+  return whole.subspan(part.offset, part.length);
+}
+
+Look look_of(protocol::LookupOutcome outcome) {
+  switch (outcome) {
+    case protocol::LookupOutcome::hit: return Look::hit;
+    case protocol::LookupOutcome::miss: return Look::miss;
+    case protocol::LookupOutcome::dead: return Look::dead;
+    case protocol::LookupOutcome::no_pin: return Look::no_pin;
+    case protocol::LookupOutcome::unstable: return Look::ask;
   }
-  struct stat status{};
-  if (fstat(descriptor.number(), &status) != 0) return malformed(name + ": " + std::strerror(errno));
-  if (static_cast<std::uint64_t>(status.st_size) != bytes || bytes < bytes_min) {
-    return malformed(name + ": " + std::to_string(status.st_size) + " bytes, the Welcome says " + std::to_string(bytes));
-  }
-  void* address = mmap(nullptr, bytes, protection, MAP_SHARED, descriptor.number(), 0);
-  if (address == MAP_FAILED) {
-    return Error{ErrorCode::out_of_memory, name + ": cannot map " + std::to_string(bytes) + " bytes: " + std::strerror(errno)};
-  }
-  return Mapping(address, bytes);
+  return Look::ask;
 }
 
 }  // namespace
 
-Mapping::~Mapping() {
-  if (address_ != nullptr) munmap(address_, bytes_);
-}
-
-Result<std::unique_ptr<Attachment>> Attachment::make(Handshake handshake) {
+Result<std::unique_ptr<Attachment>> Attachment::make(Handshake handshake, const Settings& settings) {
   ONCED_ASSERT(handshake.descriptors.size() == 2);
   auto segment = map_sealed(handshake.descriptors[0], "segment", segment_seals, handshake.welcome.segment_bytes,
                             sizeof(protocol::SegmentHeader), PROT_READ);
@@ -70,42 +76,52 @@ Result<std::unique_ptr<Attachment>> Attachment::make(Handshake handshake) {
   auto reader = protocol::SegmentReader::open(segment->span());
   if (!reader) return reader.error();
   return std::unique_ptr<Attachment>(
-      new Attachment(std::move(*segment), std::move(*pin_page), std::move(*reader), std::move(handshake)));
+      new Attachment(std::move(*segment), std::move(*pin_page), std::move(*reader), std::move(handshake), settings));
 }
 
-Attachment::Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake)
+Attachment::Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake,
+                       const Settings& settings)
     : process(&Process::here()),
       welcome(std::move(handshake.welcome)),
       segment_(std::move(segment)),
       pin_page_(std::move(pin_page)),
       reader_(std::move(reader)),
+      request_timeout_(settings.request_timeout),
       page_(*static_cast<protocol::PinPage*>(pin_page_.address())),
+      mappings(std::make_shared<MappingCache>(settings.mappings, reader_)),
       channel(std::move(handshake.socket), std::move(handshake.reader), &page_) {}
+
+// Views that Values without a pin hold live on; what nobody views goes now.
+Attachment::~Attachment() { mappings->detach(); }
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
-protocol::LookupOutcome Attachment::look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value) {
+Look Attachment::look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value) {
   // Acquire: pairs with publish_lines(), which may have run in another thread.
   if (lines_published_.load(std::memory_order_acquire) <= node.line) [[unlikely]] publish_lines(node.line + 1);
+  mappings->drop_dead();
   // Before the pin is claimed: a fork in between makes the view older than the fork, and its pin is kept.
   const std::uint32_t fork_epoch = Process::fork_epoch();
   const protocol::LookupResult found = reader_.lookup(key, reader_.hash(key), page_, node.line, node.use);
-  if (found.outcome != protocol::LookupOutcome::hit) [[unlikely]] return found.outcome;
+  if (found.outcome != protocol::LookupOutcome::hit) [[unlikely]] return look_of(found.outcome);
 
   Value& view = value.emplace();
-  if (!view_of(found.record, found.pin, fork_epoch, view)) [[unlikely]] {
-    value.reset();
-    protocol::release_pin(page_, found.pin);
-    return protocol::LookupOutcome::unstable;  // a damaged record: let the daemon say
+  const Look look = view_of(found.record, found.pin, fork_epoch, view);
+  if (look == Look::hit && !found.copy_only) [[likely]] return look;
+  if (look == Look::unmapped && !found.copy_only) return look;
+  if (found.copy_only && look != Look::ask) {
+    if (auto own = own_copy(found.record)) {
+      forget_view(view);
+      view = std::move(*own);
+      protocol::release_pin(page_, found.pin);
+      copied_hits.fetch_add(1, std::memory_order_relaxed);
+      return Look::copied;
+    }
   }
-  if (found.copy_only) [[unlikely]] {
-    Value copy = ValueMaker::owned(std::string(view.text()), view.content_type(), view.version(), view.cost_us());
-    view.attachment_ = nullptr;  // the pin goes now, and without the thought about forks: no view ever had it
-    protocol::release_pin(page_, found.pin);
-    view = std::move(copy);
-    copied_hits.fetch_add(1, std::memory_order_relaxed);
-  }
-  return protocol::LookupOutcome::hit;
+  forget_view(view);
+  value.reset();
+  protocol::release_pin(page_, found.pin);
+  return Look::ask;  // let the daemon say
 }
 
 void Attachment::publish_lines(std::uint32_t count) {
@@ -119,47 +135,157 @@ void Attachment::publish_lines(std::uint32_t count) {
   }
 }
 
-// Fills `value` from a record that is pinned by `pin`. Values have one part in this version.
-bool Attachment::view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value) {
-  const auto part = reader_.part(record, 0);
-  if (!part) return false;
-  value.bytes_ = part->bytes;
-  value.content_type_ = part->content_type;
+// Fills `value` from a record that is pinned by `pin`. `ask`: the record is damaged.
+Look Attachment::view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value) {
   value.version_ = record->version;
   value.cost_us_ = record->cost_us;
   value.attachment_ = this;
   value.pin_ = pin;
   value.fork_epoch_ = fork_epoch;
-  return true;
+  if ((record->flags & protocol::record_plain) == 0) [[unlikely]] return view_parts(record, value);
+  const auto part = reader_.part(record, 0);
+  if (!part) [[unlikely]] return Look::ask;
+  value.bytes_ = part->bytes;
+  value.content_type_ = part->content_type;
+  return Look::hit;
+}
+
+// Of a record that is not plain.
+Look Attachment::view_parts(const protocol::RecordHeader* record, Value& value) {
+  const auto number = reader_.find_part(record, {});
+  const auto unnamed = number ? reader_.part(record, *number) : std::nullopt;
+  if (!unnamed) {
+    value.parts_ = new PartTable(*this, record);
+    return record->part_count == 0 ? Look::ask : Look::hit;
+  }
+  value.content_type_ = unnamed->content_type;
+  if (unnamed->blob == 0) {
+    value.parts_ = new PartTable(*this, record);
+    value.bytes_ = unnamed->bytes;
+    return Look::hit;
+  }
+  BlobMapping* const mapping = mappings->find_surely(unnamed->blob);
+  // One that is alone and mapped needs no table: its second hit allocates nothing.
+  if (mapping == nullptr || record->part_count > 1) value.parts_ = new PartTable(*this, record);
+  if (mapping == nullptr) return Look::unmapped;
+  if (value.parts_ != nullptr) {
+    value.parts_->add_view(unnamed->blob, BlobView(mappings, mapping));
+  } else {
+    value.mapping_ = mapping;
+  }
+  const auto bytes = part_within(mapping->memory.span(), *unnamed);
+  if (!bytes) return Look::ask;
+  value.bytes_ = *bytes;
+  return Look::hit;
+}
+
+// Undoes view_of() but for the pin.
+void Attachment::forget_view(Value& value) {
+  if (value.mapping_ != nullptr) mappings->release(std::exchange(value.mapping_, nullptr));
+  value.attachment_ = nullptr;
+}
+
+Result<void> Attachment::map_unnamed(Value& value) {
+  const auto part = value.parts_->part(std::string_view());
+  if (!part) return part.error();
+  value.bytes_ = part->bytes;
+  return {};
+}
+
+// Of a record that is pinned by a copying pin, which must be cleared soon: copies what it holds, and takes views of its
+// blobs. Nothing when one of those is not mapped here: without the pin it may be gone before it is asked for.
+std::optional<Value> Attachment::own_copy(const protocol::RecordHeader* record) {
+  auto own = std::make_unique<PartTable>();
+  for (std::size_t number = 0; number < record->part_count; ++number) {
+    const auto part = reader_.part(record, number);
+    if (!part) return std::nullopt;
+    if (part->blob == 0) {
+      auto copy = PrivateMemory::copy_of(part->bytes);
+      if (!copy) return std::nullopt;
+      own->add(part->name, part->content_type, std::move(*copy), part->bytes.size());
+      continue;
+    }
+    BlobView view(mappings, mappings->find_surely(part->blob));
+    if (!view) return std::nullopt;
+    own->add_in_blob(part->name, part->content_type, part->blob, part->offset, part->length);
+    own->add_view(part->blob, std::move(view));
+  }
+  auto value = ValueMaker::owned(std::move(own), record->version, record->cost_us);
+  if (!value) return std::nullopt;
+  return std::move(*value);
 }
 
 Result<Value> Attachment::value_of(protocol::Value&& answer, std::string_view key) {
-  if (answer.record == 0) {
-    if (answer.parts.size() != 1) return malformed("the daemon answered with a value of " + std::to_string(answer.parts.size()) + " parts");
-    protocol::Part& part = answer.parts.front();
-    return ValueMaker::owned(std::move(part.bytes), part.content_type, answer.version, answer.cost_us);
-  }
+  mappings->drop_dead();
+  if (answer.record == 0) return value_of_own_parts(std::move(answer));
   if (answer.pin < protocol::client_pins || answer.pin >= protocol::client_pins + protocol::granted_pins) {
     return malformed("the daemon answered with pin " + std::to_string(answer.pin) + ", which is not one it may grant");
   }
   const std::uint32_t fork_epoch = Process::fork_epoch();
   const protocol::RecordHeader* record = reader_.record_at(answer.record, key);
   Value value;
-  if (record == nullptr || !view_of(record, answer.pin, fork_epoch, value)) {
+  const Look look = record == nullptr ? Look::ask : view_of(record, answer.pin, fork_epoch, value);
+  if (look == Look::ask) {
+    forget_view(value);
     protocol::release_pin(page_, answer.pin);
     return malformed("the daemon answered with record " + std::to_string(answer.record) + ", which is not one of this key");
   }
   granted_views_.add(answer.pin);
+  if (look == Look::unmapped) {
+    if (auto mapped = map_unnamed(value); !mapped) return mapped.error();
+  }
   return value;
+}
+
+// Bytes that came with the answer, and blobs that were lent with it.
+Result<Value> Attachment::value_of_own_parts(protocol::Value&& answer) {
+  if (answer.parts.empty()) return malformed("the daemon answered with a value without parts");
+  auto own = std::make_unique<PartTable>();
+  for (const protocol::Part& part : answer.parts) {
+    if (part.blob != 0) {
+      own->add_in_blob(part.name, part.content_type, part.blob, part.offset, part.length);
+      continue;
+    }
+    auto copy = PrivateMemory::copy_of(std::as_bytes(std::span(part.bytes)));
+    if (!copy) return copy.error();
+    own->add(part.name, part.content_type, std::move(*copy), part.bytes.size());
+  }
+  own->lent_over(AttachmentRef(this));
+  return ValueMaker::owned(std::move(own), answer.version, answer.cost_us);
+}
+
+// ---- large parts ----------------------------------------------------------------------------------------------------
+
+Result<BlobView> Attachment::map_blob(std::uint64_t blob) {
+  if (process != Process::current()) {
+    return Error{ErrorCode::unavailable, "this value was taken before a fork, and this part of it was not mapped by then; look the key up again"};
+  }
+  if (BlobMapping* const mapping = mappings->find_surely(blob)) return BlobView(mappings, mapping);
+  auto memory = channel.fetch(blob, deadline_in(request_timeout_));
+  if (!memory) return memory.error();
+  mapped_blobs.fetch_add(1, std::memory_order_relaxed);
+  if (memory->blob != blob) return malformed("the daemon sent " + name_of_blob(memory->blob) + " instead of " + std::to_string(blob));
+  if (auto sealed = check_sealed(memory->descriptor, name_of_blob(blob), blob_seals, memory->bytes); !sealed) return sealed.error();
+  return map_own_blob(blob, memory->descriptor, memory->bytes);
+}
+
+Result<BlobView> Attachment::map_own_blob(std::uint64_t blob, const Descriptor& memory, std::uint64_t bytes) {
+  // Private: the same pages, and a shared mapping of write-sealed memory fails before Linux 6.7.
+  auto mapping = map(memory, name_of_blob(blob), bytes, PROT_READ, MAP_PRIVATE);
+  if (!mapping) return mapping.error();
+  return BlobView(mappings, mappings->insert(blob, std::move(*mapping)));
 }
 
 // ---- views ----------------------------------------------------------------------------------------------------------
 
-void Attachment::drop_view(std::uint32_t pin, std::uint32_t fork_epoch) {
+void Attachment::drop_view(std::uint32_t pin, std::uint32_t fork_epoch, BlobMapping* mapping) {
   // A view that a child inherited: its parent's pin page is not here, and the parent may still read.
   if (process != Process::current()) return;
   NodeInScope node;
   node->protect(this);  // with its pin cleared, only this keeps the attachment
+  if (mapping != nullptr) {
+    mappings->release(mapping, reader_.blob_live(mapping->blob.load(std::memory_order_relaxed)));
+  }
   const std::uint32_t now = Process::fork_epoch();
   const bool granted = pin >= protocol::client_pins;
   if (fork_epoch == now && now % 2 == 0) [[likely]] {

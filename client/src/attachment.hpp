@@ -19,34 +19,27 @@
 #include <onced/protocol/messages.hpp>
 #include <onced/protocol/pin_page.hpp>
 #include <onced/protocol/segment_reader.hpp>
+#include <onced/options.hpp>
 #include <onced/value.hpp>
 
 #include "channel.hpp"
 #include "handshake.hpp"
+#include "mapping.hpp"
+#include "mapping_cache.hpp"
 #include "process.hpp"
 #include "reader_node.hpp"
 
 namespace onced::client_detail {
 
-// A mapping that is unmapped once.
-class Mapping {
- public:
-  Mapping() = default;
-  Mapping(void* address, std::size_t bytes) : address_(address), bytes_(bytes) {}
-  Mapping(Mapping&& other) noexcept { *this = std::move(other); }
-  Mapping& operator=(Mapping&& other) noexcept {
-    std::swap(address_, other.address_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  ~Mapping();
-  void* address() const { return address_; }
-  std::size_t bytes() const { return bytes_; }
-  std::span<const std::byte> span() const { return {static_cast<const std::byte*>(address_), bytes_}; }
-
- private:
-  void* address_ = nullptr;
-  std::size_t bytes_ = 0;
+// How look-ups end (protocol::LookupOutcome), and what must be done for a hit.
+enum class Look : std::uint8_t {
+  hit,
+  copied,    // a hit that is the value's own: every pin was taken
+  unmapped,  // a hit whose unnamed part is large and not mapped yet: map_unnamed() before it is given to anybody
+  miss,
+  dead,      // no daemon any more, or not connected yet
+  no_pin,    // every pin of a shared line was taken: try again
+  ask,       // the daemon has to say
 };
 
 // One bit for each pin of a page.
@@ -64,18 +57,34 @@ class PinSet {
 };
 
 struct Attachment {
+  struct Settings {
+    MappingBounds mappings{std::uint64_t{4} << 30, 1024};
+    Milliseconds request_timeout{5000};  // to get the memory of a large part
+  };
   // Checks seals, sizes and layout of what the daemon sent, and maps it.
-  static Result<std::unique_ptr<Attachment>> make(Handshake handshake);
+  static Result<std::unique_ptr<Attachment>> make(Handshake handshake, const Settings& settings);
+  ~Attachment();
 
   // `node` protects this attachment. A hit fills `value`; nothing else is changed by another outcome.
-  protocol::LookupOutcome look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value);
+  Look look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value);
+  // Completes a Look::unmapped, of this or another attachment: one round trip. The value keeps the attachment.
+  static Result<void> map_unnamed(Value& value);
 
-  // The value of an answer: a view of the record that the daemon pinned for us, or the bytes that came inline. The
-  // caller is a user of this attachment.
+  // The value of an answer: a view of the record that the daemon pinned for us, or the bytes that came inline, or memory
+  // that it lends. The caller is a user of this attachment.
   Result<Value> value_of(protocol::Value&& answer, std::string_view key);
 
+  // A view of a published blob's memory, by its descriptor when it is not mapped yet. Takes request_timeout at most; the
+  // caller keeps the attachment. Errors: unavailable (also in a child of the process that connected), malformed (it is not
+  // sealed, or not of the size it should be), out_of_memory, not_found.
+  Result<BlobView> map_blob(std::uint64_t blob);
+  // Memory for a large part. Takes request_timeout at most.
+  Result<Channel::BlobMemory> reserve(std::uint64_t bytes) { return channel.reserve(bytes, deadline_in(request_timeout_)); }
+  // As map_blob() for memory that this process has filled and sealed itself.
+  Result<BlobView> map_own_blob(std::uint64_t blob, const Descriptor& memory, std::uint64_t bytes);
+
   // By ~Value().
-  void drop_view(std::uint32_t pin, std::uint32_t fork_epoch);
+  void drop_view(std::uint32_t pin, std::uint32_t fork_epoch, BlobMapping* mapping);
 
   // False when the daemon that owns the segment is gone.
   bool alive() const { return reader_.alive(); }
@@ -85,6 +94,7 @@ struct Attachment {
   bool worn() const { return worn_.load(std::memory_order_relaxed); }
   // Hits counted in the page so far.
   std::uint64_t hits() const;
+  const protocol::SegmentReader& reader() const { return reader_; }
 
   Process* const process;
   const protocol::Welcome welcome;
@@ -93,15 +103,22 @@ struct Attachment {
   std::size_t users = 0;  // under the process's lock
   // Hits that were copied because every pin of the line was taken.
   std::atomic<std::uint64_t> copied_hits{0};
+  // Blobs whose memory was asked for.
+  std::atomic<std::uint64_t> mapped_blobs{0};
 
  private:
-  Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake);
+  Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake, const Settings& settings);
   void publish_lines(std::uint32_t count);
-  bool view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value);
+  Look view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value);
+  Look view_parts(const protocol::RecordHeader* record, Value& value);
+  void forget_view(Value& value);
+  std::optional<Value> own_copy(const protocol::RecordHeader* record);
+  Result<Value> value_of_own_parts(protocol::Value&& answer);
 
   const Mapping segment_;
   const Mapping pin_page_;
   const protocol::SegmentReader reader_;
+  const Milliseconds request_timeout_;
   protocol::PinPage& page_;
   std::atomic<std::uint32_t> lines_published_{0};  // what the page's client_lines_used was set to; never falls
   std::atomic<bool> worn_{false};
@@ -110,6 +127,7 @@ struct Attachment {
   PinSet granted_views_;  // granted pins that belong to a view: others may be answers that nobody has read
 
  public:
+  const std::shared_ptr<MappingCache> mappings;
   Channel channel;  // last: ends before the page that it writes to
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <onced/protocol/limits.hpp>
 #include <onced/protocol/segment_reader.hpp>
 
 namespace onced::client_detail {
@@ -27,10 +28,17 @@ Channel::Channel(Socket socket, protocol::FrameReader reader, protocol::PinPage*
 
 Result<protocol::Reply> Channel::call(const protocol::Request& request, const Patience& patience) {
   Call call;
+  return this->call(call, request, patience);
+}
+
+Result<protocol::Reply> Channel::call(Call& call, const protocol::Request& request, const Patience& patience) {
+  const bool reserves = std::holds_alternative<protocol::Reserve>(request);
+  const bool for_memory = reserves || std::holds_alternative<protocol::Fetch>(request);
   {
     const std::lock_guard lock(state_);
     if (broken()) return broken_error();
     call.id = next_id_++;
+    if (for_memory) memory_request_ = {call.id, reserves};
     calls_.emplace(call.id, &call);
     const bool at_once = patience.quiet == Clock::duration::max();
     if (at_once && !asked_) asked_ = call.begun;
@@ -38,9 +46,11 @@ Result<protocol::Reply> Channel::call(const protocol::Request& request, const Pa
   std::string frame;
   protocol::encode(call.id, request, frame);
   const Deadline sent_by = patience.silence == Clock::duration::max() ? patience.end : call.begun + patience.silence;
-  if (auto sent = send(frame, sent_by); !sent) {
+  bool taken_back = false;
+  if (auto sent = send(frame, sent_by, &taken_back); !sent) {
     const std::lock_guard lock(state_);
     leave(call);
+    if (for_memory && taken_back) memory_request_.reset();
     if (!broken()) {
       if (!asked_ && heard_ < call.begun) asked_ = call.begun;  // it could not even be asked
       static_cast<void>(no_answer(call));
@@ -55,6 +65,84 @@ Result<protocol::Reply> Channel::call(const protocol::Request& request, const Pa
   flush_outbox(Clock::now() + last_words);
   return reply;
 }
+
+// ---- descriptors ----------------------------------------------------------------------------------------------------
+
+Result<Channel::BlobMemory> Channel::ask_for_memory(protocol::Request request, Deadline deadline) {
+  const std::unique_lock turn(memory_turn_, deadline);
+  if (!turn.owns_lock()) return Error{ErrorCode::unavailable, "the daemon does not answer: others wait for memory of large parts"};
+  if (auto clear = await_memory_answer(deadline); !clear) return clear.error();
+  put_receipt(request);
+  Call call;
+  auto reply = this->call(call, request, Patience::until(deadline));
+  if (!reply) return reply.error();
+  if (const auto* blob = std::get_if<protocol::Blob>(&*reply)) return BlobMemory{blob->blob, blob->bytes, std::move(call.descriptor)};
+  if (const auto* refused = std::get_if<protocol::Refused>(&*reply)) return Error{refused->code, refused->text};
+  return Error{ErrorCode::malformed, "the daemon answered with message type " + std::to_string(protocol::type_of(*reply)) +
+                                         " to a request for memory"};
+}
+
+// The answer to a request whose caller has gone: only its receipt makes the next request a right one.
+Result<void> Channel::await_memory_answer(Deadline deadline) {
+  for (bool asked = false;; asked = true) {
+    {
+      const std::lock_guard lock(state_);
+      if (!memory_request_) return {};
+    }
+    // The daemon answers both at once, in their order.
+    if (asked) return Error{ErrorCode::unavailable, "the daemon has not answered an earlier request for memory"};
+    if (auto there = ping(deadline); !there) return there;
+  }
+}
+
+void Channel::put_receipt(protocol::Request& request) {
+  const std::lock_guard lock(state_);
+  if (auto* reserve = std::get_if<protocol::Reserve>(&request)) reserve->receipt = receipt_;
+  if (auto* fetch = std::get_if<protocol::Fetch>(&request)) fetch->receipt = receipt_;
+}
+
+// Under state_, by the leader. False: the answer is not as it must be, and the channel is broken now.
+bool Channel::take_memory_answer(protocol::RequestId id, const protocol::Reply& reply) {
+  const auto* blob = std::get_if<protocol::Blob>(&reply);
+  const bool asked = memory_request_ && memory_request_->id == id;
+  if (blob == nullptr && !asked) return true;
+  if (!asked) {
+    break_with({ErrorCode::malformed, "the daemon sent memory that nobody asked for"});
+    return false;
+  }
+  if ((blob != nullptr) != descriptor_.open()) {
+    break_with({ErrorCode::malformed, blob != nullptr ? "the daemon sent memory without a descriptor"
+                                                      : "the daemon sent a descriptor with an answer that has none"});
+    return false;
+  }
+  const bool reserves = memory_request_->reserves;
+  memory_request_.reset();
+  if (blob == nullptr) return true;
+  receipt_ = blob->receipt;
+  const auto found = calls_.find(id);
+  if (found != calls_.end()) {
+    found->second->descriptor = std::move(descriptor_);
+  } else {
+    // Not for a blob that was only asked for: it may be a lent one that its Value asks for again.
+    if (reserves) protocol::encode(next_id_++, protocol::Request(protocol::Release{{blob->blob}}), outbox_);
+  }
+  descriptor_.reset();
+  return true;
+}
+
+void Channel::release_blobs(const std::vector<std::uint64_t>& blobs) {
+  {
+    const std::lock_guard lock(state_);
+    for (std::size_t begin = 0; begin < blobs.size(); begin += limits::released_blobs_max) {
+      const std::size_t end = std::min(blobs.size(), begin + limits::released_blobs_max);
+      const std::vector<std::uint64_t> some(blobs.begin() + static_cast<std::ptrdiff_t>(begin), blobs.begin() + static_cast<std::ptrdiff_t>(end));
+      protocol::encode(next_id_++, protocol::Request(protocol::Release{some}), outbox_);
+    }
+  }
+  flush_outbox(Clock::now() + last_words);
+}
+
+// ---- calls without a value ------------------------------------------------------------------------------------------
 
 Result<void> Channel::ping(Deadline deadline) {
   auto reply = call(protocol::Unsubscribe{}, deadline);
@@ -200,6 +288,10 @@ void Channel::read(Deadline deadline) {
   heard_ = Clock::now();
   asked_.reset();
   silent_.store(false, std::memory_order_relaxed);
+  for (Descriptor& descriptor : socket_.take_descriptors()) {
+    if (!memory_request_ || descriptor_.open()) return break_with({ErrorCode::malformed, "the daemon sent a descriptor that nobody asked for"});
+    descriptor_ = std::move(descriptor);
+  }
   reader_.received(received->bytes);
   dispatch();
 }
@@ -217,6 +309,7 @@ void Channel::dispatch() {
       if (lease != leases_.end()) lease->second = lost->why;
       continue;
     }
+    if (!take_memory_answer((*frame)->header.request_id, *reply)) return;
     const auto found = calls_.find((*frame)->header.request_id);
     if (found == calls_.end() || found->second->reply) {
       release((*frame)->header.request_id, *reply);
@@ -235,6 +328,12 @@ void Channel::release(protocol::RequestId id, const protocol::Reply& reply) {
   if (const auto* value = std::get_if<protocol::Value>(&reply)) {
     const bool granted = value->pin >= protocol::client_pins && value->pin < protocol::client_pins + protocol::granted_pins;
     if (value->record != 0 && granted && page_ != nullptr) protocol::release_pin(*page_, value->pin);
+    // Blobs that came with it were lent.
+    protocol::Release lent;
+    for (const protocol::Part& part : value->parts) {
+      if (part.blob != 0) lent.blobs.push_back(part.blob);
+    }
+    if (value->record == 0 && !lent.blobs.empty()) protocol::encode(next_id_++, protocol::Request(std::move(lent)), outbox_);
   } else if (const auto* lease = std::get_if<protocol::Lease>(&reply)) {
     protocol::encode(next_id_++, protocol::Request(protocol::Abandon{lease->token}), outbox_);
   } else if (const auto* refused = std::get_if<protocol::Refused>(&reply)) {
@@ -256,7 +355,8 @@ Error Channel::broken_error() { return error_; }
 
 // ---- sending --------------------------------------------------------------------------------------------------------
 
-Result<void> Channel::send(std::string_view frame, Deadline deadline) {
+Result<void> Channel::send(std::string_view frame, Deadline deadline, bool* taken_back) {
+  if (taken_back != nullptr) *taken_back = true;
   const std::unique_lock lock(sending_, deadline);
   if (!lock.owns_lock()) return Error{ErrorCode::unavailable, "the daemon takes no requests: others wait to send theirs"};
   {
@@ -267,7 +367,9 @@ Result<void> Channel::send(std::string_view frame, Deadline deadline) {
   unsent_ += frame;
   auto flushed = flush(std::min<Deadline>(deadline, Clock::now() + send_patience));
   // Not one byte of it has left: it can be taken back. Else its rest goes before whatever is sent next.
-  if (!flushed && unsent_.size() >= frame.size()) unsent_.resize(unsent_.size() - frame.size());
+  const bool whole = unsent_.size() >= frame.size();
+  if (!flushed && whole) unsent_.resize(unsent_.size() - frame.size());
+  if (taken_back != nullptr) *taken_back = whole;
   return flushed;
 }
 

@@ -4,13 +4,16 @@
 // request id. When it has its own answer (or gives up) it makes one of the others the leader.
 //
 // Ownership: the socket and the bytes on their way. Calls live on their callers' stacks.
+// Descriptors: come with the answers to reserve() and fetch(), of which one at a time is under way (WIRE.md, receipt). Any
+//            other descriptor is closed and ends the connection. When the caller of one has gone, its answer is waited for
+//            before the next is asked for; what it brings is given back.
 // Silence:   a daemon that lives may keep a request for minutes (another one computes). One that is stopped or stuck
 //            keeps it too. They are told apart by a question that is answered at once, a *ping* (Unsubscribe from
 //            nothing), which is sent when nothing has come over the connection for a while. When it stays unanswered,
 //            the daemon is *silent*: an error, and the channel remains as it is, for the daemon may go on some day.
 //            Whatever comes from it ends the silence.
 //
-// Threads:   any. Two locks: sending_ (one sender at a time), then state_ (never the other way round). Waiting for
+// Threads:   any. Three locks: memory_turn_ (one request for a descriptor), sending_ (one sender), then state_, in this order. Waiting for
 //            sending_ counts as sending: no longer than the call may take.
 // Errors:    unavailable: the connection is broken, for good, and every call ends with it; or (broken() is false) there
 //            was no answer in time. Whatever comes later is released here (a granted pin cleared, a lease given back).
@@ -24,6 +27,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include <onced/protocol/frame.hpp>
 #include <onced/protocol/messages.hpp>
@@ -68,6 +72,17 @@ class Channel {
   Result<void> ping(Deadline deadline);
   // For requests that have no answer.
   Result<void> post(const protocol::Request& request, Deadline deadline);
+  // Memory of a large part: new, or that of a published one. Errors: as the daemon refuses; malformed: no descriptor came.
+  struct BlobMemory {
+    std::uint64_t blob = 0;
+    std::uint64_t bytes = 0;
+    Descriptor descriptor;
+  };
+  Result<BlobMemory> reserve(std::uint64_t bytes, Deadline deadline) { return ask_for_memory(protocol::Reserve{bytes, 0}, deadline); }
+  Result<BlobMemory> fetch(std::uint64_t blob, Deadline deadline) { return ask_for_memory(protocol::Fetch{blob, 0}, deadline); }
+  // Gives reservations and lent blobs back. Never blocks for long, and is never lost: what the socket does not take now is
+  // sent before the next request.
+  void release_blobs(const std::vector<std::uint64_t>& blobs);
   // Never blocks: dropped when the socket is full or somebody else is sending.
   void post_if_room(const protocol::Request& request);
 
@@ -90,10 +105,16 @@ class Channel {
     protocol::RequestId id = 0;
     const Deadline begun = Clock::now();
     std::optional<protocol::Reply> reply;
+    Descriptor descriptor;  // with a Blob
     // What the caller sleeps on; written under state_, where the caller looks again before it believes anything.
     std::atomic<std::uint32_t> word{awake};
   };
 
+  Result<protocol::Reply> call(Call& call, const protocol::Request& request, const Patience& patience);
+  Result<BlobMemory> ask_for_memory(protocol::Request request, Deadline deadline);
+  Result<void> await_memory_answer(Deadline deadline);
+  void put_receipt(protocol::Request& request);
+  bool take_memory_answer(protocol::RequestId id, const protocol::Reply& reply);
   protocol::RequestId new_id();
   Result<protocol::Reply> wait(Call& call, const Patience& patience);
   std::optional<Deadline> ping_due(const Call& call, const Patience& patience) const;
@@ -103,7 +124,8 @@ class Channel {
   void leave(Call& call);
   void promote_one();
   static void rouse(Call& call, std::uint32_t why);
-  Result<void> send(std::string_view frame, Deadline deadline);
+  // `taken_back`: with an error, whether not a byte of the frame has left or ever will.
+  Result<void> send(std::string_view frame, Deadline deadline, bool* taken_back = nullptr);
   Result<void> flush(Deadline deadline);
   void flush_outbox(Deadline deadline);
   bool take_lead();
@@ -119,6 +141,8 @@ class Channel {
   std::atomic<bool> broken_{false};  // set under state_, for good; read anywhere as a hint
   std::atomic<bool> silent_{false};  // changed under state_; read anywhere as a hint
 
+  std::timed_mutex memory_turn_;  // who may ask for a descriptor
+
   std::timed_mutex sending_;
   std::string unsent_;  // the rest of a frame that the socket did not take whole, and what follows it
 
@@ -130,6 +154,15 @@ class Channel {
   Deadline heard_ = Clock::now();    // when something last came
   std::optional<Deadline> asked_;    // when the first question was asked to which, or after which, nothing has come
   std::string outbox_;          // frames that dispatch() wants sent
+  // The request for a descriptor that is under way, also when its caller has gone; the receipt that the next one carries;
+  // the descriptor whose frame is not whole yet.
+  struct MemoryRequest {
+    protocol::RequestId id = 0;
+    bool reserves = false;
+  };
+  std::optional<MemoryRequest> memory_request_;
+  std::uint64_t receipt_ = 0;
+  Descriptor descriptor_;
   Error error_;                 // why it is broken
   std::string refusal_;         // a refusal that answers no request: why the daemon is about to close
   protocol::FrameReader reader_;

@@ -4,6 +4,7 @@
 
 #include <onced/protocol/limits.hpp>
 
+#include "builder_state.hpp"
 #include "client_state.hpp"
 #include "value_maker.hpp"
 
@@ -12,19 +13,15 @@ namespace onced {
 using client_detail::Clock;
 using client_detail::Connector;
 using client_detail::deadline_in;
+using client_detail::Look;
 using client_detail::Process;
 using client_detail::ReaderNode;
 using client_detail::this_thread_node;
-using protocol::LookupOutcome;
 
 namespace {
 
 // The longest that a hit takes to replace a connection whose pins are used up.
 constexpr Milliseconds renewal_time{100};
-
-std::uint64_t milliseconds(Milliseconds duration) {
-  return duration.count() <= 0 ? 0 : static_cast<std::uint64_t>(duration.count());
-}
 
 // Of a request that does not compute.
 Result<Value> value_of(Result<Client::Acquired> acquired) {
@@ -59,15 +56,18 @@ bool Client::peek_at_once(std::string_view key, std::optional<Value>& value) {
   ReaderNode* const node = this_thread_node;
   if (node == nullptr || node->process != Process::current()) [[unlikely]] return false;
   // Acquire: pairs with State::connector_here().
-  const LookupOutcome outcome = state_->connector.load(std::memory_order_acquire)->look_up(key, *node, value);
-  if (outcome == LookupOutcome::hit) [[likely]] {
-    // Every pin was taken. If they are taken for good (retained after forks), a new connection has new ones.
-    if (!value->in_shared_memory()) [[unlikely]] {
-      static_cast<void>(state_->connector_here().attachment(deadline_in(renewal_time)));
-    }
+  const Look look = state_->connector.load(std::memory_order_acquire)->look_up(key, *node, value);
+  if (look == Look::hit) [[likely]] return true;
+  if (look == Look::unmapped) {
+    state_->map_unnamed(value);
     return true;
   }
-  return outcome == LookupOutcome::miss;
+  if (look == Look::copied) {
+    // Every pin was taken. If they are taken for good (retained after forks), a new connection has new ones.
+    static_cast<void>(state_->connector_here().attachment(deadline_in(renewal_time)));
+    return true;
+  }
+  return look == Look::miss;
 }
 
 Result<Client::Acquired> Client::acquire(std::string_view key, const ComputeOptions& options) {
@@ -108,7 +108,7 @@ Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& o
                                    bool looked) {
   const auto run = [&](Computation computation) -> Result<Value> {
     (computation.local() ? state_->computed_locally : state_->computed).fetch_add(1, std::memory_order_relaxed);
-    Result<std::string> bytes = [&] {
+    auto made = [&]() -> Result<client_detail::Computed> {
       try {
         return compute(computation);
       } catch (const std::exception& error) {
@@ -119,11 +119,11 @@ Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& o
         throw;
       }
     }();
-    if (!bytes) {
-      computation.fail(bytes.error().text);
-      return bytes.error();
+    if (!made) {
+      computation.fail(made.error().text);
+      return made.error();
     }
-    return computation.publish(std::move(*bytes));
+    return *made ? computation.publish(std::move(**made)) : computation.publish();
   };
 
   const State::Times times = state_->times_within(options.wait_timeout);
@@ -145,17 +145,25 @@ Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& o
 // ---- the rest -------------------------------------------------------------------------------------------------------
 
 Result<std::uint64_t> Client::put(std::string_view key, std::string bytes, const PutOptions& options) {
-  protocol::Put request;
-  request.key = key;
-  request.parts.push_back({"", options.content_type, std::move(bytes)});
-  request.ttl_ms = milliseconds(options.ttl);
-  if (request.parts[0].bytes.size() > limits::value_bytes_max) {
-    return Error{ErrorCode::too_large, "value of " + std::to_string(request.parts[0].bytes.size()) + " bytes > " +
-                                           std::to_string(limits::value_bytes_max) + ", the largest that is kept"};
-  }
-  auto published = state_->ask<protocol::Published>(request);
+  ValueBuilder one = builder();
+  if (auto added = one.add({}, bytes, options.content_type); !added) return added.error();
+  bytes = std::string();
+  return put(key, std::move(one), options);
+}
+
+Result<std::uint64_t> Client::put(std::string_view key, ValueBuilder&& builder, const PutOptions& options) {
+  const ValueBuilder taken = std::move(builder);
+  if (taken.state_ == nullptr || taken.part_count() == 0) return Error{ErrorCode::invalid_argument, "a value has one part at least"};
+  taken.state_->set_default_content_type(options.content_type);
+  auto published = state_->put(key, *taken.state_, options.ttl);
   if (!published) return published.error();
   return published->stored ? published->version : 0;
+}
+
+ValueBuilder Client::builder() { return ValueBuilder(std::make_unique<ValueBuilder::State>(*state_)); }
+
+void Client::trim() {
+  if (const auto attachment = state_->connector_here().present()) attachment->mappings->drop_unviewed();
 }
 
 namespace {
@@ -207,6 +215,11 @@ ClientCounters Client::counters() const {
   counters.computed = state_->computed.load(std::memory_order_relaxed);
   counters.computed_locally = state_->computed_locally.load(std::memory_order_relaxed);
   counters.waited = state_->waited.load(std::memory_order_relaxed);
+  counters.mapped_parts = connector.mapped_parts();
+  if (const auto attachment = connector.present()) {
+    counters.mappings = attachment->mappings->count();
+    counters.mapping_bytes = attachment->mappings->bytes();
+  }
   counters.reconnects = connector.reconnects.load(std::memory_order_relaxed);
   return counters;
 }

@@ -1,5 +1,7 @@
 #include "client_state.hpp"
 
+#include "builder_state.hpp"
+
 #include <algorithm>
 #include <thread>
 #include <utility>
@@ -13,10 +15,10 @@ using client_detail::Connector;
 using client_detail::Deadline;
 using client_detail::deadline_in;
 using client_detail::HeldLeases;
+using client_detail::Look;
 using client_detail::NodeInScope;
 using client_detail::Patience;
 using client_detail::Process;
-using protocol::LookupOutcome;
 
 namespace {
 
@@ -76,15 +78,62 @@ Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& re
 void Client::State::peek_slowly(std::string_view key, std::optional<Value>& value, Deadline deadline) {
   NodeInScope node;
   Connector& here = connector_here();
-  LookupOutcome outcome = here.look_up(key, *node, value);
-  if (outcome == LookupOutcome::dead) {
+  Look look = here.look_up(key, *node, value);
+  if (look == Look::dead) {
     if (!here.attachment(deadline).ok()) return;
-    outcome = here.look_up(key, *node, value);
+    look = here.look_up(key, *node, value);
   }
-  for (int retry = 0; outcome == LookupOutcome::no_pin && retry < pin_retries_max; ++retry) {
+  for (int retry = 0; look == Look::no_pin && retry < pin_retries_max; ++retry) {
     std::this_thread::yield();
-    outcome = here.look_up(key, *node, value);
+    look = here.look_up(key, *node, value);
   }
+  if (look == Look::unmapped) map_unnamed(value);
+}
+
+void Client::State::map_unnamed(std::optional<Value>& value) {
+  Connector& here = connector_here();
+  const auto mapped = client_detail::Attachment::map_unnamed(*value);
+  if (mapped) return;
+  value.reset();
+  // Who asks the daemon next should not wait for it as long again.
+  if (const AttachmentRef attachment = here.present(); attachment && attachment->channel.silent()) here.note_silence(mapped.error());
+}
+
+Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilder::State& parts, Milliseconds ttl) {
+  Connector& here = connector_here();
+  for (int attempt = 1;; ++attempt) {
+    AttachmentRef attachment(parts.attachment_in_use());
+    if (!attachment) {
+      auto connected = here.attachment(deadline_in(options.connect_timeout));
+      if (!connected) return connected.error();
+      attachment = std::move(*connected);
+    }
+    protocol::Put request;
+    request.key = key;
+    request.ttl_ms = ttl.count() <= 0 ? 0 : static_cast<std::uint64_t>(ttl.count());
+    auto placed = parts.place(*attachment);
+    Error error = placed.ok() ? Error{} : placed.error();
+    if (placed) {
+      request.parts = std::move(*placed);
+      requests.fetch_add(1, std::memory_order_relaxed);
+      parts.named();
+      auto reply = attachment->channel.call(request, deadline_in(options.request_timeout));
+      if (reply) {
+        if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
+        return client_detail::error_of(*reply);
+      }
+      error = reply.error();
+    }
+    if (attachment->channel.silent()) here.note_silence(error);
+    if (!attachment->channel.broken() || attempt == attempts_max) return error;
+  }
+}
+
+void Client::State::tell_unkept(std::string_view key, const Error& why) {
+  if (unkept_told.exchange(true, std::memory_order_relaxed)) return;
+  std::string name = "a result";
+  if (const auto parsed = Key::parse(key)) name += " of " + std::string(parsed->function());
+  client_detail::warn(options, name + " was computed and could not be kept for others: " + why.text);
 }
 
 Client::State::Times Client::State::times_within(Milliseconds wait) const {

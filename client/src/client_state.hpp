@@ -34,6 +34,12 @@ struct Client::State {
     return client_detail::error_of(*reply);
   }
   Result<protocol::Reply> ask_for_reply(const protocol::Request& request);
+  // Gets the memory of what a look-up has found; without it there is no value.
+  void map_unnamed(std::optional<Value>& value);
+  // Stores the parts of a builder: Client::put().
+  Result<protocol::Published> put(std::string_view key, ValueBuilder::State& parts, Milliseconds ttl);
+  // Told to the operator once for a run of such results.
+  void tell_unkept(std::string_view key, const Error& why);
   // Like Client::peek() for a thread, process or client that is not ready for it yet. Takes until `deadline` at most.
   void peek_slowly(std::string_view key, std::optional<Value>& value, client_detail::Deadline deadline);
 
@@ -65,6 +71,8 @@ struct Client::State {
   std::atomic<std::uint64_t> computed{0};
   std::atomic<std::uint64_t> computed_locally{0};
   std::atomic<std::uint64_t> waited{0};
+  // A result could not be kept, and that has been told: not again before one is kept.
+  std::atomic<bool> unkept_told{false};
 };
 
 // A lease, or a local computation (no attachment). Of one process: in a forked child everything about it is local.
@@ -79,6 +87,7 @@ struct Computation::State {
   client_detail::Process* process;
   client_detail::Deadline started;
   bool ended = false;
+  std::unique_ptr<ValueBuilder> builder{};  // made when it is first needed
 
   bool has_lease() const { return attachment && !ended && process == client_detail::Process::current(); }
   // Not held any more, whatever the daemon says to how it ended.
@@ -87,9 +96,11 @@ struct Computation::State {
   void end_with(client_detail::Attachment& over, const protocol::Request& last);
   // The daemon could not be told that a lease has ended.
   void give_up(client_detail::Attachment& over, const Error& why);
-  Result<protocol::Published> publish(const std::vector<protocol::Part>& parts);
-  Result<protocol::Published> publish_under(client_detail::Attachment& over, const protocol::Token& lease,
-                                            const std::vector<protocol::Part>& parts);
+  Result<protocol::Published> publish();
+  Result<protocol::Published> publish_under(client_detail::Attachment& over, const protocol::Token& lease);
+  // The lease of a result that cannot be kept.
+  void end_unkept(client_detail::Attachment& over, const protocol::Token& lease, const Error& why);
+  ValueBuilder& builder_here();
 };
 
 }  // namespace onced

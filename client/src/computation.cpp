@@ -4,6 +4,7 @@
 
 #include <onced/protocol/limits.hpp>
 
+#include "builder_state.hpp"
 #include "client_state.hpp"
 #include "value_maker.hpp"
 
@@ -42,9 +43,23 @@ void Computation::State::end_with(client_detail::Attachment& over, const protoco
   if (!sent) give_up(over, sent.error());
 }
 
+ValueBuilder& Computation::State::builder_here() {
+  if (builder != nullptr && process != Process::current()) {
+    // Begun in the parent, which goes on with it.
+    Process::here().keep_inherited(builder.release());
+    process = &Process::here();
+    attachment = client_detail::AttachmentRef();
+  }
+  if (builder == nullptr) {
+    client_detail::AttachmentRef over(has_lease() ? attachment.get() : nullptr);
+    builder = std::make_unique<ValueBuilder>(std::make_unique<ValueBuilder::State>(client, std::move(over)));
+  }
+  return *builder;
+}
+
 // Under the lease we have, or, when the daemon was restarted since, under a new one if nobody else was quicker.
-Result<protocol::Published> Computation::State::publish(const std::vector<protocol::Part>& parts) {
-  auto published = publish_under(*attachment, token, parts);
+Result<protocol::Published> Computation::State::publish() {
+  auto published = publish_under(*attachment, token);
   if (published.ok() || published.error().code != ErrorCode::unavailable) return published;
 
   auto next = connector.attachment(deadline_in(client.options.connect_timeout));
@@ -59,15 +74,22 @@ Result<protocol::Published> Computation::State::publish(const std::vector<protoc
   }
   const auto* lease = std::get_if<protocol::Lease>(&*reply);
   if (lease == nullptr) return published.error();
-  published = publish_under(**next, lease->token, parts);
+  published = publish_under(**next, lease->token);
   (*next)->channel.forget_lease(lease->token);
   return published;
 }
 
 // However this goes, the lease is over for us, and for the daemon too: without that it would be ours until its limit.
-Result<protocol::Published> Computation::State::publish_under(client_detail::Attachment& over, const protocol::Token& lease,
-                                                              const std::vector<protocol::Part>& parts) {
-  const protocol::Publish request{lease, parts, milliseconds(options.ttl)};
+Result<protocol::Published> Computation::State::publish_under(client_detail::Attachment& over, const protocol::Token& lease) {
+  ValueBuilder::State& parts = *builder->state_;
+  auto placed = parts.place(over);
+  if (!placed) {
+    if (over.channel.broken()) return Error{ErrorCode::unavailable, placed.error().text};
+    end_unkept(over, lease, placed.error());
+    return placed.error().code == ErrorCode::unavailable ? Error{ErrorCode::timed_out, placed.error().text} : placed.error();
+  }
+  parts.named();
+  const protocol::Publish request{lease, std::move(*placed), milliseconds(options.ttl)};
   auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
   if (!reply) {
     if (over.channel.broken()) return reply.error();
@@ -77,8 +99,18 @@ Result<protocol::Published> Computation::State::publish_under(client_detail::Att
   if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
   Error error = client_detail::error_of(*reply);
   // Refused for another reason than that it is over: the daemon holds it still.
-  if (error.code != ErrorCode::unknown_token) end_with(over, protocol::Abandon{lease});
+  if (error.code != ErrorCode::unknown_token) end_unkept(over, lease, error);
   return error;
+}
+
+// Above a limit it will be the next time as well: those who wait are told. Otherwise the next of them has a try, and a
+// result of its own in any case.
+void Computation::State::end_unkept(client_detail::Attachment& over, const protocol::Token& lease, const Error& why) {
+  if (why.code == ErrorCode::too_large) {
+    end_with(over, protocol::Fail{lease, cut(why.text), milliseconds(options.failure_ttl)});
+  } else {
+    end_with(over, protocol::Abandon{lease});
+  }
 }
 
 Computation::Computation(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -92,35 +124,57 @@ Computation& Computation::operator=(Computation&& other) noexcept {
 }
 Computation::~Computation() { abandon(); }
 
-Result<Value> Computation::publish(std::string bytes, std::string_view content_type) {
+ValueBuilder& Computation::builder() {
   ONCED_ASSERT(state_ != nullptr);
-  if (content_type.empty()) content_type = state_->options.content_type;
+  return state_->builder_here();
+}
+
+Result<Value> Computation::publish(std::string bytes, std::string_view content_type) {
+  auto added = builder().add({}, bytes, content_type);
+  if (!added) {
+    fail(added.error().text);
+    return added.error();
+  }
+  bytes = std::string();
+  return publish();
+}
+
+Result<Value> Computation::publish() {
+  ValueBuilder& parts = builder();
+  if (parts.part_count() == 0) {
+    const Error error{ErrorCode::invalid_argument, "nothing was published: a value has one part at least"};
+    fail(error.text);
+    return error;
+  }
+  parts.state_->set_default_content_type(state_->options.content_type);
   const auto cost = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - state_->started).count();
-  std::vector<protocol::Part> parts(1);
-  parts[0].content_type = content_type;
-  parts[0].bytes = std::move(bytes);
 
   std::uint64_t version = 0;
+  std::optional<Error> not_stored;
   if (state_->has_lease()) {
-    if (parts[0].bytes.size() > limits::value_bytes_max) {
-      const std::string text = "value of " + std::to_string(parts[0].bytes.size()) + " bytes > " +
-                               std::to_string(limits::value_bytes_max) + ", the largest that is kept";
-      fail(text);  // told to the waiters: each of them would compute the same in vain
-      return Error{ErrorCode::too_large, text};
-    }
-    if (parts[0].content_type.size() > limits::content_type_bytes_max) {
-      const std::string text = "content type of " + std::to_string(parts[0].content_type.size()) + " bytes > " +
-                               std::to_string(limits::content_type_bytes_max);
-      fail(text);
-      return Error{ErrorCode::too_large, text};
-    }
-    const auto published = state_->publish(parts);
+    const auto published = state_->publish();
     state_->end();
-    // Late, or no daemon any more: the caller has its value all the same.
-    if (published.ok() && published->stored) version = published->version;
+    if (!published) {
+      not_stored = published.error();
+    } else if (published->stored) {
+      version = published->version;
+      state_->client.unkept_told.store(false, std::memory_order_relaxed);
+    } else {
+      not_stored = Error{ErrorCode::out_of_memory, "only those who waited have it: it was invalidated meanwhile, or there was no room for it"};
+    }
+  } else {
+    not_stored = Error{ErrorCode::unavailable, local() ? "computed without a daemon" : "the lease was not held any more"};
   }
   state_->ended = true;
-  return ValueMaker::owned(std::move(parts[0].bytes), parts[0].content_type, version, static_cast<std::uint64_t>(cost), true);
+  // Whatever came of it, the caller has its value.
+  auto own = parts.state_->take_parts();
+  if (!own) return own.error();
+  if (not_stored) {
+    const ErrorCode code = not_stored->code;
+    if (code == ErrorCode::too_large || (code == ErrorCode::out_of_memory && version == 0)) state_->client.tell_unkept(state_->key, *not_stored);
+    (*own)->set_not_stored(std::move(*not_stored));
+  }
+  return ValueMaker::owned(std::move(*own), version, static_cast<std::uint64_t>(cost), true);
 }
 
 void Computation::fail(std::string_view text) {

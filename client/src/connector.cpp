@@ -56,7 +56,7 @@ Result<AttachmentRef> Connector::attachment(Deadline deadline) {
   }
   auto handshake = shake_hands(identity, true, deadline);
   Result<std::unique_ptr<Attachment>> made =
-      handshake.ok() ? Attachment::make(std::move(*handshake)) : Result<std::unique_ptr<Attachment>>(handshake.error());
+      handshake.ok() ? Attachment::make(std::move(*handshake), {{options_.mapping_cache_bytes, options_.mapping_cache_count}, options_.request_timeout}) : Result<std::unique_ptr<Attachment>>(handshake.error());
   if (!made) return failed(made.error());
 
   const std::lock_guard lock(mutex_);
@@ -144,6 +144,7 @@ void Connector::attach(std::unique_ptr<Attachment> next) {
   if (last == nullptr) return;
   past_hits_ += last->hits();  // a lookup under way may be missing
   past_copied_hits_ += last->copied_hits.load(std::memory_order_relaxed);
+  past_mapped_parts_ += last->mapped_blobs.load(std::memory_order_relaxed);
   process->retire(last);
 }
 
@@ -151,6 +152,12 @@ std::uint64_t Connector::hits() {
   const std::lock_guard lock(mutex_);
   const Attachment* attachment = current_.load(std::memory_order_relaxed);
   return past_hits_ + (attachment == nullptr ? 0 : attachment->hits());
+}
+
+std::uint64_t Connector::mapped_parts() {
+  const std::lock_guard lock(mutex_);
+  const Attachment* attachment = current_.load(std::memory_order_relaxed);
+  return past_mapped_parts_ + (attachment == nullptr ? 0 : attachment->mapped_blobs.load(std::memory_order_relaxed));
 }
 
 std::uint64_t Connector::copied_hits() {

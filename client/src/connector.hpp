@@ -52,21 +52,21 @@ class Connector {
   Connector& operator=(const Connector&) = delete;
 
   // Looks the key up in the present mapping. `dead` also when there is none (yet), or only an inherited one.
-  protocol::LookupOutcome look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value) {
+  Look look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value) {
     // Relaxed: checked below.
     Attachment* attachment = current_.load(std::memory_order_relaxed);
     for (;;) {
-      if (attachment == nullptr) [[unlikely]] return protocol::LookupOutcome::dead;
+      if (attachment == nullptr) [[unlikely]] return Look::dead;
       node.protect(attachment);
       // Seq_cst: after the hazard; pairs with the exchange in attach(), which comes before the look at all hazards.
       Attachment* const again = current_.load(std::memory_order_seq_cst);
       if (again == attachment) [[likely]] break;
       attachment = again;
     }
-    protocol::LookupOutcome outcome = protocol::LookupOutcome::dead;
-    if (attachment->process == node.process) [[likely]] outcome = attachment->look_up(key, node, value);
+    Look look = Look::dead;
+    if (attachment->process == node.process) [[likely]] look = attachment->look_up(key, node, value);
     node.unprotect();
-    return outcome;
+    return look;
   }
 
   // The present connection, or a new one when there is none that works. Takes until `deadline` at most. Errors: why
@@ -84,6 +84,7 @@ class Connector {
 
   std::uint64_t hits();
   std::uint64_t copied_hits();
+  std::uint64_t mapped_parts();
 
   Process* const process;
   const Identity identity;
@@ -111,6 +112,7 @@ class Connector {
   bool silence_noted_ = false;  // the outage is that of a silent daemon
   std::uint64_t past_hits_ = 0;         // of connections that are retired
   std::uint64_t past_copied_hits_ = 0;
+  std::uint64_t past_mapped_parts_ = 0;
 };
 
 }  // namespace onced::client_detail

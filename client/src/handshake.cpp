@@ -98,7 +98,7 @@ Result<Handshake> shake_hands(const Identity& identity, bool wants_mapping, Dead
     return Error{ErrorCode::malformed, "the daemon's Welcome came with " + std::to_string(handshake.descriptors.size()) +
                                            " descriptors instead of " + std::to_string(expected)};
   }
-  handshake.socket.expect_no_descriptors();
+  if (!wants_mapping) handshake.socket.expect_no_descriptors();  // else the channel knows when to
   handshake.reader.raise_limit(limits::frame_payload_bytes_max);
   return handshake;
 }

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "pack.hpp"
-#include "utf8.hpp"
+#include <onced/protocol/utf8.hpp>
 
 namespace onced::protocol {
 

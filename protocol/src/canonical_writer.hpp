@@ -18,7 +18,7 @@
 #include <onced/protocol/result.hpp>
 
 #include "pack.hpp"
-#include "utf8.hpp"
+#include <onced/protocol/utf8.hpp>
 
 namespace onced::protocol {
 

@@ -14,7 +14,7 @@
 
 #include "fields.hpp"
 #include "pack.hpp"
-#include "utf8.hpp"
+#include <onced/protocol/utf8.hpp>
 
 namespace onced::protocol {
 namespace {

@@ -5,7 +5,7 @@
 #include "canonical.hpp"
 #include "canonical_reader.hpp"
 #include "pack.hpp"
-#include "utf8.hpp"
+#include <onced/protocol/utf8.hpp>
 
 namespace onced {
 namespace {

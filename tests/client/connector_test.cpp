@@ -365,10 +365,25 @@ TEST_CASE("a lease whose result is refused is given back") {
   Publishing p;
   p.finish = true;
   const auto published = p.connection->expect<protocol::Publish>();
-  p.connection->send(published.id, protocol::Refused{ErrorCode::too_large, "not today"});
+  p.connection->send(published.id, protocol::Refused{ErrorCode::out_of_memory, "not today"});
   CHECK(p.connection->expect<protocol::Abandon>().message.token == protocol::Token{1, 1});
   p.worker.join();
   CHECK((*p.value)->text() == "bytes");
+  CHECK((*p.value)->not_stored()->code == ErrorCode::out_of_memory);
+  CHECK((*p.value)->not_stored()->text == "not today");
+}
+
+TEST_CASE("a lease whose result is above a limit ends as a failure: the next one would compute in vain") {
+  Publishing p;
+  p.finish = true;
+  const auto published = p.connection->expect<protocol::Publish>();
+  p.connection->send(published.id, protocol::Refused{ErrorCode::too_large, "5 > 4"});
+  const auto failed = p.connection->expect<protocol::Fail>();
+  CHECK(failed.message.token == protocol::Token{1, 1});
+  CHECK(failed.message.text == "5 > 4");
+  p.worker.join();
+  CHECK((*p.value)->text() == "bytes");
+  CHECK((*p.value)->not_stored()->code == ErrorCode::too_large);
 }
 
 TEST_CASE("so is the second one, of a daemon that was restarted meanwhile") {
@@ -380,7 +395,7 @@ TEST_CASE("so is the second one, of a daemon that was restarted meanwhile") {
   const auto again = second.expect<protocol::Acquire>();
   second.send(again.id, protocol::Lease{{2, 9}, 1000, false, protocol::LeaseCause::absent});
   const auto published = second.expect<protocol::Publish>();
-  second.send(published.id, protocol::Refused{ErrorCode::too_large, "not today"});
+  second.send(published.id, protocol::Refused{ErrorCode::out_of_memory, "not today"});
   CHECK(second.expect<protocol::Abandon>().message.token == protocol::Token{2, 9});
   p.worker.join();
   CHECK((*p.value)->text() == "bytes");

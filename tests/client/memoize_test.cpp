@@ -160,14 +160,3 @@ TEST_CASE("stored bytes that are not of the result's type are an error; the func
     CHECK(served.published == 0);
   }
 }
-
-TEST_CASE("a result above what is kept is an error, and told to the others") {
-  Served served;
-  const auto function = memoize(*served.client, "f", [](int bytes) { return std::string(static_cast<std::size_t>(bytes), 'x'); });
-  const int fits = static_cast<int>(limits::value_bytes_max) - 3;  // str 16
-  CHECK(function(fits)->size() == static_cast<std::size_t>(fits));
-  served.stored.reset();
-  CHECK(function(fits + 1).error().code == ErrorCode::too_large);
-  served.wait_for_failure();
-  CHECK(served.failure.find("65537") != std::string::npos);
-}

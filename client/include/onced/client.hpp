@@ -11,7 +11,9 @@
 // Threads:   any number of threads may share a Client. It starts none: a waiting thread reads the socket for all.
 // Fork:      safe. A child notices, leaves its parent's connection alone, and connects anew at its first call that needs
 //            the daemon. Do not fork while another thread is inside a call.
-// A hit makes no system call, takes no lock and copies nothing.
+// A hit makes no system call, takes no lock and copies nothing. Two exceptions: the first hit of a process on a large part
+//            asks the daemon for its memory and maps it; the first hit after the daemon has dropped large parts that this
+//            process had mapped unmaps them.
 // Errors:    Result; nothing here throws, except what a compute function throws itself: it is told to the waiters as the
 //            failure's text (std::exception::what()), then rethrown to its own caller.
 // Daemon away: get_or_compute computes locally (L8), everything else answers `unavailable`. Away means: nobody listens, it
@@ -37,8 +39,34 @@
 #include <onced/protocol/result.hpp>
 #include <onced/subscription.hpp>
 #include <onced/value.hpp>
+#include <onced/value_builder.hpp>
 
 namespace onced {
+
+namespace client_detail {
+// What a compute function has made: bytes, or (nothing) the parts of its builder.
+using Computed = std::optional<std::string>;
+
+template <typename T>
+inline constexpr bool is_result_of_nothing = std::is_same_v<std::remove_cvref_t<T>, Result<void>>;
+
+template <typename Compute>
+Result<Computed> result_of(Compute& compute, Computation& computation) {
+  using Returned = std::invoke_result_t<Compute&, Computation&>;
+  if constexpr (std::is_void_v<Returned>) {
+    std::invoke(compute, computation);
+    return Computed();
+  } else if constexpr (is_result_of_nothing<Returned>) {
+    const Result<void> done = std::invoke(compute, computation);
+    if (!done) return done.error();
+    return Computed();
+  } else {
+    Result<std::string> bytes = std::invoke(compute, computation);
+    if (!bytes) return bytes.error();
+    return Computed(std::move(*bytes));
+  }
+}
+}  // namespace client_detail
 
 // Counters of this client in this process since its start.
 struct ClientCounters {
@@ -49,6 +77,9 @@ struct ClientCounters {
   std::uint64_t computed_locally = 0; // computed here without a daemon, or after on_deadline = compute
   std::uint64_t waited = 0;           // got another holder's result
   std::uint64_t reconnects = 0;
+  std::uint64_t mapped_parts = 0;     // large parts whose memory was asked for and mapped
+  std::uint64_t mappings = 0;         // of large parts, in this process now
+  std::uint64_t mapping_bytes = 0;    // address space of those
 };
 
 class Client {
@@ -62,7 +93,8 @@ class Client {
   Result<void> connect();
 
   // The value of `key`; computed by `compute` if nobody has it and nobody is at it. Waits for another holder up to
-  // options.wait_timeout. `compute` returns the bytes, or Result<std::string> whose error becomes the failure's text.
+  // options.wait_timeout. `compute` returns the bytes (std::string), or nothing when it has filled computation.builder(),
+  // or a Result of either, whose error becomes the failure's text.
   // Errors: computation_failed (told by the holder), cancelled, timed_out (names the holder), recursion, deadlock,
   // limit_reached; how the daemon refuses this client (not_permitted, not_found, version_mismatch, invalid_argument);
   // unavailable only in strict mode.
@@ -81,11 +113,12 @@ class Client {
     }
     return compute_once(
         key, options,
-        [&compute](Computation& computation) -> Result<std::string> { return std::invoke(compute, computation); }, looked);
+        [&compute](Computation& computation) { return client_detail::result_of(compute, computation); }, looked);
   }
 
-  // Memory only: the value if it is in the segment now. No system call, not even the first time in a connected client.
-  // One that is not connected tries to, for connect_timeout at most.
+  // Memory only: the value if it is in the segment now. No system call, not even the first time in a connected client,
+  // unless its unnamed part is large (above: request_timeout at most). One that is not connected tries to, for
+  // connect_timeout at most. Nothing also when more Values are held than there are pins and a large part is not mapped.
   std::optional<Value> peek(std::string_view key);
   std::optional<Value> peek(const Key& key) { return peek(key.bytes()); }
 
@@ -100,8 +133,18 @@ class Client {
   // administrative requests; that there is no daemon to ask is one.
   Result<std::optional<Value>> get(std::string_view key);
   // Stores a value without a lease; who waits for the key gets it. Returns the key's new version, 0 when it could not
-  // be stored (the arena is full of pinned records).
+  // be stored (the arena is full of pinned records). Of any size up to the limits (4 GiB a part, 8 GiB a value). Errors:
+  // out_of_memory (over the budget, named in the text), too_large, as for the administrative requests.
   Result<std::uint64_t> put(std::string_view key, std::string bytes, const PutOptions& options = {});
+  // The parts of a builder of this client, which must have one at least. PutOptions::content_type is that of the part
+  // without a name if it has none of its own. `unavailable` also when the connection has changed since parts were
+  // reserved: begin again with a new builder.
+  Result<std::uint64_t> put(std::string_view key, ValueBuilder&& builder, const PutOptions& options = {});
+  ValueBuilder builder();
+
+  // Unmaps the large parts that nobody views. The daemon's memory for a value that it has dropped is free when no process
+  // maps it any more: every call here sees to that, so this is for a process that makes none for a long time.
+  void trim();
 
   // Drop values and detach computations in flight (their results are not stored). After the reply no reader finds the
   // old value. They return how many values (computations) were dropped (ended).
@@ -128,12 +171,13 @@ class Client {
   std::optional<protocol::Welcome> welcome() const;
 
  private:
-  using ComputeFunction = std::function<Result<std::string>(Computation&)>;
+  using ComputeFunction = std::function<Result<client_detail::Computed>(Computation&)>;
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
                              bool looked);
   bool peek_at_once(std::string_view key, std::optional<Value>& value);
 
   friend class Computation;
+  friend class ValueBuilder;
   struct State;  // client/src/client_state.hpp
   std::unique_ptr<State> state_;
 };

@@ -6,7 +6,7 @@
 // Works for every callable whose arguments and result msgpack-cxx can pack (containers, std::optional, std::tuple, types
 // with MSGPACK_DEFINE), also types that can only be moved. A result that is a reference is shared and given as a copy.
 // A call gives a Result: what the function itself throws is told to all who wait and rethrown here; that another process
-// failed, or that the wait took too long, is an error in it, and so is a result above 64 KiB (too_large).
+// failed, or that the wait took too long, is an error in it.
 //
 // Foreign bytes under the key (another program uses the name for another type) are an error, `malformed`: the function is
 // not called. To compute over them would hide the clash, and the two programs would replace each other's results for
@@ -19,11 +19,6 @@
 // Include this before msgpack.hpp, or define MSGPACK_NO_BOOST yourself: nothing here needs Boost.
 #pragma once
 
-#ifndef MSGPACK_NO_BOOST
-#define MSGPACK_NO_BOOST
-#endif
-#include <msgpack.hpp>
-
 #include <functional>
 #include <string>
 #include <string_view>
@@ -32,6 +27,7 @@
 #include <utility>
 
 #include <onced/client.hpp>
+#include <onced/typed.hpp>
 
 namespace onced {
 
@@ -60,10 +56,13 @@ class Memoized<R(Arguments...), Function> {
     auto key = key_of(arguments...);
     if (!key) return key.error();
     auto value = client_->get_or_compute(*key, options_.compute, [&](Computation&) {
-      return packed(std::invoke(function_, std::decay_t<Arguments>(static_cast<Parameter<Arguments>>(arguments))...));
+      return client_detail::packed(std::invoke(function_, std::decay_t<Arguments>(static_cast<Parameter<Arguments>>(arguments))...));
     });
     if (!value) return value.error();
-    return unpacked(value->text());
+    auto unpacked = client_detail::unpacked<Value>(value->bytes());
+    if (unpacked) return unpacked;
+    return Error{ErrorCode::malformed, "the stored result of " + name_ + " is not of the type it should be (" +
+                                           unpacked.error().text + "); give the function another version when its type changes"};
   }
 
   // The key of a call: to invalidate it, or to subscribe to it.
@@ -73,12 +72,6 @@ class Memoized<R(Arguments...), Function> {
   }
 
  private:
-  template <typename T>
-  static std::string packed(const T& object) {
-    msgpack::sbuffer buffer;
-    msgpack::pack(buffer, object);
-    return std::string(buffer.data(), buffer.size());
-  }
   template <typename Tuple>
   static std::string packed_tuple(const Tuple& all) {
     msgpack::sbuffer buffer;
@@ -87,21 +80,6 @@ class Memoized<R(Arguments...), Function> {
     std::apply([&](const auto&... each) { (packer.pack(each), ...); }, all);
     return std::string(buffer.data(), buffer.size());
   }
-  // The bytes are another process's: they may be anything.
-  Result<Value> unpacked(std::string_view bytes) const {
-    try {
-      // No more elements than bytes: a declared length alone allocates nothing.
-      const msgpack::unpack_limit limit(bytes.size(), bytes.size(), bytes.size(), bytes.size(), bytes.size(), depth_max);
-      const msgpack::object_handle handle = msgpack::unpack(bytes.data(), bytes.size(), nullptr, nullptr, limit);
-      return handle.get().as<Value>();
-    } catch (const std::exception& error) {
-      return Error{ErrorCode::malformed, "the stored result of " + name_ + " is not of the type it should be (" +
-                                             error.what() + "); give the function another version when its type changes"};
-    }
-  }
-
-  static constexpr std::size_t depth_max = 64;
-
   Client* client_;
   std::string name_;
   mutable Function function_;

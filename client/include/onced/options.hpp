@@ -21,6 +21,11 @@ struct ClientOptions {
                                          // after such a time whether the daemon is there, and gives it as long to say so
   Milliseconds reconnect_delay_min{10};  // after a failed attempt; doubles, with jitter, up to reconnect_delay_max
   Milliseconds reconnect_delay_max{2000};
+  // Large parts that were read stay mapped for later hits, the latest used ones within both bounds, until the daemon has
+  // dropped them and nobody views them (Client::trim()). What is viewed counts, and stays mapped in any case. Address space:
+  // the memory is the daemon's as long as it keeps the value.
+  std::uint64_t mapping_cache_bytes = std::uint64_t{4} << 30;
+  std::uint32_t mapping_cache_count = 1024;
   bool strict = false;                   // daemon away or silent: an error (true), or compute locally, uncached (false; L8)
   // Told once per outage, and for every rare event an operator should hear of. Default: one line on standard error.
   // Called from the thread that noticed; must not call the client.
