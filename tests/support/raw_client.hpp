@@ -56,6 +56,14 @@ class RawClient {
   // What came with frames so far; they stay this object's.
   const std::vector<int>& descriptors() const { return descriptors_; }
 
+  // The one that came first of those not taken yet: the caller's from now on.
+  int take_descriptor() {
+    if (descriptors_.empty()) throw std::runtime_error("no descriptor has come");
+    const int first = descriptors_.front();
+    descriptors_.erase(descriptors_.begin());
+    return first;
+  }
+
   // False: the daemon has ended the connection.
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
