@@ -23,6 +23,7 @@ struct Options {
   std::vector<std::string> cases;
   std::string json;
   std::string markdown;
+  std::string plots;
 };
 
 void say(std::string_view what) {
@@ -46,6 +47,19 @@ void write(const std::string& path, const bench::Report& report, void (*writer)(
   if (!file.flush()) throw std::runtime_error("cannot write " + path);
 }
 
+void draw(const bench::Case& benchmark, const bench::CaseResult& result, const std::string& directory) {
+  const bench::Plot plot = benchmark.plot([&](const std::string& name) {
+    for (const bench::FigureResult& row : result.figures) {
+      if (row.figure.name == name) return row.median.value;
+    }
+    throw std::runtime_error("a plot wants a figure that nobody measured: " + name);
+  });
+  const std::string path = directory + "/" + benchmark.name + ".svg";
+  std::ofstream file(path);
+  bench::write_svg(plot, file);
+  if (!file.flush()) throw std::runtime_error("cannot write " + path);
+}
+
 void run(const Options& options, const std::string& command) {
   bench::Report report{command, options.settings, bench::describe_machine(), {}};
   const bench::StolenTime stolen;
@@ -58,6 +72,7 @@ void run(const Options& options, const std::string& command) {
     report.cases.push_back(bench::run_case(benchmark, options.settings, [&](std::string_view what) {
       say("case " + std::string(name) + ": " + std::string(what));
     }));
+    if (benchmark.plot && !options.plots.empty()) draw(benchmark, report.cases.back(), options.plots);
   }
   char share[32];
   std::snprintf(share, sizeof share, "%.2f %%", 100 * stolen.share());
@@ -83,6 +98,7 @@ int main(int count, char** words) {
   app.add_flag("--quick", options.settings.quick, "Small rounds: to see that everything works, not to claim anything");
   app.add_option("--json", options.json, "Write everything here, each round's figures too");
   app.add_option("--markdown", options.markdown, "Write the tables here (default: standard output)");
+  app.add_option("--plots", options.plots, "Draw what is plotted into this directory, as <case>.svg");
   CLI11_PARSE(app, count, words);
 
   std::string command = "onced-bench";

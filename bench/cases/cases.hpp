@@ -16,9 +16,10 @@ Case make_lease_case(const Settings& settings);
 Case make_relay_case(const Settings& settings);
 Case make_herd_case(const Settings& settings);
 Case make_large_case(const Settings& settings);
+Case make_threshold_case(const Settings& settings);
 Case make_daemon_case(const Settings& settings);
 
-inline constexpr std::array<std::pair<std::string_view, MakeCase>, 8> all_cases{{
+inline constexpr std::array<std::pair<std::string_view, MakeCase>, 9> all_cases{{
     {"hit", make_hit_case},
     {"scaling", make_scaling_case},
     {"storm", make_storm_case},
@@ -26,6 +27,7 @@ inline constexpr std::array<std::pair<std::string_view, MakeCase>, 8> all_cases{
     {"relay", make_relay_case},
     {"herd", make_herd_case},
     {"large", make_large_case},
+    {"threshold", make_threshold_case},
     {"daemon", make_daemon_case},
 }};
 

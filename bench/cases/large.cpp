@@ -121,9 +121,9 @@ void add_views(Case& benchmark, const SharedFixture& fixture) {
         order, views_in_block, [&](std::uint32_t) { keep(fixture->look(*fixture->client, key, bytes).bytes()[0]); })};
   };
   benchmark.contestants.push_back(
-      {{{again_small, "ns", ""}}, [fixture, again] { return again(fixture->small_key, small_bytes); }});
+      {{{again_small, "ns", again_large}}, [fixture, again] { return again(fixture->small_key, small_bytes); }});
   benchmark.contestants.push_back(
-      {{{again_large, "ns", again_large}}, [fixture, again] { return again(fixture->large_key, seen_bytes); }});
+      {{{again_large, "ns", ""}}, [fixture, again] { return again(fixture->large_key, seen_bytes); }});
   for (const Placement placement : {Placement::same_core, Placement::cross_core}) {
     benchmark.contestants.push_back(
         {{{first_large(placement), "us", ""}}, [fixture, placement] {

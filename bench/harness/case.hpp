@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "harness/plot.hpp"
+
 namespace onced::bench {
 
 struct Settings {
@@ -46,12 +48,16 @@ struct Claim {
   std::string unit = "x";
 };
 
+// The median of a figure by its name.
+using MedianOf = std::function<double(const std::string& figure)>;
+
 struct Case {
   std::string name;  // for --case
   std::string title;
   std::string setting;  // how it is measured, one paragraph
   std::vector<Contestant> contestants;
   std::vector<Claim> claims;
+  std::function<Plot(const MedianOf&)> plot{};  // drawn into <name>.svg where plots are asked for; null: none
 };
 
 using MakeCase = Case (*)(const Settings&);

@@ -105,6 +105,8 @@ struct ValueBuilder::State {
   Result<int> reserve_descriptor(std::string_view name, std::uint64_t bytes, std::string_view content_type);
   Result<void> add(std::string_view name, std::span<const std::byte> bytes, std::string_view content_type);
   DraftPart* find(std::string_view name);
+  // Of all parts together that travel in the request; what is larger gets memory of the daemon.
+  std::uint64_t inline_bytes_max() const;
   // For the part without a name, if it has none of its own.
   void set_default_content_type(std::string_view content_type);
 

@@ -29,7 +29,6 @@ using client_detail::Reservation;
 namespace {
 
 // Above it a part never travels in a request.
-constexpr std::uint64_t small_bytes_max = limits::value_bytes_max;
 
 Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(text)}; }
 std::string quoted(std::string_view name) { return "part \"" + std::string(name) + "\""; }
@@ -82,6 +81,10 @@ ValueBuilder::State::State(Client::State& of_client) : client(of_client), falls_
 ValueBuilder::State::State(Client::State& of_client, AttachmentRef over)
     : client(of_client), attachment(std::move(over)), falls_back(true), process(&Process::here()) {}
 
+std::uint64_t ValueBuilder::State::inline_bytes_max() const {
+  return std::min<std::uint64_t>(client.options.inline_bytes_max, limits::value_bytes_max);
+}
+
 ValueBuilder::State::DraftPart* ValueBuilder::State::find(std::string_view name) {
   const auto found = std::find_if(parts.begin(), parts.end(), [name](const DraftPart& part) { return part.name == name; });
   return found == parts.end() ? nullptr : &*found;
@@ -118,7 +121,7 @@ Result<Reservation> ValueBuilder::State::reserve_blob(std::uint64_t bytes) {
 Result<std::span<std::byte>> ValueBuilder::State::reserve(std::string_view name, std::uint64_t bytes, std::string_view content_type) {
   if (auto right = check_new(name, content_type); !right) return right.error();
   DraftPart part{std::string(name), std::string(content_type), bytes, bytes, {}, {}, {}};
-  if (bytes > small_bytes_max) {
+  if (bytes > inline_bytes_max()) {
     auto blob = reserve_blob(bytes);
     if (blob.ok()) {
       auto memory = blob->map();
@@ -139,7 +142,7 @@ Result<std::span<std::byte>> ValueBuilder::State::reserve(std::string_view name,
 Result<int> ValueBuilder::State::reserve_descriptor(std::string_view name, std::uint64_t bytes, std::string_view content_type) {
   if (auto right = check_new(name, content_type); !right) return right.error();
   DraftPart part{std::string(name), std::string(content_type), bytes, bytes, {}, {}, {}};
-  if (bytes > small_bytes_max) {
+  if (bytes > inline_bytes_max()) {
     auto blob = reserve_blob(bytes);
     if (blob.ok()) {
       part.blob = std::move(*blob);
@@ -159,7 +162,7 @@ Result<int> ValueBuilder::State::reserve_descriptor(std::string_view name, std::
 Result<void> ValueBuilder::State::add(std::string_view name, std::span<const std::byte> bytes, std::string_view content_type) {
   if (auto right = check_new(name, content_type); !right) return right.error();
   DraftPart part{std::string(name), std::string(content_type), bytes.size(), bytes.size(), {}, {}, {}};
-  if (bytes.size() > small_bytes_max) {
+  if (bytes.size() > inline_bytes_max()) {
     auto blob = reserve_blob(bytes.size());
     auto written = blob.ok() ? blob->write(0, bytes) : Result<void>(blob.error());
     if (written.ok()) {
@@ -217,7 +220,7 @@ Result<std::vector<protocol::Part>> ValueBuilder::State::place(Attachment& over)
     DraftPart& part = parts[i];
     placed[i].name = part.name;
     placed[i].content_type = part.content_type;
-    if (!part.blob && part.used > small_bytes_max) {
+    if (!part.blob && part.used > inline_bytes_max()) {
       // There was no memory when it was asked for. There may be now.
       auto blob = Reservation::make(over, part.used);
       auto written = blob.ok() ? blob->write(0, part.memory.bytes().first(part.used)) : Result<void>(blob.error());
@@ -249,7 +252,7 @@ Result<void> ValueBuilder::State::pack(Attachment& over, const std::vector<std::
   std::vector<std::size_t> to_pack;
   for (const std::size_t i : by_size) {
     const auto bytes = parts[i].memory.bytes().first(parts[i].used);
-    if (inline_bytes + bytes.size() <= limits::value_bytes_max) {
+    if (inline_bytes + bytes.size() <= inline_bytes_max()) {
       inline_bytes += bytes.size();
       placed[i].bytes.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
       continue;

@@ -21,6 +21,10 @@ struct ClientOptions {
                                          // after such a time whether the daemon is there, and gives it as long to say so
   Milliseconds reconnect_delay_min{10};  // after a failed attempt; doubles, with jitter, up to reconnect_delay_max
   Milliseconds reconnect_delay_max{2000};
+  // A part above this gets memory of its own, and so do smaller ones when they are more together; what is below travels with
+  // the request and lies beside its key. 64 KiB at most. The default was measured (bench/threshold.svg): by it publishing
+  // and a first look cost the least; a smaller one spares the segment's memory.
+  std::uint32_t inline_bytes_max = 64 * 1024;
   // Large parts that were read stay mapped for later hits, the latest used ones within both bounds, until the daemon has
   // dropped them and nobody views them (Client::trim()). What is viewed counts, and stays mapped in any case. Address space:
   // the memory is the daemon's as long as it keeps the value.
