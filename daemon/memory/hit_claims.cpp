@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace onced::memory {
 
@@ -17,7 +18,7 @@ std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
   return a > std::numeric_limits<std::uint64_t>::max() - b ? std::numeric_limits<std::uint64_t>::max() : a + b;
 }
 
-void HitClaims::take(const PinPage& page) {
+void HitClaims::take(const PinPage& page, std::vector<HitTotals>& totals) {
   // 64 lines of at most 2^56 each: no overflow within one page.
   static_assert(saved_us_max <= std::numeric_limits<std::uint64_t>::max() / protocol::client_pin_lines);
   const std::size_t lines = client_lines_in_use(page);
@@ -30,18 +31,13 @@ void HitClaims::take(const PinPage& page) {
       sum.saved_us += std::min(counter.saved_us.load(std::memory_order_relaxed), saved_us_max);
     }
     HitTotals& claimed = claimed_[function];
-    claimed.hits = std::max(claimed.hits, std::min(sum.hits, hits_max));
-    claimed.saved_us = std::max(claimed.saved_us, std::min(sum.saved_us, saved_us_max));
-  }
-}
-
-void HitClaims::add_to(std::vector<HitTotals>& totals) const {
-  for (std::size_t function = 0; function < claimed_.size(); ++function) {
-    const HitTotals& claimed = claimed_[function];
-    if (claimed.hits == 0 && claimed.saved_us == 0) continue;
+    const HitTotals now{.hits = std::max(claimed.hits, std::min(sum.hits, hits_max)),
+                        .saved_us = std::max(claimed.saved_us, std::min(sum.saved_us, saved_us_max))};
+    const HitTotals before = std::exchange(claimed, now);
+    if (now.hits == before.hits && now.saved_us == before.saved_us) continue;
     if (totals.size() <= function) totals.resize(function + 1);
-    totals[function].hits = saturating_add(totals[function].hits, claimed.hits);
-    totals[function].saved_us = saturating_add(totals[function].saved_us, claimed.saved_us);
+    totals[function].hits = saturating_add(totals[function].hits, now.hits - before.hits);
+    totals[function].saved_us = saturating_add(totals[function].saved_us, now.saved_us - before.saved_us);
   }
 }
 

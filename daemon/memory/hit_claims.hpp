@@ -26,11 +26,9 @@ class HitClaims {
   static constexpr std::uint64_t hits_max = std::uint64_t{1} << 48;
   static constexpr std::uint64_t saved_us_max = std::uint64_t{1} << 56;
 
-  // Takes over what the page's counters say now: all lines in use, 4 KiB each.
-  void take(const protocol::PinPage& page);
-
-  // Adds the claims to totals by function number, saturating; `totals` grows to hold the highest number in use.
-  void add_to(std::vector<HitTotals>& totals) const;
+  // Takes over what the page's counters say now: all lines in use, 4 KiB each. What has come since the last time is added to
+  // `totals` by function number, saturating; it grows to hold the highest number in use.
+  void take(const protocol::PinPage& page, std::vector<HitTotals>& totals);
 
  private:
   std::array<HitTotals, protocol::counter_functions> claimed_{};

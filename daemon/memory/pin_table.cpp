@@ -39,8 +39,7 @@ void PinTable::remove(engine::ConnectionId connection) {
   const std::size_t position = found->second;
   position_.erase(found);
   Entry& entry = entries_[position];
-  entry.claims->take(*entry.page);
-  entry.claims->add_to(dead_totals_);
+  entry.claims->take(*entry.page, totals_);
   if (position + 1 != entries_.size()) {
     entry = std::move(entries_.back());
     position_[entry.connection] = position;
@@ -93,12 +92,12 @@ void PinTable::harvest(const std::function<void(std::uint64_t word)>& hit) {
 }
 
 std::vector<HitTotals> PinTable::hit_totals() const {
-  std::vector<HitTotals> totals = dead_totals_;
-  for (const Entry& entry : entries_) {
-    entry.claims->take(*entry.page);
-    entry.claims->add_to(totals);
+  const std::size_t pages = std::min(entries_.size(), totals_pages_per_call);
+  for (std::size_t i = 0; i < pages; ++i) {
+    next_total_ = (next_total_ + 1) % entries_.size();
+    entries_[next_total_].claims->take(*entries_[next_total_].page, totals_);
   }
-  return totals;
+  return totals_;
 }
 
 }  // namespace onced::memory

@@ -52,7 +52,10 @@ class PinTable {
   static constexpr std::size_t harvest_pages_per_call = 64;
   void harvest(const std::function<void(std::uint64_t word)>& hit);
 
-  // Sums over all pages, living and dead, by function number.
+  // Sums over all pages, living and dead, by function number. Reads at most totals_pages_per_call living pages anew, the
+  // next ones in turn with every call: with more connections a living one's part may be as old as the last round. What a
+  // page claimed when it was removed is in it exactly.
+  static constexpr std::size_t totals_pages_per_call = 16;
   std::vector<HitTotals> hit_totals() const;
 
  private:
@@ -61,7 +64,7 @@ class PinTable {
     protocol::PinPage* page;
     std::size_t granted_lines_used = 0;  // ours: only lines in which we have set a pin need a scan
     std::size_t next_grant = 0;          // where to look for a free one
-    std::unique_ptr<HitClaims> claims;   // refreshed by whoever asks for the totals
+    std::unique_ptr<HitClaims> claims;   // what of this page is in the totals
   };
 
   template <typename Pinned>
@@ -77,8 +80,10 @@ class PinTable {
 
   std::vector<Entry> entries_;
   std::unordered_map<engine::ConnectionId, std::size_t> position_;  // in entries_
-  std::vector<HitTotals> dead_totals_;
   std::size_t next_harvest_ = 0;
+  // What is known of the pages; asking for it makes it newer.
+  mutable std::vector<HitTotals> totals_;
+  mutable std::size_t next_total_ = 0;
 };
 
 }  // namespace onced::memory

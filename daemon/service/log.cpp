@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <ctime>
 #include <iterator>
@@ -15,6 +17,8 @@
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
+
+#include <onced/protocol/utf8.hpp>
 
 #include "service/log_writer.hpp"
 
@@ -31,44 +35,43 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
-// Control bytes and what JSON strings must not contain. Bytes above 0x7f pass: they are UTF-8, or the reader's problem.
-void append_escaped(std::string& out, std::string_view text, bool json) {
-  static constexpr char digits[] = "0123456789abcdef";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      out += json ? "\\u00" : "\\x";
-      out += digits[byte >> 4];
-      out += digits[byte & 15];
-    } else if (json && (c == '"' || c == '\\')) {
-      (out += '\\') += c;
-    } else {
-      out += c;
-    }
-  }
+// The number of a well-formed character of at least two bytes.
+std::uint32_t code_point(std::string_view character) {
+  std::uint32_t number = static_cast<unsigned char>(character[0]) & (0x7fU >> character.size());
+  for (const char c : character.substr(1)) number = number << 6 | (static_cast<unsigned char>(c) & 0x3fU);
+  return number;
 }
 
-// JSON must be UTF-8; a byte that is none becomes a question mark.
-std::string valid_utf8(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const std::size_t length = byte < 0x80 ? 1 : byte >= 0xc2 && byte < 0xe0 ? 2 : byte >= 0xe0 && byte < 0xf0 ? 3
-                               : byte >= 0xf0 && byte < 0xf5 ? 4 : 0;
-    bool valid = length != 0 && i + length <= text.size();
-    for (std::size_t k = 1; valid && k < length; ++k) valid = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
-    if (valid && length == 3) {
-      const auto next = static_cast<unsigned char>(text[i + 1]);
-      valid = !(byte == 0xe0 && next < 0xa0) && !(byte == 0xed && next >= 0xa0);
-    } else if (valid && length == 4) {
-      const auto next = static_cast<unsigned char>(text[i + 1]);
-      valid = !(byte == 0xf0 && next < 0x90) && !(byte == 0xf4 && next >= 0x90);
+// What a terminal or an editor acts on instead of showing it: C1 controls, line ends, changes of the direction of writing.
+bool acts(std::uint32_t number) {
+  return number < 0xa0 || number == 0x061c || number == 0x200e || number == 0x200f || (number >= 0x2028 && number <= 0x202e) ||
+         (number >= 0x2066 && number <= 0x2069);
+}
+
+// A line stays a line, and shows what is in it. In JSON it stays JSON, and a program reads the text as it was, but for bytes that
+// are no UTF-8.
+void append_escaped(std::string& out, std::string_view text, bool json) {
+  const auto hexadecimal = [&out](std::uint32_t number, int digits) {
+    for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) out += "0123456789abcdef"[(number >> shift) & 15];
+  };
+  while (!text.empty()) {
+    const std::size_t length = protocol::utf8_character_bytes(text);
+    const auto byte = static_cast<unsigned char>(text[0]);
+    if (length == 0) {
+      out += json ? "\xef\xbf\xbd" : "\\x";
+      if (!json) hexadecimal(byte, 2);
+    } else if (length == 1 && (byte < 0x20 || byte == 0x7f)) {
+      out += json ? "\\u00" : "\\x";
+      hexadecimal(byte, 2);
+    } else if (length > 1 && acts(code_point(text.substr(0, length)))) {
+      out += "\\u";
+      hexadecimal(code_point(text.substr(0, length)), 4);
+    } else {
+      if (json && (byte == '"' || byte == '\\')) out += '\\';
+      out += text.substr(0, length);
     }
-    if (valid) out.append(text.substr(i, length));
-    else out += '?';
-    i += valid ? length : 1;
+    text.remove_prefix(std::max<std::size_t>(length, 1));
   }
-  return out;
 }
 
 std::string timestamp(std::chrono::system_clock::time_point time) {
@@ -97,13 +100,13 @@ std::string make_line(Format format, std::chrono::system_clock::time_point time,
                       std::string_view text) {
   std::string cut;
   if (text.size() > Log::line_bytes_max) {
-    cut = std::string(text.substr(0, Log::line_bytes_max - 3)) + "...";
+    cut = std::string(protocol::cut_utf8(text, Log::line_bytes_max - 3)) + "...";
     text = cut;
   }
   std::string line;
   if (format == Format::json) {
     line = R"({"time":")" + timestamp(time) + R"(","level":")" + std::string(word(level)) + R"(","text":")";
-    append_escaped(line, valid_utf8(text), true);
+    append_escaped(line, text, true);
     line += "\"}\n";
   } else {
     line = timestamp(time) + " " + std::string(word(level)) + ": ";

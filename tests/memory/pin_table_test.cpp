@@ -90,6 +90,23 @@ TEST_CASE("what a page claims counts while it lives and exactly once after it di
   CHECK(table.hit_totals().at(2).hits == 16);
 }
 
+TEST_CASE("many pages are read for their totals in turn, a bounded number at a call") {
+  constexpr std::size_t pages = PinTable::totals_pages_per_call + 3;
+  std::vector<test::HeapPinPage> memory(pages);
+  PinTable table;
+  for (std::size_t i = 0; i < pages; ++i) {
+    table.add(ConnectionId{i + 1}, *memory[i]);
+    memory[i]->counters[0][0].hits = 1;
+  }
+  CHECK(table.hit_totals().at(0).hits == PinTable::totals_pages_per_call);
+  CHECK(table.hit_totals().at(0).hits == pages);
+  CHECK(table.hit_totals().at(0).hits == pages);
+  // What has gone is in it at once, whoever's turn it is.
+  for (std::size_t i = 0; i < pages; ++i) memory[i]->counters[0][0].hits = 2;
+  for (std::size_t i = 0; i < pages; ++i) table.remove(ConnectionId{i + 1});
+  CHECK(table.hit_totals().at(0).hits == 2 * pages);
+}
+
 TEST_CASE("a page that changes while it is read breaks nothing, and no record that somebody pins is freed") {
   test::AlignedMemory memory(256 * 1024);
   auto created = memory::SegmentStore::create(memory.bytes(), 1, 1);

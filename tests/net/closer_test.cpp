@@ -5,13 +5,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 
-#include <atomic>
 #include <memory>
 
+#include "net/gate.hpp"
 #include "net/socket_pair.hpp"
 #include "support/watchdog.hpp"
 
 using namespace onced::net;
+using onced::testing::Gate;
 using onced::testing::SocketPair;
 using onced::testing::is_open;
 using onced::testing::wait_until;
@@ -91,23 +92,6 @@ TEST_CASE("the peer of a connection that is closed still reads what was sent bef
 }
 
 namespace {
-
-// A close() that hangs until it is let go; shared with a thread that may outlive the test.
-struct Gate {
-  std::atomic<bool> open{false};
-  std::atomic<int> entered{0};
-  static std::function<void(int)> of(const std::shared_ptr<Gate>& gate) {
-    return [gate](int descriptor) {
-      ++gate->entered;
-      gate->open.wait(false);
-      ::close(descriptor);
-    };
-  }
-  void let_go() {
-    open = true;
-    open.notify_all();
-  }
-};
 
 int null_device() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 

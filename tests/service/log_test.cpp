@@ -63,6 +63,23 @@ TEST_CASE("control bytes are escaped, so that a line stays a line") {
   CHECK(read_file(file).ends_with("info: a\\x0ab\\x1b[31m\\x7f\\x09\n"));
 }
 
+TEST_CASE("what a terminal acts on is escaped: C1 controls, directions of writing, line ends, bytes that are no UTF-8") {
+  const TempDirectory directory;
+  for (const Format format : {Format::text, Format::json}) {
+    const std::string file = (directory / (format == Format::text ? "text" : "json")).string();
+    auto log = open_log(file, format);
+    const std::string acting = "\xc2\x9b" "31m \xe2\x80\xae \xe2\x81\xa6 \xe2\x80\xa8 \xd8\x9c";
+    log->write(Level::info, acting + " \xff \xc3\xa4 \xf0\x9f\x98\x80");
+    log.reset();
+    const std::string line = read_file(file);
+    CAPTURE(line);
+    const std::string escaped = R"(\u009b31m \u202e \u2066 \u2028 \u061c)";
+    if (format == Format::text) CHECK(line.ends_with("info: " + escaped + " \\xff \xc3\xa4 \xf0\x9f\x98\x80\n"));
+    else CHECK(line.find(escaped + " \xef\xbf\xbd \xc3\xa4 \xf0\x9f\x98\x80\"") != std::string::npos);
+    if (format == Format::json) CHECK(nlohmann::json::parse(line).at("text").get<std::string>().starts_with(acting));
+  }
+}
+
 TEST_CASE("JSON lines are JSON whatever is in them") {
   const TempDirectory directory;
   const std::string file = (directory / "log").string();
