@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "engine/sip_hash.hpp"
-#include "engine/text.hpp"
 
 namespace onced::engine {
 
@@ -48,7 +47,8 @@ void Blobs::reserve(Connection& from, protocol::RequestId id, const protocol::Re
                                " lent blobs; the limit is " + std::to_string(limits::blobs_reserved_per_connection_max) +
                                " (blobs_reserved_per_connection_max, no setting); publish or release some");
   }
-  const Result<BlobId> made = make_room_(request.bytes) ? store_.create(request.bytes) : no_room(request.bytes);
+  const Result<void> has_room = make_room_(request.bytes);
+  const Result<BlobId> made = has_room ? store_.create(request.bytes) : has_room.error();
   if (!made) {
     ++context_.counters.reservations_refused;
     return context_.refuse(to, made.error().code, made.error().text);
@@ -57,18 +57,6 @@ void Blobs::reserve(Connection& from, protocol::RequestId id, const protocol::Re
   outside_.insert(*made);
   ++reserved_;
   pass(from, id, *made);
-}
-
-Error Blobs::no_room(std::uint64_t bytes) const {
-  const BlobStore::Usage usage = store_.usage();
-  if (usage.count >= usage.count_max) {
-    return {ErrorCode::limit_reached, "all " + std::to_string(usage.count_max) +
-                                          " blobs are reserved or being read; there are as many as the limit of open files "
-                                          "(LimitNOFILE, ulimit -n) and the segment's size allow"};
-  }
-  return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ": " + bytes_text(usage.charged_bytes) +
-                                        " of blobs are reserved, kept or being read; the limit is " +
-                                        bytes_text(context_.settings.blob_bytes_max) + " (the setting blobs)"};
 }
 
 void Blobs::fetch(Connection& from, protocol::RequestId id, const protocol::Fetch& request) {
@@ -175,6 +163,7 @@ void Blobs::pass(Connection& to, protocol::RequestId id, BlobId blob) {
   do {
     to.receipt = sip_hash(receipt_key(context_.settings.hash_secret), static_cast<std::uint64_t>(to.id), ++to.blobs_passed);
   } while (to.receipt == 0);
+  passed_ = true;
   context_.send_with(blob, {to.id, id}, protocol::Blob{static_cast<std::uint64_t>(blob), store_.size(blob), to.receipt});
 }
 

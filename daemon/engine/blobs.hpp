@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <onced/protocol/messages.hpp>
@@ -28,8 +29,8 @@ namespace onced::engine {
 
 class Blobs {
  public:
-  // Whether a blob of so many bytes fits into the budget now; drops values for it.
-  using MakeRoom = std::function<bool(std::uint64_t bytes)>;
+  // Drops values until a blob of so many bytes fits into the budget; says why that is not to be done.
+  using MakeRoom = std::function<Result<void>(std::uint64_t bytes)>;
   Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room)
       : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)) {}
 
@@ -51,6 +52,9 @@ class Blobs {
   // For an answer that travels inline. False: the connection has too many already, and gets none.
   bool lend(ConnectionId to, const std::vector<protocol::Part>& parts);
 
+  // Whether a descriptor goes with an answer of this step; asked once, at its end.
+  bool passed_in_step() { return std::exchange(passed_, false); }
+
   std::uint64_t size(BlobId blob) const { return store_.size(blob); }
   BlobStore::Usage usage() const { return store_.usage(); }
   std::size_t reserved() const { return reserved_; }
@@ -58,7 +62,6 @@ class Blobs {
 
  private:
   bool receipt_is_wrong(Connection& from, std::uint64_t receipt);
-  Error no_room(std::uint64_t bytes) const;
   void pass(Connection& to, protocol::RequestId id, BlobId blob);
   void drop_hold(BlobId blob);
   std::uint64_t part_bytes_max() const;
@@ -67,6 +70,7 @@ class Blobs {
   Connections& connections_;
   BlobStore& store_;
   MakeRoom make_room_;
+  bool passed_ = false;
   std::size_t reserved_ = 0;            // by all connections
   std::map<BlobId, std::uint64_t> claimed_;  // by the request of this step, and how many bytes of them its parts use
   std::unordered_set<BlobId> outside_;  // that no record ever held: reserved, claimed or only lent

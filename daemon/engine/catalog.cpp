@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/text.hpp"
+
 namespace onced::engine {
 namespace {
 
@@ -201,39 +203,66 @@ bool Catalog::has_room_for_blob(std::uint64_t bytes) const {
   return usage.charged_bytes + bytes <= context_.settings.blob_bytes_max && usage.count < usage.count_max;
 }
 
-// What is reserved, lent or pinned does not come back by eviction.
-bool Catalog::evicting_all_blobs_makes_room(std::uint64_t bytes) const {
+// Whether it helps to evict: what is reserved, lent or pinned does not come back.
+Result<void> Catalog::room_without_all_values(std::uint64_t bytes) const {
   const BlobStore::Usage usage = blobs_.usage();
-  return usage.charged_bytes - std::min(usage.charged_bytes, live_blob_memory_) + bytes <= context_.settings.blob_bytes_max &&
-         usage.count - std::min(usage.count, live_blobs_) < usage.count_max;
+  if (usage.count - std::min(usage.count, live_blobs_) >= usage.count_max) return too_many_blobs();
+  if (usage.charged_bytes - std::min(usage.charged_bytes, live_blob_memory_) + bytes > context_.settings.blob_bytes_max)
+    return no_blob_memory(bytes);
+  return {};
+}
+
+Error Catalog::too_many_blobs() const {
+  return {ErrorCode::limit_reached, "all " + std::to_string(blobs_.usage().count_max) +
+                                        " blobs are reserved or being read; there are as many as the limit of open files "
+                                        "(LimitNOFILE, ulimit -n) and the segment's size allow"};
+}
+
+Error Catalog::no_blob_memory(std::uint64_t bytes) const {
+  return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ": " + bytes_text(blobs_.usage().charged_bytes) +
+                                        " of blobs are reserved, kept or being read; the limit is " +
+                                        bytes_text(context_.settings.blob_bytes_max) + " (the setting blobs)"};
 }
 
 // In rounds, each twice as deep as the one before, for the same reason as place().
-bool Catalog::make_room_for_blob(std::uint64_t bytes) {
+Result<void> Catalog::make_room_for_blob(std::uint64_t bytes) {
   const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
-  std::size_t victims_left = victims_per_store_max;
-  for (int tries = 0; tries < store_tries_max; ++tries) {
-    if (has_room_for_blob(bytes)) return true;
-    if (store_.usage().retired_with_blobs > 0 && store_.reclaim() > 0 && has_room_for_blob(bytes)) return true;
-    if (!evicting_all_blobs_makes_room(bytes)) return false;
+  std::size_t victims_left = std::min(victims_per_store_max, blob_recency_.size());  // each is looked at once
+  for (int tries = 0;; ++tries) {
+    if (has_room_for_blob(bytes)) return {};
+    if (store_.usage().retired_with_blobs > 0 && store_.reclaim() > 0 && has_room_for_blob(bytes)) return {};
+    if (auto in_vain = room_without_all_values(bytes); !in_vain) return in_vain;
     const std::uint64_t needed = blobs_.usage().charged_bytes + bytes;
     const std::uint64_t missing = needed - std::min(needed - 1, bytes_max);  // at least one value goes
-    if (evict_least_recent_blobs(missing << tries, victims_left) == 0) return false;
+    if (tries == store_tries_max || evict_least_recent_blobs(missing << tries, victims_left) == 0)
+      return needed > bytes_max ? no_blob_memory(bytes) : too_many_blobs();
   }
-  return false;
 }
 
-// Evicts values whose blobs have about so many bytes; returns how many values went.
-std::uint64_t Catalog::evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left) {
+// Evicts values whose blobs have about so many bytes; returns how many it has looked at. One that readers pin is in use, and
+// its memory would not come back: it moves to the end of the order.
+std::size_t Catalog::evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left) {
   harvest();
-  std::uint64_t victims = 0;
-  for (std::uint64_t freed = 0; !blob_recency_.empty() && freed < bytes && victims_left > 0; --victims_left, ++victims) {
-    Entry& victim = *blob_recency_.front();
-    freed += victim.value->blob_memory;
-    ++context_.counters.blob_evictions;
-    evict(victim, GoneReason::evicted_blobs_full);
+  std::vector<RecordRef> candidates;
+  std::uint64_t freed = 0;
+  for (const Entry* entry : blob_recency_) {
+    if (freed >= bytes || candidates.size() == victims_left) break;
+    candidates.push_back(entry->value->record);
+    freed += entry->value->blob_memory;
   }
-  return victims;
+  if (candidates.empty()) return 0;
+  const std::vector<std::uint32_t> pins = store_.pins(candidates);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    Entry& entry = *by_record_.at(candidates[i]);
+    if (pins[i] > 0) {
+      touch(entry);
+      continue;
+    }
+    ++context_.counters.blob_evictions;
+    evict(entry, GoneReason::evicted_blobs_full);
+  }
+  victims_left -= candidates.size();
+  return candidates.size();
 }
 
 void Catalog::reclaim_blobs() {
@@ -244,6 +273,13 @@ void Catalog::reclaim_blobs() {
   if (store_.usage().retired_with_blobs == 0) return reclaim_at_.reset();
   reclaim_period_ = fresh || freed ? reclaim_period_min : std::min(reclaim_period_ * 2, reclaim_period_max);
   reclaim_at_ = context_.now + reclaim_period_;
+}
+
+void Catalog::put_off_reclaim() {
+  if (!std::exchange(blobs_retired_, false) && !(reclaim_at_ && context_.now >= *reclaim_at_)) return reclaim_blobs();
+  if (store_.usage().retired_with_blobs == 0) return reclaim_at_.reset();
+  reclaim_period_ = reclaim_period_min;
+  reclaim_at_ = context_.now;
 }
 
 bool Catalog::evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates) {

@@ -58,10 +58,12 @@ class Catalog {
   // The same for a value that nobody finds: its parts, and its blobs on loan.
   void answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts);
 
-  // Whether the budget has room for a blob of so many bytes, after eviction if need be.
-  bool make_room_for_blob(std::uint64_t bytes);
+  // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory.
+  Result<void> make_room_for_blob(std::uint64_t bytes);
   // Frees retired records that hold blobs: at the end of each step; again and again, less and less often, while pinned.
   void reclaim_blobs();
+  // Instead of it: asks for a turn at once, so that this step frees nothing.
+  void put_off_reclaim();
   std::optional<Time> next_reclaim() const { return reclaim_at_; }
 
   std::size_t size() const { return by_record_.size(); }
@@ -89,9 +91,11 @@ class Catalog {
   void expire(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
   std::uint64_t evict_least_recent(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
-  std::uint64_t evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left);
+  std::size_t evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left);
   bool has_room_for_blob(std::uint64_t bytes) const;
-  bool evicting_all_blobs_makes_room(std::uint64_t bytes) const;
+  Result<void> room_without_all_values(std::uint64_t bytes) const;
+  Error too_many_blobs() const;
+  Error no_blob_memory(std::uint64_t bytes) const;
   bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
   void harvest();
 

@@ -64,7 +64,8 @@ void Engine::apply(Event event, Time now, Effects& effects) {
   std::visit([&](auto&& one) { state.on(std::forward<decltype(one)>(one)); }, std::move(event));
   state.computations.run_deadlines();
   state.catalog.expire_due();
-  state.catalog.reclaim_blobs();
+  if (state.blobs.passed_in_step()) state.catalog.put_off_reclaim();  // the descriptor must be there when the effect is carried out
+  else state.catalog.reclaim_blobs();
   state.directory.sweep();
   state.context.effects = nullptr;
 }

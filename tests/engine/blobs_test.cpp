@@ -396,6 +396,22 @@ TEST_CASE("what readers pin stays charged after its eviction, and is not evicted
   scene.reserve(a, 1000);
 }
 
+TEST_CASE("what a reader pins is in use: others go in its place, and it does not go in vain") {
+  BlobScene scene(with_budget(3000));
+  const auto a = scene.connect();
+  for (int i = 0; i < 3; ++i) scene.put_blob(a, key_of("n", i));
+  scene.store.pin_counts = {{*scene.store.find(key_of("n", 0)), 1}};
+  const BlobId blob = scene.reserve(a, 1000);
+  CHECK(scene.store.visible(key_of("n", 0)));
+  CHECK_FALSE(scene.store.visible(key_of("n", 1)));
+  scene.release(a, blob);
+  for (int i = 0; i < 3; ++i)
+    if (const auto record = scene.store.find(key_of("n", i))) scene.store.pin_counts[*record] = 1;
+  scene.reserve(a, 1000);
+  CHECK(scene.refused(a, scene.ask_to_reserve(a, 1000)) == ErrorCode::out_of_memory);
+  CHECK(scene.counted("entries") == 2);
+}
+
 TEST_CASE("the memory of dropped blobs returns in the same step, or soon after the last reader lets go") {
   BlobScene scene;
   const auto a = scene.connect();
@@ -421,6 +437,20 @@ TEST_CASE("the memory of dropped blobs returns in the same step, or soon after t
     CHECK_FALSE(scene.exists(blob));
     CHECK_FALSE(scene.engine.next_deadline());
   }
+}
+
+TEST_CASE("a blob whose descriptor goes with an answer is there until that is sent, though its value expires in the same step") {
+  BlobScene scene;
+  const auto a = scene.connect();
+  const BlobId blob = scene.reserve(a);
+  scene.ask(a, protocol::Put{key, BlobScene::in_blob(blob), 100});
+  scene.now += 200ms;  // the tick is late
+  scene.taken(a, scene.ask_to_fetch(a, blob));
+  CHECK_FALSE(scene.store.visible(key));
+  CHECK(scene.exists(blob));
+  CHECK(scene.engine.next_deadline() == std::optional<Time>(scene.now));
+  scene.step(Ticked{});
+  CHECK_FALSE(scene.exists(blob));
 }
 
 TEST_CASE("values without blobs cause no scan of the pins when they go") {

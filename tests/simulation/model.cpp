@@ -24,7 +24,7 @@ const T* request_in(const engine::Event& event) {
 
 const std::string* Model::content_of(const std::string& key, std::uint64_t version) const {
   const auto found = contents_.find({key, version});
-  return found == contents_.end() ? nullptr : &found->second;
+  return found == contents_.end() ? nullptr : &found->second.text;
 }
 
 std::uint64_t Model::visible_version(const std::string& key) const {
@@ -70,6 +70,7 @@ void Model::before(const engine::Event& event) {
 void Model::connection_ends(ConnectionId connection) {
   if (alive_.erase(connection) == 0) return;
   signals_.connection_ends(connection);
+  blobs_.connection_ends(connection);
   std::erase_if(waits_, [&](const auto& one) { return one.first.first == connection; });
   for (Invalidation& one : invalidations_)
     if (one.to && one.to->first == connection) one.to.reset();
@@ -121,7 +122,9 @@ void Model::before_request(const engine::Requested& event) {
   using namespace protocol;
   const Address from{event.connection, event.id};
   const bool silent = std::holds_alternative<Withdraw>(event.request) || std::holds_alternative<TakeUp>(event.request) ||
-                      std::holds_alternative<Progress>(event.request);
+                      std::holds_alternative<Progress>(event.request) || std::holds_alternative<Release>(event.request);
+  if (const auto* publish = std::get_if<Publish>(&event.request)) blobs_.claim(event.connection, publish->parts);
+  if (const auto* put = std::get_if<Put>(&event.request)) blobs_.claim(event.connection, put->parts);
   if (!silent && waits_.contains(from)) {
     step_.close_due = true;
     return;
@@ -148,18 +151,18 @@ void Model::before_request(const engine::Requested& event) {
       step_.refusal_due = ErrorCode::unknown_token;
       return;
     }
+    if (!takes_blobs(publish->parts)) return;
     ++computations_;
     step_.publishing = lease->key;
-    step_.content = publish->parts.front().bytes;
     step_.ttl_ms = publish->ttl_ms;
     step_.detached_publish = lease->detached ? publish->token.counter : 0;
     if (!lease->detached) keys_[lease->key].deaths.clear();
     if (!lease->detached) forget_lease(publish->token.counter);
   }
   if (const auto* put = std::get_if<Put>(&event.request)) {
+    if (!takes_blobs(put->parts)) return;
     step_.publishing = put->key;
     step_.put = true;
-    step_.content = put->parts.front().bytes;
     step_.ttl_ms = put->ttl_ms;
     keys_[put->key].deaths.clear();
     keys_[put->key].failed.reset();
@@ -190,12 +193,28 @@ void Model::before_request(const engine::Requested& event) {
     end_without_result(abandon->token.counter, LeaseCause::abandoned);
   }
   if (const auto* invalidate = std::get_if<Invalidate>(&event.request)) before_invalidate(from, invalidate->scope);
+  if (const auto* release = std::get_if<Release>(&event.request)) blobs_.released(event.connection, release->blobs);
+  const auto* reserve = std::get_if<Reserve>(&event.request);
+  const auto* fetch = std::get_if<Fetch>(&event.request);
+  if (reserve != nullptr || fetch != nullptr) {
+    step_.close_due = !blobs_.is_receipt(event.connection, reserve != nullptr ? reserve->receipt : fetch->receipt);
+    if (reserve != nullptr) step_.reserving = *reserve;
+    else step_.fetching = *fetch;
+  }
   if (const auto* cancel = std::get_if<Cancel>(&event.request)) step_.cancelling = cancel->scope;
   if (const auto* subscribe = std::get_if<Subscribe>(&event.request)) {
     step_.answer_due.reset();
     signals_.subscribed(from, *subscribe);
   }
   if (const auto* unsubscribe = std::get_if<Unsubscribe>(&event.request)) signals_.unsubscribed({event.connection, unsubscribe->target});
+}
+
+bool Model::takes_blobs(const Parts& parts) {
+  step_.refusal_due = blobs_.refusal_of(parts);
+  if (step_.refusal_due) return false;
+  blobs_.accepted(parts);
+  step_.content = {text_of(parts), blobs_in(parts)};
+  return true;
 }
 
 // A lease that was granted meanwhile is not wanted either.
@@ -276,6 +295,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   check_invalidated();
   check_owed();
   check_no_circle();
+  check_blobs();
 }
 
 void Model::on_send(const engine::Send& send) {
@@ -292,6 +312,12 @@ void Model::on_send(const engine::Send& send) {
     return;
   }
   const bool request_of_step = step_.answer_due == to;
+  if (request_of_step && (step_.reserving || step_.fetching)) {
+    require(!step_.answered && !step_.close_due, "a request for a blob was answered twice, or in spite of a wrong receipt");
+    step_.answered = true;
+    return step_.reserving ? blobs_.reserved(send.connection, *step_.reserving, send) : blobs_.fetched(send.connection, *step_.fetching, send);
+  }
+  require(send.blob == engine::BlobId{}, "a descriptor that nobody asked for");
   const bool is_final = !std::holds_alternative<Signal>(send.reply) && !std::holds_alternative<State>(send.reply) &&
                         !std::holds_alternative<Position>(send.reply) && !std::holds_alternative<LeaseLost>(send.reply);
   if (request_of_step && is_final && !waits_.contains(to)) {
@@ -414,7 +440,8 @@ void Model::on_value(Address to, const protocol::Value& value) {
     require(value.waited || !wait.request.force, "a forced request was answered with what was there");
   }
   if (value.record == 0) {
-    require(value.parts.size() == 1 && value.parts.front().bytes == *content_of(wait.key, value.version), "wrong bytes");
+    require(text_of(value.parts) == *content_of(wait.key, value.version), "wrong bytes");
+    blobs_.lent(to.first, value.parts);
   }
 }
 
@@ -481,7 +508,8 @@ void Model::on_change(const protocol::Signal& signal) {
       break;
     case SignalEvent::evicted:
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
-      require(schedule_.profile.small_arena, "`evicted` though there is room");
+      require(schedule_.profile.small_arena || (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
+              "`evicted` though there is room");
       key.value.reset();
       break;
     case SignalEvent::invalidated:
@@ -569,6 +597,13 @@ void Model::check_owed() const {
     require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
     require(!key.value || !expired(key), "a value outlived its time-to-live");
   }
+}
+
+void Model::check_blobs() {
+  std::set<std::uint64_t> live;
+  for (const auto& [name, key] : keys_)
+    if (key.value) live.insert(contents_.at({name, key.value->version}).blobs.begin(), contents_.at({name, key.value->version}).blobs.end());
+  blobs_.check(live);
 }
 
 const Model::Lease* Model::lease_of(const Wait& wait) const {

@@ -14,6 +14,7 @@
 
 #include <onced/protocol/messages.hpp>
 
+#include "blob_model.hpp"
 #include "engine/engine.hpp"
 #include "schedule.hpp"
 #include "signal_model.hpp"
@@ -26,7 +27,8 @@ using Address = std::pair<ConnectionId, RequestId>;
 
 class Model {
  public:
-  explicit Model(Schedule& schedule) : schedule_(schedule), signals_(schedule) {}
+  Model(Schedule& schedule, memory::SegmentStore& store)
+      : schedule_(schedule), signals_(schedule), blobs_(schedule, store, store.blobs()) {}
 
   void before(const engine::Event& event);
   // `effects` are those of the step that before() announced; the segment has them already.
@@ -43,6 +45,7 @@ class Model {
   std::uint64_t computations() const { return computations_; }
   bool alive(ConnectionId connection) const { return alive_.contains(connection); }
   const SignalModel& signals() const { return signals_; }
+  BlobModel& blobs() { return blobs_; }
 
  private:
   struct Wait {
@@ -88,6 +91,10 @@ class Model {
     std::optional<Address> to;  // nothing: it has no answer any more
     std::uint64_t values = 0;
   };
+  struct Content {
+    std::string text;
+    std::set<std::uint64_t> blobs;
+  };
   // What this step may still do, by the event that began it.
   struct Step {
     std::optional<Address> request;                     // the Acquire of this step, unanswered so far
@@ -95,7 +102,7 @@ class Model {
     std::set<std::string> rejoining;                    // keys whose detached lease ended without a result
     std::optional<std::string> publishing;              // the key of an accepted Publish or Put
     std::uint64_t detached_publish = 0;                 // its token, when that is detached
-    std::string content;
+    Content content;
     std::uint64_t ttl_ms = 0;
     std::uint64_t version = 0;
     bool put = false;
@@ -113,12 +120,16 @@ class Model {
     bool closed = false;
     std::uint64_t last_arrival = 0;                     // of the waiter answered last by a publish
     std::optional<protocol::Scope> cancelling;
+    std::optional<protocol::Reserve> reserving;
+    std::optional<protocol::Fetch> fetching;
     std::map<std::uint64_t, ConnectionId> lost_words;   // leases that ended before they were told that they had been detached
     std::vector<std::pair<Invalidation, std::uint64_t>> invalidated;  // those that were answered, and with what
   };
 
   void connection_ends(ConnectionId connection);
   void before_request(const engine::Requested& event);
+  // Whether it is refused because of what it names.
+  bool takes_blobs(const Parts& parts);
   void before_withdraw(ConnectionId from, RequestId target);
   void before_acquire(Address from, const protocol::Acquire& request);
   void before_invalidate(Address from, const protocol::Scope& scope);
@@ -132,6 +143,7 @@ class Model {
   void on_change(const protocol::Signal& signal);
   void check_invalidated();
   void check_owed() const;
+  void check_blobs();
   void check_no_circle() const;
 
   Wait take_wait(Address to, const char* what);
@@ -153,12 +165,13 @@ class Model {
 
   Schedule& schedule_;
   SignalModel signals_;
+  BlobModel blobs_;
   std::set<ConnectionId> alive_;
   std::map<ConnectionId, std::uint64_t> processes_;
   std::map<Address, Wait> waits_;
   std::map<std::uint64_t, Lease> leases_;
   std::map<std::string, KeyModel> keys_;
-  std::map<std::pair<std::string, std::uint64_t>, std::string> contents_;
+  std::map<std::pair<std::string, std::uint64_t>, Content> contents_;
   std::vector<Invalidation> invalidations_;
   std::uint64_t last_invalidation_ = 0;
   std::uint64_t last_counter_ = 0;

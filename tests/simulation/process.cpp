@@ -36,7 +36,73 @@ std::vector<protocol::Part> Process::content(const std::string& key, const std::
   std::string bytes = name_of_key(key) + " " + origin + " ";
   const std::size_t size = world_.schedule().profile.small_arena ? world_.random().between(20'000, 60'000) : world_.random().between(0, 150);
   bytes.resize(bytes.size() + size, static_cast<char>('a' + world_.random().between(0, 25)));
-  return {protocol::Part{"", "text/plain", std::move(bytes)}};
+  std::vector<protocol::Part> parts{protocol::Part{"", "text/plain", std::move(bytes)}};
+  if (!reserved_.empty() && world_.random().percent(70)) add_blobs(parts);
+  return parts;
+}
+
+// Named parts in what it has reserved, mostly as it should be.
+void Process::add_blobs(std::vector<protocol::Part>& parts) {
+  Random& random = world_.random();
+  if (random.percent(30)) parts.clear();
+  else if (random.percent(50)) parts.front().name = "inline";
+  for (std::uint64_t count = random.between(1, 2); count > 0 && !reserved_.empty(); --count) {
+    const protocol::Blob blob = reserved_.back();
+    reserved_.pop_back();
+    old_blobs_.push_back(blob.blob);
+    if (!random.percent(6)) world_.seal(blob.blob);
+    const std::string name = parts.empty() && random.percent(50) ? "" : "blob " + std::to_string(parts.size());
+    parts.push_back({name, "text/plain", {}, blob.blob, 0, random.between(0, blob.bytes)});
+    if (blob.bytes > 64 && random.percent(30))
+      parts.push_back({"shared " + std::to_string(parts.size()), {}, {}, blob.blob, 64, random.between(0, blob.bytes - 64)});
+  }
+  protocol::Part& last = parts.back();
+  switch (random.between(0, 60)) {  // lies
+    case 0: last.offset += 64 * 1000; break;
+    case 1: last.length += 40'000; break;
+    case 2: last.blob = random.pick(old_blobs_); break;
+    case 3: last.blob += random.between(1, 2000); break;  // perhaps another's
+    case 4: parts.push_back(last); break;
+    default: break;
+  }
+}
+
+void Process::reserve_or_release() {
+  Random& random = world_.random();
+  if (!reserved_.empty() && random.percent(15)) {
+    const std::uint64_t nothing_of_its_own = old_blobs_.empty() ? 7 : random.pick(old_blobs_);
+    send(protocol::Release{{reserved_.back().blob, nothing_of_its_own}});
+    reserved_.pop_back();
+    return;
+  }
+  if (blob_request_ && !random.percent(1)) return;  // an impatient one breaks the protocol
+  std::uint64_t bytes = random.between(1, random.percent(50) ? 5'000 : 40'000);
+  if (random.percent(3)) bytes = random.percent(50) ? 0 : std::uint64_t{5} << 30;
+  reserving_ = true;
+  blob_request_ = send(protocol::Reserve{bytes, random.percent(1) ? receipt_ + 1 : receipt_});
+}
+
+void Process::receive_blob(const protocol::Reply& reply) {
+  blob_request_.reset();
+  const auto* blob = std::get_if<protocol::Blob>(&reply);
+  if (blob == nullptr) return;
+  receipt_ = blob->receipt;
+  if (reserving_) reserved_.push_back(*blob);
+}
+
+// Of a value that came inline: looks at its blobs, and gives them back, unless it forgets to.
+void Process::give_back(const protocol::Value& value) {
+  std::vector<std::uint64_t> blobs;
+  for (const std::uint64_t blob : blobs_in(value.parts)) blobs.push_back(blob);
+  if (blobs.empty() || world_.random().percent(10)) return;
+  world_.after(std::chrono::microseconds(world_.random().between(1, 500'000)), [this, blobs] {
+    if (dead_) return;
+    if (!blob_request_ && world_.random().percent(50)) {
+      reserving_ = false;
+      blob_request_ = send(protocol::Fetch{blobs.front(), receipt_});
+    }
+    send(protocol::Release{blobs});
+  });
 }
 
 void Process::act_soon(std::size_t thread, std::uint64_t at_most_us) {
@@ -56,6 +122,7 @@ void Process::act(std::size_t number) {
   }
   if (random.percent(profile.disturb_percent)) disturb();
   if (random.percent(profile.subscribe_percent)) subscribe_or_not();
+  if (random.percent(profile.blob_percent)) reserve_or_release();
   if (thread.waits_in) {
     if (random.percent(10)) {  // it has lost its patience
       send(protocol::Withdraw{*thread.waits_in});
@@ -188,6 +255,7 @@ void Process::receive(RequestId id, const protocol::Reply& reply) {
       std::erase_if(thread.stack, [&](const Computing& computing) { return computing.token == lost->token; });
     return;
   }
+  if (id == blob_request_) return receive_blob(reply);
   if (const auto withdrawn = withdrawn_.find(id); withdrawn != withdrawn_.end()) {
     if (const auto* lease = std::get_if<protocol::Lease>(&reply)) send(protocol::Abandon{lease->token});
     if (const auto* value = std::get_if<protocol::Value>(&reply)) receive_value(withdrawn->second, *value);
@@ -195,7 +263,10 @@ void Process::receive(RequestId id, const protocol::Reply& reply) {
     return;
   }
   const auto asked = asked_by_.find(id);
-  if (asked == asked_by_.end()) return;  // a request that no thread waits for
+  if (asked == asked_by_.end()) {  // a request that no thread waits for
+    if (const auto* value = std::get_if<protocol::Value>(&reply); value != nullptr && value->record != 0) world_.release_pin(connection_, value->pin);
+    return;
+  }
   Thread& thread = threads_[asked->second];
   asked_by_.erase(asked);
   thread.waits_in.reset();
@@ -209,14 +280,18 @@ void Process::receive(RequestId id, const protocol::Reply& reply) {
 void Process::receive_value(const std::string& key, const protocol::Value& value) {
   const std::string* expected = world_.model().content_of(key, value.version);
   if (expected == nullptr) throw Violation("a version that was never published");
-  if (value.record == 0) return;
+  if (value.record == 0) return give_back(value);
   if (!mapped_) throw Violation("a pin for a connection without a page");
-  if (world_.bytes_at(value.record, key) != *expected) throw Violation("the pinned record holds other bytes (L3)");
+  if (world_.text_at(value.record, key) != *expected) throw Violation("the pinned record holds other bytes (L3)");
   // It reads for a while; until then the bytes must stay, whatever happens to the key.
   const std::uint64_t longest = world_.schedule().profile.small_arena ? 3'000'000 : 100'000;
+  if (!old_blobs_.empty() && !blob_request_ && world_.random().percent(10)) {
+    reserving_ = false;
+    blob_request_ = send(protocol::Fetch{world_.random().pick(old_blobs_), receipt_});
+  }
   world_.after(std::chrono::microseconds(world_.random().between(1, longest)), [this, key, value, bytes = *expected] {
     if (dead_) return;
-    if (world_.bytes_at(value.record, key) != bytes) throw Violation("a pinned record changed");
+    if (world_.text_at(value.record, key) != bytes) throw Violation("a pinned record changed");
     world_.release_pin(connection_, value.pin);
   });
 }

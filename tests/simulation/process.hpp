@@ -51,11 +51,15 @@ class Process {
   void ask(Thread& thread, const std::string& key, bool may_compute);
   void disturb();
   void subscribe_or_not();
+  void reserve_or_release();
+  void receive_blob(const protocol::Reply& reply);
+  void give_back(const protocol::Value& value);
   void receive_value(const std::string& key, const protocol::Value& value);
   protocol::RequestId send(const protocol::Request& request);
   protocol::Scope any_scope();
   const std::string& any_key();
   std::vector<protocol::Part> content(const std::string& key, const std::string& origin);
+  void add_blobs(std::vector<protocol::Part>& parts);
 
   World& world_;
   engine::ConnectionId connection_;
@@ -68,6 +72,11 @@ class Process {
   std::map<protocol::RequestId, Subscription> subscriptions_;
   std::optional<Subscription> ended_subscription_;              // one that could be resumed
   std::vector<protocol::Token> old_tokens_;
+  std::uint64_t receipt_ = 0;
+  std::optional<protocol::RequestId> blob_request_;  // one at a time: a Reserve or Fetch
+  bool reserving_ = false;                           // which of them
+  std::vector<protocol::Blob> reserved_;
+  std::vector<std::uint64_t> old_blobs_;             // that were published, or not
 };
 
 }  // namespace onced::simulation

@@ -36,6 +36,10 @@ Profile::Profile(Random& random) {
   late_tick_percent = random.percent(50) ? 30 : 0;
   subscribe_percent = random.between(0, 20);
   disturb_percent = random.percent(60) ? random.between(0, 25) : 0;
+  blob_percent = random.percent(60) ? random.between(1, 25) : 0;
+  blobs_max = random.percent(15) ? 3 : 1024;
+  settings.blob_bytes_max = random.percent(40) ? random.between(20'000, 100'000) : 1 << 30;
+  if (random.percent(10)) settings.part_bytes_max = 10'000;
   delay_us_max = random.percent(70) ? 2000 : 400'000;
   settings.epoch = random.next() | 1U;
   settings.daemon_version = "simulated";

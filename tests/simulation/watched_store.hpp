@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "blob_model.hpp"
 #include "engine/engine.hpp"
 #include "memory/segment_store.hpp"
 #include "schedule.hpp"
@@ -16,6 +17,8 @@ class WatchedStore final : public engine::RecordStore {
   explicit WatchedStore(std::unique_ptr<memory::SegmentStore> store) : store_(std::move(store)) {}
 
   memory::SegmentStore& real() { return *store_; }
+  // Is told which records hold which blobs.
+  void tell(BlobModel& blobs) { blobs_ = &blobs; }
   // The effects of the present step, as far as it has come.
   void watch(const engine::Effects* effects) { effects_ = effects; }
 
@@ -24,7 +27,11 @@ class WatchedStore final : public engine::RecordStore {
     require(!told(key, image.version, protocol::SignalEvent::done), "`done` was sent before its value was visible (L6)");
     Placement placement = store_->place(image, replaces);
     if (placement.outcome == Outcome::placed) {
-      if (replaces) versions_.erase(*replaces);
+      if (replaces) {
+        versions_.erase(*replaces);
+        blobs_->retired(*replaces);
+      }
+      blobs_->placed(placement.record, *image.parts);
       versions_[placement.record] = {key, image.version};
     }
     return placement;
@@ -34,6 +41,7 @@ class WatchedStore final : public engine::RecordStore {
     for (const auto event : {protocol::SignalEvent::expired, protocol::SignalEvent::evicted, protocol::SignalEvent::invalidated})
       require(!told(key, version, event), "a value's end was told before it was out of reach (L6)");
     store_->unlink(record);
+    blobs_->retired(record);
     versions_.erase(record);
   }
   std::size_t reclaim() override { return store_->reclaim(); }
@@ -67,6 +75,7 @@ class WatchedStore final : public engine::RecordStore {
 
   std::unique_ptr<memory::SegmentStore> store_;
   const engine::Effects* effects_ = nullptr;
+  BlobModel* blobs_ = nullptr;
   std::map<engine::RecordRef, std::pair<std::string, std::uint64_t>> versions_;
 };
 

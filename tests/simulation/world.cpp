@@ -1,5 +1,7 @@
 #include "world.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -44,11 +46,14 @@ protocol::PinPage& Memory::fresh_page(std::size_t number) {
 World::World(Schedule& schedule, Memory& memory)
     : schedule_(schedule),
       memory_(memory),
-      store_(memory::SegmentStore::create(memory.segment(), hash_seed, schedule.profile.settings.epoch).value()),
+      store_(memory::SegmentStore::create(memory.segment(), hash_seed, schedule.profile.settings.epoch,
+                                          {.count_max = schedule.profile.blobs_max})
+                 .value()),
       engine_(schedule.profile.settings, store_, store_.real().blobs()),
-      model_(schedule),
+      model_(schedule, store_.real()),
       observer_page_(memory.fresh_page(0)) {
   store_.real().life_word().store(1);
+  store_.tell(model_.blobs());
   reader_ = protocol::SegmentReader::open(store_.real().segment()).value();
   observer_page_.client_lines_used = 1;
   actions_left_ = schedule.profile.steps;
@@ -157,16 +162,27 @@ std::optional<std::uint64_t> World::look_up(ConnectionId id, const std::string& 
   if (found.outcome != protocol::LookupOutcome::hit) return std::nullopt;
   const std::uint64_t version = found.record->version;
   const std::string* expected = model_.content_of(key, version);
-  if (expected == nullptr || bytes_at(reader_->offset_of(found.record), key) != *expected) throw Violation("a hit with other bytes");
+  if (expected == nullptr || text_at(reader_->offset_of(found.record), key) != *expected) throw Violation("a hit with other bytes");
   protocol::release_pin(page, found.pin);
   return version;
 }
 
-std::string World::bytes_at(std::uint64_t record, const std::string& key) {
+std::string World::text_at(std::uint64_t record, const std::string& key) {
   const protocol::RecordHeader* header = reader_->record_at(record, key);
   if (header == nullptr) throw Violation("no record of the key where an answer says");
-  const auto part = reader_->part(header, 0);
-  return {reinterpret_cast<const char*>(part->bytes.data()), part->bytes.size()};
+  Parts parts;
+  for (std::size_t number = 0; number < header->part_count; ++number) {
+    const auto part = reader_->part(header, number);
+    parts.push_back({std::string(part->name), {}, std::string(reinterpret_cast<const char*>(part->bytes.data()), part->bytes.size()),
+                     part->blob, part->offset, part->blob != 0 ? part->length : 0});
+    if (part->blob != 0 && store_.real().blobs().size(engine::BlobId{part->blob}) == 0) throw Violation("a pinned record names a blob that is gone");
+  }
+  return text_of(parts);
+}
+
+void World::seal(std::uint64_t blob) {
+  const auto descriptor = store_.real().blobs().descriptor(engine::BlobId{blob});
+  if (descriptor != nullptr) ::fcntl(descriptor->get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL);
 }
 
 void World::release_pin(ConnectionId id, std::uint32_t pin) {
@@ -176,7 +192,7 @@ void World::release_pin(ConnectionId id, std::uint32_t pin) {
 // ---- the host -------------------------------------------------------------------------------------------------------
 
 void World::step(engine::Event event) {
-  ++steps_;
+  if (++steps_ > 200'000) throw Violation("the schedule does not come to rest");
   schedule_.trace([&] { return describe(event); });
   const engine::Event told = event;
   model_.before(told);
@@ -309,7 +325,9 @@ void World::quiesce() {
       if (std::get<std::uint64_t>(number) != expected)
         throw Violation("statistics: " + name + " is " + std::to_string(std::get<std::uint64_t>(number)) + " and not " + std::to_string(expected));
     };
-    if (name == "computing" || name == "waiting" || name == "entries" || name == "keys_known" || name == "detached_leases") is(0);
+    if (name == "computing" || name == "waiting" || name == "entries" || name == "keys_known" || name == "detached_leases" || name == "blobs" ||
+        name == "blobs_reserved" || name == "blob_bytes")
+      is(0);
     if (name == "connections" || name == "subscriptions") is(1);
     if (name == "computations") is(model_.computations());
     if (name == "signals") is(model_.signals().sequence());

@@ -64,7 +64,10 @@ class World {
   void kill(ConnectionId connection);
   // Reads the segment as a client does: the version that is found.
   std::optional<std::uint64_t> look_up(ConnectionId connection, const std::string& key);
-  std::string bytes_at(std::uint64_t record, const std::string& key);
+  // The text of a pinned record, whose blobs must be there.
+  std::string text_at(std::uint64_t record, const std::string& key);
+  // As the client that reserved it does before it publishes.
+  void seal(std::uint64_t blob);
   void release_pin(ConnectionId connection, std::uint32_t pin);
   bool may_act() const { return actions_left_ > 0; }
   void acted() { --actions_left_; }
