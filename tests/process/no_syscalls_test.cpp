@@ -84,3 +84,34 @@ TEST_CASE("a million hits make no system call, and neither do values that expire
   *ready = 2;
   CHECK(worker.wait() == 0);
 }
+
+TEST_CASE("the second hit on a large value makes no system call, and neither does the next look at a large part") {
+  constexpr std::size_t bytes = std::size_t{64} << 20;
+  DaemonOptions options;
+  options.flags = {"--blobs", "256MiB"};
+  DaemonProcess daemon(options);
+  Client writer(options_for(daemon.socket()));
+  REQUIRE(writer.put(key_named("large").bytes(), std::string(bytes, 'l')).ok());
+  ValueBuilder builder = writer.builder();
+  REQUIRE(builder.add("a", std::string(1'000'000, 'a')).ok());
+  REQUIRE(builder.add("b", "small").ok());
+  REQUIRE(writer.put(key_named("parts").bytes(), std::move(builder)).ok());
+  Worker worker([&] {
+    Client client(options_for(daemon.socket()));
+    const Key large = key_named("large");
+    const Key parts = key_named("parts");
+    const auto right = [&] {
+      const auto value = client.peek(large);
+      if (!value || value->bytes().size() != bytes || value->text().back() != 'l') return false;
+      const auto named = client.peek(parts);
+      return named && named->part("a")->bytes.size() == 1'000'000 && named->part("a")->text().back() == 'a' && named->part("b")->text() == "small";
+    };
+    if (!right()) return 1;
+    forbid_system_calls();
+    for (int i = 0; i < 100'000; ++i) {
+      if (!right()) return 2;
+    }
+    _exit(0);
+  });
+  CHECK(worker.wait() == 0);
+}
