@@ -4,6 +4,7 @@
 #include "context.hpp"
 #include "doctor_checks.hpp"
 #include "key_words.hpp"
+#include "reports.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
@@ -16,7 +17,7 @@ bool fails(const Findings& findings) {
 }
 
 // What the daemon itself can tell, over an ordinary connection.
-void ask_daemon(Client& client, Findings& findings) {
+void ask_daemon(Client& client, std::uint32_t daemon_pid, std::uint64_t segment_bytes, Findings& findings) {
   std::vector<protocol::ListRow> rows;
   std::string cursor;
   do {
@@ -29,6 +30,12 @@ void ask_daemon(Client& client, Findings& findings) {
     cursor = page->cursor;
   } while (!cursor.empty());
   append(findings, check_holders(rows));
+  if (const Result<protocol::Report> status = client.status()) {
+    append(findings, check_blobs(*status));
+    findings.push_back(check_memory(daemon_pid, segment_bytes, count(*status, "blob_bytes_max")));
+  } else {
+    findings.push_back({Finding::Level::fail, "daemon", status.error().text, remedy_for(status.error().code)});
+  }
   if (const Result<protocol::Statistics> statistics = client.statistics()) {
     findings.push_back(check_pinned(statistics->fields));
   } else {
@@ -67,8 +74,7 @@ int doctor(Context& context) {
     append(findings, check_peer(*handshake));
     findings.push_back(check_seals("segment", handshake->segment(), true, handshake->welcome().segment_bytes));
     findings.push_back(check_seals("pin page", handshake->pin_page(), false, handshake->welcome().pin_page_bytes));
-    ask_daemon(client, findings);
-    findings.push_back(check_memory(handshake->welcome().daemon_pid, handshake->welcome().segment_bytes));
+    ask_daemon(client, handshake->welcome().daemon_pid, handshake->welcome().segment_bytes, findings);
     append(findings, check_limits(handshake->welcome().daemon_pid));
   } else {
     const auto& none = std::get<NoHandshake>(greeting);
@@ -87,8 +93,9 @@ int doctor(Context& context) {
 void add_doctor_command(CLI::App& app, Context& context) {
   add_command(app, context,
               {"doctor", "", "What is wrong, and how to mend it",
-               "Looks at socket, permissions, seals, kernel, limits and long computations. Exit\n"
-               "code 0 when nothing fails, 3 or 5 when the daemon cannot be reached or refuses,\nelse 1.\n",
+               "Looks at socket, permissions, seals, kernel, memory, descriptors, large parts and\n"
+               "long computations. Exit code 0 when nothing fails, 3 or 5 when the daemon cannot\n"
+               "be reached or refuses, else 1.\n",
               "  oncectl doctor\n"
               "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n"},
               [&context] { return doctor(context); });

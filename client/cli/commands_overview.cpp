@@ -14,6 +14,14 @@ std::string ratio(std::uint64_t part, std::uint64_t whole) {
   return std::to_string(permille / 10) + "." + std::to_string(permille % 10) + " %";
 }
 
+// "12 MiB of 256 MiB (4.6 %)"; the budget is left out when the daemon does not say it.
+std::string use_of(const protocol::Report& report, std::string_view used, std::string_view budget) {
+  const std::uint64_t bytes = count(report, used);
+  const std::uint64_t bytes_max = count(report, budget);
+  if (bytes_max == 0) return human_bytes(bytes);
+  return human_bytes(bytes) + " of " + human_bytes(bytes_max) + " (" + ratio(bytes, bytes_max) + ")";
+}
+
 std::string status_screen(const protocol::Report& report, const Context& context, const std::string& socket) {
   const auto amount = [&](std::string_view name) { return human_count(count(report, name)); };
   const auto row = [](std::string label, const std::string& value) {
@@ -23,17 +31,13 @@ std::string status_screen(const protocol::Report& report, const Context& context
   const std::uint64_t hits = count(report, "hits");
   const std::uint64_t misses = count(report, "misses");
   const std::uint64_t computing = count(report, "computing");
-  std::string memory = human_bytes(count(report, "memory_bytes"));
-  if (const auto limit = number(report, "memory_bytes_max"); limit && *limit > 0) {
-    memory += " of " + human_bytes(static_cast<std::uint64_t>(*limit)) + " (" +
-              ratio(count(report, "memory_bytes"), static_cast<std::uint64_t>(*limit)) + ")";
-  }
   std::string screen = context.output.bold("onced " + text(report, "version")) + "  pid " +
                        std::to_string(count(report, "pid")) + ", up " +
                        human_duration(number(report, "uptime_seconds").value_or(0)) + "\n";
   screen += row("socket", escape(socket));
   screen += row("namespace", escape(context.options.namespace_name));
-  screen += row("memory", memory);
+  screen += row("memory", use_of(report, "memory_bytes", "memory_bytes_max"));
+  screen += row("large parts", use_of(report, "blob_bytes", "blob_bytes_max") + " in " + plural(count(report, "blobs"), "blob"));
   screen += row("entries", amount("entries"));
   screen += row("hit ratio", context.output.bold(ratio(hits, hits + misses)) + "  (" + human_count(hits) + " hits, " +
                                  human_count(misses) + " misses)");

@@ -1,8 +1,8 @@
 // run: a command's output and exit status, computed once across the machine.
 //
 // The one who runs it sees its output live; who comes meanwhile waits and gets the same bytes and the same status; who
-// comes later gets them from memory. A status other than 0 is told to those who wait and forgotten. Output that does not
-// fit into a value is only shown, and the lease goes to the next in line: it is run again, but never twice at a time.
+// comes later gets them from memory. A status other than 0 is told to those who wait and forgotten. Output above
+// --max-output is only shown, and the lease goes to the next in line: it is run again, but never twice at a time.
 //
 // A daemon that is away stops nobody's work: the command runs uncached. One that is there and refuses does: a namespace
 // that it does not know or a socket that this user may not open stays as it is until somebody mends it, and a command
@@ -11,14 +11,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <utility>
 
-#include <sys/mman.h>
 #include <unistd.h>
+
+#include <onced/protocol/limits.hpp>
 
 #include "child_process.hpp"
 #include "context.hpp"
 #include "descriptor.hpp"
 #include "file_digest.hpp"
+#include "part_input.hpp"
 #include "run_key.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
@@ -45,6 +48,7 @@ struct RunWords {
   std::vector<std::string> environment;
   std::vector<std::string> inputs;
   std::string ttl;
+  std::string output_bytes_max;
   bool directory = false;
   bool force = false;
   bool standard_input = false;
@@ -56,23 +60,7 @@ Error file_error(const std::string& what, const std::string& path) {
   return {ErrorCode::invalid_argument, what + " " + path + ": " + std::strerror(errno)};
 }
 
-// Standard input, whole, in memory of its own: it is part of the key before the command may read it.
-Result<Descriptor> keep_standard_input() {
-  Descriptor memory(::memfd_create("oncectl-stdin", MFD_CLOEXEC));
-  if (!memory.open()) return Error{ErrorCode::internal, std::string("memfd_create: ") + std::strerror(errno)};
-  std::string chunk(64 * 1024, '\0');
-  while (true) {
-    const ssize_t got = ::read(STDIN_FILENO, chunk.data(), chunk.size());
-    if (got == 0) break;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return file_error("cannot read", "standard input");
-    if (!write_all(memory.number(), std::string_view(chunk.data(), static_cast<std::size_t>(got)))) {
-      return Error{ErrorCode::internal, std::string("cannot keep standard input: ") + std::strerror(errno)};
-    }
-  }
-  ::lseek(memory.number(), 0, SEEK_SET);
-  return memory;
-}
+constexpr std::uint64_t output_bytes_max_default = std::uint64_t{64} << 20;
 
 struct Prepared {
   RunIdentity identity;
@@ -98,7 +86,8 @@ Result<Prepared> prepare(const RunWords& words, const std::vector<std::string>& 
     made.identity.inputs.push_back(*digest);
   }
   if (words.standard_input) {
-    Result<Descriptor> memory = keep_standard_input();
+    // It is part of the key before the command may read it.
+    Result<Descriptor> memory = keep_all(STDIN_FILENO, "standard input", limits::part_bytes_max);
     if (!memory) return memory.error();
     made.standard_input = std::move(*memory);
     const Result<ContentDigest> digest = digest_of_descriptor(made.standard_input.number());
@@ -118,12 +107,19 @@ class Runner {
     ComputeOptions options;
     options.force = words_.force;
     options.failure_ttl = Milliseconds(0);  // told to those who wait now, and to nobody later
-    options.content_type = run_content_type;
     if (context_.options.timeout) options.wait_timeout = *context_.options.timeout;
     if (!words_.ttl.empty()) {
       const auto ttl = parse_duration(words_.ttl);
       if (!ttl || ttl->count() == 0) return usage("--ttl " + words_.ttl + ": not a time such as 90s or 2h");
       options.ttl = *ttl;
+    }
+    if (!words_.output_bytes_max.empty()) {
+      const auto bytes = parse_size(words_.output_bytes_max);
+      if (!bytes || *bytes > limits::part_bytes_max) {
+        return usage("--max-output " + words_.output_bytes_max + ": not a size such as 64KiB or 1GiB, up to " +
+                     human_bytes(limits::part_bytes_max));
+      }
+      output_bytes_max_ = *bytes;
     }
     const Result<Prepared> prepared = prepare(words_, context_.command_words);
     if (!prepared) return failed(prepared.error());
@@ -159,8 +155,7 @@ class Runner {
 
   int compute(Computation& computation, int standard_input) {
     verbose("running it here");
-    const Result<ChildResult> child =
-        run_child({context_.command_words, standard_input, run_output_bytes_max()});
+    Result<ChildResult> child = run_child({context_.command_words, standard_input, static_cast<std::size_t>(output_bytes_max_)});
     if (!child) {
       computation.abandon();
       return failed(child.error());
@@ -171,24 +166,33 @@ class Runner {
       computation.fail(encode_failure({child->out, child->err, child->status, child->overflow}));
     } else if (child->overflow) {
       computation.abandon();
-      context_.output.talk("the output is larger than " + human_bytes(run_output_bytes_max()) +
-                           " and was not kept; who waits for it runs the command again");
+      context_.output.talk("the output is larger than " + human_bytes(output_bytes_max_) +
+                           " (--max-output) and was not kept; who waits for it runs the command again");
     } else {
-      const Result<Value> published =
-          computation.publish(encode_value({child->out, child->err, child->status}), run_content_type);
-      if (!published) context_.output.talk("the result was not kept: " + escape(published.error().text));
-      else if (published->version() == 0) verbose("the result was not kept");
+      keep(computation, {std::move(child->out), std::move(child->err), child->status});
     }
     return end_of(*child);
   }
 
+  void keep(Computation& computation, const RunResult& result) {
+    if (const Result<void> added = add_result(computation.builder(), result); !added) {
+      computation.abandon();
+      return context_.output.talk("the result was not kept: " + escape(added.error().text));
+    }
+    const Result<Value> published = computation.publish();
+    const std::optional<Error> why = published ? published->not_stored() : std::optional<Error>(published.error());
+    if (why) context_.output.talk("the result was not kept: " + escape(why->text));
+  }
+
   // A value that was there or that we waited for.
   int repeat(const Value& value, const std::string& key) {
-    const std::optional<RunResult> result = decode_value(value.text());
-    if (!result) {
-      context_.output.talk("the value of " + key + " is not a command's result; --force runs the command and replaces it");
+    const Result<KnownResult> result = result_of(value);
+    if (!result && result.error().code == ErrorCode::malformed) {
+      context_.output.talk("the value of " + key + " is not a command's result (" + escape(result.error().text) +
+                           "); --force runs the command and replaces it");
       return exit_code::own_fault;
     }
+    if (!result) return failed(result.error());
     verbose("not run: it was computed already, in " + human_duration(static_cast<double>(value.cost_us()) / 1e6));
     return show(*result);
   }
@@ -199,13 +203,13 @@ class Runner {
       if (const std::optional<RunResult> result = decode_failure(error.text)) {
         verbose("not run: it has just failed for somebody else");
         if (result->cut) context_.output.talk("only the end of its output is known here");
-        return show(*result);
+        return show({result->out, result->err, result->status});
       }
     }
     return failed(error);
   }
 
-  int show(const RunResult& result) {
+  int show(const KnownResult& result) {
     write_all(STDERR_FILENO, result.err);
     context_.output.data(result.out);
     return result.status;
@@ -226,6 +230,7 @@ class Runner {
 
   Context& context_;
   const RunWords& words_;
+  std::uint64_t output_bytes_max_ = output_bytes_max_default;
 };
 
 }  // namespace
@@ -238,7 +243,8 @@ void add_run_command(CLI::App& app, Context& context) {
        "COMMAND [ARG...] follows \"--\". The same run is the same words and what the options\n"
        "choose; nothing else of its surroundings counts. Whoever asks while it runs waits\n"
        "for it. A status other than 0 is told to those who wait and not kept. Output above\n"
-       "64 KiB is not kept either: those who wait then run the command one after another.\n"
+       "--max-output is not kept either: those who wait then run the command one after\n"
+       "another. What is kept are the parts stdout, stderr and status of the value.\n"
        "Standard input is empty unless --stdin passes it on. --timeout bounds the wait for\n"
        "somebody else's run, not the command.\n\n"
        "While the daemon is away (gone, stopped, full) the command just runs, and a line on\n"
@@ -247,7 +253,8 @@ void add_run_command(CLI::App& app, Context& context) {
       "  oncectl run -- make-report --month 2026-11\n"
       "  oncectl run --name schema --input schema.sql -- psql -f schema.sql\n"
       "  oncectl run --ttl 10m --env LANG --cwd -- sh -c 'git log | wc -l'\n"
-      "  generate | oncectl run --stdin -- slow-filter\n"},
+      "  generate | oncectl run --stdin -- slow-filter\n"
+      "  oncectl run --max-output 2GiB -- make-dump > dump\n"},
       [&context, words] { return Runner(context, *words).run(); });
   command.add_option("--name", words->name, "The function is \"run:N\" (default: the command's first word)")->type_name("N");
   command.add_option("--env", words->environment, "This variable's value counts (repeat for more)")
@@ -258,6 +265,8 @@ void add_run_command(CLI::App& app, Context& context) {
   command.add_flag("--stdin", words->standard_input, "Pass standard input on; its content counts");
   command.add_flag("--force", words->force, "Run it even if there is a result, and replace that");
   command.add_option("--ttl", words->ttl, "How long the result stays (default: until evicted)")->type_name("TIME");
+  command.add_option("--max-output", words->output_bytes_max, "The most output that is kept, both streams in sum\n(default: 64MiB)")
+      ->type_name("SIZE");
   command.add_flag("--strict", words->strict, "Daemon away: exit code 125 instead of running it uncached");
   command.add_flag("-v,--verbose", words->verbose, "Say whether it was run or known");
 }

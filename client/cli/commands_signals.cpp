@@ -9,6 +9,7 @@
 #include "key_words.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
+#include "value_output.hpp"
 
 namespace onced::cli {
 namespace {
@@ -19,6 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 struct WaitWords {
   KeyWords key;
+  PartChoice part;
   bool print = false;
 };
 
@@ -87,12 +89,13 @@ int wait(Context& context, const WaitWords& words) {
   if (context.options.json) {
     Json line = key_json(key->bytes());
     line["version"] = value->version();
-    line["bytes"] = value->bytes().size();
+    line["bytes"] = bytes_of_all(*value);
+    line["parts"] = parts_json(*value);
     line["cost_us"] = value->cost_us();
     line["waited_seconds"] = std::chrono::duration<double>(Clock::now() - begun).count();
     context.json_line(line);
-  } else if (words.print) {
-    context.output.data(value->text());
+  } else if (words.print || words.part) {
+    return write_part(context, *value, words.part);
   }
   return exit_code::ok;
 }
@@ -253,6 +256,7 @@ void add_signal_commands(CLI::App& app, Context& context) {
       [&context, wait_words] { return wait(context, *wait_words); });
   add_key_words(wait_command, wait_words->key);
   wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
+  wait_command.add_option("--part", wait_words->part, "The same for this part")->type_name("NAME");
 
   auto watch_words = std::make_shared<WatchWords>();
   CLI::App& watch_command = add_command(

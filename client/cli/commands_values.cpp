@@ -1,54 +1,39 @@
 // put, get: values in and out, byte for byte.
-#include <cerrno>
-#include <cstring>
 #include <memory>
+#include <vector>
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <onced/protocol/limits.hpp>
-
 #include "context.hpp"
-#include "descriptor.hpp"
 #include "key_words.hpp"
+#include "part_input.hpp"
+#include "part_words.hpp"
 #include "text_format.hpp"
+#include "value_output.hpp"
 
 namespace onced::cli {
 namespace {
 
-// All that `descriptor` has, or too_large as soon as it is more than a value may be.
-Result<std::string> read_value(int descriptor, const std::string& name) {
-  std::string bytes;
-  std::string chunk(16 * 1024, '\0');
-  while (true) {
-    const ssize_t got = ::read(descriptor, chunk.data(), chunk.size());
-    if (got == 0) return bytes;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Error{ErrorCode::invalid_argument, "cannot read " + name + ": " + std::strerror(errno)};
-    bytes.append(chunk, 0, static_cast<std::size_t>(got));
-    if (bytes.size() > limits::value_bytes_max) {
-      return Error{ErrorCode::too_large,
-                   name + " is larger than a value may be (" + std::to_string(limits::value_bytes_max) + " bytes)"};
-    }
-  }
-}
-
-Result<std::string> read_value_file(const std::string& path) {
-  const client_detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.open()) return Error{ErrorCode::invalid_argument, "cannot open " + path + ": " + std::strerror(errno)};
-  return read_value(file.number(), path);
-}
-
 struct PutWords {
   KeyWords key;
-  std::string file;
+  PartWords parts;
   std::string ttl;
-  std::string content_type;
 };
+
+// Opens every source before anything is reserved: a file that is not there has no effect.
+Result<std::vector<PartInput>> open_all(Context& context, const std::vector<PartSource>& sources) {
+  std::vector<PartInput> inputs;
+  for (const PartSource& source : sources) {
+    if (source.path == "-" && ::isatty(STDIN_FILENO) == 1) context.output.talk("reading from the terminal; Ctrl-D ends it");
+    Result<PartInput> input = PartInput::open(source);
+    if (!input) return input.error();
+    inputs.push_back(std::move(*input));
+  }
+  return inputs;
+}
 
 int put(Context& context, const PutWords& words) {
   PutOptions options;
-  options.content_type = words.content_type;
   if (!words.ttl.empty()) {
     const auto ttl = parse_duration(words.ttl);
     if (!ttl || ttl->count() == 0) {
@@ -58,13 +43,17 @@ int put(Context& context, const PutWords& words) {
   }
   const Result<Key> key = make_key(words.key);
   if (!key) return context.fail(key.error());
-  const bool from_input = words.file.empty() || words.file == "-";
-  if (from_input && ::isatty(STDIN_FILENO) == 1) context.output.talk("reading the value from the terminal; Ctrl-D ends it");
-  Result<std::string> bytes = from_input ? read_value(STDIN_FILENO, "standard input") : read_value_file(words.file);
-  if (!bytes) return context.fail(bytes.error());
+  const Result<std::vector<PartSource>> sources = part_sources(words.parts);
+  if (!sources) return context.fail(sources.error());
+  Result<std::vector<PartInput>> inputs = open_all(context, *sources);
+  if (!inputs) return context.fail(inputs.error());
 
   Client client(context.client_options());
-  const Result<std::uint64_t> version = client.put(key->bytes(), std::move(*bytes), options);
+  ValueBuilder builder = client.builder();
+  for (PartInput& input : *inputs) {
+    if (const Result<void> added = input.add_to(builder); !added) return context.fail(added.error());
+  }
+  const Result<std::uint64_t> version = client.put(key->bytes(), std::move(builder), options);
   if (!version) return context.fail(version.error());
   if (context.options.json) {
     Json line = key_json(key->bytes());
@@ -79,8 +68,30 @@ int put(Context& context, const PutWords& words) {
   return exit_code::ok;
 }
 
-int get(Context& context, const KeyWords& words) {
-  const Result<Key> key = make_key(words);
+struct GetWords {
+  KeyWords key;
+  PartChoice part;
+};
+
+int print_json(Context& context, const Key& key, const Value& value, const PartChoice& choice) {
+  Json line = key_json(key.bytes());
+  line["version"] = value.version();
+  line["cost_us"] = value.cost_us();
+  line["parts"] = parts_json(value);
+  const Result<Part> part = value.part(std::string_view(choice.value_or("")));
+  if (!part && (choice || part.error().code != ErrorCode::not_found)) return write_part(context, value, choice);
+  if (part) {
+    line["content_type"] = part->content_type;
+    line["bytes"] = part->bytes.size();
+    if (is_utf8(part->text())) line["text"] = part->text();
+    else line["base64"] = base64(part->text());
+  }
+  context.json_line(line);
+  return exit_code::ok;
+}
+
+int get(Context& context, const GetWords& words) {
+  const Result<Key> key = make_key(words.key);
   if (!key) return context.fail(key.error());
   Client client(context.client_options());
   const Result<std::optional<Value>> found = client.get(key->bytes());
@@ -90,19 +101,7 @@ int get(Context& context, const KeyWords& words) {
     return exit_code::miss;
   }
   const Value& value = **found;
-  if (context.options.json) {
-    Json line = key_json(key->bytes());
-    line["version"] = value.version();
-    line["content_type"] = value.content_type();
-    line["cost_us"] = value.cost_us();
-    line["bytes"] = value.bytes().size();
-    if (is_utf8(value.text())) line["text"] = value.text();
-    else line["base64"] = base64(value.text());
-    context.json_line(line);
-  } else {
-    context.output.data(value.text());
-  }
-  return exit_code::ok;
+  return context.options.json ? print_json(context, *key, value, words.part) : write_part(context, value, words.part);
 }
 
 }  // namespace
@@ -111,28 +110,43 @@ void add_value_commands(CLI::App& app, Context& context) {
   auto put_words = std::make_shared<PutWords>();
   CLI::App& put_command = add_command(
       app, context,
-      {"put", "FUNCTION [ARGS]", "Store a value from a file or standard input",
-       "A value has at most 64 KiB. Whoever waits for it gets it; a computation of it in\nflight is superseded.\n",
+      {"put", "FUNCTION [ARGS]", "Store a value from files or standard input",
+       "Of any size that the daemon's memory has room for. A value is one part without a\n"
+       "name, or several with names, which are stored together: nobody sees some of them.\n"
+       "NAME ends at the first \"=\"; FILE \"-\" is standard input, for one part at most.\n"
+       "Whoever waits for the value gets it; a computation of it in flight is superseded.\n",
       "  echo hello | oncectl put greeting\n"
       "  oncectl put report '[\"2026-11\", 7]' --file report.pdf --content-type application/pdf\n"
-      "  oncectl put prices '{\"market\": \"north\"}' --ttl 10m < prices.json\n"},
+      "  oncectl put prices '{\"market\": \"north\"}' --ttl 10m < prices.json\n"
+      "  oncectl put model --part weights=model.bin --part card=card.json \\\n"
+      "    --part-type card=application/json\n"
+      "  render | oncectl put scene '[7]' --part image=- --part log=render.log\n"},
       [&context, put_words] { return put(context, *put_words); });
   add_key_words(put_command, put_words->key);
-  put_command.add_option("--file", put_words->file, "Read the value from here (default or \"-\": standard input)")
-      ->type_name("F");
+  PartWords& parts = put_words->parts;
+  put_command.add_option("--file", parts.file, "The part without a name (default or \"-\": standard input)")->type_name("F");
+  put_command.add_option("--part", parts.parts, "A part and where its bytes are (repeat for more)")
+      ->type_name("NAME=FILE")->allow_extra_args(false);
+  put_command.add_option("--part-type", parts.types, "A part's own MIME type (repeat for more)")
+      ->type_name("NAME=TYPE")->allow_extra_args(false);
+  put_command.add_option("--content-type", parts.content_type, "The MIME type of all other parts")->type_name("TYPE");
   put_command.add_option("--ttl", put_words->ttl, "How long it stays (default: until evicted)")->type_name("TIME");
-  put_command.add_option("--content-type", put_words->content_type, "A MIME type, kept with the value")->type_name("TYPE");
 
-  auto get_words = std::make_shared<KeyWords>();
+  auto get_words = std::make_shared<GetWords>();
   CLI::App& get_command =
       add_command(app, context,
                   {"get", "FUNCTION [ARGS]", "Write a value's bytes to standard output",
-                   "Unchanged, nothing added. Exit code 1 when there is no such value.\n",
+                   "Unchanged, nothing added; of one part only, which is all that is read. Exit code\n"
+                   "1 when there is no such value or no part of that name, 2 when the value has named\n"
+                   "parts only and --part is missing. With --json a list of the parts as well.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"
+                  "  oncectl get model --part weights > model.bin\n"
+                  "  oncectl get model --json | jq -r '.parts[].name'\n"
                   "  oncectl get prices '{\"market\": \"north\"}' || compute-prices\n"},
                   [&context, get_words] { return get(context, *get_words); });
-  add_key_words(get_command, *get_words);
+  add_key_words(get_command, get_words->key);
+  add_part_option(get_command, get_words->part);
 }
 
 }  // namespace onced::cli

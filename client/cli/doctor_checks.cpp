@@ -100,17 +100,24 @@ bool membarrier_offered() {
   return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
 }
 
+struct OpenFilesLimit {
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+};
+
 // "Max open files            1024                 524288               files"
-std::optional<std::uint64_t> open_files_limit(std::uint32_t pid) {
+std::optional<OpenFilesLimit> open_files_limit(std::uint32_t pid) {
   std::ifstream in("/proc/" + std::to_string(pid) + "/limits");
   for (std::string line; std::getline(in, line);) {
     if (!line.starts_with("Max open files")) continue;
     std::istringstream words(line.substr(14));
-    std::uint64_t soft = 0;
-    if (words >> soft) return soft;
+    OpenFilesLimit limit;
+    if (words >> limit.soft >> limit.hard) return limit;
   }
   return std::nullopt;
 }
+
+constexpr const char* more_descriptors = "LimitNOFILE=65536 in its unit, or ulimit -Hn before it starts";
 
 }  // namespace
 
@@ -207,16 +214,36 @@ Findings check_limits(std::uint32_t daemon_pid) {
   if (own.rlim_cur < 256) findings.push_back({Level::warn, "limits", open_files + ", which is few", "ulimit -n 1024"});
   else findings.push_back({Level::ok, "limits", open_files, ""});
   if (const auto daemon = open_files_limit(daemon_pid)) {
-    // A connection takes its socket, its pin page and its process's pidfd.
-    const std::uint64_t connections = *daemon / 3;
-    const std::string text = "open files of the daemon: " + std::to_string(*daemon);
+    // A connection takes its socket, its pin page and its process's pidfd; a blob takes one.
+    const std::uint64_t connections = daemon->soft / 3;
+    const std::string text = "open files of the daemon: " + std::to_string(daemon->soft) + " (hard limit " + std::to_string(daemon->hard) + ")";
     if (connections < 64) {
-      findings.push_back({Level::warn, "limits", text + ", enough for about " + std::to_string(connections) + " connections",
-                          "LimitNOFILE=65536 in its unit, or ulimit -n before it starts"});
+      findings.push_back({Level::warn, "limits", text + ", enough for about " + std::to_string(connections) + " connections", more_descriptors});
     } else {
       findings.push_back({Level::ok, "limits", text, ""});
     }
   }
+  return findings;
+}
+
+Findings check_blobs(const protocol::Report& status) {
+  const std::uint64_t blobs = count(status, "blobs");
+  const std::uint64_t blobs_max = count(status, "blobs_max");
+  const std::uint64_t bytes_max = count(status, "blob_bytes_max");
+  Findings findings;
+  const std::string many = human_count(blobs) + " of at most " + human_count(blobs_max) + " large parts in memory of their own";
+  if (blobs_max == 0) {
+    findings.push_back({Level::fail, "blobs", "the daemon keeps no large parts: it has no descriptors left for them", more_descriptors});
+  } else if (blobs >= blobs_max - blobs_max / 10) {
+    findings.push_back({Level::warn, "blobs", many + ": values go to make room, whatever their size",
+                        std::string("each takes a descriptor of the daemon: ") + more_descriptors + "; or publish fewer, larger parts"});
+  } else {
+    findings.push_back({Level::ok, "blobs", many, ""});
+  }
+  // A full budget is what a cache comes to; one that holds next to nothing is a mistake.
+  const std::string memory = human_bytes(count(status, "blob_bytes")) + " of " + human_bytes(bytes_max) + " for large parts in use";
+  const bool small = bytes_max < limits::value_bytes_max * 16;
+  findings.push_back({small ? Level::warn : Level::ok, "blobs", memory, small ? "raise the setting blobs (--blobs, ONCED_BLOBS)" : ""});
   return findings;
 }
 
@@ -234,18 +261,19 @@ std::optional<std::uint64_t> cgroup_memory_limit(const std::string& root, const 
   return smallest;
 }
 
-Finding check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes) {
+Finding check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, std::uint64_t blob_bytes_max) {
   const std::string line = first_line("/proc/" + std::to_string(daemon_pid) + "/cgroup");
-  const std::string segment = "segment of " + human_bytes(segment_bytes);
-  if (!line.starts_with("0::")) return {Level::ok, "memory", segment + "; no memory cgroup to compare it with", ""};
+  const std::uint64_t bytes = segment_bytes + blob_bytes_max;
+  const std::string use = "segment of " + human_bytes(segment_bytes) + ", up to " + human_bytes(blob_bytes_max) + " for large parts";
+  if (!line.starts_with("0::")) return {Level::ok, "memory", use + "; no memory cgroup to compare it with", ""};
   const auto limit = cgroup_memory_limit("/sys/fs/cgroup", line.substr(3));
-  if (!limit) return {Level::ok, "memory", segment + ", no cgroup limit", ""};
-  const std::string text = segment + ", cgroup limit " + human_bytes(*limit);
-  if (segment_bytes > *limit) {
-    return {Level::fail, "memory", text + ": the daemon will be killed when it fills up",
-            "raise MemoryMax= of the unit or lower the daemon's memory"};
+  if (!limit) return {Level::ok, "memory", use + "; no cgroup limit", ""};
+  const std::string text = use + "; cgroup limit " + human_bytes(*limit);
+  if (bytes > *limit) {
+    return {Level::fail, "memory", text + ": the daemon will be killed when they fill up",
+            "raise MemoryMax= of the unit or lower the daemon's memory or blobs"};
   }
-  if (segment_bytes > *limit / 10 * 9) {
+  if (bytes > *limit / 10 * 9) {
     return {Level::warn, "memory", text + ": little is left for everything else", "raise MemoryMax= of the unit"};
   }
   return {Level::ok, "memory", text, ""};

@@ -35,8 +35,10 @@ Finding check_seals(const std::string& subject, int descriptor, bool owned_by_da
 Findings check_kernel();
 // Descriptors, of this process and of the daemon's (when they can be read).
 Findings check_limits(std::uint32_t daemon_pid);
-// The daemon's segment against its memory cgroup (when that can be read).
-Finding check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes);
+// Large parts: how many there may be (each keeps a descriptor of the daemon) and their memory, by the daemon's status.
+Findings check_blobs(const protocol::Report& status);
+// The daemon's memory, segment and large parts, against its memory cgroup (when that can be read).
+Finding check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, std::uint64_t blob_bytes_max);
 // Who computes for long.
 Findings check_holders(const std::vector<protocol::ListRow>& rows);
 // Memory that readers keep from being reused.

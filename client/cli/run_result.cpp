@@ -1,7 +1,9 @@
 #include "run_result.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
+#include <system_error>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -29,15 +31,7 @@ std::string pack(std::string_view out, std::string_view err, int status, bool cu
   return std::string(packed.begin(), packed.end());
 }
 
-std::string_view tail(std::string_view text, std::size_t bytes) { return text.substr(text.size() - std::min(bytes, text.size())); }
-
-}  // namespace
-
-std::size_t run_output_bytes_max() { return limits::value_bytes_max - array_overhead_bytes; }
-
-std::string encode_value(const RunResult& result) { return pack(result.out, result.err, result.status, result.cut); }
-
-std::optional<RunResult> decode_value(std::string_view bytes) {
+std::optional<RunResult> unpack(std::string_view bytes) {
   const json array = json::from_msgpack(bytes.begin(), bytes.end(), true, false);
   if (!array.is_array() || array.size() < 3 || !array[0].is_binary() || !array[1].is_binary() ||
       !array[2].is_number_integer()) {
@@ -47,6 +41,42 @@ std::optional<RunResult> decode_value(std::string_view bytes) {
   if (status < 0 || status > 255) return std::nullopt;
   const auto text = [](const json& part) { return std::string(part.get_binary().begin(), part.get_binary().end()); };
   return RunResult{text(array[0]), text(array[1]), static_cast<int>(status), array.size() > 3 && array[3] == true};
+}
+
+std::string_view tail(std::string_view text, std::size_t bytes) { return text.substr(text.size() - std::min(bytes, text.size())); }
+
+}  // namespace
+
+Result<void> add_result(ValueBuilder& builder, const RunResult& result) {
+  if (auto added = builder.add("stdout", std::string_view(result.out)); !added) return added;
+  if (auto added = builder.add("stderr", std::string_view(result.err)); !added) return added;
+  return builder.add("status", std::to_string(result.status), "text/plain");
+}
+
+Result<KnownResult> result_of(const Value& value) {
+  const auto part = [&value](std::string_view name) -> Result<std::string_view> {
+    const Result<Part> found = value.part(name);
+    if (found) return found->text();
+    const bool missing = found.error().code == ErrorCode::not_found;
+    return Error{missing ? ErrorCode::malformed : found.error().code, found.error().text};
+  };
+  const Result<std::string_view> status = part("status");
+  if (!status) return status.error();
+  const std::optional<int> number = parse_status(*status);
+  if (!number) return Error{ErrorCode::malformed, "part 'status' is no exit status"};
+  const Result<std::string_view> out = part("stdout");
+  if (!out) return out.error();
+  const Result<std::string_view> err = part("stderr");
+  if (!err) return err.error();
+  return KnownResult{*out, *err, *number};
+}
+
+std::optional<int> parse_status(std::string_view text) {
+  int status = -1;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, status);
+  if (error != std::errc() || rest != end || status < 0 || status > 255) return std::nullopt;
+  return status;
 }
 
 std::string encode_failure(const RunResult& result) {
@@ -68,7 +98,7 @@ std::optional<RunResult> decode_failure(std::string_view text) {
   std::string_view encoded = text.substr(position + marker.size());
   const std::optional<std::string> bytes = from_base64(encoded.substr(0, encoded.find('\n')));
   if (!bytes) return std::nullopt;
-  return decode_value(*bytes);
+  return unpack(*bytes);
 }
 
 std::string_view failure_sentence(std::string_view text) { return text.substr(0, text.find(marker)); }

@@ -1,18 +1,19 @@
 // What a command left behind, as a value (kept) or as a failure's text (told, not kept).
 //
-// As a value: the MessagePack array [standard output, standard error, exit status], output as bytes.
-// As a failure: one sentence for people, then a line with the same array in base64, so that a follower can repeat it. A
-// failure's text is short: the ends of long output are told, and that they were cut.
+// As a value: three parts, "stdout" and "stderr" as they came, and "status", a decimal number as text.
+// As a failure: one sentence for people, then a line in base64: the MessagePack array [standard output, standard error, exit
+// status], so that a follower can repeat it. A failure's text is short: the ends of long output are told, and that they
+// were cut.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 
-namespace onced::cli {
+#include <onced/value.hpp>
+#include <onced/value_builder.hpp>
 
-inline constexpr std::string_view run_content_type = "application/vnd.onced.run+msgpack";
+namespace onced::cli {
 
 struct RunResult {
   std::string out;
@@ -21,11 +22,20 @@ struct RunResult {
   bool cut = false;  // the beginnings of out and err are missing
 };
 
-// Output up to this length in sum fits into a value.
-std::size_t run_output_bytes_max();
+// Its three parts. Errors: as ValueBuilder.
+Result<void> add_result(ValueBuilder& builder, const RunResult& result);
 
-std::string encode_value(const RunResult& result);
-std::optional<RunResult> decode_value(std::string_view bytes);
+// A result that somebody published; views of the value.
+struct KnownResult {
+  std::string_view out;
+  std::string_view err;
+  int status = 0;
+};
+// Errors: malformed when the value is no command's result; what Value::part() says.
+Result<KnownResult> result_of(const Value& value);
+
+// 0 to 255.
+std::optional<int> parse_status(std::string_view text);
 
 std::string encode_failure(const RunResult& result);
 std::optional<RunResult> decode_failure(std::string_view text);

@@ -188,6 +188,23 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds));
 }
 
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  double amount = -1;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, amount, std::chars_format::fixed);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
+  double factor = 0;
+  if (unit.empty() || unit == "B") factor = 1;
+  if (unit == "K" || unit == "KiB") factor = 1024;
+  if (unit == "M" || unit == "MiB") factor = 1024.0 * 1024;
+  if (unit == "G" || unit == "GiB") factor = 1024.0 * 1024 * 1024;
+  const double bytes = std::floor(amount * factor);
+  constexpr double most = 1024.0 * 1024 * 1024 * 1024 * 1024;  // a pebibyte: exact in a double
+  if (factor == 0 || !(bytes >= 0) || bytes > most) return std::nullopt;
+  return static_cast<std::uint64_t>(bytes);
+}
+
 std::string Table::text(std::size_t width) const {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < columns_.size(); ++c) {

@@ -32,6 +32,9 @@ std::string plural(std::uint64_t count, std::string_view noun);  // "1 value", "
 // "500ms", "5s", "2m", "1h", "1.5s"; a bare number is seconds. Nothing when it is none of these, negative or absurd.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
+// "65536", "64KiB", "64K", "1.5GiB", "1G"; units are powers of 1024. Nothing when it is none of these, negative or absurd.
+std::optional<std::uint64_t> parse_size(std::string_view text);
+
 // Columns aligned by their widest cell; numbers to the right. The last column is cut to what is left of `width`
 // (0: nothing is cut).
 class Table {

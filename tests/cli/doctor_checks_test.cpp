@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -72,6 +74,21 @@ TEST_CASE("a long computation is named with its holder, a short one is not") {
 TEST_CASE("memory that readers hold is warned of when it is much") {
   CHECK(check_pinned({{"memory_bytes_max", std::uint64_t{1000}}, {"retired_bytes", std::uint64_t{100}}}).level == Level::ok);
   CHECK(check_pinned({{"memory_bytes_max", std::uint64_t{1000}}, {"retired_bytes", std::uint64_t{900}}}).level == Level::warn);
+}
+
+TEST_CASE("large parts are warned of when the descriptors for them run out or their memory is next to nothing") {
+  const auto levels = [](std::uint64_t blobs, std::uint64_t blobs_max, std::uint64_t bytes_max) {
+    const Findings found = check_blobs({{"blobs", blobs}, {"blobs_max", blobs_max}, {"blob_bytes_max", bytes_max}});
+    REQUIRE(found.size() == 2);
+    for (const Finding& finding : found) CHECK(finding.remedy.empty() == (finding.level == Level::ok));
+    return std::pair(found[0].level, found[1].level);
+  };
+  constexpr std::uint64_t budget = std::uint64_t{1} << 30;
+  CHECK(levels(10, 1000, budget) == std::pair(Level::ok, Level::ok));
+  CHECK(levels(899, 1000, budget) == std::pair(Level::ok, Level::ok));
+  CHECK(levels(900, 1000, budget) == std::pair(Level::warn, Level::ok));
+  CHECK(levels(0, 0, budget) == std::pair(Level::fail, Level::ok));
+  CHECK(levels(0, 1000, 65536) == std::pair(Level::ok, Level::warn));
 }
 
 }  // namespace onced::cli

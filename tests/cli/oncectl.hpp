@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -14,6 +15,9 @@ namespace onced::testing {
 
 class Oncectl {
  public:
+  // `flags`: the daemon's, beside the socket.
+  explicit Oncectl(std::vector<std::string> flags = {}) : daemon(DaemonProcess::options(std::move(flags))) {}
+
   std::vector<std::string> words(std::vector<std::string> arguments) const {
     std::vector<std::string> all{oncectl_path, "--socket", daemon.socket()};
     all.insert(all.end(), arguments.begin(), arguments.end());

@@ -147,17 +147,64 @@ TEST_CASE("output comes while the command still runs") {
   CHECK(command.out() == "early\nlate\n");
 }
 
-TEST_CASE("output above a value's size is passed on and not kept; who waits runs the command in turn") {
+TEST_CASE("long output is kept for all, in the parts stdout, stderr and status") {
   const Oncectl oncectl;
-  const Script script("head -c 100000 /dev/zero | tr '\\0' x");
+  const Script script("head -c 3000000 /dev/zero | tr '\\0' x; head -c 100000 /dev/zero >&2");
   const Commands commands = start_together(oncectl, script, 3);
   script.let_go();
   for (const auto& command : commands) {
     CHECK(command->wait() == 0);
+    CHECK(command->out() == std::string(3000000, 'x'));
+    CHECK(command->err() == std::string(100000, '\0'));
+  }
+  CHECK(oncectl(script.command()).out == std::string(3000000, 'x'));
+  CHECK(script.runs().size() == 1);
+  const std::string arguments = nlohmann::json::parse(oncectl({"ls", "run:sh", "--json"}).out)["arguments"].dump();
+  CHECK(oncectl({"get", "run:sh", arguments, "--part", "stdout"}).out == std::string(3000000, 'x'));
+  CHECK(oncectl({"get", "run:sh", arguments, "--part", "stderr"}).out == std::string(100000, '\0'));
+  CHECK(oncectl({"get", "run:sh", arguments, "--part", "status"}).out == "0");
+}
+
+TEST_CASE("output above --max-output is passed on and not kept; who waits runs the command in turn") {
+  const Oncectl oncectl;
+  const Script script("head -c 100000 /dev/zero | tr '\\0' x");
+  const Commands commands = start_together(oncectl, script, 3, {"--max-output", "99999"});
+  script.let_go();
+  for (const auto& command : commands) {
+    CHECK(command->wait() == 0);
     CHECK(command->out() == std::string(100000, 'x'));
-    CHECK(contains(command->err(), "was not kept"));
+    CHECK(contains(command->err(), "--max-output"));
   }
   CHECK(script.runs().size() == 3);
+  const Outcome kept = oncectl(script.command({"--max-output", "100000"}));
+  CHECK(kept.out == std::string(100000, 'x'));
+  CHECK(kept.err.empty());
+  CHECK(oncectl(script.command()).out == kept.out);
+  CHECK(script.runs().size() == 4);
+}
+
+TEST_CASE("a bad --max-output is a usage error, and nothing is run") {
+  const Oncectl oncectl;
+  const TempDirectory files;
+  for (const char* size : {"much", "-1", "5GiB", ""}) {
+    CAPTURE(size);
+    CHECK(oncectl({"run", "--max-output=" + std::string(size), "--", "touch", (files / "mark").string()}).status == 2);
+  }
+  CHECK_FALSE(std::filesystem::exists(files / "mark"));
+}
+
+TEST_CASE("output for which the daemon has no memory is passed on, and who waits runs the command in turn") {
+  const Oncectl oncectl({"--blobs", "16MiB"});
+  const Script script("head -c 20000000 /dev/zero");
+  const Commands commands = start_together(oncectl, script, 2);
+  script.let_go();
+  for (const auto& command : commands) {
+    CHECK(command->wait() == 0);
+    CHECK(command->out().size() == 20000000);
+    CHECK(contains(command->err(), "was not kept"));
+    CHECK(contains(command->err(), "blobs"));
+  }
+  CHECK(script.runs().size() == 2);
 }
 
 TEST_CASE("long output of a failing command is cut for those who wait, who are told so") {
@@ -236,6 +283,9 @@ TEST_CASE("without a daemon the command runs all the same; --strict refuses") {
 TEST_CASE("a value that is no command's result is onced's fault, not the command's") {
   const Oncectl oncectl;
   oncectl.put("run:true", R"({"words": ["true"]})", "junk");
+  CHECK(oncectl({"run", "--", "true"}).status == 125);
+  CHECK(oncectl({"put", "run:true", R"({"words": ["true"]})", "--part", "status=-", "--part", "stdout=/dev/null", "--part", "stderr=/dev/null"},
+                {.input = "300"}).status == 0);
   CHECK(oncectl({"run", "--", "true"}).status == 125);
   CHECK(oncectl({"run", "--force", "--", "true"}).status == 0);
   CHECK(oncectl({"run", "--", "true"}).status == 0);

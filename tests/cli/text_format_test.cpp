@@ -102,4 +102,18 @@ TEST_CASE("base64 comes back, and nothing else does") {
   CHECK_FALSE(from_base64("Zg!=").has_value());
 }
 
+TEST_CASE("sizes are bytes, or powers of 1024 with their unit") {
+  CHECK(parse_size("65536") == 65536);
+  CHECK(parse_size("0") == 0);
+  CHECK(parse_size("64KiB") == 65536);
+  CHECK(parse_size("64K") == 65536);
+  CHECK(parse_size("1.5M") == 3 * 512 * 1024);
+  CHECK(parse_size("4GiB") == std::uint64_t{4} << 30);
+  CHECK(parse_size("12B") == 12);
+  for (const char* text : {"", "KiB", "-1", "1e3", "64kb", "1 M", "1T", "nan", "inf", "99999999999999999999G"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_size(text).has_value());
+  }
+}
+
 }  // namespace onced::cli

@@ -1,0 +1,33 @@
+// A value on its way out: which of its parts is meant, and the parts as JSON.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <onced/value.hpp>
+
+#include "context.hpp"
+#include "key_words.hpp"
+
+namespace onced::cli {
+
+// What --part says; nothing: the part without a name.
+using PartChoice = std::optional<std::string>;
+
+// Adds --part NAME.
+void add_part_option(CLI::App& command, PartChoice& choice);
+
+// The bytes of a part to standard output, unchanged. Exit codes: miss when --part names none of the parts, usage when the
+// value has only named ones and no choice was made; standard error then names them.
+int write_part(Context& context, const Value& value, const PartChoice& choice);
+
+// All parts: name, content type, bytes, where they are. Touches none of them.
+Json parts_json(const Value& value);
+std::uint64_t bytes_of_all(const Value& value);
+// "memory" (in the segment, with the key) or "blob" (in memory of its own).
+std::string_view place_of(bool large);
+
+// Names as people read them: "'a', 'b' and 3 more".
+std::string part_names(const Value& value);
+
+}  // namespace onced::cli
