@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include "text_format.hpp"
 
 namespace onced::demo {
@@ -28,11 +30,12 @@ TEST_CASE("every line of every chart has the chart's width") {
   for (const bool unicode : {false, true}) {
     for (const std::size_t width : {30U, 39U, 60U}) {
       const ChartStyle style{width, unicode, false};
-      for (const auto chart : {words_chart, line_length_chart, headers_chart, largest_files_chart}) {
-        const Lines lines = chart(sample, style);
+      const auto check = [&](const auto& part) {
+        const Lines lines = chart_of(part, style);
         CHECK(lines.size() > 1);
         for (const std::string& line : lines) CHECK(cli::columns_of(line) == width);
-      }
+      };
+      std::apply([&](const auto&... parts) { (check(parts), ...); }, sample);
     }
   }
 }
@@ -43,12 +46,12 @@ TEST_CASE("the longest bar is the highest value's, and nothing is drawn for zero
 }
 
 TEST_CASE("names from files cannot paint the terminal") {
-  for (const std::string& line : largest_files_chart(sample, {39, false, false})) CHECK(line.find('\x1b') == std::string::npos);
+  for (const std::string& line : chart_of(std::get<FileSizes>(sample), {39, false, false})) CHECK(line.find('\x1b') == std::string::npos);
 }
 
 TEST_CASE("colours are there only when wanted") {
-  CHECK(words_chart(sample, {39, false, true})[0].find("\x1b[") != std::string::npos);
-  CHECK(words_chart(sample, {39, false, false})[0].find('\x1b') == std::string::npos);
+  CHECK(chart_of(std::get<WordFrequencies>(sample), {39, false, true})[0].find("\x1b[") != std::string::npos);
+  CHECK(chart_of(std::get<WordFrequencies>(sample), {39, false, false})[0].find('\x1b') == std::string::npos);
 }
 
 TEST_CASE("two charts stand side by side, the shorter one filled up") {

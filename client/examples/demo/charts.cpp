@@ -73,27 +73,27 @@ Lines bar_chart(std::string_view title, const std::vector<Bar>& bars, const Char
   return lines;
 }
 
-Lines words_chart(const Analysis& analysis, const ChartStyle& style) {
-  return bar_chart("Most frequent words", counted_bars(analysis.frequent_words, cli::human_count), style);
+Lines chart_of(const WordFrequencies& words, const ChartStyle& style) {
+  return bar_chart("Most frequent words", counted_bars(words.most_frequent, cli::human_count), style);
 }
 
-Lines line_length_chart(const Analysis& analysis, const ChartStyle& style) {
+Lines chart_of(const LineHistogram& lines, const ChartStyle& style) {
   std::vector<Bar> bars;
   for (std::size_t i = 0; i < line_length_buckets; ++i) {
     const std::size_t from = i * line_length_step;
     const bool last = i + 1 == line_length_buckets;
     bars.push_back({last ? std::to_string(from) + " and more" : std::to_string(from) + "-" + std::to_string(from + line_length_step - 1),
-                    analysis.line_lengths[i], cli::human_count(analysis.line_lengths[i])});
+                    lines.lengths[i], cli::human_count(lines.lengths[i])});
   }
   return bar_chart("Lines by length", bars, style);
 }
 
-Lines headers_chart(const Analysis& analysis, const ChartStyle& style) {
-  return bar_chart("Most included headers", counted_bars(analysis.included_headers, cli::human_count), style);
+Lines chart_of(const IncludedHeaders& headers, const ChartStyle& style) {
+  return bar_chart("Most included headers", counted_bars(headers.most_included, cli::human_count), style);
 }
 
-Lines largest_files_chart(const Analysis& analysis, const ChartStyle& style) {
-  return bar_chart("Largest files", counted_bars(analysis.largest_files, cli::human_bytes), style);
+Lines chart_of(const FileSizes& files, const ChartStyle& style) {
+  return bar_chart("Largest files", counted_bars(files.largest, cli::human_bytes), style);
 }
 
 Lines side_by_side(const Lines& left, const Lines& right, std::size_t left_width, std::size_t gap) {

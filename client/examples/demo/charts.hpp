@@ -30,11 +30,11 @@ struct Bar {
 // A title, then one bar a line: label, bar, value. The longest bar fills what is left.
 Lines bar_chart(std::string_view title, const std::vector<Bar>& bars, const ChartStyle& style);
 
-// The demo's four callbacks.
-Lines words_chart(const Analysis& analysis, const ChartStyle& style);
-Lines line_length_chart(const Analysis& analysis, const ChartStyle& style);
-Lines headers_chart(const Analysis& analysis, const ChartStyle& style);
-Lines largest_files_chart(const Analysis& analysis, const ChartStyle& style);
+// What the demo's four callbacks draw, each from its part of an analysis.
+Lines chart_of(const WordFrequencies& words, const ChartStyle& style);
+Lines chart_of(const LineHistogram& lines, const ChartStyle& style);
+Lines chart_of(const IncludedHeaders& headers, const ChartStyle& style);
+Lines chart_of(const FileSizes& files, const ChartStyle& style);
 
 // Two charts with a gap of `gap` columns; the shorter one is filled up with blank lines.
 Lines side_by_side(const Lines& left, const Lines& right, std::size_t left_width, std::size_t gap);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include <onced/client.hpp>
 
 #include "interruption.hpp"
+#include "shared_analysis.hpp"
 #include "text_format.hpp"
 #include "workers.hpp"
 
@@ -162,26 +164,29 @@ Figures Scenes::with_onced() {
               cli::plural(observed.all_charts(), "chart") + "; the last one after " +
               cli::human_duration(figures.last_chart_seconds));
   stage_.line("   " + worker_name(observed.holder.value_or(0)) + " computed, " + std::to_string(waited.value_or(0)) +
-              " waited, and all read the same bytes. Four of the charts:");
+              " waited. The value has four parts, one for each chart; all read the same memory:");
   draw_charts();
   return figures;
 }
 
-// A seventh reader: the charts come from the shared value, not from a worker.
+// A seventh reader: the charts come from the shared value, not from a worker; each from a part of its own.
 void Scenes::draw_charts() {
   Client client(observer_options(daemon_));
   if (const Result<void> connected = client.connect(); !connected) throw std::runtime_error(connected.error().text);
   const std::optional<Value> value = client.peek(analysis_key(input_));
   require(value.has_value(), "the value is not in memory");
-  const std::optional<Analysis> analysis = decode(value->text());
-  require(analysis.has_value(), "the value is no analysis");
   const ChartStyle style = stage_.chart_style();
+  const auto chart = [&]<typename Part>(std::type_identity<Part>) {
+    const Result<Part> part = part_of<Part>(*value);
+    if (!part) throw std::runtime_error(part.error().text);
+    return chart_of(*part, style);
+  };
   const auto row = [&](const Lines& left, const Lines& right) {
     stage_.line("");
     for (const std::string& line : side_by_side(left, right, style.width, 2)) stage_.line(line);
   };
-  row(words_chart(*analysis, style), line_length_chart(*analysis, style));
-  row(headers_chart(*analysis, style), largest_files_chart(*analysis, style));
+  row(chart(std::type_identity<WordFrequencies>()), chart(std::type_identity<LineHistogram>()));
+  row(chart(std::type_identity<IncludedHeaders>()), chart(std::type_identity<FileSizes>()));
 }
 
 Figures Scenes::second_visit() {

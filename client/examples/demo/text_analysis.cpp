@@ -1,6 +1,7 @@
 #include "text_analysis.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace onced::demo {
 namespace {
@@ -14,20 +15,6 @@ std::string_view without_blanks(std::string_view text) {
 }
 
 }  // namespace
-
-std::string encode(const Analysis& analysis) {
-  msgpack::sbuffer buffer;
-  msgpack::pack(buffer, analysis);
-  return {buffer.data(), buffer.size()};
-}
-
-std::optional<Analysis> decode(std::string_view bytes) {
-  try {
-    return msgpack::unpack(bytes.data(), bytes.size()).get().as<Analysis>();
-  } catch (const std::exception&) {  // the library throws on bytes that are something else
-    return std::nullopt;
-  }
-}
 
 std::optional<std::string_view> included_header(std::string_view line) {
   constexpr std::string_view directive = "include";
@@ -50,8 +37,8 @@ void Analyzer::count(Counts& counts, std::string_view name) {
 }
 
 void Analyzer::add_line(std::string_view line) {
-  ++sums_.lines;
-  ++sums_.line_lengths[std::min(line.size() / line_length_step, line_length_buckets - 1)];
+  ++lines_.lines;
+  ++lines_.lengths[std::min(line.size() / line_length_step, line_length_buckets - 1)];
   if (const auto header = included_header(line)) count(headers_, *header);
   for (std::size_t at = 0; at < line.size();) {
     if (!continues_word(line[at])) {
@@ -61,14 +48,14 @@ void Analyzer::add_line(std::string_view line) {
     const std::size_t begin = at;
     while (at < line.size() && continues_word(line[at])) ++at;
     if (!starts_word(line[begin]) || at - begin < 2) continue;  // a number, a single letter
-    ++sums_.words;
+    ++word_sums_.words;
     count(words_, line.substr(begin, at - begin));
   }
 }
 
 void Analyzer::add(std::string_view name, std::string_view content) {
-  ++sums_.files;
-  sums_.bytes += content.size();
+  ++file_sums_.files;
+  file_sums_.bytes += content.size();
   files_.push_back({std::string(name), content.size()});
   while (!content.empty()) {
     const std::size_t end = content.find('\n');
@@ -95,12 +82,12 @@ std::vector<Counted> Analyzer::highest(const Counts& counts) {
 }
 
 Analysis Analyzer::finish() const {
-  Analysis analysis = sums_;
-  analysis.distinct_words = words_.size();
-  analysis.frequent_words = highest(words_);
-  analysis.included_headers = highest(headers_);
-  analysis.largest_files = highest(files_);
-  return analysis;
+  WordFrequencies words = word_sums_;
+  words.distinct_words = words_.size();
+  words.most_frequent = highest(words_);
+  FileSizes files = file_sums_;
+  files.largest = highest(files_);
+  return {std::move(words), lines_, {highest(headers_)}, std::move(files)};
 }
 
 }  // namespace onced::demo

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -27,23 +28,33 @@ inline constexpr std::size_t line_length_step = 20;
 inline constexpr std::size_t line_length_buckets = 7;
 using LineLengths = std::array<std::uint64_t, line_length_buckets>;
 
-struct Analysis {
-  std::uint64_t files = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t lines = 0;
+// What is computed, in four parts: each chart needs one of them, under the name that stands in it.
+struct WordFrequencies {
+  static constexpr std::string_view part_name = "words";
   std::uint64_t words = 0;
   std::uint64_t distinct_words = 0;
-  LineLengths line_lengths{};
-  std::vector<Counted> frequent_words;    // the most frequent first; ties by name
-  std::vector<Counted> included_headers;  // by #include lines
-  std::vector<Counted> largest_files;     // in bytes
-  MSGPACK_DEFINE(files, bytes, lines, words, distinct_words, line_lengths, frequent_words, included_headers, largest_files)
-  friend bool operator==(const Analysis&, const Analysis&) = default;
+  std::vector<Counted> most_frequent;  // the most frequent first; ties by name
+  MSGPACK_DEFINE(words, distinct_words, most_frequent)
 };
-
-// A few kilobytes of MessagePack, far below what one value may take.
-std::string encode(const Analysis& analysis);
-std::optional<Analysis> decode(std::string_view bytes);
+struct LineHistogram {
+  static constexpr std::string_view part_name = "line lengths";
+  std::uint64_t lines = 0;
+  LineLengths lengths{};
+  MSGPACK_DEFINE(lines, lengths)
+};
+struct IncludedHeaders {
+  static constexpr std::string_view part_name = "headers";
+  std::vector<Counted> most_included;  // by #include lines
+  MSGPACK_DEFINE(most_included)
+};
+struct FileSizes {
+  static constexpr std::string_view part_name = "files";
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+  std::vector<Counted> largest;  // in bytes
+  MSGPACK_DEFINE(files, bytes, largest)
+};
+using Analysis = std::tuple<WordFrequencies, LineHistogram, IncludedHeaders, FileSizes>;
 
 // "vector" of `#include <vector>`, nothing of any other line.
 std::optional<std::string_view> included_header(std::string_view line);
@@ -68,7 +79,9 @@ class Analyzer {
   static std::vector<Counted> highest(const Counts& counts);
   void add_line(std::string_view line);
 
-  Analysis sums_;
+  WordFrequencies word_sums_;  // the lists in these are made by finish()
+  LineHistogram lines_;
+  FileSizes file_sums_;
   Counts words_;
   Counts headers_;
   std::vector<Counted> files_;

@@ -4,11 +4,12 @@
 #include <array>
 #include <chrono>
 #include <cstring>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <thread>
+#include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include <onced/client.hpp>
 
 #include "charts.hpp"
+#include "shared_analysis.hpp"
 #include "text_format.hpp"
 
 namespace onced::demo {
@@ -42,25 +44,27 @@ class Reporter {
   std::uint32_t worker_;
 };
 
-using Chart = Lines (*)(const Analysis&, const ChartStyle&);
-constexpr std::array<Chart, callbacks> charts{words_chart, line_length_chart, headers_chart, largest_files_chart};
-
-// Four callbacks at the same moment, each in its thread; the first exception of one is thrown after all have ended.
-void run_callbacks(const Reporter& reporter, const std::function<Analysis()>& get) {
+// Four callbacks at the same moment, each in its thread. `get` is asked by each for its own part of the analysis. The first
+// exception of one is thrown after all have ended.
+template <typename Get>
+void run_callbacks(const Reporter& reporter, const Get& get) {
   std::vector<std::thread> threads;
   std::mutex mutex;
   std::exception_ptr failure;  // guarded by `mutex`
-  for (const Chart chart : charts) {
-    threads.emplace_back([&, chart] {
-      try {
-        if (chart(get(), ChartStyle{}).empty()) throw std::runtime_error("an empty chart");
-        reporter.send(Report::Kind::chart);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        failure = std::current_exception();
-      }
-    });
-  }
+  const auto callback = [&](auto part) {
+    try {
+      if (chart_of(get(part), ChartStyle{}).empty()) throw std::runtime_error("an empty chart");
+      reporter.send(Report::Kind::chart);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+    }
+  };
+  threads.emplace_back(callback, std::type_identity<WordFrequencies>());
+  threads.emplace_back(callback, std::type_identity<LineHistogram>());
+  threads.emplace_back(callback, std::type_identity<IncludedHeaders>());
+  threads.emplace_back(callback, std::type_identity<FileSizes>());
+  static_assert(std::tuple_size_v<Analysis> == callbacks);
   for (std::thread& thread : threads) thread.join();
   if (failure) std::rethrow_exception(failure);
 }
@@ -68,7 +72,7 @@ void run_callbacks(const Reporter& reporter, const std::function<Analysis()>& ge
 void work_alone(const Plan& plan, const Reporter& reporter) {
   std::mutex mutex;
   std::optional<Analysis> cached;  // guarded by `mutex`
-  run_callbacks(reporter, [&] {
+  run_callbacks(reporter, [&]<typename Part>(std::type_identity<Part>) -> Part {
     const std::lock_guard lock(mutex);
     if (!cached) {
       reporter.send(Report::Kind::computing);
@@ -76,24 +80,25 @@ void work_alone(const Plan& plan, const Reporter& reporter) {
         reporter.send(Report::Kind::progress, static_cast<double>(done) / static_cast<double>(plan.input->files.size()));
       });
     }
-    return *cached;
+    return std::get<Part>(*cached);
   });
 }
 
 void work_shared(const Plan& plan, const Reporter& reporter, Client& client, const Key& key) {
   const std::string total = " of " + cli::human_count(plan.input->files.size()) + " files";
-  run_callbacks(reporter, [&] {
-    const Result<Value> value = client.get_or_compute(key, {}, [&](Computation& computation) -> std::string {
-      reporter.send(Report::Kind::computing);
-      return encode(analyze(*plan.input, [&](std::size_t done) {
-        computation.progress(static_cast<double>(done) / static_cast<double>(plan.input->files.size()),
-                             cli::human_count(done) + total);
-      }));
+  const auto compute = [&](Computation& computation) {
+    reporter.send(Report::Kind::computing);
+    const Analysis analysis = analyze(*plan.input, [&](std::size_t done) {
+      computation.progress(static_cast<double>(done) / static_cast<double>(plan.input->files.size()), cli::human_count(done) + total);
     });
+    return add_parts(computation.builder(), analysis);
+  };
+  run_callbacks(reporter, [&]<typename Part>(std::type_identity<Part>) -> Part {
+    const Result<Value> value = client.get_or_compute(key, {}, compute);
     if (!value) throw std::runtime_error(value.error().text);
-    const std::optional<Analysis> analysis = decode(value->text());
-    if (!analysis) throw std::runtime_error("the shared value is no analysis");
-    return *analysis;
+    Result<Part> part = part_of<Part>(*value);
+    if (!part) throw std::runtime_error(part.error().text);
+    return std::move(*part);
   });
 }
 
@@ -108,7 +113,9 @@ double measure_hits(Client& client, const Key& key) {
     for (std::size_t i = 0; i < hits; ++i) {
       const std::optional<Value> value = client.peek(key);
       if (!value) throw std::runtime_error("the value went away while hits were measured");
-      consumed += std::to_integer<std::uint64_t>(value->bytes().front());
+      const Result<Part> part = value->part(LineHistogram::part_name);
+      if (!part) throw std::runtime_error(part.error().text);
+      consumed += std::to_integer<std::uint64_t>(part->bytes.front());
     }
     measured.push_back(static_cast<double>(monotonic_ns() - begin) / static_cast<double>(hits));
   }
