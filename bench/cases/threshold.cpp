@@ -114,15 +114,18 @@ Case make_threshold_case(const Settings&) {
   benchmark.plot = [](const MedianOf& median_of) {
     Plot plot{"What a value costs by its size", "bytes of the value", "microseconds", {}, inline_most,
               "default of inline_bytes_max"};
+    std::size_t colour = 0;
     for (const char* row : {put_row, first_row, again_row}) {
       for (const Where where : {Where::segment, Where::own_memory}) {
-        Series series{std::string(row) + (where == Where::segment ? ", segment" : ", own memory"), {}};
+        const bool own = where == Where::own_memory;
+        Series series{std::string(row) + (own ? ", own memory" : ", segment"), colour, own, {}};
         for (const std::size_t bytes : sizes) {
           if (where == Where::segment && bytes > inline_most) continue;
           series.points.emplace_back(static_cast<double>(bytes), median_of(figure_name(row, bytes, where)));
         }
         plot.series.push_back(std::move(series));
       }
+      ++colour;
     }
     return plot;
   };

@@ -9,11 +9,10 @@
 namespace onced::bench {
 namespace {
 
-constexpr double width = 860, height = 500;
-constexpr double left = 90, right = 250, top = 50, bottom = 70;
-// Distinguishable also without colours (Okabe and Ito), and by their dashes.
+constexpr double width = 980, height = 500;
+constexpr double left = 90, right = 340, top = 50, bottom = 70;
+// For all eyes (Okabe and Ito).
 constexpr std::array<const char*, 6> colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
-constexpr std::array<const char*, 3> dashes{"", "8 4", "2 4"};
 
 std::string escaped(const std::string& text) {
   std::string result;
@@ -114,14 +113,15 @@ class Sheet {
   void line(std::size_t i) {
     const Series& series = plot_.series[i];
     if (series.points.empty()) return;
-    const std::string style = std::string("stroke=\"") + colours[i % colours.size()] +
-                              "\" stroke-width=\"2\" fill=\"none\" stroke-dasharray=\"" + dashes[i % dashes.size()] + "\"";
+    const std::string colour = colours[series.colour % colours.size()];
+    const std::string style = "stroke=\"" + colour + "\" stroke-width=\"2\" fill=\"none\"" +
+                              (series.dashed ? " stroke-dasharray=\"7 4\"" : "");
     out_ << "<polyline " << style << " points=\"";
     for (const auto& [at, value] : series.points) out_ << number(x(at)) << ',' << number(y(value)) << ' ';
     out_ << "\"/>\n";
     for (const auto& [at, value] : series.points) {
       out_ << "<circle cx=\"" << number(x(at)) << "\" cy=\"" << number(y(value)) << "\" r=\"3\" fill=\""
-           << colours[i % colours.size()] << "\"/>\n";
+           << colour << "\"/>\n";
     }
     const double row = top + 20.0 * static_cast<double>(i);
     stroke(width - right + 15, row, width - right + 45, row, style.c_str());

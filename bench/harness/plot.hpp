@@ -12,6 +12,8 @@ namespace onced::bench {
 
 struct Series {
   std::string name;
+  std::size_t colour = 0;  // of a handful; series that belong together share one
+  bool dashed = false;
   std::vector<std::pair<double, double>> points;  // in ascending order of x
 };
 
