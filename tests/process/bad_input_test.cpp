@@ -112,7 +112,8 @@ TEST_CASE("a huge declared length is refused before anything is stored for it") 
   DaemonProcess daemon;
   Bystander bystander(daemon.socket());
   for (const bool after_hello : {false, true}) {
-    for (const std::uint32_t length : {0xffff'ffffU, 0x8000'0000U, 1U << 20, 128U * 1024 + 1}) {
+    for (const std::uint32_t length :
+         {0xffff'ffffU, 0x8000'0000U, 1U << 20, static_cast<std::uint32_t>(limits::frame_payload_bytes_max) + 1}) {
       const Refused refused = refusal_of(daemon.socket(), RawClient::frame(length, 1, 5, ""), after_hello);
       CHECK(refused.code == ErrorCode::too_large);
       CHECK(contains(refused.text, std::to_string(length)));
