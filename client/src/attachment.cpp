@@ -185,8 +185,8 @@ void Attachment::forget_view(Value& value) {
   value.attachment_ = nullptr;
 }
 
-Result<void> Attachment::map_unnamed(Value& value) {
-  const auto part = value.parts_->part(std::string_view());
+Result<void> Attachment::map_unnamed(Value& value, Milliseconds within) {
+  const auto part = value.parts_->part(std::string_view(), within);
   if (!part) return part.error();
   value.bytes_ = part->bytes;
   return {};
@@ -215,9 +215,9 @@ std::optional<Value> Attachment::own_copy(const protocol::RecordHeader* record) 
   return std::move(*value);
 }
 
-Result<Value> Attachment::value_of(protocol::Value&& answer, std::string_view key) {
+Result<Value> Attachment::value_of(protocol::Value&& answer, std::string_view key, Milliseconds within) {
   mappings->drop_dead();
-  if (answer.record == 0) return value_of_own_parts(std::move(answer));
+  if (answer.record == 0) return value_of_own_parts(std::move(answer), within);
   if (answer.pin < protocol::client_pins || answer.pin >= protocol::client_pins + protocol::granted_pins) {
     return malformed("the daemon answered with pin " + std::to_string(answer.pin) + ", which is not one it may grant");
   }
@@ -232,13 +232,13 @@ Result<Value> Attachment::value_of(protocol::Value&& answer, std::string_view ke
   }
   granted_views_.add(answer.pin);
   if (look == Look::unmapped) {
-    if (auto mapped = map_unnamed(value); !mapped) return mapped.error();
+    if (auto mapped = map_unnamed(value, within); !mapped) return mapped.error();
   }
   return value;
 }
 
 // Bytes that came with the answer, and blobs that were lent with it.
-Result<Value> Attachment::value_of_own_parts(protocol::Value&& answer) {
+Result<Value> Attachment::value_of_own_parts(protocol::Value&& answer, Milliseconds within) {
   if (answer.parts.empty()) return malformed("the daemon answered with a value without parts");
   auto own = std::make_unique<PartTable>();
   for (const protocol::Part& part : answer.parts) {
@@ -251,17 +251,17 @@ Result<Value> Attachment::value_of_own_parts(protocol::Value&& answer) {
     own->add(part.name, part.content_type, std::move(*copy), part.bytes.size());
   }
   own->lent_over(AttachmentRef(this));
-  return ValueMaker::owned(std::move(own), answer.version, answer.cost_us);
+  return ValueMaker::owned(std::move(own), answer.version, answer.cost_us, false, within);
 }
 
 // ---- large parts ----------------------------------------------------------------------------------------------------
 
-Result<BlobView> Attachment::map_blob(std::uint64_t blob) {
+Result<BlobView> Attachment::map_blob(std::uint64_t blob, Milliseconds within) {
   if (process != Process::current()) {
     return Error{ErrorCode::unavailable, "this value was taken before a fork, and this part of it was not mapped by then; look the key up again"};
   }
   if (BlobMapping* const mapping = mappings->find_surely(blob)) return BlobView(mappings, mapping);
-  auto memory = channel.fetch(blob, deadline_in(request_timeout_));
+  auto memory = channel.fetch(blob, deadline_in(std::min(within, request_timeout_)));
   if (!memory) return memory.error();
   mapped_blobs.fetch_add(1, std::memory_order_relaxed);
   if (memory->blob != blob) return malformed("the daemon sent " + name_of_blob(memory->blob) + " instead of " + std::to_string(blob));

@@ -68,16 +68,16 @@ struct Attachment {
   // `node` protects this attachment. A hit fills `value`; nothing else is changed by another outcome.
   Look look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value);
   // Completes a Look::unmapped, of this or another attachment: one round trip. The value keeps the attachment.
-  static Result<void> map_unnamed(Value& value);
+  static Result<void> map_unnamed(Value& value, Milliseconds within);
 
   // The value of an answer: a view of the record that the daemon pinned for us, or the bytes that came inline, or memory
-  // that it lends. The caller is a user of this attachment.
-  Result<Value> value_of(protocol::Value&& answer, std::string_view key);
+  // that it lends. The caller is a user of this attachment. `within`: as for map_blob().
+  Result<Value> value_of(protocol::Value&& answer, std::string_view key, Milliseconds within = Milliseconds::max());
 
-  // A view of a published blob's memory, by its descriptor when it is not mapped yet. Takes request_timeout at most; the
-  // caller keeps the attachment. Errors: unavailable (also in a child of the process that connected), malformed (it is not
+  // A view of a published blob's memory, by its descriptor when it is not mapped yet. Takes `within` or request_timeout
+  // at most; the caller keeps the attachment. Errors: unavailable (also in a child of the process that connected), malformed (it is not
   // sealed, or not of the size it should be), out_of_memory, not_found.
-  Result<BlobView> map_blob(std::uint64_t blob);
+  Result<BlobView> map_blob(std::uint64_t blob, Milliseconds within);
   // Memory for a large part. Takes request_timeout at most.
   Result<Channel::BlobMemory> reserve(std::uint64_t bytes) { return channel.reserve(bytes, deadline_in(request_timeout_)); }
   // As map_blob() for memory that this process has filled and sealed itself.
@@ -113,7 +113,7 @@ struct Attachment {
   Look view_parts(const protocol::RecordHeader* record, Value& value);
   void forget_view(Value& value);
   std::optional<Value> own_copy(const protocol::RecordHeader* record);
-  Result<Value> value_of_own_parts(protocol::Value&& answer);
+  Result<Value> value_of_own_parts(protocol::Value&& answer, Milliseconds within);
 
   const Mapping segment_;
   const Mapping pin_page_;

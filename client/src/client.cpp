@@ -52,14 +52,14 @@ std::optional<Value> Client::peek(std::string_view key) {
 }
 
 // False: this thread, process or client is not ready to look, or the look was spoilt; peek_slowly() does it.
-bool Client::peek_at_once(std::string_view key, std::optional<Value>& value) {
+bool Client::peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within) {
   ReaderNode* const node = this_thread_node;
   if (node == nullptr || node->process != Process::current()) [[unlikely]] return false;
   // Acquire: pairs with State::connector_here().
   const Look look = state_->connector.load(std::memory_order_acquire)->look_up(key, *node, value);
   if (look == Look::hit) [[likely]] return true;
   if (look == Look::unmapped) {
-    state_->map_unnamed(value);
+    state_->map_unnamed(value, within);
     return true;
   }
   if (look == Look::copied) {
@@ -72,7 +72,7 @@ bool Client::peek_at_once(std::string_view key, std::optional<Value>& value) {
 
 Result<Client::Acquired> Client::acquire(std::string_view key, const ComputeOptions& options) {
   std::optional<Value> value;
-  const bool looked = options.force || peek_at_once(key, value);
+  const bool looked = options.force || peek_at_once(key, value, options.wait_timeout);
   if (value) return Acquired(std::in_place_index<0>, std::move(*value));
   const State::Times times = state_->times_within(options.wait_timeout);
   if (!looked) state_->peek_slowly(key, value, times.begun + times.connect);
@@ -83,7 +83,7 @@ Result<Client::Acquired> Client::acquire(std::string_view key, const ComputeOpti
 Result<Value> Client::wait(std::string_view key, const WaitOptions& options) {
   const State::Times times = state_->times_within(options.timeout);
   std::optional<Value> value;
-  if (!peek_at_once(key, value)) state_->peek_slowly(key, value, times.begun + times.connect);
+  if (!peek_at_once(key, value, options.timeout)) state_->peek_slowly(key, value, times.begun + times.connect);
   if (value) return std::move(*value);
   return value_of(state_->acquire(key, {}, false, times).result);
 }

@@ -87,12 +87,14 @@ void Client::State::peek_slowly(std::string_view key, std::optional<Value>& valu
     std::this_thread::yield();
     look = here.look_up(key, *node, value);
   }
-  if (look == Look::unmapped) map_unnamed(value);
+  if (look == Look::unmapped) map_unnamed(value, until(deadline));
 }
 
-void Client::State::map_unnamed(std::optional<Value>& value) {
+Milliseconds Client::State::until(Deadline deadline) { return std::chrono::ceil<Milliseconds>(deadline - Clock::now()); }
+
+void Client::State::map_unnamed(std::optional<Value>& value, Milliseconds within) {
   Connector& here = connector_here();
-  const auto mapped = client_detail::Attachment::map_unnamed(*value);
+  const auto mapped = client_detail::Attachment::map_unnamed(*value, std::max(within, client_detail::answer_patience_min));
   if (mapped) return;
   value.reset();
   // Who asks the daemon next should not wait for it as long again.
@@ -178,7 +180,7 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     }
     if (auto* value = std::get_if<protocol::Value>(&*reply)) {
       if (value->waited) waited.fetch_add(1, std::memory_order_relaxed);
-      auto made = (*attachment)->value_of(std::move(*value), key);
+      auto made = (*attachment)->value_of(std::move(*value), key, times.answer);
       if (!made) return {false, true, made.error()};
       return {false, true, Acquired(std::in_place_index<0>, std::move(*made))};
     }

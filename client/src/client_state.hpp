@@ -35,13 +35,14 @@ struct Client::State {
   }
   Result<protocol::Reply> ask_for_reply(const protocol::Request& request);
   // Gets the memory of what a look-up has found; without it there is no value.
-  void map_unnamed(std::optional<Value>& value);
+  void map_unnamed(std::optional<Value>& value, Milliseconds within);
   // Stores the parts of a builder: Client::put().
   Result<protocol::Published> put(std::string_view key, ValueBuilder::State& parts, Milliseconds ttl);
   // Told to the operator once for a run of such results.
   void tell_unkept(std::string_view key, const Error& why);
   // Like Client::peek() for a thread, process or client that is not ready for it yet. Takes until `deadline` at most.
   void peek_slowly(std::string_view key, std::optional<Value>& value, client_detail::Deadline deadline);
+  static Milliseconds until(client_detail::Deadline deadline);
 
   // How long one call may take: what it waits for others, and what the daemon itself may take to connect and to answer.
   struct Times {

@@ -156,6 +156,7 @@ Result<Value> Computation::publish() {
     state_->end();
     if (!published) {
       not_stored = published.error();
+      if (not_stored->code == ErrorCode::timed_out) not_stored->code = ErrorCode::unavailable;  // that is what it was
     } else if (published->stored) {
       version = published->version;
       state_->client.unkept_told.store(false, std::memory_order_relaxed);

@@ -49,8 +49,8 @@ PartInfo PartTable::info(std::size_t number) const {
   return {part->name, part->content_type, part->length, part->blob != 0};
 }
 
-Result<Part> PartTable::part(std::string_view name) const {
-  if (const auto number = find(name)) return part(*number);
+Result<Part> PartTable::part(std::string_view name, Milliseconds within) const {
+  if (const auto number = find(name)) return part(*number, within);
   constexpr std::size_t names_told_max = 16;
   std::string names;
   const std::size_t all = count();
@@ -61,13 +61,13 @@ Result<Part> PartTable::part(std::string_view name) const {
   return Error{ErrorCode::not_found, "the value has no part \"" + std::string(name) + "\"; it has " + names};
 }
 
-Result<Part> PartTable::part(std::size_t number) const {
+Result<Part> PartTable::part(std::size_t number, Milliseconds within) const {
   const auto part = entry(number);
   if (!part) {
     return Error{ErrorCode::not_found, "the value has no part number " + std::to_string(number) + "; it has " + std::to_string(count()) + " parts"};
   }
   if (part->blob == 0) return Part{part->name, part->content_type, part->bytes};
-  const auto whole = bytes_of(part->blob);
+  const auto whole = bytes_of(part->blob, within);
   if (!whole) return whole.error();
   if (part->offset > whole->size() || part->length > whole->size() - part->offset) {
     return Error{ErrorCode::malformed, "part \"" + std::string(part->name) + "\" does not lie within its memory"};
@@ -83,14 +83,14 @@ std::optional<std::span<const std::byte>> PartTable::viewed(std::uint64_t blob) 
   return std::nullopt;
 }
 
-Result<std::span<const std::byte>> PartTable::bytes_of(std::uint64_t blob) const {
+Result<std::span<const std::byte>> PartTable::bytes_of(std::uint64_t blob, Milliseconds within) const {
   {
     const std::lock_guard lock(mutex_);
     if (const auto bytes = viewed(blob)) return *bytes;
   }
   Attachment* const attachment = record_ != nullptr ? pinned_in_ : lender_.get();
   if (attachment == nullptr) return Error{ErrorCode::internal, "a part of a value was not mapped, and nobody lent it"};
-  auto view = attachment->map_blob(blob);  // without the lock: others read what is mapped already
+  auto view = attachment->map_blob(blob, within);  // without the lock: others read what is mapped already
   if (!view) return view.error();
   const std::lock_guard lock(mutex_);
   if (const auto bytes = viewed(blob)) return *bytes;  // another thread was quicker

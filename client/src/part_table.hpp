@@ -41,8 +41,9 @@ class PartTable {
   void set_not_stored(Error why) { not_stored_ = std::move(why); }
 
   std::size_t count() const;
-  Result<Part> part(std::size_t number) const;
-  Result<Part> part(std::string_view name) const;
+  // `within`: as for Attachment::map_blob().
+  Result<Part> part(std::size_t number, Milliseconds within = Milliseconds::max()) const;
+  Result<Part> part(std::string_view name, Milliseconds within = Milliseconds::max()) const;
   std::optional<std::size_t> find(std::string_view name) const;
   PartInfo info(std::size_t number) const;
   const std::optional<Error>& not_stored() const { return not_stored_; }
@@ -60,7 +61,7 @@ class PartTable {
   // A part as it stands, wherever; `bytes` empty when it is in a blob.
   std::optional<protocol::SegmentReader::PartView> entry(std::size_t number) const;
   std::optional<std::span<const std::byte>> viewed(std::uint64_t blob) const;
-  Result<std::span<const std::byte>> bytes_of(std::uint64_t blob) const;
+  Result<std::span<const std::byte>> bytes_of(std::uint64_t blob, Milliseconds within) const;
   void give_back_if_mapped() const;
 
   Attachment* const pinned_in_ = nullptr;

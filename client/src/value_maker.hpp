@@ -13,10 +13,10 @@ namespace onced {
 struct ValueMaker {
   // Of parts that are its own. Its unnamed part is mapped now, if it is not yet: errors as for Value::part().
   static Result<Value> owned(std::unique_ptr<client_detail::PartTable> parts, std::uint64_t version, std::uint64_t cost_us,
-                             bool computed_here = false) {
+                             bool computed_here = false, Milliseconds within = Milliseconds::max()) {
     Value value;
     if (const auto number = parts->find("")) {
-      const auto unnamed = parts->part(*number);
+      const auto unnamed = parts->part(*number, within);
       if (!unnamed) return unnamed.error();
       value.bytes_ = unnamed->bytes;
       value.content_type_ = unnamed->content_type;

@@ -361,3 +361,29 @@ TEST_CASE("a daemon that does not answer for memory is away: the computation goe
   CHECK((*value)->version() == 0);
   CHECK((*value)->not_stored().has_value());
 }
+
+TEST_CASE("a daemon that does not answer for a value's memory holds a call up no longer than the call may take") {
+  Played p;
+  const Key key = key_named("unmapped");
+  auto& blobs = p.space.store->blobs();
+  const auto blob = blobs.create(large);
+  REQUIRE(blob.ok());
+  REQUIRE(fcntl(blobs.descriptor(*blob)->get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
+  REQUIRE(blobs.examine(*blob, large).ok());
+  const std::vector<protocol::Part> parts{part_in(static_cast<std::uint64_t>(*blob))};
+  engine::RecordImage image;
+  image.key = key.bytes();
+  image.parts = &parts;
+  image.version = 1;
+  REQUIRE(p.space.store->place(image, std::nullopt).outcome == engine::RecordStore::Outcome::placed);
+
+  ComputeOptions options;
+  options.wait_timeout = Milliseconds(1);  // the client's own request_timeout is as long as the watchdog's
+  const auto value = p.client->get_or_compute(key, options, [](Computation& computation) {
+    CHECK(computation.local());
+    return std::string("computed");
+  });
+  CHECK(value->text() == "computed");
+  CHECK(p.connection->expect<protocol::Fetch>().message.blob == static_cast<std::uint64_t>(*blob));
+  CHECK(p.space.pins_set() == 0);
+}

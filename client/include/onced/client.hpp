@@ -108,7 +108,7 @@ class Client {
     bool looked = true;
     if (!options.force) {
       std::optional<Value> value;
-      looked = peek_at_once(key, value);
+      looked = peek_at_once(key, value, options.wait_timeout);
       if (value) return std::move(*value);
     }
     return compute_once(
@@ -174,7 +174,7 @@ class Client {
   using ComputeFunction = std::function<Result<client_detail::Computed>(Computation&)>;
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
                              bool looked);
-  bool peek_at_once(std::string_view key, std::optional<Value>& value);
+  bool peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within = Milliseconds::max());
 
   friend class Computation;
   friend class ValueBuilder;
