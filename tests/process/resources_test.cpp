@@ -234,7 +234,7 @@ TEST_CASE("without a free descriptor clients are told so, and the daemon neither
   bystander.check();
 }
 
-TEST_CASE("a segment larger than the memory cgroup is refused at start") {
+TEST_CASE("segments and blobs that together are larger than the memory cgroup are refused at start") {
   // Version 1 or version 2, where this process may make a group of its own.
   const std::string name = "onced-test-" + std::to_string(::getpid());
   std::string group;
@@ -257,16 +257,22 @@ TEST_CASE("a segment larger than the memory cgroup is refused at start") {
     return;
   }
   const onced::testing::TempDirectory directory;
-  const std::string socket = (directory / "onced.sock").string();
-  const std::string command = "echo $$ > " + group + "/cgroup.procs && exec " ONCED_BINARY " --socket " + socket +
-                              " --memory 256MiB 2> " + (directory / "error").string();
-  const int status = ::system(command.c_str());
+  const auto complaint_about = [&](const std::string& flags) {
+    const std::string command = "echo $$ > " + group + "/cgroup.procs && exec " ONCED_BINARY " --socket " +
+                                (directory / "onced.sock").string() + " " + flags + " 2> " + (directory / "error").string();
+    const int status = ::system(command.c_str());
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 1);
+    return onced::testing::read_file(directory / "error");
+  };
+  const std::string of_segment = complaint_about("--memory 256MiB");
+  const std::string of_both = complaint_about("--memory 40MiB --blobs 41MiB");
   std::error_code error;
   std::filesystem::remove(group, error);
-  CHECK(WIFEXITED(status));
-  CHECK(WEXITSTATUS(status) == 1);
-  const std::string complaint = onced::testing::read_file(directory / "error");
-  CAPTURE(complaint);
-  CHECK(complaint.find("268435456") != std::string::npos);
-  CHECK(complaint.find("67108864") != std::string::npos);
+  CAPTURE(of_segment);
+  CHECK(of_segment.find("268435456") != std::string::npos);
+  CHECK(of_segment.find("67108864") != std::string::npos);
+  CAPTURE(of_both);
+  CHECK(of_both.find("41943040 + 42991616 bytes") != std::string::npos);
+  CHECK(of_both.find("67108864") != std::string::npos);
 }
