@@ -24,7 +24,7 @@ ones.)";
 constexpr const char* overview_footer = R"(
 Exit codes:
   0    done, or a hit                   4    timed out, with a daemon that answers
-  1    miss: no such value              5    not permitted
+  1    miss: no such value or part      5    not permitted
   2    usage                            6    the computation failed
   3    daemon unreachable or stopped    125  onced's own fault
   `run` exits with the command's own status, or with 125 when it was not run.

@@ -164,7 +164,8 @@ Figures Scenes::with_onced() {
               cli::plural(observed.all_charts(), "chart") + "; the last one after " +
               cli::human_duration(figures.last_chart_seconds));
   stage_.line("   " + worker_name(observed.holder.value_or(0)) + " computed, " + std::to_string(waited.value_or(0)) +
-              " waited. The value has four parts, one for each chart; all read the same memory:");
+              " waited, and all read the same memory.");
+  stage_.line("   The value has four parts; each chart reads its own and no other:");
   draw_charts();
   return figures;
 }
