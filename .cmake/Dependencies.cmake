@@ -2,6 +2,9 @@
 
 # Boost: headers only (Asio, Interprocess). 1.74 is the floor (Debian 12). <utility> must come before Asio's coroutine
 # headers with g++ 12; clang does not detect coroutines in 1.74 by itself.
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # CMake 3.30 has no FindBoost of its own any more: Boost's own configuration, then
+endif()
 find_package(Boost 1.74 REQUIRED)
 add_library(onced_boost INTERFACE)
 target_include_directories(onced_boost SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})

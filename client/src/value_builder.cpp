@@ -31,7 +31,7 @@ namespace {
 // Above it a part never travels in a request.
 
 Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(text)}; }
-std::string quoted(std::string_view name) { return "part \"" + std::string(name) + "\""; }
+std::string in_quotes(std::string_view name) { return "part \"" + std::string(name) + "\""; }
 
 Result<Descriptor> make_file(std::uint64_t bytes) {
   Descriptor file(memfd_create("onced-part", MFD_CLOEXEC));
@@ -67,9 +67,9 @@ std::size_t ValueBuilder::part_count() const { return state_->parts.size(); }
 
 Result<void> ValueBuilder::set_size(std::string_view name, std::uint64_t used) {
   State::DraftPart* const part = state_->find(name);
-  if (part == nullptr) return wrong("there is no " + quoted(name) + " to set the size of");
+  if (part == nullptr) return wrong("there is no " + in_quotes(name) + " to set the size of");
   if (used > part->reserved) {
-    return wrong(quoted(name) + " cannot have " + std::to_string(used) + " bytes, " + std::to_string(part->reserved) + " were reserved");
+    return wrong(in_quotes(name) + " cannot have " + std::to_string(used) + " bytes, " + std::to_string(part->reserved) + " were reserved");
   }
   part->used = used;
   return {};
@@ -103,7 +103,7 @@ Result<void> ValueBuilder::State::check_new(std::string_view name, std::string_v
     return Error{ErrorCode::limit_reached, "more than " + std::to_string(limits::parts_max) + " parts in a value"};
   }
   const auto same = [name](const DraftPart& part) { return part.name == name; };
-  if (std::any_of(parts.begin(), parts.end(), same)) return wrong("there is a " + quoted(name) + " already");
+  if (std::any_of(parts.begin(), parts.end(), same)) return wrong("there is a " + in_quotes(name) + " already");
   return {};
 }
 
@@ -195,7 +195,7 @@ Attachment* ValueBuilder::State::attachment_in_use() const {
 Result<void> ValueBuilder::State::bring_home(Attachment& over) {
   for (DraftPart& part : parts) {
     if (part.file.open()) {
-      auto mapping = client_detail::map(part.file, quoted(part.name), part.reserved, PROT_READ, MAP_PRIVATE);
+      auto mapping = client_detail::map(part.file, in_quotes(part.name), part.reserved, PROT_READ, MAP_PRIVATE);
       if (!mapping) return mapping.error();
       part.memory = PrivateMemory(std::move(*mapping));
       part.file.reset();
@@ -285,7 +285,7 @@ Result<std::unique_ptr<PartTable>> ValueBuilder::State::take_parts() {
   auto table = std::make_unique<PartTable>();
   for (DraftPart& part : parts) {
     if (part.file.open()) {
-      auto mapping = client_detail::map(part.file, quoted(part.name), part.reserved, PROT_READ, MAP_PRIVATE);
+      auto mapping = client_detail::map(part.file, in_quotes(part.name), part.reserved, PROT_READ, MAP_PRIVATE);
       if (!mapping) return mapping.error();
       part.memory = PrivateMemory(std::move(*mapping));
     }

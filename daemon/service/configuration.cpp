@@ -274,7 +274,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string out = "\"";
   for (const char c : text) {
@@ -396,12 +396,12 @@ std::string print_configuration(const LoadedConfiguration& configuration) {
     section = own;
     const std::string text = setting.get(configuration.values);
     out += std::string(dot == std::string_view::npos ? setting.name : setting.name.substr(dot + 1)) + " = " +
-           (setting.kind == Kind::count ? text : quoted(text)) + origin(setting.name);
+           (setting.kind == Kind::count ? text : in_quotes(text)) + origin(setting.name);
   }
   for (const auto& [name, budget] : configuration.values.namespaces) {
     out += "\n[namespaces." + name + "]\n";
     for (const auto& [suffix, member] : budget_settings) {
-      out += std::string(suffix.substr(1)) + " = " + quoted(print_size(budget.*member)) +
+      out += std::string(suffix.substr(1)) + " = " + in_quotes(print_size(budget.*member)) +
              origin(std::string(namespaces_prefix) + name + std::string(suffix));
     }
   }
