@@ -131,17 +131,16 @@ BlobMapping* MappingCache::room_for(std::uint64_t bytes, std::vector<Mapping>& g
     return table.free.empty() || bytes_.load(std::memory_order_relaxed) + bytes > bounds_.bytes;
   };
   if (too_much()) {
-    std::vector<BlobMapping*> by_use;
-    for (std::uint32_t i = 0; i < table.entries_count; ++i) {
-      if (table.entries[i].views.load(std::memory_order_relaxed) == 0) by_use.push_back(&table.entries[i]);
-    }
-    // Ages, for the clock wraps.
+    // Ages, for the clock wraps. Each is read once: find() changes them meanwhile, and an order must stand to be sorted by.
+    std::vector<std::pair<std::uint32_t, BlobMapping*>> by_age;
     const std::uint32_t now = clock_.load(std::memory_order_relaxed);
-    std::sort(by_use.begin(), by_use.end(), [now](const BlobMapping* a, const BlobMapping* b) {
-      return now - a->used.load(std::memory_order_relaxed) > now - b->used.load(std::memory_order_relaxed);
-    });
-    for (auto oldest = by_use.begin(); oldest != by_use.end() && too_much(); ++oldest) {
-      gone.push_back(take_if_unviewed(**oldest));
+    for (std::uint32_t i = 0; i < table.entries_count; ++i) {
+      BlobMapping& entry = table.entries[i];
+      if (entry.views.load(std::memory_order_relaxed) == 0) by_age.emplace_back(now - entry.used.load(std::memory_order_relaxed), &entry);
+    }
+    std::sort(by_age.begin(), by_age.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    for (auto oldest = by_age.begin(); oldest != by_age.end() && too_much(); ++oldest) {
+      gone.push_back(take_if_unviewed(*oldest->second));
     }
   }
   if (table.free.empty()) return nullptr;

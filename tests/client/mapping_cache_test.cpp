@@ -226,3 +226,35 @@ TEST_CASE("threads that find, insert, drop and release see the right memory, and
   CHECK(scene.cache->count() == 0);
   CHECK(scene.cache->bytes() == 0);
 }
+
+TEST_CASE("room is made among mappings that others are finding") {
+  constexpr std::uint32_t count = 1024;
+  Scene scene({std::uint64_t{count} * page_bytes * 2, count});
+  for (std::uint64_t blob = 1; blob <= count; ++blob) scene.insert_unviewed(blob);
+  std::atomic<std::uint64_t> newest{count};
+  std::atomic<std::uint64_t> wrong{0};
+  std::atomic<bool> over{false};
+  {
+    std::vector<std::jthread> finders;
+    for (unsigned thread = 0; thread < 3; ++thread) {
+      finders.emplace_back([&, thread] {
+        std::minstd_rand random(thread + 1);
+        while (!over) {
+          const std::uint64_t blob = newest - random() % count;
+          BlobMapping* const mapping = scene.cache->find(blob);
+          if (mapping == nullptr) continue;
+          wrong += number_in(*mapping) != blob;
+          scene.cache->release(mapping, true);
+        }
+      });
+    }
+    for (int round = 0; round < 20'000; ++round) {
+      scene.insert_unviewed(newest + 1);
+      ++newest;
+    }
+    over = true;
+  }
+  CHECK(wrong == 0);
+  CHECK(scene.cache->count() == count);
+  CHECK(scene.cache->bytes() == count * page_bytes);
+}
