@@ -333,6 +333,8 @@ void Channel::release(protocol::RequestId id, const protocol::Reply& reply) {
     for (const protocol::Part& part : value->parts) {
       if (part.blob != 0) lent.blobs.push_back(part.blob);
     }
+    std::sort(lent.blobs.begin(), lent.blobs.end());  // lent once each, however many parts are in them
+    lent.blobs.erase(std::unique(lent.blobs.begin(), lent.blobs.end()), lent.blobs.end());
     if (value->record == 0 && !lent.blobs.empty()) protocol::encode(next_id_++, protocol::Request(std::move(lent)), outbox_);
   } else if (const auto* lease = std::get_if<protocol::Lease>(&reply)) {
     protocol::encode(next_id_++, protocol::Request(protocol::Abandon{lease->token}), outbox_);

@@ -181,8 +181,11 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     if (auto* value = std::get_if<protocol::Value>(&*reply)) {
       if (value->waited) waited.fetch_add(1, std::memory_order_relaxed);
       auto made = (*attachment)->value_of(std::move(*value), key, times.answer);
-      if (!made) return {false, true, made.error()};
-      return {false, true, Acquired(std::in_place_index<0>, std::move(*made))};
+      if (made) return {false, true, Acquired(std::in_place_index<0>, std::move(*made))};
+      // Its large part could not be had: from a daemon that went in between, or goes, as without any answer.
+      if (channel.silent()) here.note_silence(made.error());
+      if (channel.broken() && attempt < attempts_max) continue;
+      return {client_detail::means_away(made.error().code), false, made.error()};
     }
     if (const auto* lease = std::get_if<protocol::Lease>(&*reply)) {
       // At once: the daemon passes over a waiter that does not take its lease up.

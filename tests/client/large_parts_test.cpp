@@ -292,6 +292,29 @@ TEST_CASE("a lent value that comes after its caller has gone is given back") {
   CHECK(pair.peer.expect<protocol::Release>().message.blobs == std::vector<std::uint64_t>{70, 71});
 }
 
+TEST_CASE("a blob is given back once, however many parts of a lent value are in it") {
+  Pair pair;
+  protocol::Acquire request;
+  request.key = key_named("late").bytes();
+  request.wait_ms = 1;
+  CHECK_FALSE(pair.channel.call(request, deadline_in(std::chrono::milliseconds(1))).ok());
+  const auto gone = pair.peer.expect<protocol::Acquire>();
+  pair.peer.expect<protocol::Withdraw>();
+  std::optional<Result<protocol::Reply>> other;
+  std::jthread waiting([&] { other.emplace(pair.channel.call(request, deadline_in(watchdog_limit))); });
+  const auto stays = pair.peer.expect<protocol::Acquire>();
+  protocol::Value value;
+  value.parts = {part_in(71, "a", 0, 100), part_in(70, "b"), part_in(71, "c", 128, 100)};
+  pair.peer.send(gone.id, value);
+  pair.peer.send(stays.id, value);
+  // The other waiter's loan of the same blobs goes on.
+  CHECK(pair.peer.expect<protocol::Release>().message.blobs == std::vector<std::uint64_t>{70, 71});
+  waiting.join();
+  REQUIRE(other->ok());
+  CHECK(std::holds_alternative<protocol::Value>(**other));
+  CHECK_FALSE(pair.peer.readable());
+}
+
 TEST_CASE("what is reserved and not published is given back") {
   Played p;
   std::jthread building([&] {
@@ -386,4 +409,67 @@ TEST_CASE("a daemon that does not answer for a value's memory holds a call up no
   CHECK(value->text() == "computed");
   CHECK(p.connection->expect<protocol::Fetch>().message.blob == static_cast<std::uint64_t>(*blob));
   CHECK(p.space.pins_set() == 0);
+}
+
+// The daemon answers with a value whose large part must be fetched, and is gone, going or silent when it is asked for.
+TEST_CASE("a daemon that goes between a value and its memory is asked again, and so is its successor") {
+  Played p;
+  std::optional<Result<Value>> result;
+  std::jthread asking([&] {
+    result.emplace(p.client->get_or_compute(key_named("lent"), {}, [](Computation&) { return std::string("computed"); }));
+  });
+  p.answer_lent({part_in(70)});
+  p.connection->expect<protocol::Fetch>();
+  p.connection->close();
+  FakeNamespace restarted(2);
+  p.connection.emplace(p.daemon.welcome(restarted));
+  p.answer_lent({part_in(80)});
+  const auto fetch = p.connection->expect<protocol::Fetch>();
+  CHECK(fetch.message.blob == 80);
+  p.send_blob(fetch.id, {80, large, 5}, sealed_file(large, published, "again"));
+  asking.join();
+  REQUIRE(result->ok());
+  CHECK((*result)->text().substr(0, 5) == "again");
+}
+
+TEST_CASE("a daemon that goes for good between a value and its memory is away: the value is computed here") {
+  const auto compute = [](Computation& computation) {
+    CHECK(computation.local());
+    return std::string("computed");
+  };
+  SUBCASE("it is gone") {
+    Played p;
+    std::optional<Result<Value>> result;
+    std::jthread asking([&] { result.emplace(p.client->get_or_compute(key_named("lent"), {}, compute)); });
+    p.answer_lent({part_in(70)});
+    p.connection->expect<protocol::Fetch>();
+    p.daemon.stop_listening();
+    p.connection->close();
+    asking.join();
+    REQUIRE(result->ok());
+    CHECK((*result)->text() == "computed");
+  }
+  SUBCASE("it is shutting down") {
+    Played p;
+    std::optional<Result<Value>> result;
+    std::jthread asking([&] { result.emplace(p.client->get_or_compute(key_named("lent"), {}, compute)); });
+    p.answer_lent({part_in(70)});
+    const auto fetch = p.connection->expect<protocol::Fetch>();
+    p.connection->send(fetch.id, protocol::Refused{ErrorCode::unavailable, "the daemon is shutting down"});
+    asking.join();
+    REQUIRE(result->ok());
+    CHECK((*result)->text() == "computed");
+  }
+  SUBCASE("it is silent") {
+    Played p;
+    ComputeOptions options;
+    options.wait_timeout = Milliseconds(200);
+    std::optional<Result<Value>> result;
+    std::jthread asking([&] { result.emplace(p.client->get_or_compute(key_named("lent"), options, compute)); });
+    p.answer_lent({part_in(70)});
+    p.connection->expect<protocol::Fetch>();
+    asking.join();
+    REQUIRE(result->ok());
+    CHECK((*result)->text() == "computed");
+  }
 }
