@@ -4,7 +4,7 @@
 //   create() -> reserved: a client fills it -> examine() finds it sealed -> records hold it -> the last hold is released
 //
 // Ownership: counted. create() gives the caller one hold; a record that names a blob has one of its own (RecordStore
-//            takes it in place() and releases it when the record's memory is reclaimed: nobody pins it any more).
+//            takes it in place() and releases it when the record is retired and nobody pins it any more).
 //            After the last release() the memory lives on only as long as clients map it.
 // Threads:   the strand; none blocks (closing happens elsewhere: it takes 125 ms for 1 GiB).
 // Trust:     a client may still write to a blob until examine() has found it sealed, and may stall inside a write():

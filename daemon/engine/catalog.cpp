@@ -230,7 +230,10 @@ Result<void> Catalog::make_room_for_blob(std::uint64_t bytes) {
   std::size_t victims_left = std::min(victims_per_store_max, blob_recency_.size());  // each is looked at once
   for (int tries = 0;; ++tries) {
     if (has_room_for_blob(bytes)) return {};
-    if (store_.usage().retired_with_blobs > 0 && store_.reclaim() > 0 && has_room_for_blob(bytes)) return {};
+    if (store_.usage().retired_with_blobs > 0) {
+      store_.reclaim();
+      if (has_room_for_blob(bytes)) return {};
+    }
     if (auto in_vain = room_without_all_values(bytes); !in_vain) return in_vain;
     const std::uint64_t needed = blobs_.usage().charged_bytes + bytes;
     const std::uint64_t missing = needed - std::min(needed - 1, bytes_max);  // at least one value goes
@@ -269,8 +272,11 @@ void Catalog::reclaim_blobs() {
   if (reclaim_at_ && store_.usage().retired_with_blobs == 0) reclaim_at_.reset();
   if (!blobs_retired_ && !(reclaim_at_ && context_.now >= *reclaim_at_)) return;
   const bool fresh = std::exchange(blobs_retired_, false);
-  const bool freed = store_.usage().retired_with_blobs > 0 && store_.reclaim() > 0;
-  if (store_.usage().retired_with_blobs == 0) return reclaim_at_.reset();
+  const std::uint64_t before = store_.usage().retired_with_blobs;
+  if (before > 0) store_.reclaim();
+  const std::uint64_t left = store_.usage().retired_with_blobs;
+  if (left == 0) return reclaim_at_.reset();
+  const bool freed = left < before;
   reclaim_period_ = fresh || freed ? reclaim_period_min : std::min(reclaim_period_ * 2, reclaim_period_max);
   reclaim_at_ = context_.now + reclaim_period_;
 }

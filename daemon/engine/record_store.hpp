@@ -47,14 +47,15 @@ class RecordStore {
     std::vector<RecordRef> candidates;
   };
   // Writes the record, then its slot. Blobs that the parts name must have been examined; the record takes a hold of its
-  // own on each, until its memory is reclaimed. With `replaces` the slot of that record (same key) is overwritten in one store
+  // own on each, until it is retired and nobody pins it. With `replaces` the slot of that record (same key) is overwritten in one store
   // and the old record is retired; before place() returns arena_full it has tried to reclaim retired memory.
   virtual Placement place(const RecordImage& image, std::optional<RecordRef> replaces) = 0;
 
   // No reader finds it any more when this returns (L6). Its memory is retired, and reused when nobody pins it.
   virtual void unlink(RecordRef record) = 0;
 
-  // Wipes and frees retired records that nobody pins: one scan of all pins. Returns bytes freed.
+  // Lets go the blobs of retired records that nobody pins, all of them, and wipes and frees such records, as far as one
+  // call may take: one scan of all pins. Returns bytes of records freed.
   virtual std::size_t reclaim() = 0;
 
   // Sets a pin on the client's behalf in its page; nothing when it has no page or no free granted pin.
@@ -80,7 +81,7 @@ class RecordStore {
     std::uint64_t used_bytes = 0;      // live and retired records
     std::uint64_t retired_bytes = 0;   // of those: unlinked, waiting for readers
     std::uint64_t retired_records = 0;
-    std::uint64_t retired_with_blobs = 0;  // of those: records that hold blobs
+    std::uint64_t retired_with_blobs = 0;  // of those: records that still hold blobs
     std::uint64_t index_slots = 0;
   };
   virtual Usage usage() const = 0;

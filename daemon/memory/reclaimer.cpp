@@ -5,14 +5,17 @@
 
 namespace onced::memory {
 
-void Reclaimer::retire(std::uint64_t offset, std::size_t bytes) {
-  waiting_.push_back({offset, bytes});
+void Reclaimer::retire(std::uint64_t offset, std::size_t bytes, Holds holds) {
+  (holds == Holds::blobs ? waiting_with_blobs_ : waiting_).push_back({offset, bytes});
   retired_bytes_ += bytes;
 }
 
 std::size_t Reclaimer::reclaim() {
+  // Whatever is still to be wiped: blobs are large, and go with the scan.
+  const bool scanned = !waiting_with_blobs_.empty();
+  if (scanned) scan();
   std::size_t freed = wipe_unpinned(wipe_bytes_per_call);
-  if (freed < wipe_bytes_per_call && !waiting_.empty()) {
+  if (!scanned && freed < wipe_bytes_per_call && !waiting_.empty()) {
     scan();
     freed += wipe_unpinned(wipe_bytes_per_call - freed);
   }
@@ -25,25 +28,37 @@ std::size_t Reclaimer::wipe_unpinned(std::size_t bytes_max) {
     const Retired record = unpinned_.back();
     unpinned_.pop_back();
     arena_.wipe_and_free(base_ + record.offset, record.bytes);
-    if (freed_) freed_(record.offset);
     freed += record.bytes;
   }
   retired_bytes_ -= freed;
   return freed;
 }
 
-// Moves from waiting_ to unpinned_ what nobody pins. All of waiting_ was unlinked before this begins.
+// Moves to unpinned_ what nobody pins. All that waits was unlinked before this begins.
 void Reclaimer::scan() {
   const auto by_offset = [](const Retired& a, const Retired& b) { return a.offset < b.offset; };
-  std::sort(waiting_.begin(), waiting_.end(), by_offset);
+  const auto lists = {&waiting_with_blobs_, &waiting_};
+  for (auto* const list : lists) std::sort(list->begin(), list->end(), by_offset);
   pins_.for_each_pin([&](std::uint64_t offset) {
-    const auto found = std::lower_bound(waiting_.begin(), waiting_.end(), Retired{offset, 0}, by_offset);
-    if (found != waiting_.end() && found->offset == offset) found->pinned = true;
+    for (auto* const list : lists) {
+      const auto found = std::lower_bound(list->begin(), list->end(), Retired{offset, 0}, by_offset);
+      if (found != list->end() && found->offset == offset) found->pinned = true;
+    }
   });
-  const auto unpinned = std::partition(waiting_.begin(), waiting_.end(), [](const Retired& r) { return r.pinned; });
-  unpinned_.insert(unpinned_.end(), unpinned, waiting_.end());
-  waiting_.erase(unpinned, waiting_.end());
-  for (Retired& record : waiting_) record.pinned = false;
+  const std::size_t before = unpinned_.size();
+  move_unpinned(waiting_with_blobs_);
+  // Each is told once: it is in no list any more that a scan looks at.
+  if (blobs_unpinned_) {
+    for (std::size_t i = before; i < unpinned_.size(); ++i) blobs_unpinned_(unpinned_[i].offset);
+  }
+  move_unpinned(waiting_);
+}
+
+void Reclaimer::move_unpinned(std::vector<Retired>& waiting) {
+  const auto unpinned = std::partition(waiting.begin(), waiting.end(), [](const Retired& r) { return r.pinned; });
+  unpinned_.insert(unpinned_.end(), unpinned, waiting.end());
+  waiting.erase(unpinned, waiting.end());
+  for (Retired& record : waiting) record.pinned = false;
 }
 
 }  // namespace onced::memory

@@ -1,10 +1,12 @@
 // Records that no reader finds any more, until their memory is wiped and free.
 //
-//   retire() -> waiting -> a pin scan that begins later finds no pin -> unpinned -> wiped and freed
+//   retire() -> waiting -> a pin scan that begins later finds no pin -> unpinned: its blobs go -> wiped and freed
 //
 // Invariant: a record is freed only after a scan that began after its slot was stored over and saw no pin on it. Such a
 //            record stays unpinned: a reader that pins it later sees at its second slot load that the slot has changed.
 // Bounds:    one call of reclaim() makes at most one scan and wipes at most wipe_bytes_per_call (and one record more).
+//            Records with blobs are scanned in each call, however much is still to be wiped: nobody's budget for blobs
+//            waits for the wiping of records.
 // Ownership: borrows the arena and the pin table. Threads: the strand.
 #pragma once
 
@@ -24,19 +26,20 @@ class Reclaimer {
   // About a millisecond of work.
   static constexpr std::size_t wipe_bytes_per_call = 8 * 1024 * 1024;
 
-  // `base` is the segment's start, from which offsets count. `freed` is told the offset of each record whose memory is
-  // free again.
-  Reclaimer(std::byte* base, Arena& arena, const PinTable& pins, std::function<void(std::uint64_t)> freed = {})
-      : base_(base), arena_(arena), pins_(pins), freed_(std::move(freed)) {}
+  // `base` is the segment's start, from which offsets count. `blobs_unpinned` is told, once, the offset of each
+  // record with blobs that nobody reads any more; its own memory is wiped later.
+  Reclaimer(std::byte* base, Arena& arena, const PinTable& pins, std::function<void(std::uint64_t)> blobs_unpinned = {})
+      : base_(base), arena_(arena), pins_(pins), blobs_unpinned_(std::move(blobs_unpinned)) {}
 
+  enum class Holds : std::uint8_t { bytes, blobs };
   // The record's slot has been stored over already.
-  void retire(std::uint64_t offset, std::size_t bytes);
+  void retire(std::uint64_t offset, std::size_t bytes, Holds holds = Holds::bytes);
 
   // Frees what it can within the bounds; returns bytes freed. Costs nothing when nothing is retired.
   std::size_t reclaim();
 
   std::size_t retired_bytes() const { return retired_bytes_; }
-  std::size_t retired_records() const { return waiting_.size() + unpinned_.size(); }
+  std::size_t retired_records() const { return waiting_.size() + waiting_with_blobs_.size() + unpinned_.size(); }
 
  private:
   struct Retired {
@@ -46,12 +49,14 @@ class Reclaimer {
   };
   std::size_t wipe_unpinned(std::size_t bytes_max);
   void scan();
+  void move_unpinned(std::vector<Retired>& waiting);
 
   std::byte* base_;
   Arena& arena_;
   const PinTable& pins_;
-  std::function<void(std::uint64_t)> freed_;
+  std::function<void(std::uint64_t)> blobs_unpinned_;
   std::vector<Retired> waiting_;
+  std::vector<Retired> waiting_with_blobs_;
   std::vector<Retired> unpinned_;
   std::size_t retired_bytes_ = 0;
 };

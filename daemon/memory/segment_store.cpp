@@ -202,14 +202,16 @@ void SegmentStore::give_blobs_back(std::uint64_t offset) {
   --retired_with_blobs_;
 }
 
-// Its slot has been stored over. Its blobs stay for those who pin the record, and go with its memory.
+// Its slot has been stored over. Its blobs stay for those who pin the record, and go when nobody does any more.
 void SegmentStore::retire(RecordRef record) {
   const auto found = records_.find(offset_of(record));
+  auto holds = Reclaimer::Holds::bytes;
   if (const auto blobs = record_blobs_.find(found->first); blobs != record_blobs_.end()) {
+    holds = Reclaimer::Holds::blobs;
     for (const engine::BlobId blob : blobs->second) blobs_.delist(blob);
     ++retired_with_blobs_;
   }
-  reclaimer_.retire(found->first, found->second.bytes);
+  reclaimer_.retire(found->first, found->second.bytes, holds);
   live_bytes_ -= found->second.bytes;
   records_.erase(found);
 }

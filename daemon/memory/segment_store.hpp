@@ -90,7 +90,7 @@ class SegmentStore final : public engine::RecordStore {
   Reclaimer reclaimer_;
   protocol::SegmentReader reader_;
   std::unordered_map<std::uint64_t, Live> records_;  // by offset
-  std::unordered_map<std::uint64_t, std::vector<engine::BlobId>> record_blobs_;  // by offset; live and retired records
+  std::unordered_map<std::uint64_t, std::vector<engine::BlobId>> record_blobs_;  // by offset; live, retired and pinned or not yet scanned
   std::uint64_t live_bytes_ = 0;
   std::uint64_t retired_with_blobs_ = 0;
 };

@@ -22,7 +22,7 @@ namespace {
 constexpr std::uint64_t blob_bytes = 64 * 1024;
 
 struct Scene {
-  explicit Scene(std::size_t count_max = 8) : memory(1024 * 1024) {
+  explicit Scene(std::size_t count_max = 8, std::size_t segment_bytes = 1024 * 1024) : memory(segment_bytes) {
     store = std::move(*SegmentStore::create(memory.bytes(), 77, 88, memory::BlobOptions{.count_max = count_max}));
     store->add_page(engine::ConnectionId{1}, *page);
     reader.emplace(*protocol::SegmentReader::open(store->segment()));
@@ -219,4 +219,37 @@ TEST_CASE("a value's parts are read back as they were given") {
   const std::vector<protocol::Part> parts{{"small", "text/plain", "hello"}, Scene::part("large", blob), {"", "", "unnamed"}};
   const auto record = scene.place("key", parts);
   CHECK(scene.store->read(record) == parts);
+}
+
+TEST_CASE("a record's blobs go as soon as nobody pins it, whatever waits to be wiped before it") {
+  constexpr std::size_t record_bytes = 60 * 1024;
+  Scene scene(8, 128 * 1024 * 1024);
+  std::vector<engine::RecordRef> inline_records;
+  const std::vector<protocol::Part> small{{"", "", std::string(record_bytes, 'x')}};
+  for (int i = 0; i < 1100; ++i) inline_records.push_back(scene.place("small" + std::to_string(i), small));
+  std::vector<engine::RecordRef> records;
+  for (int i = 0; i < 2; ++i) {
+    const BlobId blob = scene.published('v');
+    records.push_back(scene.place("large" + std::to_string(i), {Scene::part("", blob)}));
+    scene.blobs().release(blob);
+  }
+  const auto pinned = scene.reader->lookup("large1", scene.reader->hash("large1"), *scene.page, 0);
+  REQUIRE(pinned.outcome == protocol::LookupOutcome::hit);
+  for (const auto record : inline_records) scene.store->unlink(record);
+  REQUIRE(scene.store->usage().retired_bytes > 60 * 1024 * 1024);
+  scene.store->reclaim();  // the backlog is found unpinned, a part of it is wiped
+  for (const auto record : records) scene.store->unlink(record);
+  REQUIRE(scene.store->usage().retired_with_blobs == 2);
+  scene.store->reclaim();
+  CHECK(scene.store->usage().retired_bytes > 40 * 1024 * 1024);
+  CHECK(scene.store->usage().retired_with_blobs == 1);
+  CHECK(scene.blobs().usage().count == 1);
+  protocol::release_pin(*scene.page, pinned.pin);
+  scene.store->reclaim();
+  CHECK(scene.store->usage().retired_with_blobs == 0);
+  CHECK(scene.blobs().usage().count == 0);
+  while (scene.store->reclaim() > 0) {
+  }
+  CHECK(scene.store->usage().retired_records == 0);
+  CHECK(scene.store->usage().retired_with_blobs == 0);
 }
