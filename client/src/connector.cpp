@@ -145,6 +145,7 @@ void Connector::attach(std::unique_ptr<Attachment> next) {
   past_hits_ += last->hits();  // a lookup under way may be missing
   past_copied_hits_ += last->copied_hits.load(std::memory_order_relaxed);
   past_mapped_parts_ += last->mapped_blobs.load(std::memory_order_relaxed);
+  last->mappings->keep_nothing();
   process->retire(last);
 }
 

@@ -22,7 +22,7 @@ MappingCache::Table::Table(std::uint32_t count)
 }
 
 MappingCache::MappingCache(const MappingBounds& bounds, const protocol::SegmentReader& reader)
-    : bounds_(bounds), reader_(reader), process_(&Process::here()), dropped_seen_(reader.blobs_dropped()) {}
+    : count_max_(bounds.count), reader_(reader), process_(&Process::here()), bytes_max_(bounds.bytes), dropped_seen_(reader.blobs_dropped()) {}
 
 MappingCache::~MappingCache() = default;
 
@@ -63,14 +63,16 @@ void MappingCache::release(BlobMapping* mapping, bool live) {
   const std::uint64_t blob = mapping->blob.load(std::memory_order_relaxed);
   const std::uint64_t bytes = mapping->memory.bytes();
   const bool in_table = mapping->in_table;
-  if (mapping->views.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  const bool kept = mapping->kept;
+  if (mapping->views.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
   if (!in_table) {
     count_.fetch_sub(1, std::memory_order_relaxed);
-    bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    other_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
     delete mapping;
     return;
   }
-  if (live && bytes_.load(std::memory_order_relaxed) <= bounds_.bytes) [[likely]] return;
+  const std::uint64_t bytes_max = bytes_max_.load(std::memory_order_seq_cst);
+  if (live && kept && kept_bytes_.load(std::memory_order_relaxed) <= bytes_max) [[likely]] return;
   Mapping gone;
   const std::lock_guard lock(mutex_);
   if (mapping->blob.load(std::memory_order_relaxed) == blob) gone = take_if_unviewed(*mapping);
@@ -98,18 +100,21 @@ BlobMapping* MappingCache::insert(std::uint64_t blob, Mapping memory) {
     }
   }
   const std::uint64_t bytes = memory.bytes();
-  BlobMapping* mapping = detached_ ? nullptr : room_for(bytes, gone);
+  // One beyond the bound would drive all others out, and could not stay itself.
+  const bool kept = bytes <= bytes_max_.load(std::memory_order_relaxed);
+  BlobMapping* mapping = detached_ ? nullptr : room_for(bytes, kept, gone);
   count_.fetch_add(1, std::memory_order_relaxed);
-  bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  (mapping != nullptr && kept ? kept_bytes_ : other_bytes_).fetch_add(bytes, std::memory_order_relaxed);
   if (mapping == nullptr) {
     mapping = new BlobMapping;
-    mapping->in_table = false;
+    mapping->in_table = mapping->kept = false;
     mapping->blob.store(blob, std::memory_order_relaxed);
     mapping->memory = std::move(memory);
     mapping->views.store(1, std::memory_order_relaxed);
     return mapping;
   }
   mapping->memory = std::move(memory);
+  mapping->kept = kept;
   mapping->used.store(clock_.fetch_add(1, std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   mapping->blob.store(blob, std::memory_order_release);
   // Not a store: somebody who came too late may be about to go. Release: pairs with add_view().
@@ -120,15 +125,15 @@ BlobMapping* MappingCache::insert(std::uint64_t blob, Mapping memory) {
 
 // Under the lock. A free entry, after the least recently used ones that nobody views have made room within the bounds;
 // null when there is none.
-BlobMapping* MappingCache::room_for(std::uint64_t bytes, std::vector<Mapping>& gone) {
-  if (bounds_.count == 0) return nullptr;
+BlobMapping* MappingCache::room_for(std::uint64_t bytes, bool kept, std::vector<Mapping>& gone) {
+  if (count_max_ == 0) return nullptr;
   if (table_owner_ == nullptr) {
-    table_owner_ = std::make_unique<Table>(bounds_.count);
+    table_owner_ = std::make_unique<Table>(count_max_);
     table_.store(table_owner_.get(), std::memory_order_release);  // pairs with find()
   }
   Table& table = *table_owner_;
   const auto too_much = [&] {
-    return table.free.empty() || bytes_.load(std::memory_order_relaxed) + bytes > bounds_.bytes;
+    return table.free.empty() || (kept && kept_bytes_.load(std::memory_order_relaxed) + bytes > bytes_max_.load(std::memory_order_relaxed));
   };
   if (too_much()) {
     // Ages, for the clock wraps. Each is read once: find() changes them meanwhile, and an order must stand to be sorted by.
@@ -152,12 +157,12 @@ BlobMapping* MappingCache::room_for(std::uint64_t bytes, std::vector<Mapping>& g
 // Under the lock. Frees the entry, unless somebody views it (or it is free); the caller unmaps.
 Mapping MappingCache::take_if_unviewed(BlobMapping& mapping) {
   std::uint32_t none = 0;
-  if (!mapping.views.compare_exchange_strong(none, BlobMapping::busy, std::memory_order_acquire, std::memory_order_relaxed)) {
+  if (!mapping.views.compare_exchange_strong(none, BlobMapping::busy, std::memory_order_seq_cst, std::memory_order_relaxed)) {
     return {};
   }
   mapping.blob.store(0, std::memory_order_relaxed);
   count_.fetch_sub(1, std::memory_order_relaxed);
-  bytes_.fetch_sub(mapping.memory.bytes(), std::memory_order_relaxed);
+  bytes_of(mapping).fetch_sub(mapping.memory.bytes(), std::memory_order_relaxed);
   table_owner_->free.push_back(static_cast<std::uint32_t>(&mapping - table_owner_->entries.get()));
   return std::move(mapping.memory);
 }
@@ -209,6 +214,11 @@ void MappingCache::drop_unviewed() {
   for (std::uint32_t i = 0; i < table_owner_->entries_count; ++i) {
     gone.push_back(take_if_unviewed(table_owner_->entries[i]));
   }
+}
+
+void MappingCache::keep_nothing() {
+  bytes_max_.store(0, std::memory_order_seq_cst);
+  drop_unviewed();
 }
 
 void MappingCache::detach() {

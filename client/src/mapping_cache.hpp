@@ -33,7 +33,8 @@ struct alignas(64) BlobMapping {
   // is removed; pair with each other and with the change from 0 to busy, and back.
   std::atomic<std::uint32_t> views{busy};
   std::atomic<std::uint32_t> used{0};  // relaxed: the cache's clock when it was last found
-  bool in_table = true;                // false: for its viewers alone
+  bool in_table = true;                // false: for one viewer alone
+  bool kept = true;                    // counts against the bound on bytes; false: goes with its last view
   Mapping memory;
 };
 
@@ -72,11 +73,15 @@ class MappingCache {
   }
   // Unmaps all that nobody views.
   void drop_unviewed();
+  // From here on a mapping goes with its last view: nobody looks any more.
+  void keep_nothing();
   // The reader goes.
   void detach();
 
   std::uint64_t count() const { return count_.load(std::memory_order_relaxed); }
-  std::uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+  std::uint64_t bytes() const {
+    return kept_bytes_.load(std::memory_order_relaxed) + other_bytes_.load(std::memory_order_relaxed);
+  }
 
  private:
   static constexpr std::uint64_t sweep_again = ~std::uint64_t{0};
@@ -97,16 +102,21 @@ class MappingCache {
   bool add_view(BlobMapping& mapping, std::uint64_t blob);
   void sweep();
   Mapping take_if_unviewed(BlobMapping& mapping);
-  BlobMapping* room_for(std::uint64_t bytes, std::vector<Mapping>& gone);
+  BlobMapping* room_for(std::uint64_t bytes, bool kept, std::vector<Mapping>& gone);
+  std::atomic<std::uint64_t>& bytes_of(const BlobMapping& mapping) { return mapping.kept ? kept_bytes_ : other_bytes_; }
   void index(Table& table, std::uint32_t entry);
   static void set_word(Table& table, std::uint64_t blob, std::uint32_t entry);
 
-  const MappingBounds bounds_;
+  const std::uint32_t count_max_;
   const protocol::SegmentReader& reader_;
   Process* const process_;
   std::atomic<Table*> table_{nullptr};  // made at the first insertion
   std::atomic<std::uint64_t> count_{0};  // changed under the lock but for mappings outside of the table
-  std::atomic<std::uint64_t> bytes_{0};  // likewise
+  std::atomic<std::uint64_t> kept_bytes_{0};   // likewise
+  std::atomic<std::uint64_t> other_bytes_{0};  // of mappings that are not `kept`
+  // Of what is kept; falls to 0. Seq_cst in keep_nothing() and release(), as are the changes of `views` there: a last
+  // view that goes meanwhile is seen by one of them.
+  std::atomic<std::uint64_t> bytes_max_;
   std::atomic<std::uint64_t> dropped_seen_{0};  // the reader's number at the last sweep; sweep_again: none
   std::atomic<std::uint32_t> clock_{0};  // rises with every insertion
 

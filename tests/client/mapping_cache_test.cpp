@@ -108,12 +108,35 @@ TEST_CASE("beyond the bytes as many go as must, and what is viewed beyond them g
   BlobMapping* const large = scene.cache->insert(6, memory_of(6, 10));
   BlobMapping* const shared = scene.cache->find(6);
   CHECK(shared == large);
-  CHECK(scene.cache->count() == 1);
+  CHECK(scene.cache->bytes() == 14 * page_bytes);
   scene.cache->release(large, true);
   CHECK(number_in(*shared) == 6);
-  CHECK(scene.cache->count() == 1);
+  CHECK(scene.cache->count() == 3);
   scene.cache->release(shared, true);
+  CHECK(scene.cache->count() == 2);
+}
+
+TEST_CASE("a mapping beyond the bound drives nothing out, neither when it comes nor while it is viewed") {
+  Scene scene({4 * page_bytes, 100});
+  for (std::uint64_t blob = 1; blob <= 4; ++blob) scene.insert_unviewed(blob);
+  const BlobView large(scene.cache, scene.cache->insert(5, memory_of(5, 10)));
+  for (std::uint64_t blob = 1; blob <= 4; ++blob) CHECK(scene.has(blob));
+  for (std::uint64_t blob = 1; blob <= 4; ++blob) CHECK(scene.has(blob));  // the last view of each went meanwhile
+}
+
+TEST_CASE("a cache that keeps nothing any more unmaps with the last view") {
+  Scene scene({1 << 20, 8});
+  scene.insert_unviewed(1);
+  BlobView view(scene.cache, scene.cache->insert(2, memory_of(2)));
+  scene.cache->keep_nothing();
+  CHECK(scene.cache->count() == 1);
+  scene.insert_unviewed(3);
+  CHECK(scene.cache->count() == 1);
+  scene.cache->release(scene.cache->find(2), true);
+  CHECK(scene.cache->count() == 1);
+  view = BlobView();
   CHECK(scene.cache->count() == 0);
+  CHECK(scene.cache->bytes() == 0);
 }
 
 TEST_CASE("with more views than the cache may count, the others map for themselves") {
