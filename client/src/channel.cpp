@@ -26,9 +26,11 @@ Channel::Channel(Socket socket, protocol::FrameReader reader, protocol::PinPage*
 
 // ---- calls ----------------------------------------------------------------------------------------------------------
 
-Result<protocol::Reply> Channel::call(const protocol::Request& request, const Patience& patience) {
+Result<protocol::Reply> Channel::call(const protocol::Request& request, const Patience& patience, bool* taken_back) {
   Call call;
-  return this->call(call, request, patience);
+  auto reply = this->call(call, request, patience);
+  if (taken_back != nullptr) *taken_back = call.taken_back;
+  return reply;
 }
 
 Result<protocol::Reply> Channel::call(Call& call, const protocol::Request& request, const Patience& patience) {
@@ -46,11 +48,10 @@ Result<protocol::Reply> Channel::call(Call& call, const protocol::Request& reque
   std::string frame;
   protocol::encode(call.id, request, frame);
   const Deadline sent_by = patience.silence == Clock::duration::max() ? patience.end : call.begun + patience.silence;
-  bool taken_back = false;
-  if (auto sent = send(frame, sent_by, &taken_back); !sent) {
+  if (auto sent = send(frame, sent_by, &call.taken_back); !sent) {
     const std::lock_guard lock(state_);
     leave(call);
-    if (for_memory && taken_back) memory_request_.reset();
+    if (for_memory && call.taken_back) memory_request_.reset();
     if (!broken()) {
       if (!asked_ && heard_ < call.begun) asked_ = call.begun;  // it could not even be asked
       static_cast<void>(no_answer(call));
@@ -76,7 +77,11 @@ Result<Channel::BlobMemory> Channel::ask_for_memory(protocol::Request request, D
   Call call;
   auto reply = this->call(call, request, Patience::until(deadline));
   if (!reply) return reply.error();
-  if (const auto* blob = std::get_if<protocol::Blob>(&*reply)) return BlobMemory{blob->blob, blob->bytes, std::move(call.descriptor)};
+  if (const auto* blob = std::get_if<protocol::Blob>(&*reply)) {
+    if (call.descriptor.open()) return BlobMemory{blob->blob, blob->bytes, std::move(call.descriptor)};
+    if (std::holds_alternative<protocol::Reserve>(request)) release_blobs({blob->blob});
+    return Error{ErrorCode::limit_reached, no_free_descriptor};
+  }
   if (const auto* refused = std::get_if<protocol::Refused>(&*reply)) return Error{refused->code, refused->text};
   return Error{ErrorCode::malformed, "the daemon answered with message type " + std::to_string(protocol::type_of(*reply)) +
                                          " to a request for memory"};
@@ -110,7 +115,8 @@ bool Channel::take_memory_answer(protocol::RequestId id, const protocol::Reply& 
     break_with({ErrorCode::malformed, "the daemon sent memory that nobody asked for"});
     return false;
   }
-  if ((blob != nullptr) != descriptor_.open()) {
+  const bool lost = std::exchange(descriptor_lost_, false);
+  if ((blob != nullptr) != (descriptor_.open() || lost)) {
     break_with({ErrorCode::malformed, blob != nullptr ? "the daemon sent memory without a descriptor"
                                                       : "the daemon sent a descriptor with an answer that has none"});
     return false;
@@ -291,6 +297,10 @@ void Channel::read(Deadline deadline) {
   for (Descriptor& descriptor : socket_.take_descriptors()) {
     if (!memory_request_ || descriptor_.open()) return break_with({ErrorCode::malformed, "the daemon sent a descriptor that nobody asked for"});
     descriptor_ = std::move(descriptor);
+  }
+  if (received->descriptor_lost) {
+    if (!memory_request_ || descriptor_.open() || descriptor_lost_) return break_with({ErrorCode::limit_reached, no_free_descriptor});
+    descriptor_lost_ = true;
   }
   reader_.received(received->bytes);
   dispatch();

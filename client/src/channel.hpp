@@ -64,9 +64,10 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
-  Result<protocol::Reply> call(const protocol::Request& request, const Patience& patience);
-  Result<protocol::Reply> call(const protocol::Request& request, Deadline deadline) {
-    return call(request, Patience::until(deadline));
+  // `taken_back`: with an error, whether not a byte of the request has left or ever will.
+  Result<protocol::Reply> call(const protocol::Request& request, const Patience& patience, bool* taken_back = nullptr);
+  Result<protocol::Reply> call(const protocol::Request& request, Deadline deadline, bool* taken_back = nullptr) {
+    return call(request, Patience::until(deadline), taken_back);
   }
   // Asks whether the daemon is there.
   Result<void> ping(Deadline deadline);
@@ -105,7 +106,8 @@ class Channel {
     protocol::RequestId id = 0;
     const Deadline begun = Clock::now();
     std::optional<protocol::Reply> reply;
-    Descriptor descriptor;  // with a Blob
+    Descriptor descriptor;  // with a Blob, unless this process had none free
+    bool taken_back = false;
     // What the caller sleeps on; written under state_, where the caller looks again before it believes anything.
     std::atomic<std::uint32_t> word{awake};
   };
@@ -163,6 +165,7 @@ class Channel {
   std::optional<MemoryRequest> memory_request_;
   std::uint64_t receipt_ = 0;
   Descriptor descriptor_;
+  bool descriptor_lost_ = false;  // it came, and this process had none free
   Error error_;                 // why it is broken
   std::string refusal_;         // a refusal that answers no request: why the daemon is about to close
   protocol::FrameReader reader_;

@@ -66,6 +66,7 @@ Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& re
   for (int attempt = 1;; ++attempt) {
     auto attachment = here.attachment(deadline_in(options.connect_timeout));
     if (!attachment) return attachment.error();
+    (*attachment)->mappings->drop_dead();
     requests.fetch_add(1, std::memory_order_relaxed);
     const Channel& channel = (*attachment)->channel;
     auto reply = (*attachment)->channel.call(request, deadline_in(options.request_timeout));
@@ -113,13 +114,15 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
     protocol::Put request;
     request.key = key;
     request.ttl_ms = ttl.count() <= 0 ? 0 : static_cast<std::uint64_t>(ttl.count());
+    attachment->mappings->drop_dead();
     auto placed = parts.place(*attachment);
     Error error = placed.ok() ? Error{} : placed.error();
     if (placed) {
       request.parts = std::move(*placed);
       requests.fetch_add(1, std::memory_order_relaxed);
-      parts.named();
-      auto reply = attachment->channel.call(request, deadline_in(options.request_timeout));
+      bool taken_back = false;
+      auto reply = attachment->channel.call(request, deadline_in(options.request_timeout), &taken_back);
+      if (!taken_back) parts.named();
       if (reply) {
         if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
         return client_detail::error_of(*reply);

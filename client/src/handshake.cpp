@@ -38,6 +38,7 @@ Result<protocol::Reply> first_reply(Socket& socket, protocol::FrameReader& reade
     if (frame->has_value()) return protocol::decode_reply((*frame)->header.type, (*frame)->payload);
     auto received = socket.receive(reader.room(), deadline);
     if (!received) return received.error();
+    if (received->descriptor_lost) return Error{ErrorCode::limit_reached, no_free_descriptor};
     if (received->nothing_yet && Clock::now() >= deadline) return no_answer(identity);
     reader.received(received->bytes);
   }

@@ -22,6 +22,19 @@ Error cannot_map(const std::string& name, std::uint64_t bytes) {
   return {ErrorCode::out_of_memory, name + ": cannot map " + std::to_string(bytes) + " bytes: " + std::strerror(errno)};
 }
 
+std::string names_of_seals(int seals) {
+  constexpr std::pair<int, const char*> known[] = {{F_SEAL_SHRINK, "shrinking"},
+                                                   {F_SEAL_GROW, "growing"},
+                                                   {F_SEAL_WRITE, "writing"},
+                                                   {F_SEAL_FUTURE_WRITE, "writing through new mappings"},
+                                                   {F_SEAL_SEAL, "further seals"}};
+  std::string names;
+  for (const auto& [seal, name] : known) {
+    if ((seals & seal) != 0) names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  return names;
+}
+
 }  // namespace
 
 Mapping::~Mapping() {
@@ -30,9 +43,8 @@ Mapping::~Mapping() {
 
 Result<void> check_sealed(const Descriptor& descriptor, const std::string& name, int seals, std::uint64_t bytes) {
   const int present = fcntl(descriptor.number(), F_GET_SEALS);
-  if (present < 0 || (present & seals) != seals) {
-    return malformed(name + ": seals " + std::to_string(present) + " lack some of " + std::to_string(seals));
-  }
+  if (present < 0) return malformed(name + ": is no memory that can be sealed: " + std::strerror(errno));
+  if ((present & seals) != seals) return malformed(name + ": not sealed against " + names_of_seals(seals & ~present));
   struct stat status{};
   if (fstat(descriptor.number(), &status) != 0) return malformed(name + ": " + std::strerror(errno));
   if (static_cast<std::uint64_t>(status.st_size) != bytes) {

@@ -70,7 +70,7 @@ Result<Socket::Received> Socket::receive_some(std::span<std::byte> room) {
   message.msg_controllen = sizeof(control);
   const ssize_t received = ::recvmsg(descriptor_.number(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (received < 0) {
-    if (errno == EAGAIN || errno == EINTR) return Received{0, true};
+    if (errno == EAGAIN || errno == EINTR) return Received{0, true, false};
     return gone("the daemon is gone: " + reason(errno));
   }
   std::size_t count = 0;
@@ -83,16 +83,18 @@ Result<Socket::Received> Socket::receive_some(std::span<std::byte> room) {
       received_descriptors_.emplace_back(number);
     }
   }
-  if (count > 0 && !descriptors_welcome_) {
+  const bool cut_off = (message.msg_flags & MSG_CTRUNC) != 0;
+  if ((count > 0 || cut_off) && !descriptors_welcome_) {
     received_descriptors_.clear();
     return Error{ErrorCode::malformed, "the daemon sent a descriptor that nobody asked for"};
   }
-  if ((message.msg_flags & MSG_CTRUNC) != 0 || received_descriptors_.size() > descriptors_max) {
+  if ((cut_off && count >= descriptors_max) || received_descriptors_.size() > descriptors_max) {
     received_descriptors_.clear();
-    return Error{ErrorCode::malformed, "descriptors from the daemon were cut off (too many, or this process has none free)"};
+    return Error{ErrorCode::malformed, "the daemon sent more descriptors than there is room for"};
   }
   if (received == 0) return gone("the daemon closed the connection");
-  return Received{static_cast<std::size_t>(received), false};
+  // There was room for more of them: the kernel found no free number.
+  return Received{static_cast<std::size_t>(received), false, cut_off};
 }
 
 }  // namespace onced::client_detail

@@ -18,6 +18,9 @@
 
 namespace onced::client_detail {
 
+// What the operator can do about descriptor_lost.
+inline constexpr const char* no_free_descriptor = "this process has no free file descriptor for what the daemon sent: raise ulimit -n";
+
 class Socket {
  public:
   static constexpr std::size_t descriptors_max = 8;  // room for in one receive; a daemon sends two
@@ -35,6 +38,7 @@ class Socket {
   struct Received {
     std::size_t bytes = 0;
     bool nothing_yet = false;  // nothing to read now; bytes is 0 and the stream goes on
+    bool descriptor_lost = false;  // one came with the bytes at least, and this process had none free
   };
   // Receives what is there now. The end of the stream is an error.
   Result<Received> receive_some(std::span<std::byte> room);

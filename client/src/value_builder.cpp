@@ -14,7 +14,6 @@
 #include <onced/protocol/utf8.hpp>
 
 #include "builder_state.hpp"
-#include <onced/protocol/utf8.hpp>
 
 namespace onced {
 
@@ -27,8 +26,6 @@ using client_detail::Process;
 using client_detail::Reservation;
 
 namespace {
-
-// Above it a part never travels in a request.
 
 Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(text)}; }
 std::string in_quotes(std::string_view name) { return "part \"" + std::string(name) + "\""; }
@@ -107,15 +104,19 @@ Result<void> ValueBuilder::State::check_new(std::string_view name, std::string_v
   return {};
 }
 
-// Memory of the daemon for a part, or nothing when it is to be this process's.
+// Memory of the daemon for a part. Over a new connection when the present one is broken, but for a computation's: its
+// lease is of that one.
 Result<Reservation> ValueBuilder::State::reserve_blob(std::uint64_t bytes) {
-  if (!attachment && !falls_back) {
-    auto connected = client.connector_here().attachment(client_detail::deadline_in(client.options.connect_timeout));
-    if (!connected) return connected.error();
-    attachment = std::move(*connected);
+  for (bool again = false;; again = true) {
+    if (!falls_back && attachment_in_use() == nullptr) {
+      auto connected = client.connector_here().attachment(client_detail::deadline_in(client.options.connect_timeout));
+      if (!connected) return connected.error();
+      attachment = std::move(*connected);
+    }
+    if (!attachment) return Error{ErrorCode::unavailable, "there is no daemon to reserve memory from"};
+    auto made = Reservation::make(*attachment, bytes);
+    if (made.ok() || again || falls_back || !attachment->channel.broken()) return made;
   }
-  if (!attachment) return Error{ErrorCode::unavailable, "there is no daemon to reserve memory from"};
-  return Reservation::make(*attachment, bytes);
 }
 
 Result<std::span<std::byte>> ValueBuilder::State::reserve(std::string_view name, std::uint64_t bytes, std::string_view content_type) {

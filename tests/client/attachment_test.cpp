@@ -284,11 +284,11 @@ TEST_CASE("what is not sealed, not of the size it says, or no segment is not map
   const auto both = good.descriptors();
   SUBCASE("seals missing from the segment") {
     SharedMemory unsealed("unsealed", good.segment.bytes, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-    CHECK(refused(good.welcome, {unsealed.descriptor.number(), both[1]}).text.find("segment: seals") == 0);
+    CHECK(refused(good.welcome, {unsealed.descriptor.number(), both[1]}).text.find("segment: not sealed against ") == 0);
   }
   SUBCASE("seals missing from the pin page") {
     SharedMemory unsealed("unsealed", good.pins.bytes, F_SEAL_SHRINK);
-    CHECK(refused(good.welcome, {both[0], unsealed.descriptor.number()}).text.find("pin page: seals") == 0);
+    CHECK(refused(good.welcome, {both[0], unsealed.descriptor.number()}).text.find("pin page: not sealed against ") == 0);
   }
   SUBCASE("a size that is not what the Welcome says") {
     protocol::Welcome other = good.welcome;

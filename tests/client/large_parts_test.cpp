@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <thread>
 
@@ -273,6 +274,7 @@ TEST_CASE("memory that is not sealed, or not of its size, is no value") {
     asking.join();
     CHECK(result->error().code == ErrorCode::malformed);
     CHECK(p.client->counters().mappings <= 1);
+    if (&wrong == &all[0]) CHECK(result->error().text.find("not sealed against writing, further seals") != std::string::npos);
   }
 }
 
@@ -392,7 +394,7 @@ TEST_CASE("a daemon that does not answer for a value's memory holds a call up no
   const auto blob = blobs.create(large);
   REQUIRE(blob.ok());
   REQUIRE(fcntl(blobs.descriptor(*blob)->get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
-  REQUIRE(blobs.examine(*blob, large).ok());
+  REQUIRE(blobs.examine(*blob).ok());
   const std::vector<protocol::Part> parts{part_in(static_cast<std::uint64_t>(*blob))};
   engine::RecordImage image;
   image.key = key.bytes();
@@ -472,4 +474,116 @@ TEST_CASE("a daemon that goes for good between a value and its memory is away: t
     REQUIRE(result->ok());
     CHECK((*result)->text() == "computed");
   }
+}
+
+TEST_CASE("without a free descriptor that one request for memory fails, and its receipt counts") {
+  Pair pair;
+  const Descriptor file = sealed_file(large, reserved);
+  const auto ask = [&](auto request) {
+    std::optional<Result<Channel::BlobMemory>> answer;
+    std::jthread caller([&] { answer.emplace(request()); });
+    const auto [id, asked] = pair.peer.next_request();
+    const auto* reserve = std::get_if<protocol::Reserve>(&asked);
+    const std::uint64_t receipt = reserve != nullptr ? reserve->receipt : std::get<protocol::Fetch>(asked).receipt;
+    pair.peer.send_raw(FakeConnection::frame(id, protocol::Blob{70, large, receipt + 1}), {file.number()});
+    caller.join();
+    return std::make_pair(receipt, std::move(*answer));
+  };
+  const auto reserve = [&] { return pair.channel.reserve(large, deadline_in(watchdog_limit)); };
+  const auto fetch = [&] { return pair.channel.fetch(70, deadline_in(watchdog_limit)); };
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  {
+    rlimit few = before;
+    few.rlim_cur = 128;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    std::vector<Descriptor> all;
+    for (int number = dup(0); number >= 0; number = dup(0)) all.emplace_back(number);
+    const auto reserved_one = ask(reserve);
+    const auto given_back = pair.peer.expect<protocol::Release>().message.blobs;
+    const auto fetched_one = ask(fetch);
+    setrlimit(RLIMIT_NOFILE, &before);
+    CHECK(reserved_one.second.error().code == ErrorCode::limit_reached);
+    CHECK(reserved_one.second.error().text.find("ulimit -n") != std::string::npos);
+    CHECK(fetched_one.second.error().code == ErrorCode::limit_reached);
+    CHECK(given_back == std::vector<std::uint64_t>{70});
+    CHECK(fetched_one.first == 1);
+  }
+  const auto next = ask(fetch);
+  CHECK(next.first == 2);
+  CHECK(next.second.ok());
+  CHECK_FALSE(pair.channel.broken());
+}
+
+TEST_CASE("what was reserved for a put that could not even be sent is given back") {
+  Played p;
+  ClientOptions options;
+  options.socket = p.daemon.path();
+  options.on_warning = [](std::string_view) {};
+  options.request_timeout = Milliseconds(1000);
+  Client client(options);
+  std::jthread connecting([&] { REQUIRE(client.connect().ok()); });
+  FakeConnection connection = p.daemon.welcome(p.space);
+  connecting.join();
+  {
+    ValueBuilder builder = client.builder();
+    std::jthread reserving([&] { REQUIRE(builder.reserve("a", large).ok()); });
+    const auto asked = connection.expect<protocol::Reserve>();
+    connection.send_raw(FakeConnection::frame(asked.id, protocol::Blob{70, large, 5}), {sealed_file(large, reserved).number()});
+    reserving.join();
+    {
+      std::vector<std::jthread> fillers;  // more than the socket holds
+      for (int i = 0; i < 8; ++i) {
+        fillers.emplace_back([&] { CHECK_FALSE(client.put(key_named("filler").bytes(), std::string(60'000, 'x')).ok()); });
+      }
+    }
+    CHECK(client.put(key_named("unsent").bytes(), std::move(builder)).error().code == ErrorCode::unavailable);
+  }
+  std::atomic<bool> over{false};
+  std::jthread asking([&] {
+    while (!over) static_cast<void>(client.status());
+  });
+  for (;;) {
+    auto [id, request] = connection.next_request();
+    if (const auto* release = std::get_if<protocol::Release>(&request)) {
+      CHECK(release->blobs == std::vector<std::uint64_t>{70});
+      break;
+    }
+    if (const auto* put = std::get_if<protocol::Put>(&request)) CHECK(put->key == key_named("filler").bytes());
+    connection.send(id, protocol::Refused{ErrorCode::invalid_argument, "no"});
+  }
+  over = true;
+  connection.close();
+  p.daemon.stop_listening();
+}
+
+TEST_CASE("a builder goes on when its connection has changed") {
+  Played p;
+  std::jthread putting([&] {
+    ValueBuilder builder = p.client->builder();
+    REQUIRE(builder.add("a", std::string(large, 'a')).ok());
+    REQUIRE(builder.add("b", std::string(large, 'b')).ok());
+    CHECK(*p.client->put(key_named("moved").bytes(), std::move(builder)) == 9);
+  });
+  const auto answer = [&](std::uint64_t blob) {
+    const auto asked = p.connection->expect<protocol::Reserve>();
+    Descriptor file = sealed_file(asked.message.bytes, reserved);
+    p.send_blob(asked.id, {blob, asked.message.bytes, blob}, file);
+    return file;
+  };
+  answer(70);
+  p.connection->expect<protocol::Reserve>();
+  p.connection->close();
+  FakeNamespace restarted(2);
+  p.connection.emplace(p.daemon.welcome(restarted));
+  answer(80);
+  const Descriptor copy = answer(81);
+  const auto put = p.connection->expect<protocol::Put>();
+  REQUIRE(put.message.parts.size() == 2);
+  CHECK(put.message.parts[0].blob == 81);
+  CHECK(put.message.parts[1].blob == 80);
+  char first = 0;
+  CHECK(::pread(copy.number(), &first, 1, 0) == 1);
+  CHECK(first == 'a');
+  p.connection->send(put.id, protocol::Published{9, true});
 }

@@ -137,13 +137,13 @@ class Client {
   // out_of_memory (over the budget, named in the text), too_large, as for the administrative requests.
   Result<std::uint64_t> put(std::string_view key, std::string bytes, const PutOptions& options = {});
   // The parts of a builder of this client, which must have one at least. PutOptions::content_type is that of the part
-  // without a name if it has none of its own. `unavailable` also when the connection has changed since parts were
-  // reserved: begin again with a new builder.
+  // without a name if it has none of its own. When the connection has changed since parts were reserved, they are copied
+  // to memory of the new one.
   Result<std::uint64_t> put(std::string_view key, ValueBuilder&& builder, const PutOptions& options = {});
   ValueBuilder builder();
 
   // Unmaps the large parts that nobody views. The daemon's memory for a value that it has dropped is free when no process
-  // maps it any more: every call here sees to that, so this is for a process that makes none for a long time.
+  // maps it any more: every call that looks up or asks the daemon sees to that, so this is for a process that makes none for a long time.
   void trim();
 
   // Drop values and detach computations in flight (their results are not stored). After the reply no reader finds the
