@@ -11,6 +11,7 @@
 #include <onced/protocol/limits.hpp>
 
 #include "deadline.hpp"
+#include "fork_lock.hpp"
 #include "part_table.hpp"
 #include "value_maker.hpp"
 
@@ -61,11 +62,13 @@ Result<std::unique_ptr<Attachment>> Attachment::make(Handshake handshake, const 
   auto segment = map_sealed(handshake.descriptors[0], "segment", segment_seals, handshake.welcome.segment_bytes,
                             sizeof(protocol::SegmentHeader), PROT_READ);
   if (!segment) return segment.error();
+  // A child must not touch its parent's pins: it does not even have them.
+  auto unforked = hold_off_forks();
   auto pin_page = map_sealed(handshake.descriptors[1], "pin page", pin_page_seals, handshake.welcome.pin_page_bytes,
                              sizeof(protocol::PinPage), PROT_READ | PROT_WRITE);
   if (!pin_page) return pin_page.error();
-  // A child must not touch its parent's pins: it does not even have them.
   madvise(pin_page->address(), pin_page->bytes(), MADV_DONTFORK);
+  unforked.unlock();
   const auto* page = static_cast<const protocol::PinPage*>(pin_page->address());
   if (page->magic != protocol::pin_page_magic) return malformed("pin page: no magic number at its start");
   if (page->layout_version != protocol::pin_page_layout_version) {

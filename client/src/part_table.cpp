@@ -1,11 +1,14 @@
 #include "part_table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace onced::client_detail {
 
 PartTable::~PartTable() {
-  if (!lent_.empty() && lender_->process == Process::current()) lender_->channel.release_blobs(lent_);
+  for (View* view = views_.load(std::memory_order_relaxed); view != nullptr;) delete std::exchange(view, view->next);
+  if (lent_.empty() || given_back_.load(std::memory_order_relaxed) || process_ != Process::current()) return;
+  lender_->channel.release_blobs(lent_);
 }
 
 void PartTable::add(std::string_view name, std::string_view content_type, PrivateMemory memory, std::size_t used) {
@@ -17,7 +20,12 @@ void PartTable::add_in_blob(std::string_view name, std::string_view content_type
   own_.push_back({std::string(name), std::string(content_type), {}, 0, blob, offset, length});
 }
 
-void PartTable::add_view(std::uint64_t blob, BlobView view) { views_.emplace_back(blob, std::move(view)); }
+void PartTable::add_view(std::uint64_t blob, BlobView view) { push(blob, std::move(view)); }
+
+// Under adding_, or before anybody else has it.
+void PartTable::push(std::uint64_t blob, BlobView view) const {
+  views_.store(new View{blob, std::move(view), views_.load(std::memory_order_relaxed)}, std::memory_order_release);
+}
 
 void PartTable::lent_over(AttachmentRef attachment) {
   for (const OwnPart& part : own_) {
@@ -75,37 +83,33 @@ Result<Part> PartTable::part(std::size_t number, Milliseconds within) const {
   return Part{part->name, part->content_type, whole->subspan(part->offset, part->length)};
 }
 
-// Under mutex_, or before anybody else has it.
 std::optional<std::span<const std::byte>> PartTable::viewed(std::uint64_t blob) const {
-  for (const auto& [id, view] : views_) {
-    if (id == blob) return view.bytes();
+  for (const View* view = views_.load(std::memory_order_acquire); view != nullptr; view = view->next) {
+    if (view->blob == blob) return view->view.bytes();
   }
   return std::nullopt;
 }
 
 Result<std::span<const std::byte>> PartTable::bytes_of(std::uint64_t blob, Milliseconds within) const {
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto bytes = viewed(blob)) return *bytes;
-  }
+  if (const auto bytes = viewed(blob)) return *bytes;
   Attachment* const attachment = record_ != nullptr ? pinned_in_ : lender_.get();
   if (attachment == nullptr) return Error{ErrorCode::internal, "a part of a value was not mapped, and nobody lent it"};
-  auto view = attachment->map_blob(blob, within);  // without the lock: others read what is mapped already
+  auto view = attachment->map_blob(blob, within);  // an error in a child
   if (!view) return view.error();
-  const std::lock_guard lock(mutex_);
-  if (const auto bytes = viewed(blob)) return *bytes;  // another thread was quicker
   const std::span<const std::byte> bytes = view->bytes();
-  views_.emplace_back(blob, std::move(*view));
+  {
+    const std::lock_guard lock(adding_);
+    if (const auto first = viewed(blob)) return *first;  // another thread was quicker
+    push(blob, std::move(*view));
+  }
   give_back_if_mapped();
   return bytes;
 }
 
-// Under mutex_.
 void PartTable::give_back_if_mapped() const {
   if (lent_.empty()) return;
   if (!std::all_of(lent_.begin(), lent_.end(), [this](std::uint64_t blob) { return viewed(blob).has_value(); })) return;
-  lender_->channel.release_blobs(lent_);
-  lent_.clear();
+  if (!given_back_.exchange(true, std::memory_order_relaxed)) lender_->channel.release_blobs(lent_);
 }
 
 }  // namespace onced::client_detail

@@ -5,8 +5,10 @@
 // Threads:   part() from any thread; add_*() before anybody else has it.
 // Lent blobs: own parts may be in blobs that the daemon has lent to the connection. They are given back when all of them
 //            are mapped here, or with the table.
+// Fork:      a child reads what its parent had mapped and takes no lock: another thread may have held it.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -25,9 +27,10 @@ namespace onced::client_detail {
 class PartTable {
  public:
   // The parts of a record that is pinned in `attachment` as long as this lives.
-  PartTable(Attachment& attachment, const protocol::RecordHeader* record) : pinned_in_(&attachment), record_(record) {}
+  PartTable(Attachment& attachment, const protocol::RecordHeader* record)
+      : process_(attachment.process), pinned_in_(&attachment), record_(record) {}
   // A value's own parts, none yet.
-  PartTable() = default;
+  PartTable() : process_(&Process::here()) {}
   PartTable(const PartTable&) = delete;
   PartTable& operator=(const PartTable&) = delete;
   ~PartTable();
@@ -63,17 +66,27 @@ class PartTable {
   std::optional<std::span<const std::byte>> viewed(std::uint64_t blob) const;
   Result<std::span<const std::byte>> bytes_of(std::uint64_t blob, Milliseconds within) const;
   void give_back_if_mapped() const;
+  void push(std::uint64_t blob, BlobView view) const;
 
+  struct View {
+    std::uint64_t blob;
+    BlobView view;
+    View* next;
+  };
+
+  Process* const process_;
   Attachment* const pinned_in_ = nullptr;
   const protocol::RecordHeader* const record_ = nullptr;
   std::vector<OwnPart> own_;
   std::optional<Error> not_stored_;
 
-  mutable std::mutex mutex_;
-  // Under it:
-  mutable std::vector<std::pair<std::uint64_t, BlobView>> views_;
-  mutable std::vector<std::uint64_t> lent_;  // not given back yet
+  std::vector<std::uint64_t> lent_;
   AttachmentRef lender_;
+
+  // A list that only grows. Release in push(), acquire in viewed(): an entry is complete before it is seen.
+  mutable std::atomic<View*> views_{nullptr};
+  mutable std::mutex adding_;  // to views_
+  mutable std::atomic<bool> given_back_{false};  // lent_; set once, relaxed: it guards nothing
 };
 
 }  // namespace onced::client_detail

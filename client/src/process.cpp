@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "attachment.hpp"
+#include "fork_lock.hpp"
 #include "reader_node.hpp"
 
 namespace onced::client_detail {
@@ -91,6 +92,11 @@ Process& Process::make() {
   newest = new Process(newest, register_membarrier());
   word->process.store(newest, std::memory_order_release);  // pairs with current()
   return *newest;
+}
+
+std::unique_lock<std::mutex> hold_off_forks() {
+  Process::here();  // the handler that takes the lock is there from now on
+  return std::unique_lock(making());
 }
 
 void Process::heavy_barrier() const {

@@ -9,6 +9,7 @@
 
 #include "builder_state.hpp"
 #include "deadline.hpp"
+#include "fork_lock.hpp"
 
 namespace onced::client_detail {
 
@@ -44,9 +45,10 @@ void Reservation::unmap() {
 }
 
 Result<std::span<std::byte>> Reservation::map() {
+  // A child's mapping would keep the memory from being sealed.
+  const auto unforked = hold_off_forks();
   auto mapping = client_detail::map(memory_, "reserved memory", bytes_, PROT_READ | PROT_WRITE, MAP_SHARED);
   if (!mapping) return mapping.error();
-  // A child's mapping would keep the memory from being sealed.
   madvise(mapping->address(), mapping->bytes(), MADV_DONTFORK);
   filling_ = std::move(*mapping);
   return filling_.writable();

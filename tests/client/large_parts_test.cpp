@@ -252,6 +252,37 @@ TEST_CASE("a child gives nothing back that was lent to its parent") {
   CHECK(p.connection->expect<protocol::Release>().message.blobs == std::vector<std::uint64_t>{70});
 }
 
+TEST_CASE("a child reads the parts that were mapped, also when it was forked while other threads read them") {
+  Played p;
+  std::optional<Result<std::optional<Value>>> result;
+  std::jthread asking = p.ask(result);
+  p.answer_lent({part_in(70, "a"), part_in(71, "b")});
+  asking.join();
+  const Value& value = ***result;
+  std::jthread first([&] { CHECK(value.part("a").ok()); });
+  const auto fetch = p.connection->expect<protocol::Fetch>();
+  p.send_blob(fetch.id, {70, large, 5}, sealed_file(large, published, "mapped"));
+  first.join();
+  std::atomic<bool> over{false};
+  std::vector<std::jthread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      while (!over) static_cast<void>(value.part("a"));
+    });
+  }
+  int wrong = 0;
+  for (int i = 0; i < 100 && wrong == 0; ++i) {
+    wrong = in_child([&] {
+      alarm(static_cast<unsigned>(std::chrono::duration_cast<std::chrono::seconds>(watchdog_limit).count()));  // it may hang
+      const auto mapped = value.part("a");
+      if (!mapped || mapped->text().substr(0, 6) != "mapped") return 1;
+      return value.part("b").error().code == ErrorCode::unavailable ? 0 : 2;
+    });
+  }
+  over = true;
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("memory that is not sealed, or not of its size, is no value") {
   struct Wrong {
     Descriptor file;
