@@ -26,23 +26,27 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
 
-  // Zeroed memory of this size, its size sealed. The whole size is charged from here on. Errors: out_of_memory,
+  // Zeroed memory of this size, its size sealed. Whole pages of it are charged from here to its end. Errors: out_of_memory,
   // limit_reached (descriptors, table) with the limit and its setting. The budget is the engine's to decide.
   virtual Result<BlobId> create(std::uint64_t bytes) = 0;
   // Whether it can be published: write-sealed, with the size that it was made with. Errors: malformed, saying which
-  // seal is missing. With success nobody can change it any more, and it is charged `used` bytes or what it takes in
-  // memory by the kernel's count, whichever is more.
-  virtual Result<void> examine(BlobId blob, std::uint64_t used) = 0;
+  // seal is missing. With success nobody can change a byte any more. It stays charged with its whole size: a sealed
+  // blob can still grow into its holes, by fallocate() or by reading them.
+  virtual Result<void> examine(BlobId blob) = 0;
 
   virtual void hold(BlobId blob) = 0;
   virtual void release(BlobId blob) = 0;
 
   // Bytes it was made with; 0 when there is no such blob.
   virtual std::uint64_t size(BlobId blob) const = 0;
+  // Bytes it is charged with; 0 when there is no such blob.
+  virtual std::uint64_t charged(BlobId blob) const = 0;
 
   struct Usage {
-    std::uint64_t charged_bytes = 0;  // of all blobs: reserved, held by live records, by retired records
-    std::uint64_t count = 0;
+    std::uint64_t charged_bytes = 0;  // of all blobs: reserved, held by live records, by retired records, closing
+    std::uint64_t count = 0;          // of the same: each is a descriptor
+    std::uint64_t closing_bytes = 0;  // of those: nobody holds them any more, the kernel has not yet taken them back
+    std::uint64_t closing_count = 0;
     std::uint64_t count_max = 0;      // by descriptors and the table
   };
   virtual Usage usage() const = 0;

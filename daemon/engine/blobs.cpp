@@ -33,30 +33,76 @@ std::array<std::uint64_t, 2> receipt_key(const HashSecret& secret) {
 // ---- requests -------------------------------------------------------------------------------------------------------
 
 void Blobs::reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request) {
-  if (receipt_is_wrong(from, request.receipt)) return;
+  if (try_to_reserve(from, id, request, true)) return;
+  postponed_.push_back({from.id, id, request, context_.now + closing_patience});
+  from.reserving.insert(id);
+  if (postponed_.size() == 1) retry_at_ = context_.now + retry_period;
+}
+
+void Blobs::retry() {
+  if (postponed_.empty() || context_.now < *retry_at_) return;
+  retry_at_ = context_.now + retry_period;
+  // The first first: a later one, though smaller, does not take its memory.
+  while (!postponed_.empty()) {
+    const Postponed& first = postponed_.front();
+    Connection* const from = connections_.find(first.from);
+    if (from != nullptr && from->reserving.erase(first.id) != 0 &&
+        !try_to_reserve(*from, first.id, first.request, context_.now < first.until)) {
+      from->reserving.insert(first.id);
+      return;
+    }
+    postponed_.pop_front();
+  }
+}
+
+void Blobs::drain() {
+  for (const Postponed& one : postponed_) {
+    Connection* const from = connections_.find(one.from);
+    if (from != nullptr && from->reserving.erase(one.id) != 0)
+      context_.refuse({one.from, one.id}, ErrorCode::unavailable, "the daemon is shutting down");
+  }
+  postponed_.clear();
+}
+
+bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request, bool may_wait) {
+  if (receipt_is_wrong(from, request.receipt)) return true;
   const ReplyAddress to{from.id, id};
-  if (request.bytes == 0) return context_.refuse(to, ErrorCode::invalid_argument, "a blob has at least one byte; publish an empty part without one");
+  const auto refuse = [&](ErrorCode code, std::string text) {
+    context_.refuse(to, code, std::move(text));
+    return true;
+  };
+  if (request.bytes == 0) return refuse(ErrorCode::invalid_argument, "a blob has at least one byte; publish an empty part without one");
   if (request.bytes > part_bytes_max()) {
-    return context_.refuse(to, ErrorCode::too_large, "a blob of " + std::to_string(request.bytes) + " bytes > " +
-                                                         std::to_string(part_bytes_max()) + " (limits.part_bytes_max)");
+    return refuse(ErrorCode::too_large, "a blob of " + std::to_string(request.bytes) + " bytes > " +
+                                             std::to_string(part_bytes_max()) + " (limits.part_bytes_max)");
   }
   if (from.blobs() >= limits::blobs_reserved_per_connection_max) {
     ++context_.counters.limits_reached;
-    return context_.refuse(to, ErrorCode::limit_reached,
-                           "this connection has " + std::to_string(from.reserved.size()) + " reserved and " + std::to_string(from.loans) +
-                               " lent blobs; the limit is " + std::to_string(limits::blobs_reserved_per_connection_max) +
+    return refuse(ErrorCode::limit_reached,
+                           "this connection has " + std::to_string(from.reserved.size()) + " reserved, " + std::to_string(from.reserving.size()) +
+                               " still to be reserved and " + std::to_string(from.loans) + " lent blobs; the limit is " + std::to_string(limits::blobs_reserved_per_connection_max) +
                                " (blobs_reserved_per_connection_max, no setting); publish or release some");
   }
-  const Result<void> has_room = make_room_(request.bytes);
+  const Result<Room> room = make_room_(request.bytes);
+  if (room && *room == Room::being_given_back && may_wait) return false;
+  const Result<void> has_room = !room                   ? Result<void>(room.error())
+                                : *room == Room::is_there ? Result<void>()
+                                                          : Result<void>(still_closing());
   const Result<BlobId> made = has_room ? store_.create(request.bytes) : has_room.error();
   if (!made) {
     ++context_.counters.reservations_refused;
-    return context_.refuse(to, made.error().code, made.error().text);
+    return refuse(made.error().code, made.error().text);
   }
   from.reserved.insert(*made);
   outside_.insert(*made);
   ++reserved_;
   pass(from, id, *made);
+  return true;
+}
+
+Error Blobs::still_closing() const {
+  return {ErrorCode::out_of_memory, "the memory of " + std::to_string(store_.usage().closing_count) +
+                                        " dropped blobs is still being given back to the kernel; try again"};
 }
 
 void Blobs::fetch(Connection& from, protocol::RequestId id, const protocol::Fetch& request) {
@@ -85,6 +131,7 @@ void Blobs::release(Connection& from, const protocol::Release& request) {
 }
 
 void Blobs::connection_gone(Connection& connection) {
+  connection.reserving.clear();
   for (const BlobId blob : connection.reserved) drop_hold(blob);
   reserved_ -= connection.reserved.size();
   connection.reserved.clear();
@@ -103,33 +150,31 @@ void Blobs::claim(Connection& from, const protocol::Request& request) {
   for (const protocol::Part& part : *parts) {
     if (part.blob == 0 || from.reserved.erase(BlobId{part.blob}) == 0) continue;
     --reserved_;
-    claimed_.emplace(BlobId{part.blob}, 0);
+    claimed_.insert(BlobId{part.blob});
   }
 }
 
 void Blobs::give_claims_back() {
-  for (const auto& [blob, used] : claimed_) drop_hold(blob);
+  for (const BlobId blob : claimed_) drop_hold(blob);
   claimed_.clear();
 }
 
 std::optional<Error> Blobs::examine(const std::vector<protocol::Part>& parts) {
   for (const protocol::Part& part : parts) {
     if (part.blob == 0) continue;
-    const auto claimed = claimed_.find(BlobId{part.blob});
-    if (claimed == claimed_.end())
+    const BlobId blob{part.blob};
+    if (!claimed_.contains(blob))
       return wrong(part, "blob " + std::to_string(part.blob) + " is no reservation of this connection, or was published or released before");
     if (part.offset % protocol::value_alignment != 0)
       return wrong(part, "offset " + std::to_string(part.offset) + " is no multiple of " + std::to_string(protocol::value_alignment));
-    auto& [blob, used] = *claimed;
     const std::uint64_t size = store_.size(blob);
     if (part.offset >= size || part.length > size - part.offset) {
       return wrong(part, std::to_string(part.length) + " bytes at offset " + std::to_string(part.offset) + " reach beyond the " +
                              std::to_string(size) + " bytes of the blob");
     }
-    used = std::max(used, part.offset + part.length);
   }
-  for (const auto& [blob, used] : claimed_) {
-    if (const Result<void> examined = store_.examine(blob, used); !examined)
+  for (const BlobId blob : claimed_) {
+    if (const Result<void> examined = store_.examine(blob); !examined)
       return Error{examined.error().code, "blob " + std::to_string(static_cast<std::uint64_t>(blob)) + ": " + examined.error().text};
   }
   return std::nullopt;
@@ -176,6 +221,7 @@ std::uint64_t Blobs::part_bytes_max() const { return std::min(context_.settings.
 
 void Blobs::check_invariants() const {
   std::size_t reserved = 0;
+  std::size_t waiting = 0;
   for (const auto& [id, connection] : connections_.all()) {
     std::size_t loans = 0;
     for (const auto& [blob, times] : connection.lent) {
@@ -186,7 +232,9 @@ void Blobs::check_invariants() const {
     ONCED_ASSERT(loans == connection.loans && connection.blobs() <= limits::blobs_reserved_per_connection_max);
     ONCED_ASSERT(!connection.gone || connection.blobs() == 0);
     reserved += connection.reserved.size();
+    waiting += connection.reserving.size();
   }
+  ONCED_ASSERT(waiting <= postponed_.size());  // of connections that went, some are still to be forgotten
   ONCED_ASSERT(reserved == reserved_ && claimed_.empty());
   for (const BlobId blob : outside_) ONCED_ASSERT(store_.size(blob) > 0);
 }

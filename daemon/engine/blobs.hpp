@@ -12,8 +12,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <deque>
 #include <optional>
+#include <set>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -27,17 +28,29 @@
 
 namespace onced::engine {
 
+// For one more blob.
+enum class Room : std::uint8_t {
+  is_there,
+  being_given_back,  // when the blobs that are closing are closed
+};
+
 class Blobs {
  public:
-  // Drops values until a blob of so many bytes fits into the budget; says why that is not to be done.
-  using MakeRoom = std::function<Result<void>(std::uint64_t bytes)>;
+  // Drops values until a blob of so many bytes fits into the budget, now or when what is closing is closed; says why that
+  // is not to be done.
+  using MakeRoom = std::function<Result<Room>(std::uint64_t bytes)>;
   Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room)
       : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)) {}
 
+  // Answered later when all that is missing is memory that the kernel is taking back: at most closing_patience later.
   void reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request);
+  // Looks again at the reservations that wait for that, when next_retry() has come.
+  void retry();
+  void drain();
+  std::optional<Time> next_retry() const { return postponed_.empty() ? std::nullopt : retry_at_; }
   void fetch(Connection& from, protocol::RequestId id, const protocol::Fetch& request);
   void release(Connection& from, const protocol::Release& request);
-  // Its reservations and loans end.
+  // Its reservations, those that wait for memory too, and its loans end.
   void connection_gone(Connection& connection);
 
   // A request that names reserved blobs ends their reservations, whatever comes of it: around each request.
@@ -56,13 +69,26 @@ class Blobs {
   bool passed_in_step() { return std::exchange(passed_, false); }
 
   std::uint64_t size(BlobId blob) const { return store_.size(blob); }
+  std::uint64_t charged(BlobId blob) const { return store_.charged(blob); }
   BlobStore::Usage usage() const { return store_.usage(); }
   std::size_t reserved() const { return reserved_; }
   void check_invariants() const;
 
  private:
+  // Closing 1 GiB takes a tenth of a second, and a small blob takes microseconds.
+  static constexpr Duration retry_period = std::chrono::milliseconds(2);
+  static constexpr Duration closing_patience = std::chrono::seconds(1);
+  struct Postponed {
+    ConnectionId from;
+    protocol::RequestId id = 0;
+    protocol::Reserve request;
+    Time until;
+  };
+  // False: it is to be tried again, now that this may change.
+  bool try_to_reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request, bool may_wait);
   bool receipt_is_wrong(Connection& from, std::uint64_t receipt);
   void pass(Connection& to, protocol::RequestId id, BlobId blob);
+  Error still_closing() const;
   void drop_hold(BlobId blob);
   std::uint64_t part_bytes_max() const;
 
@@ -72,7 +98,9 @@ class Blobs {
   MakeRoom make_room_;
   bool passed_ = false;
   std::size_t reserved_ = 0;            // by all connections
-  std::map<BlobId, std::uint64_t> claimed_;  // by the request of this step, and how many bytes of them its parts use
+  std::set<BlobId> claimed_;            // by the request of this step
+  std::deque<Postponed> postponed_;     // in the order of their arrival
+  std::optional<Time> retry_at_;
   std::unordered_set<BlobId> outside_;  // that no record ever held: reserved, claimed or only lent
 };
 

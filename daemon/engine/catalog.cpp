@@ -14,12 +14,6 @@ std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t inline_bytes, st
   return sizeof(protocol::RecordHeader) + key_bytes + inline_bytes + parts * (sizeof(protocol::PartEntry) + protocol::value_alignment);
 }
 
-// Memory comes in these.
-std::uint64_t whole_pages(std::uint64_t bytes) {
-  constexpr std::uint64_t page_bytes = 4096;
-  return (bytes + page_bytes - 1) / page_bytes * page_bytes;
-}
-
 // What all parts are, or nothing when they differ.
 std::string content_type_of(const std::vector<protocol::Part>& parts) {
   const std::string& first = parts.front().content_type;
@@ -100,7 +94,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
   value.touched = ++touches_;
   value.recency = recency_.insert(recency_.end(), &entry);
   if (!sums.blobs.empty()) {
-    for (const BlobId blob : sums.blobs) value.blob_memory += whole_pages(blobs_.size(blob));
+    for (const BlobId blob : sums.blobs) value.blob_memory += blobs_.charged(blob);
     value.blob_recency = blob_recency_.insert(blob_recency_.end(), &entry);
     live_blob_memory_ += value.blob_memory;
     live_blobs_ += value.blobs;
@@ -198,16 +192,21 @@ std::uint64_t Catalog::evict_least_recent(const Entry& keep, std::uint64_t bytes
 
 // ---- blobs ----------------------------------------------------------------------------------------------------------
 
-bool Catalog::has_room_for_blob(std::uint64_t bytes) const {
+// Nothing when values must go first.
+std::optional<Room> Catalog::room_for_blob(std::uint64_t bytes) const {
   const BlobStore::Usage usage = blobs_.usage();
-  return usage.charged_bytes + bytes <= context_.settings.blob_bytes_max && usage.count < usage.count_max;
+  const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
+  if (usage.charged_bytes + bytes <= bytes_max && usage.count < usage.count_max) return Room::is_there;
+  if (usage.charged_bytes - usage.closing_bytes + bytes <= bytes_max && usage.count - usage.closing_count < usage.count_max)
+    return Room::being_given_back;
+  return std::nullopt;
 }
 
 // Whether it helps to evict: what is reserved, lent or pinned does not come back.
 Result<void> Catalog::room_without_all_values(std::uint64_t bytes) const {
   const BlobStore::Usage usage = blobs_.usage();
-  if (usage.count - std::min(usage.count, live_blobs_) >= usage.count_max) return too_many_blobs();
-  if (usage.charged_bytes - std::min(usage.charged_bytes, live_blob_memory_) + bytes > context_.settings.blob_bytes_max)
+  if (usage.count - usage.closing_count - live_blobs_ >= usage.count_max) return too_many_blobs();
+  if (usage.charged_bytes - usage.closing_bytes - live_blob_memory_ + bytes > context_.settings.blob_bytes_max)
     return no_blob_memory(bytes);
   return {};
 }
@@ -225,47 +224,51 @@ Error Catalog::no_blob_memory(std::uint64_t bytes) const {
 }
 
 // In rounds, each twice as deep as the one before, for the same reason as place().
-Result<void> Catalog::make_room_for_blob(std::uint64_t bytes) {
+Result<Room> Catalog::make_room_for_blob(std::uint64_t bytes) {
   const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
   std::size_t victims_left = std::min(victims_per_store_max, blob_recency_.size());  // each is looked at once
   for (int tries = 0;; ++tries) {
-    if (has_room_for_blob(bytes)) return {};
+    if (const auto room = room_for_blob(bytes)) return *room;
     if (store_.usage().retired_with_blobs > 0) {
       store_.reclaim();
-      if (has_room_for_blob(bytes)) return {};
+      if (const auto room = room_for_blob(bytes)) return *room;
     }
-    if (auto in_vain = room_without_all_values(bytes); !in_vain) return in_vain;
-    const std::uint64_t needed = blobs_.usage().charged_bytes + bytes;
+    if (auto in_vain = room_without_all_values(bytes); !in_vain) return in_vain.error();
+    const BlobStore::Usage usage = blobs_.usage();
+    const std::uint64_t needed = usage.charged_bytes - usage.closing_bytes + bytes;
     const std::uint64_t missing = needed - std::min(needed - 1, bytes_max);  // at least one value goes
-    if (tries == store_tries_max || evict_least_recent_blobs(missing << tries, victims_left) == 0)
+    if (tries == store_tries_max || evict_least_recent_blobs(missing, missing << tries, victims_left) == 0)
       return needed > bytes_max ? no_blob_memory(bytes) : too_many_blobs();
   }
 }
 
-// Evicts values whose blobs have about so many bytes; returns how many it has looked at. One that readers pin is in use, and
-// its memory would not come back: it moves to the end of the order.
-std::size_t Catalog::evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left) {
+// Evicts values whose blobs have so many bytes, of those with the first `among` bytes; returns how many it has looked at.
+// One that readers pin is in use, and its memory would not come back: it moves to the end of the order.
+std::size_t Catalog::evict_least_recent_blobs(std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left) {
   harvest();
   std::vector<RecordRef> candidates;
-  std::uint64_t freed = 0;
+  std::uint64_t looked_at_bytes = 0;
   for (const Entry* entry : blob_recency_) {
-    if (freed >= bytes || candidates.size() == victims_left) break;
+    if (looked_at_bytes >= among || candidates.size() == victims_left) break;
     candidates.push_back(entry->value->record);
-    freed += entry->value->blob_memory;
+    looked_at_bytes += entry->value->blob_memory;
   }
   if (candidates.empty()) return 0;
   const std::vector<std::uint32_t> pins = store_.pins(candidates);
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
+  std::uint64_t freed = 0;
+  std::size_t looked_at = 0;
+  for (std::size_t i = 0; i < candidates.size() && freed < bytes; ++i, ++looked_at) {
     Entry& entry = *by_record_.at(candidates[i]);
     if (pins[i] > 0) {
       touch(entry);
       continue;
     }
     ++context_.counters.blob_evictions;
+    freed += entry.value->blob_memory;
     evict(entry, GoneReason::evicted_blobs_full);
   }
-  victims_left -= candidates.size();
-  return candidates.size();
+  victims_left -= looked_at;
+  return looked_at;
 }
 
 void Catalog::reclaim_blobs() {
@@ -358,7 +361,9 @@ void Catalog::check_invariants() const {
   });
   ONCED_ASSERT(values == by_record_.size() && values == recency_.size() && expiring == expiries_.size());
   ONCED_ASSERT(with_blobs == blob_recency_.size() && blobs == live_blobs_ && blob_memory == live_blob_memory_);
-  ONCED_ASSERT(blobs_.usage().count >= live_blobs_ + blobs_.reserved());
+  const BlobStore::Usage usage = blobs_.usage();
+  ONCED_ASSERT(usage.count - usage.closing_count >= live_blobs_ + blobs_.reserved());
+  ONCED_ASSERT(usage.charged_bytes - usage.closing_bytes >= live_blob_memory_);
   ONCED_ASSERT(!blobs_retired_ && (store_.usage().retired_with_blobs == 0) == !reclaim_at_);  // or their memory never returns
   std::uint64_t counted = 0;
   for (const Function& function : functions_.all()) counted += function.entries;

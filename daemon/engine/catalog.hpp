@@ -59,7 +59,7 @@ class Catalog {
   void answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts);
 
   // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory.
-  Result<void> make_room_for_blob(std::uint64_t bytes);
+  Result<Room> make_room_for_blob(std::uint64_t bytes);
   // Frees retired records that hold blobs: at the end of each step; again and again, less and less often, while pinned.
   void reclaim_blobs();
   // Instead of it: asks for a turn at once, so that this step frees nothing.
@@ -91,8 +91,8 @@ class Catalog {
   void expire(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
   std::uint64_t evict_least_recent(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
-  std::size_t evict_least_recent_blobs(std::uint64_t bytes, std::size_t& victims_left);
-  bool has_room_for_blob(std::uint64_t bytes) const;
+  std::size_t evict_least_recent_blobs(std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
+  std::optional<Room> room_for_blob(std::uint64_t bytes) const;
   Result<void> room_without_all_values(std::uint64_t bytes) const;
   Error too_many_blobs() const;
   Error no_blob_memory(std::uint64_t bytes) const;

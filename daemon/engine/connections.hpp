@@ -27,15 +27,16 @@ struct Connection {
   std::size_t under_way_bytes = 0;   // of these waits and leases
   std::set<protocol::RequestId> subscriptions{};
   std::set<protocol::RequestId> invalidations{};  // that are not answered yet
+  std::set<protocol::RequestId> reserving{};      // Reserve requests that wait for memory
   std::set<BlobId> reserved{};                    // blobs that it fills
   std::map<BlobId, std::uint32_t> lent{};         // blobs of values that it was told inline, and how often
   std::size_t loans = 0;                          // their sum
   std::uint64_t receipt = 0;                      // of the last blob that was passed to it
   std::uint64_t blobs_passed = 0;
 
-  std::size_t blobs() const { return reserved.size() + loans; }
+  std::size_t blobs() const { return reserving.size() + reserved.size() + loans; }
   bool in_flight(protocol::RequestId request) const {
-    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request);
+    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request) || reserving.contains(request);
   }
 };
 

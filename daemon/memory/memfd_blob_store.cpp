@@ -50,8 +50,8 @@ MemfdBlobStore::~MemfdBlobStore() = default;
 
 Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
   const std::size_t count_max = std::min(options_.count_max, table_.size());
-  if (blobs_.size() >= count_max) {
-    return Error{ErrorCode::limit_reached, std::to_string(blobs_.size()) + " blobs >= " + std::to_string(count_max) +
+  if (const std::uint64_t count = usage().count; count >= count_max) {
+    return Error{ErrorCode::limit_reached, std::to_string(count) + " blobs >= " + std::to_string(count_max) +
                                                ", what the limit of open files (LimitNOFILE, ulimit -n) and the "
                                                "segment's size allow"};
   }
@@ -70,13 +70,12 @@ Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
     ++next_;
   }
   const std::uint64_t id = ++serial_ * table_.size() + place;
-  Blob blob{.descriptor = shared(std::move(descriptor)), .bytes = bytes, .charged = whole_pages(bytes)};
-  charged_bytes_ += blob.charged;
-  blobs_.emplace(id, std::move(blob));
+  charged_bytes_ += whole_pages(bytes);
+  blobs_.emplace(id, Blob{.descriptor = shared(std::move(descriptor), whole_pages(bytes)), .bytes = bytes});
   return BlobId{id};
 }
 
-Result<void> MemfdBlobStore::examine(BlobId id, std::uint64_t used) {
+Result<void> MemfdBlobStore::examine(BlobId id) {
   Blob& blob = at(id);
   const int seals = ::fcntl(blob.descriptor->get(), F_GET_SEALS);
   if (seals < 0) return refused("F_GET_SEALS", errno);
@@ -90,12 +89,6 @@ Result<void> MemfdBlobStore::examine(BlobId id, std::uint64_t used) {
     return Error{ErrorCode::malformed, "the blob has " + std::to_string(status.st_size) + " bytes, reserved were " +
                                            std::to_string(blob.bytes)};
   }
-  // Pages that were written to beyond what is used take memory too.
-  const std::uint64_t taken = static_cast<std::uint64_t>(status.st_blocks) * 512;
-  const std::uint64_t charged = std::max(whole_pages(used), taken);
-  charged_bytes_ += charged;
-  charged_bytes_ -= blob.charged;
-  blob.charged = charged;
   return {};
 }
 
@@ -106,7 +99,10 @@ void MemfdBlobStore::release(BlobId id) {
   if (--blob.holds > 0) return;
   ONCED_ASSERT(!blob.listed);
   const auto number = static_cast<std::uint64_t>(id);
-  charged_bytes_ -= blob.charged;
+  charged_bytes_ -= whole_pages(blob.bytes);
+  // Before it goes: the one who has its descriptor last, perhaps this erase(), takes it out again.
+  closing_->bytes.fetch_add(whole_pages(blob.bytes), std::memory_order_relaxed);
+  closing_->count.fetch_add(1, std::memory_order_relaxed);
   free_.push_back(static_cast<std::uint32_t>(number & (table_.size() - 1)));
   blobs_.erase(number);
 }
@@ -116,8 +112,16 @@ std::uint64_t MemfdBlobStore::size(BlobId id) const {
   return found == blobs_.end() ? 0 : found->second.bytes;
 }
 
+std::uint64_t MemfdBlobStore::charged(BlobId id) const { return whole_pages(size(id)); }
+
 engine::BlobStore::Usage MemfdBlobStore::usage() const {
-  return {.charged_bytes = charged_bytes_, .count = blobs_.size(), .count_max = std::min(options_.count_max, table_.size())};
+  Usage usage;
+  usage.closing_bytes = closing_->bytes.load(std::memory_order_relaxed);
+  usage.closing_count = closing_->count.load(std::memory_order_relaxed);
+  usage.charged_bytes = charged_bytes_ + usage.closing_bytes;
+  usage.count = blobs_.size() + usage.closing_count;
+  usage.count_max = std::min(options_.count_max, table_.size());
+  return usage;
 }
 
 void MemfdBlobStore::enlist(BlobId id) {
@@ -144,11 +148,16 @@ MemfdBlobStore::Blob& MemfdBlobStore::at(BlobId id) {
   return found->second;
 }
 
-std::shared_ptr<const FileDescriptor> MemfdBlobStore::shared(FileDescriptor descriptor) const {
-  if (!options_.close_later) return std::make_shared<const FileDescriptor>(std::move(descriptor));
-  return {new FileDescriptor(std::move(descriptor)), [close_later = options_.close_later](FileDescriptor* last) {
-            close_later(std::move(*last));
-            delete last;
+std::shared_ptr<const FileDescriptor> MemfdBlobStore::shared(FileDescriptor descriptor, std::uint64_t charged) const {
+  return {new FileDescriptor(std::move(descriptor)), [close_later = options_.close_later, closing = closing_, charged](FileDescriptor* last) {
+            const std::unique_ptr<FileDescriptor> owned(last);
+            const auto closed = [closing, charged] {
+              closing->bytes.fetch_sub(charged, std::memory_order_relaxed);
+              closing->count.fetch_sub(1, std::memory_order_relaxed);
+            };
+            if (close_later) return close_later(std::move(*owned), closed);
+            *owned = FileDescriptor();
+            closed();
           }};
 }
 

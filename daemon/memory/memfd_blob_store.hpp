@@ -6,10 +6,12 @@
 //   examine()  looks at the seals and at the size. From then on nobody can change a byte, by whatever descriptor.
 //
 // Ownership: the descriptors, until the last hold is released; shared with answers that are still to be sent. Who has one
-//            last gives it to `close_later`, for closing 1 GiB takes a tenth of a second. Clients' mappings live on.
-// Threads:   the strand. Errors: blob_store.hpp.
+//            last gives it to `close_later`, for closing 1 GiB takes a tenth of a second; it counts as closing until
+//            then. Clients' mappings live on.
+// Threads:   the strand; `closed` of close_later from any. Errors: blob_store.hpp.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,7 +26,8 @@ namespace onced::memory {
 
 struct BlobOptions {
   std::size_t count_max = 1024;                        // descriptors that blobs may use
-  std::function<void(FileDescriptor)> close_later{};   // null: closed at once. Outlives every descriptor that is shared
+  // Closes it, then calls `closed`. Null: closed at once. Outlives every descriptor that is shared.
+  std::function<void(FileDescriptor, std::function<void()> closed)> close_later{};
 };
 
 class MemfdBlobStore final : public engine::BlobStore {
@@ -35,10 +38,11 @@ class MemfdBlobStore final : public engine::BlobStore {
   ~MemfdBlobStore() override;
 
   Result<engine::BlobId> create(std::uint64_t bytes) override;
-  Result<void> examine(engine::BlobId blob, std::uint64_t used) override;
+  Result<void> examine(engine::BlobId blob) override;
   void hold(engine::BlobId blob) override;
   void release(engine::BlobId blob) override;
   std::uint64_t size(engine::BlobId blob) const override;
+  std::uint64_t charged(engine::BlobId blob) const override;
   Usage usage() const override;
 
   // A live record names it, or none any more: tells readers. For SegmentStore.
@@ -53,12 +57,17 @@ class MemfdBlobStore final : public engine::BlobStore {
   struct Blob {
     std::shared_ptr<const FileDescriptor> descriptor;
     std::uint64_t bytes = 0;
-    std::uint64_t charged = 0;
     std::uint32_t holds = 1;
     bool listed = false;
   };
+  // Released, and not yet closed. Relaxed: numbers of their own, nothing is ordered by them. Added to by release(), taken
+  // from by who closes; shared, because a thread that closes may outlive the store.
+  struct Closing {
+    std::atomic<std::uint64_t> bytes{0};
+    std::atomic<std::uint64_t> count{0};
+  };
   Blob& at(engine::BlobId blob);
-  std::shared_ptr<const FileDescriptor> shared(FileDescriptor descriptor) const;
+  std::shared_ptr<const FileDescriptor> shared(FileDescriptor descriptor, std::uint64_t charged) const;
 
   BlobTable table_;
   BlobOptions options_;
@@ -66,7 +75,8 @@ class MemfdBlobStore final : public engine::BlobStore {
   std::vector<std::uint32_t> free_;  // places in the table
   std::uint32_t next_ = 0;           // places from here on were never used
   std::uint64_t serial_ = 0;
-  std::uint64_t charged_bytes_ = 0;
+  std::uint64_t charged_bytes_ = 0;  // without what is closing
+  std::shared_ptr<Closing> closing_ = std::make_shared<Closing>();
 };
 
 }  // namespace onced::memory

@@ -24,6 +24,7 @@ struct Closer::State {
     int descriptor = -1;
     Kind kind = Kind::own;
     User user = nobody;
+    std::function<void()> closed{};
   };
 
   explicit State(Options options_in) : options(std::move(options_in)) {
@@ -44,19 +45,19 @@ struct Closer::State {
   std::atomic<std::uint64_t> closed{0};     // relaxed: a statistic
   std::atomic<std::uint64_t> abandoned{0};  // relaxed: a statistic
 
-  void push(const Item& item) {
+  void push(Item item) {
     {
       const std::lock_guard lock(mutex);
       if (waiting.size() >= options.waiting_max) {
         abandoned.fetch_add(1, std::memory_order_relaxed);
         return;
       }
-      waiting.push_back(item);
       // Our own ends of connections need no counting where nothing foreign is closed.
       if (counts(item)) {
         ++of_users[item.user];
         users_waiting.fetch_add(1, std::memory_order_relaxed);
       }
+      waiting.push_back(std::move(item));
     }
     changed();
   }
@@ -79,6 +80,7 @@ struct Closer::State {
 
   void done(const Item& item) {
     closed.fetch_add(1, std::memory_order_relaxed);
+    if (item.closed) item.closed();
     if (!counts(item)) return;
     const std::lock_guard lock(mutex);
     const auto found = of_users.find(item.user);
@@ -114,7 +116,7 @@ struct Closer::State {
       const Received received = receive(connection.descriptor, std::as_writable_bytes(std::span(buffer)));
       for (const int descriptor : received.descriptors) {
         if (foreign != nullptr) {
-          foreign->push({descriptor, Kind::foreign, connection.user});
+          foreign->push({descriptor, Kind::foreign, connection.user, {}});
         } else {
           unlinger(descriptor);
           options.close(descriptor);
@@ -133,7 +135,7 @@ struct Closer::State {
       {
         const std::lock_guard lock(mutex);
         if (!waiting.empty()) {
-          item = waiting.front();
+          item = std::move(waiting.front());
           waiting.pop_front();
         } else {
           stop = stopping;
@@ -158,8 +160,8 @@ Closer::~Closer() {
   thread_.stop(patience);
 }
 
-void Closer::give(int descriptor, Kind kind, User user) {
-  if (descriptor >= 0) state_->push({descriptor, kind, user});
+void Closer::give(int descriptor, Kind kind, User user, std::function<void()> closed) {
+  if (descriptor >= 0) state_->push({descriptor, kind, user, std::move(closed)});
 }
 
 bool Closer::overfull(User user) const { return state_->overfull(user); }

@@ -49,7 +49,8 @@ class Closer {
   Closer(const Closer&) = delete;
   Closer& operator=(const Closer&) = delete;
 
-  void give(int descriptor, Kind kind, User user = nobody);
+  // `closed` is called by the closer's thread when the descriptor is closed; never when it is abandoned.
+  void give(int descriptor, Kind kind, User user = nobody, std::function<void()> closed = {});
 
   // Whether so much of this user waits here, the one being closed included, that no more may be taken in.
   bool overfull(User user) const;

@@ -12,7 +12,8 @@ Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction 
       log_(std::move(log)),
       foreign_closer_(settings_.foreign_closer),
       closer_({.foreign = &foreign_closer_}),
-      memory_closer_({.waiting_max = std::numeric_limits<std::size_t>::max()}),  // as many as there were blobs
+      memory_closer_({.waiting_max = std::numeric_limits<std::size_t>::max(),  // as many as there were blobs
+                      .close = settings_.memory_closer.close}),
       alarm_(context, std::chrono::steady_clock::now(), [this] { ring(); }),
       listener_(
           context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); },
@@ -25,7 +26,9 @@ Result<void> Host::open_namespaces() {
   for (const auto& [name, budget] : settings_.namespaces) {
     memory::BlobOptions blobs;
     blobs.count_max = settings_.blobs_per_namespace_max;
-    blobs.close_later = [this](memory::FileDescriptor last) { memory_closer_.give(last.release(), Closer::Kind::own); };
+    blobs.close_later = [this](memory::FileDescriptor last, std::function<void()> closed) {
+      memory_closer_.give(last.release(), Closer::Kind::own, Closer::nobody, std::move(closed));
+    };
     auto host = NamespaceHost::create(name, budget.memory_bytes, std::move(blobs), engine_settings(name), *this);
     if (!host) return host.error();
     namespaces_[name] = std::move(*host);

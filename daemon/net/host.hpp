@@ -54,6 +54,7 @@ struct HostSettings {
   engine::Admission::Settings admission;
   std::size_t send_queue_bytes_max = limits::send_queue_bytes_max;
   Closer::Options foreign_closer{};  // for tests
+  Closer::Options memory_closer{};   // for tests: how it closes
   engine::Duration hello_deadline = limits::hello_deadline;
   engine::Duration drain_deadline = limits::drain_deadline;
 };

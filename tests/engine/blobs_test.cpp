@@ -147,7 +147,7 @@ TEST_CASE("a reservation can be released, once, and only one's own") {
   CHECK(scene.counted("blobs_reserved") == 0);
 }
 
-TEST_CASE("a published blob is held by its record, charged what is used, and fetched by everybody") {
+TEST_CASE("a published blob is held by its record, charged as it was reserved, and fetched by everybody") {
   BlobScene scene;
   const auto a = scene.connect(), b = scene.connect();
   scene.store.mapped = {b};
@@ -156,7 +156,7 @@ TEST_CASE("a published blob is held by its record, charged what is used, and fet
   const auto published = scene.ask(a, protocol::Publish{token, BlobScene::in_blob(blob, 300, 64), 0});
   CHECK(scene.take<protocol::Published>(a, published).stored);
   CHECK(scene.counted("blobs_reserved") == 0);
-  CHECK(scene.counted("blob_bytes") == 364);
+  CHECK(scene.counted("blob_bytes") == 1000);
   CHECK(scene.blobs.blobs.at(blob).holds == 1);
   const auto value = scene.take<protocol::Value>(b, scene.ask(b, scene.acquire(key)));
   CHECK(value.record != 0);  // pinned: nothing is lent
@@ -262,7 +262,7 @@ TEST_CASE("a blob belongs to one value: naming it again is refused and harms nob
   CHECK(scene.store.visible(key));
 }
 
-TEST_CASE("several parts share a blob, which is charged up to the end of the last one") {
+TEST_CASE("several parts share a blob, which is charged once, as it was reserved") {
   BlobScene scene;
   const auto a = scene.connect();
   const BlobId blob = scene.reserve(a, 4096);
@@ -271,7 +271,7 @@ TEST_CASE("several parts share a blob, which is charged up to the end of the las
   parts.back().name = "first";
   parts.push_back({"inline", "", "bytes"});
   CHECK(scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{key, parts, 0})).stored);
-  CHECK(scene.blobs.blobs.at(blob).used == std::optional<std::uint64_t>(228));
+  CHECK(scene.counted("blob_bytes") == 4096);
   const auto row = scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key})).row;
   CHECK(row.parts == 3);
   CHECK(row.bytes == 205);
@@ -394,6 +394,82 @@ TEST_CASE("what readers pin stays charged after its eviction, and is not evicted
   scene.pass(2s);
   CHECK(scene.counted("blob_bytes") == 1000 * scene.counted("entries"));
   scene.reserve(a, 1000);
+}
+
+TEST_CASE("a reservation waits for memory that is being given back, and nothing more is evicted for it") {
+  BlobScene scene(with_budget(3000));
+  scene.blobs.slow_close = true;
+  const auto a = scene.connect();
+  for (int i = 0; i < 3; ++i) scene.put_blob(a, key_of("n", i));
+  const auto waiting = scene.ask_to_reserve(a, 1000);
+  CHECK_FALSE(scene.has_reply(a, waiting));
+  CHECK(scene.counted("blob_evictions") == 1);
+  CHECK(scene.counted("blob_bytes") == 3000);  // what is closing counts
+  CHECK(scene.counted("blobs") == 3);
+  scene.pass(100ms);
+  CHECK_FALSE(scene.has_reply(a, waiting));
+  CHECK(scene.counted("blob_evictions") == 1);
+  SUBCASE("it is there in time") {
+    scene.blobs.closing.clear();
+    scene.pass(10ms);
+    scene.taken(a, waiting);
+    CHECK(scene.counted("blob_bytes") == 3000);
+    CHECK(scene.counted("reservations_refused") == 0);
+  }
+  SUBCASE("it is not there in time") {
+    scene.pass(1s);
+    CHECK(scene.refused_with(a, waiting, "try again") == ErrorCode::out_of_memory);
+    CHECK(scene.counted("reservations_refused") == 1);
+  }
+  SUBCASE("who waits for it dies") {
+    scene.step(ProcessDied{a});
+    scene.blobs.closing.clear();
+    scene.pass(10ms);
+    CHECK(scene.counted("blobs_reserved") == 0);
+  }
+  SUBCASE("the daemon is going") {
+    scene.step(Draining{});
+    CHECK(scene.refused(a, waiting) == ErrorCode::unavailable);
+  }
+  SUBCASE("the number of its request is in use") {
+    scene.step(Requested{a, waiting, protocol::Reserve{1, scene.receipts[a]}});
+    CHECK(scene.closed.size() == 1);
+    scene.blobs.closing.clear();
+    scene.pass(10ms);
+  }
+  CHECK(scene.counted("blob_evictions") == 1);
+  CHECK_FALSE(scene.engine.next_deadline());
+}
+
+TEST_CASE("descriptors that are closing count as well, and a reservation waits for them") {
+  BlobScene scene;
+  scene.blobs.count_max = 2;
+  scene.blobs.slow_close = true;
+  const auto a = scene.connect();
+  for (int i = 0; i < 2; ++i) scene.put_blob(a, key_of("n", i));
+  const auto waiting = scene.ask_to_reserve(a, 1);
+  CHECK_FALSE(scene.has_reply(a, waiting));
+  CHECK(scene.counted("blobs") == 2);
+  scene.blobs.closing.clear();
+  scene.pass(10ms);
+  scene.taken(a, waiting);
+  CHECK(scene.counted("blob_evictions") == 1);
+}
+
+TEST_CASE("reservations that wait count for their connection, and are granted in the order of their arrival") {
+  BlobScene scene(with_budget(1000));
+  scene.blobs.slow_close = true;
+  const auto a = scene.connect(), b = scene.connect();
+  scene.put_blob(a, key);
+  const auto first = scene.ask_to_reserve(a, 1000);
+  for (std::size_t i = 1; i < limits::blobs_reserved_per_connection_max; ++i) scene.ask_to_reserve(a, 1000);
+  CHECK(scene.refused_with(a, scene.ask_to_reserve(a, 1), "still to be reserved") == ErrorCode::limit_reached);
+  const auto of_b = scene.ask_to_reserve(b, 1);
+  scene.blobs.closing.clear();
+  scene.pass(10ms);
+  scene.taken(a, first);
+  CHECK(scene.closed.size() > 0);  // the others were asked for with its receipt
+  CHECK(scene.refused_with(b, of_b, "the setting blobs") == ErrorCode::out_of_memory);
 }
 
 TEST_CASE("what a reader pins is in use: others go in its place, and it does not go in vain") {

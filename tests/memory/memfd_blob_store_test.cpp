@@ -3,11 +3,16 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "memory/segment_store.hpp"
 #include "tests/memory/aligned_memory.hpp"
@@ -37,7 +42,7 @@ struct Scene {
     const FileDescriptor end = client_end(blob);
     REQUIRE(::pwrite(end.get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
     REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
-    REQUIRE(blobs().examine(blob, blob_bytes).ok());
+    REQUIRE(blobs().examine(blob).ok());
     return blob;
   }
   engine::RecordRef place(std::string_view key, const std::vector<protocol::Part>& parts,
@@ -61,16 +66,27 @@ struct Scene {
 
 }  // namespace
 
-TEST_CASE("a blob is charged from its making, by what is used after it was published, and not at all when it is gone") {
+TEST_CASE("a blob is charged with whole pages of its size from its making to its end, though a sealed one fills its holes") {
   Scene scene;
-  const BlobId blob = *scene.blobs().create(10 * 4096);
-  CHECK(scene.blobs().usage().charged_bytes == 10 * 4096);
-  CHECK(scene.blobs().size(blob) == 10 * 4096);
+  const BlobId blob = *scene.blobs().create(64 * 4096 - 1);
+  CHECK(scene.blobs().usage().charged_bytes == 64 * 4096);
+  CHECK(scene.blobs().charged(blob) == 64 * 4096);
+  CHECK(scene.blobs().size(blob) == 64 * 4096 - 1);
   const FileDescriptor end = scene.client_end(blob);
   REQUIRE(::pwrite(end.get(), "hello", 5, 0) == 5);
   REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
-  REQUIRE(scene.blobs().examine(blob, 5).ok());
-  CHECK(scene.blobs().usage().charged_bytes == 4096);
+  REQUIRE(scene.blobs().examine(blob).ok());
+  CHECK(scene.blobs().usage().charged_bytes == 64 * 4096);
+  // No seal forbids these: the first may work, the second does.
+  ::fallocate(end.get(), 0, 0, 32 * 4096);
+  void* const mapped = ::mmap(nullptr, 64 * 4096, PROT_READ, MAP_SHARED, end.get(), 0);
+  REQUIRE(mapped != MAP_FAILED);
+  for (int page = 0; page < 64; ++page) CHECK(static_cast<const volatile char*>(mapped)[page * 4096] == (page == 0 ? 'h' : 0));
+  ::munmap(mapped, 64 * 4096);
+  struct stat status{};
+  REQUIRE(::fstat(end.get(), &status) == 0);
+  CHECK(static_cast<std::uint64_t>(status.st_blocks) * 512 <= scene.blobs().usage().charged_bytes);
+  CHECK(scene.blobs().usage().charged_bytes == 64 * 4096);
   scene.blobs().release(blob);
   CHECK(scene.blobs().usage().charged_bytes == 0);
   CHECK(scene.blobs().usage().count == 0);
@@ -78,26 +94,16 @@ TEST_CASE("a blob is charged from its making, by what is used after it was publi
   CHECK(scene.blobs().descriptor(blob) == nullptr);
 }
 
-TEST_CASE("pages that were written to and are said not to be used are charged all the same") {
-  Scene scene;
-  const BlobId blob = *scene.blobs().create(10 * 4096);
-  const FileDescriptor end = scene.client_end(blob);
-  for (int page = 0; page < 6; ++page) REQUIRE(::pwrite(end.get(), "x", 1, page * 4096) == 1);
-  REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
-  REQUIRE(scene.blobs().examine(blob, 1).ok());
-  CHECK(scene.blobs().usage().charged_bytes == 6 * 4096);
-}
-
 TEST_CASE("a blob that is not sealed is refused by the names of the seals that are missing") {
   Scene scene;
   const BlobId blob = *scene.blobs().create(4096);
-  const auto bare = scene.blobs().examine(blob, 1);
+  const auto bare = scene.blobs().examine(blob);
   REQUIRE(!bare.ok());
   CHECK(bare.error().code == ErrorCode::malformed);
   CHECK(bare.error().text.find("F_SEAL_WRITE, F_SEAL_SEAL missing") != std::string::npos);
   const FileDescriptor end = scene.client_end(blob);
   REQUIRE(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE) == 0);
-  const auto half = scene.blobs().examine(blob, 1);
+  const auto half = scene.blobs().examine(blob);
   REQUIRE(!half.ok());
   CHECK(half.error().text.find("F_SEAL_WRITE") == std::string::npos);
   CHECK(half.error().text.find("F_SEAL_SEAL missing") != std::string::npos);
@@ -121,10 +127,10 @@ TEST_CASE("a mapping that can still write keeps a blob from being sealed, and so
   REQUIRE(writable != MAP_FAILED);
   CHECK(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == -1);
   CHECK(errno == EBUSY);
-  CHECK(!scene.blobs().examine(blob, 1).ok());
+  CHECK(!scene.blobs().examine(blob).ok());
   ::munmap(writable, 4096);
   CHECK(::fcntl(end.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) == 0);
-  CHECK(scene.blobs().examine(blob, 1).ok());
+  CHECK(scene.blobs().examine(blob).ok());
 }
 
 TEST_CASE("nothing changes a byte of a published blob: write, mapping, mprotect, a hole, a new descriptor from /proc") {
@@ -252,4 +258,38 @@ TEST_CASE("a record's blobs go as soon as nobody pins it, whatever waits to be w
   }
   CHECK(scene.store->usage().retired_records == 0);
   CHECK(scene.store->usage().retired_with_blobs == 0);
+}
+
+TEST_CASE("a blob that is released counts, bytes and descriptor, until it is closed") {
+  std::vector<std::pair<FileDescriptor, std::function<void()>>> closing;
+  test::AlignedMemory memory(1024 * 1024);
+  const auto store = std::move(*SegmentStore::create(
+      memory.bytes(), 77, 88,
+      memory::BlobOptions{.count_max = 2, .close_later = [&](FileDescriptor last, std::function<void()> closed) {
+                            closing.emplace_back(std::move(last), std::move(closed));
+                          }}));
+  memory::MemfdBlobStore& blobs = store->blobs();
+  const BlobId first = *blobs.create(4096);
+  const BlobId second = *blobs.create(2 * 4096);
+  std::shared_ptr<const FileDescriptor> to_be_sent = blobs.descriptor(first);
+  blobs.release(first);
+  CHECK(closing.empty());  // an answer still has it
+  CHECK(blobs.usage().closing_bytes == 4096);
+  to_be_sent.reset();
+  REQUIRE(closing.size() == 1);
+  blobs.release(second);
+  CHECK(blobs.usage().charged_bytes == 3 * 4096);
+  CHECK(blobs.usage().closing_bytes == 3 * 4096);
+  CHECK(blobs.usage().count == 2);
+  CHECK(blobs.usage().closing_count == 2);
+  CHECK(!blobs.create(1).ok());
+  closing.back().first = FileDescriptor();
+  closing.back().second();
+  CHECK(blobs.usage().charged_bytes == 4096);
+  CHECK(blobs.usage().count == 1);
+  CHECK(blobs.create(1).ok());
+  closing.front().second();
+  CHECK(blobs.usage().charged_bytes == 4096);
+  CHECK(blobs.usage().closing_bytes == 0);
+  CHECK(blobs.usage().closing_count == 0);
 }

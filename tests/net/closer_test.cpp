@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 
+#include <atomic>
 #include <memory>
 
 #include "net/gate.hpp"
@@ -55,6 +56,19 @@ TEST_CASE("what is given is closed") {
   closer.give(null, Closer::Kind::foreign);
   wait_until([&] { return closer.closed() == 1; }, "the closer");
   CHECK_FALSE(is_open(null));
+}
+
+TEST_CASE("who gave a descriptor is told when it is closed, and not before") {
+  const auto gate = std::make_shared<Gate>();
+  Closer closer(Closer::Options{.close = Gate::of(gate)});
+  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const auto was_open = std::make_shared<std::atomic<int>>(-1);
+  closer.give(null, Closer::Kind::own, Closer::nobody, [was_open, null] { *was_open = is_open(null) ? 1 : 0; });
+  wait_until([&] { return gate->entered == 1; }, "the closer to hang");
+  CHECK(*was_open == -1);
+  gate->let_go();
+  wait_until([&] { return *was_open != -1; }, "the word that it is closed");
+  CHECK(*was_open == 0);
 }
 
 TEST_CASE("a socket that lingers does not keep the closer") {

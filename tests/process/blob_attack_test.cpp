@@ -3,6 +3,7 @@
 
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -117,6 +118,11 @@ TEST_CASE("nothing changes a published byte, neither as this user nor as another
   REQUIRE(holder.put_filled(key, kept, bytes).stored);
   const BlobEnd fetched = reader.fetch(reader.get(key).parts.at(0).blob);
   for (const BlobEnd* end : {&kept, &fetched}) {
+    // No seal forbids to fill holes: the bytes stay what they are, and the charge is for the whole size.
+    ::fallocate(end->descriptor(), 0, 0, static_cast<off_t>(bytes.size()));
+    struct stat status{};
+    REQUIRE(::fstat(end->descriptor(), &status) == 0);
+    CHECK(static_cast<std::uint64_t>(status.st_blocks) * 512 <= bytes.size());
     CHECK(attack(end->descriptor(), bytes.size()).empty());
     CHECK(fetched.read(bytes.size()) == bytes);
   }
@@ -175,7 +181,7 @@ TEST_CASE("clients that are owed a descriptor and never read keep nobody from th
   CHECK(client.fetch(client.get(key).parts.at(0).blob).read(6) == "served");
   // All of the greedy ones are ended for their second request, and what they had reserved has come back.
   wait_until([&] { return client.status("blobs_reserved") == 0; }, "the reservations of the greedy ones to return");
-  CHECK(client.status("blob_bytes") == 4096);
+  wait_until([&] { return client.status("blob_bytes") == 4096; }, "the memory to be closed");
 }
 
 TEST_CASE("a client that is stuck in a write() to its blob delays nobody, whatever becomes of the blob") {

@@ -112,7 +112,7 @@ TEST_CASE("a blob that is not sealed is refused with the seals that are missing,
   REQUIRE(refused != nullptr);
   CAPTURE(refused->text);
   CHECK(refused->text.find("F_SEAL_WRITE") != std::string::npos);
-  CHECK(holder.status("blob_bytes") == 0);
+  wait_until([&] { return holder.status("blob_bytes") == 0; }, "the memory to be closed");
   // The connection lives, and so does the lease: another attempt may be better.
   const BlobEnd better = holder.reserve(4096);
   better.fill("better");
@@ -133,7 +133,7 @@ TEST_CASE("a part that reaches beyond its blob, or names another's reservation, 
   thief.raw().request(900, Fetch{blob.number(), 0});
   CHECK(thief.raw().receive_only<Refused>().code == ErrorCode::not_found);
   thief.raw().request(901, Release{{blob.number()}});
-  CHECK(thief.status("blobs") == 1);
+  wait_until([&] { return thief.status("blobs") == 1; }, "the memory to be closed");
   CHECK(std::holds_alternative<Refused>(holder.publish(lease.token, {{"", "", {}, blob.number(), 0, 4097}})));
 }
 
@@ -150,7 +150,7 @@ TEST_CASE("what a holder has reserved is charged to nobody when it dies, and its
     CHECK(blobs_held_by(daemon.pid()).bytes >= 8 * mebibyte);
   }
   wait_until([&] { return witness.status("blob_bytes") == 0; }, "the charge to return");
-  CHECK(witness.status("blobs") == 0);
+  wait_until([&] { return witness.status("blobs") == 0; }, "the memory to be closed");
   wait_until([&] { return blobs_held_by(daemon.pid()).count == 0; }, "the closer");
 }
 

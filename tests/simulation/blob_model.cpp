@@ -65,13 +65,6 @@ std::optional<ErrorCode> BlobModel::refusal_of(const Parts& parts) const {
   return std::nullopt;
 }
 
-void BlobModel::accepted(const Parts& parts) {
-  std::map<std::uint64_t, std::uint64_t> used;
-  for (const protocol::Part& part : parts)
-    if (part.blob != 0) used[part.blob] = std::max(used[part.blob], part.offset + part.length);
-  for (const auto& [blob, bytes] : used) charges_[blob] = whole_pages(bytes);  // nobody wrote to more
-}
-
 void BlobModel::released(ConnectionId connection, const std::vector<std::uint64_t>& blobs) {
   for (const std::uint64_t blob : blobs) {
     if (reserved_[connection].erase(blob) != 0) continue;

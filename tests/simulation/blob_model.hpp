@@ -36,7 +36,6 @@ class BlobModel {
   void claim(engine::ConnectionId connection, const Parts& parts);
   // Of the claimed ones: why such a value must be refused.
   std::optional<ErrorCode> refusal_of(const Parts& parts) const;
-  void accepted(const Parts& parts);
   void released(engine::ConnectionId connection, const std::vector<std::uint64_t>& blobs);
   void connection_ends(engine::ConnectionId connection);
 

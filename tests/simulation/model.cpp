@@ -212,7 +212,6 @@ void Model::before_request(const engine::Requested& event) {
 bool Model::takes_blobs(const Parts& parts) {
   step_.refusal_due = blobs_.refusal_of(parts);
   if (step_.refusal_due) return false;
-  blobs_.accepted(parts);
   step_.content = {text_of(parts), blobs_in(parts)};
   return true;
 }
