@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -44,7 +45,7 @@ std::string pattern(std::uint64_t seed, std::size_t bytes) {
 }
 void fill(std::span<std::byte> memory, std::uint64_t seed) {
   const std::string bytes = pattern(seed, memory.size());
-  std::memcpy(memory.data(), bytes.data(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), reinterpret_cast<char*>(memory.data()));
 }
 bool aligned(std::span<const std::byte> bytes) {
   return bytes.empty() || reinterpret_cast<std::uintptr_t>(bytes.data()) % 64 == 0;
