@@ -113,7 +113,7 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
     }
     protocol::Put request;
     request.key = key;
-    request.ttl_ms = ttl.count() <= 0 ? 0 : static_cast<std::uint64_t>(ttl.count());
+    request.retention.ttl_ms = ttl.count() <= 0 ? 0 : static_cast<std::uint64_t>(ttl.count());
     attachment->mappings->drop_dead();
     auto placed = parts.place(*attachment);
     Error error = placed.ok() ? Error{} : placed.error();

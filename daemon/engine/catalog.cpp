@@ -29,9 +29,10 @@ Catalog::Catalog(Context& context, Directory& directory, FunctionTable& function
   store_.set_time_ms(time_word(context_.now));
 }
 
-bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, std::uint64_t ttl_ms, Origin origin) {
+bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Origin origin) {
   RecordImage image{.key = entry.key, .parts = &parts, .version = origin.version, .cost_us = origin.cost_us,
                     .function_number = entry.function};
+  const std::uint64_t ttl_ms = retention.ttl_ms == protocol::as_configured ? 0 : retention.ttl_ms;
   if (ttl_ms != 0) image.fresh_until_ms = time_word(context_.now + duration_of_ms(ttl_ms));
 
   RecordRef record{};

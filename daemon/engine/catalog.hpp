@@ -38,7 +38,7 @@ class Catalog {
   };
   // True: readers find the value now, and the key's former one is retired. False: the arena is blocked by pins or too
   // small; the key has no value then (the former one would be an old answer), and why is remembered.
-  bool store(Entry& entry, const std::vector<protocol::Part>& parts, std::uint64_t ttl_ms, Origin origin);
+  bool store(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Origin origin);
 
   // No reader finds the value any more. Sends no signal.
   void drop(Entry& entry, GoneReason reason, std::string text = {});

@@ -187,7 +187,7 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
   lease.limit = limit;
   timers_.set(lease.limit_timer, context_.now + limit, LeaseLimit{&lease});
   ++context_.counters.grants;
-  const bool again = cause != LeaseCause::absent && cause != LeaseCause::forced;
+  const bool again = cause != LeaseCause::absent && cause != LeaseCause::forced && cause != LeaseCause::stale && cause != LeaseCause::ahead;
   if (again) {
     ++context_.counters.regrants[static_cast<std::size_t>(cause)];
     lease.taken_up = false;

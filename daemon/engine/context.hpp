@@ -21,7 +21,7 @@ struct Counters {
   std::uint64_t waiters_served = 0;       // waiters answered with a value
   std::uint64_t saved_us = 0;             // computing time of the values that hits and waiters were given
   std::uint64_t grants = 0;               // leases, re-grants included
-  std::array<std::uint64_t, 6> regrants{};  // by LeaseCause
+  std::array<std::uint64_t, 8> regrants{};  // by LeaseCause
   std::uint64_t holder_deaths = 0;
   std::uint64_t computations = 0;         // published under a lease
   std::uint64_t computed_us = 0;

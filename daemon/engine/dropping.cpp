@@ -22,6 +22,8 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     }
     return context_.send({from.id, id}, protocol::Done{values});
   }
+  if (scope.kind == ScopeKind::tag)
+    return context_.refuse({from.id, id}, ErrorCode::invalid_argument, "this daemon keeps no tags");
   Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description};
   if (scope.kind == ScopeKind::function) {
     const Function* function = functions_.find(scope.subject);

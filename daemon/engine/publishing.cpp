@@ -40,7 +40,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
     return context_.send({from.id, id}, protocol::Published{version, false});
   }
 
-  const bool stored = catalog_.store(entry, *parts, request.ttl_ms, {version, cost_us, from.description, false});
+  const bool stored = catalog_.store(entry, *parts, request.retention, {version, cost_us, from.description, false});
   end(*lease);
   deaths_.forget(entry.key);
   count_served(entry, cost_us, entry.waiters.size());
@@ -64,7 +64,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   ++context_.counters.puts;
   forget_failure(entry);
-  const bool stored = catalog_.store(entry, *parts, request.ttl_ms, {version, 0, from.description, true});
+  const bool stored = catalog_.store(entry, *parts, request.retention, {version, 0, from.description, true});
   deaths_.forget(entry.key);
   count_served(entry, 0, entry.waiters.size());
   answer_all(entry.waiters, [&](Waiter& waiter) {

@@ -26,6 +26,8 @@ struct RecordImage {
   std::string_view key;
   const std::vector<protocol::Part>* parts = nullptr;
   std::uint64_t fresh_until_ms = protocol::never_expires;
+  std::uint32_t early_ms = 0;
+  std::uint32_t grace_ms = 0;
   std::uint64_t version = 0;
   std::uint64_t cost_us = 0;
   std::uint32_t function_number = 0;
@@ -53,6 +55,10 @@ class RecordStore {
 
   // No reader finds it any more when this returns (L6). Its memory is retired, and reused when nobody pins it.
   virtual void unlink(RecordRef record) = 0;
+
+  // Of a live record, without another look-up by anybody: readers see it from the return on.
+  virtual void set_life(RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) = 0;
+  virtual void set_refreshing(RecordRef record, bool refreshing) = 0;
 
   // Lets go the blobs of retired records that nobody pins, all of them, and wipes and frees such records, as far as one
   // call may take: one scan of all pins. Returns bytes of records freed.

@@ -338,6 +338,7 @@ void Reports::describe(const protocol::Scope& scope, protocol::State& state) con
       for (const auto& [counter, lease] : computations_.leases().all())
         if (!lease.detached && !add(*lease.entry)) break;
       break;
+    case protocol::ScopeKind::tag: break;  // of Invalidate alone
   }
 }
 

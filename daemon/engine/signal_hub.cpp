@@ -21,6 +21,7 @@ bool matches(const protocol::Scope& scope, std::string_view key) {
     case protocol::ScopeKind::key: return scope.subject == key;
     case protocol::ScopeKind::function: return scope.subject == function_of(key);
     case protocol::ScopeKind::everything: return true;
+    case protocol::ScopeKind::tag: break;  // of Invalidate alone
   }
   return false;
 }
@@ -114,7 +115,8 @@ std::vector<SignalHub::Subscription*>& SignalHub::index_of(const protocol::Scope
   switch (scope.kind) {
     case protocol::ScopeKind::key: return by_key_[scope.subject];
     case protocol::ScopeKind::function: return by_function_[scope.subject];
-    case protocol::ScopeKind::everything: break;
+    case protocol::ScopeKind::everything:
+    case protocol::ScopeKind::tag: break;  // the latter of Invalidate alone
   }
   return to_everything_;
 }

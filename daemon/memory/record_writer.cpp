@@ -105,13 +105,15 @@ std::size_t record_bytes(const engine::RecordImage& image) {
 void write_record(const engine::RecordImage& image, std::byte* at) {
   const Shape shape = shape_of(image);
   RecordHeader header{};
+  static_assert(limits::functions_max <= 65536);
   header.record_bytes = static_cast<std::uint32_t>(shape.record);
   header.key_bytes = static_cast<std::uint32_t>(image.key.size());
   header.fresh_until_ms = image.fresh_until_ms;
-  header.usable_until_ms = image.fresh_until_ms;
+  header.early_ms = image.early_ms;
+  header.grace_ms = image.grace_ms;
   header.version = image.version;
   header.cost_us = image.cost_us;
-  header.function_number = image.function_number;
+  header.function_number = static_cast<std::uint16_t>(image.function_number);
   header.part_count = static_cast<std::uint16_t>(image.parts->size());
   header.parts_offset = static_cast<std::uint32_t>(shape.plain ? shape.values : shape.part_table);
   if (shape.plain) {

@@ -90,6 +90,20 @@ void SegmentStore::unlink(RecordRef record) {
   retire(record);
 }
 
+void SegmentStore::set_life(RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) {
+  (void)live(record);
+  const RecordHeader& header = *header_of(offset_of(record));
+  protocol::live_field(header.grace_ms).store(grace_ms, std::memory_order_relaxed);
+  // Release: pairs with fresh_until_ms() in the reader, who then finds the grace that belongs to it.
+  protocol::live_field(header.fresh_until_ms).store(fresh_until_ms, std::memory_order_release);
+}
+
+void SegmentStore::set_refreshing(RecordRef record, bool refreshing) {
+  (void)live(record);
+  // Relaxed: a hint; who acts on it asks the daemon.
+  protocol::live_field(header_of(offset_of(record))->refreshing).store(refreshing ? 1 : 0, std::memory_order_relaxed);
+}
+
 std::size_t SegmentStore::reclaim() {
   return reclaimer_.reclaim();
 }

@@ -54,6 +54,8 @@ class SegmentStore final : public engine::RecordStore {
 
   Placement place(const engine::RecordImage& image, std::optional<engine::RecordRef> replaces) override;
   void unlink(engine::RecordRef record) override;
+  void set_life(engine::RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) override;
+  void set_refreshing(engine::RecordRef record, bool refreshing) override;
   // Bounded (reclaimer.hpp): call again while it returns more than 0 to free everything.
   std::size_t reclaim() override;
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override;

@@ -300,11 +300,27 @@ class Decoder {
           return too_large("bytes of a function name", scope.subject.size(), limits::function_name_bytes_max);
         return (!scope.subject.empty() && is_utf8(scope.subject)) ||
                fail(ErrorCode::malformed, "is no function name");
+      case ScopeKind::tag:
+        if (scope.subject.size() > limits::tag_bytes_max) return too_large("bytes of a tag", scope.subject.size(), limits::tag_bytes_max);
+        return (!scope.subject.empty() && is_utf8(scope.subject)) || fail(ErrorCode::malformed, "is no tag");
       case ScopeKind::everything:
         return scope.subject.empty() || fail(ErrorCode::malformed, "names everything and something besides");
     }
     return false;
   }
+
+  bool check(const Retention& retention) {
+    for (const std::string& tag : retention.tags)
+      if (tag.empty()) return fail(ErrorCode::malformed, "has a tag without a name");
+    std::size_t bytes = 0;
+    for (const Dependency& dependency : retention.depends_on) bytes += dependency.key.size();
+    return bytes <= limits::dependencies_bytes_max || too_large("bytes of keys", bytes, limits::dependencies_bytes_max);
+  }
+  bool only_tag_of_invalidate(const Scope& scope) {
+    return scope.kind != ScopeKind::tag || fail(ErrorCode::malformed, "is about a tag, which only Invalidate takes");
+  }
+  bool check(const Cancel& cancel) { return only_tag_of_invalidate(cancel.scope); }
+  bool check(const Subscribe& subscribe) { return only_tag_of_invalidate(subscribe.scope); }
 
   Error error_;
   std::string path_;  // of the field that error_ is about: ".held.counter"

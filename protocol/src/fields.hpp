@@ -78,6 +78,23 @@ struct Fields<Scope> {  // what `subject` must be depends on `kind`: codec.cpp, 
                                                  field("subject", &Scope::subject, BytesRule{limits::key_bytes_max}));
 };
 template <>
+struct Fields<Dependency> {
+  static constexpr std::string_view name = "dependency";
+  static constexpr std::size_t required = 2;
+  static constexpr auto fields = std::make_tuple(field("key", &Dependency::key, KeyRule{}), field("version", &Dependency::version));
+};
+template <>
+struct Fields<Retention> {
+  static constexpr std::string_view name = "retention";
+  static constexpr std::size_t required = 0;
+  static constexpr auto fields = std::make_tuple(
+      field("ttl_ms", &Retention::ttl_ms), field("grace_ms", &Retention::grace_ms),
+      field("refresh_ahead_permille", &Retention::refresh_ahead_permille),
+      field("tags", &Retention::tags, list(limits::tags_max, NameRule{limits::tag_bytes_max})),
+      field("depends_on", &Retention::depends_on, list(limits::dependencies_max)),
+      field("retire_older", &Retention::retire_older));
+};
+template <>
 struct Fields<KeyStateEntry> {
   static constexpr std::string_view name = "key_state_entry";
   static constexpr std::size_t required = 6;
@@ -104,7 +121,8 @@ struct Fields<ListRow> {
       field("content_type", &ListRow::content_type, NameRule{limits::content_type_bytes_max}),
       field("cost_us", &ListRow::cost_us), field("age_ms", &ListRow::age_ms), field("ttl_left_ms", &ListRow::ttl_left_ms),
       field("waiting", &ListRow::waiting), field("holder", &ListRow::holder, text_rule), field("parts", &ListRow::parts),
-      field("blob_bytes", &ListRow::blob_bytes), field("pins", &ListRow::pins));
+      field("blob_bytes", &ListRow::blob_bytes), field("pins", &ListRow::pins),
+      field("grace_left_ms", &ListRow::grace_left_ms), field("stale", &ListRow::stale), field("hits", &ListRow::hits));
 };
 template <>
 struct Fields<PartRow> {
@@ -136,7 +154,8 @@ struct Fields<Acquire> {
   static constexpr auto fields = std::make_tuple(
       field("key", &Acquire::key, KeyRule{}), field("may_compute", &Acquire::may_compute),
       field("force", &Acquire::force), field("wait_ms", &Acquire::wait_ms),
-      field("lease_limit_ms", &Acquire::lease_limit_ms), field("held", &Acquire::held, list(limits::held_tokens_max)));
+      field("lease_limit_ms", &Acquire::lease_limit_ms), field("held", &Acquire::held, list(limits::held_tokens_max)),
+      field("accept_stale", &Acquire::accept_stale), field("refresh", &Acquire::refresh));
 };
 template <>
 struct Fields<Withdraw> {
@@ -156,7 +175,7 @@ struct Fields<Publish> {
   static constexpr std::size_t required = 2;
   static constexpr auto fields =
       std::make_tuple(field("token", &Publish::token), field("parts", &Publish::parts, list(limits::parts_max)),
-                      field("ttl_ms", &Publish::ttl_ms));
+                      field("retention", &Publish::retention));
 };
 template <>
 struct Fields<Fail> {
@@ -184,13 +203,13 @@ struct Fields<Put> {
   static constexpr std::size_t required = 2;
   static constexpr auto fields =
       std::make_tuple(field("key", &Put::key, KeyRule{}), field("parts", &Put::parts, list(limits::parts_max)),
-                      field("ttl_ms", &Put::ttl_ms));
+                      field("retention", &Put::retention));
 };
 template <>
 struct Fields<Invalidate> {
   static constexpr std::string_view name = "invalidate";
   static constexpr std::size_t required = 1;
-  static constexpr auto fields = std::make_tuple(field("scope", &Invalidate::scope));
+  static constexpr auto fields = std::make_tuple(field("scope", &Invalidate::scope), field("soft", &Invalidate::soft));
 };
 template <>
 struct Fields<Cancel> {
@@ -278,7 +297,7 @@ struct Fields<Value> {
   static constexpr auto fields =
       std::make_tuple(field("version", &Value::version), field("record", &Value::record), field("pin", &Value::pin),
                       field("parts", &Value::parts, list(limits::parts_max)), field("cost_us", &Value::cost_us),
-                      field("waited", &Value::waited));
+                      field("waited", &Value::waited), field("stale", &Value::stale));
 };
 template <>
 struct Fields<Lease> {
@@ -397,13 +416,13 @@ struct Fields<Blob> {
 template <typename Enum>
 inline constexpr Enum last_of = Enum{};
 template <>
-inline constexpr ScopeKind last_of<ScopeKind> = ScopeKind::everything;
+inline constexpr ScopeKind last_of<ScopeKind> = ScopeKind::tag;
 template <>
-inline constexpr LeaseCause last_of<LeaseCause> = LeaseCause::not_taken_up;
+inline constexpr LeaseCause last_of<LeaseCause> = LeaseCause::ahead;
 template <>
 inline constexpr LeaseEnd last_of<LeaseEnd> = LeaseEnd::not_taken_up;
 template <>
-inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::abandoned;
+inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::stale;
 template <>
 inline constexpr KeyState last_of<KeyState> = KeyState::failed;
 template <>

@@ -19,6 +19,7 @@ std::string_view name_of(SignalEvent event) {
     case SignalEvent::evicted: return "evicted";
     case SignalEvent::expired: return "expired";
     case SignalEvent::abandoned: return "abandoned";
+    case SignalEvent::stale: return "stale";
   }
   return "unknown";
 }
@@ -52,6 +53,8 @@ std::string_view name_of(LeaseCause cause) {
     case LeaseCause::holder_died: return "holder_died";
     case LeaseCause::limit_passed: return "limit_passed";
     case LeaseCause::not_taken_up: return "not_taken_up";
+    case LeaseCause::stale: return "stale";
+    case LeaseCause::ahead: return "ahead";
   }
   return "unknown";
 }

@@ -211,6 +211,23 @@ LookupResult SegmentReader::lookup(std::string_view key, const KeyHash& hash, Pi
   return result;
 }
 
+// Of a record that is not simply fresh: whether it is usable, and how.
+bool SegmentReader::classify(const RecordHeader& record, LookupResult& result) const {
+  const std::uint64_t fresh_until = fresh_until_ms(record);
+  const std::uint64_t grace = live_field(record.grace_ms).load(std::memory_order_relaxed);
+  const std::uint64_t now = time_ms();
+  if (now < fresh_until) {
+    result.freshness = Freshness::early;
+    result.fresh_left_ms = static_cast<std::uint32_t>(fresh_until - now);
+  } else if (now - fresh_until < grace) {
+    result.freshness = Freshness::stale;
+  } else {
+    return false;
+  }
+  result.refreshing = live_field(record.refreshing).load(std::memory_order_relaxed) != 0;
+  return true;
+}
+
 // One slot whose word carried the right tag: pin, look again, compare. Leaves a pin set only for a hit.
 SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word,
                                           std::string_view key, PinPage& page, std::uint32_t line,
@@ -238,9 +255,12 @@ SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot
     release_pin(page, pin_number);
     return Probe::other;
   }
-  if (time_ms() >= record->fresh_until_ms) {
-    release_pin(page, pin_number);
-    return Probe::expired;
+  // Not fresh_until_ms - early_ms, which would wrap.
+  if (time_ms() + record->early_ms >= fresh_until_ms(*record)) [[unlikely]] {
+    if (!classify(*record, result)) {
+      release_pin(page, pin_number);
+      return Probe::expired;
+    }
   }
   result.pin = pin_number;
   result.copy_only = pin == copying_pin;

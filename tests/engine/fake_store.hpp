@@ -33,6 +33,9 @@ class FakeStore final : public RecordStore {
     std::vector<protocol::Part> parts;
     std::uint64_t version = 0;
     std::uint64_t fresh_until_ms = 0;
+    std::uint64_t early_ms = 0;
+    std::uint64_t grace_ms = 0;
+    bool refreshing = false;
     std::uint64_t cost_us = 0;
   };
   std::map<RecordRef, Record> records;
@@ -63,10 +66,17 @@ class FakeStore final : public RecordStore {
     if (records.size() + (pinned ? retired : 0) >= records_max) return {Outcome::arena_full, {}, {}};
     const RecordRef ref{last_ += 64};
     for (const BlobId blob : blobs_of(*image.parts)) blobs_.hold(blob);
-    records[ref] = Record{std::string(image.key), *image.parts, image.version, image.fresh_until_ms, image.cost_us};
+    records[ref] = Record{.key = std::string(image.key), .parts = *image.parts, .version = image.version,
+                           .fresh_until_ms = image.fresh_until_ms, .early_ms = image.early_ms, .grace_ms = image.grace_ms,
+                           .cost_us = image.cost_us};
     if (replaces) unlink(*replaces);
     return {Outcome::placed, ref, {}};
   }
+  void set_life(RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) override {
+    records.at(record).fresh_until_ms = fresh_until_ms;
+    records.at(record).grace_ms = grace_ms;
+  }
+  void set_refreshing(RecordRef record, bool refreshing) override { records.at(record).refreshing = refreshing; }
   void unlink(RecordRef record) override {
     if (const auto blobs = blobs_of(records.at(record).parts); !blobs.empty()) retired_blobs_.push_back(blobs);
     records.erase(record);

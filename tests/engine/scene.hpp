@@ -85,10 +85,10 @@ struct Scene {
     return take<protocol::Lease>(from, ask(from, request)).token;
   }
   protocol::Published publish(ConnectionId from, protocol::Token token, const std::string& bytes, std::uint64_t ttl_ms = 0) {
-    return take<protocol::Published>(from, ask(from, protocol::Publish{token, value(bytes), ttl_ms}));
+    return take<protocol::Published>(from, ask(from, protocol::Publish{token, value(bytes), {.ttl_ms = ttl_ms}}));
   }
   protocol::Published put(ConnectionId from, const std::string& key, const std::string& bytes, std::uint64_t ttl_ms = 0) {
-    return take<protocol::Published>(from, ask(from, protocol::Put{key, value(bytes), ttl_ms}));
+    return take<protocol::Published>(from, ask(from, protocol::Put{key, value(bytes), {.ttl_ms = ttl_ms}}));
   }
   static std::vector<protocol::Part> value(const std::string& bytes) { return {protocol::Part{"", "text/plain", bytes}}; }
 

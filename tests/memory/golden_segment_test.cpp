@@ -35,6 +35,8 @@ struct Sample {
   std::uint64_t version;
   std::uint64_t cost_us;
   std::uint32_t function_number;
+  std::uint32_t early_ms = 0;
+  std::uint32_t grace_ms = 0;
 };
 
 // ["f", "", [1]] and ["g", "v2", ["x"]] with no session, as canonical MessagePack.
@@ -46,6 +48,8 @@ const Sample samples[] = {
      protocol::never_expires,
      1,
      250'000,
+     0,
+     0,
      0},
     {std::string("\x94\xc0\xa1"
                  "g\xa2"
@@ -55,7 +59,9 @@ const Sample samples[] = {
      60'000,
      2,
      1'000,
-     1},
+     1,
+     14,
+     30'000},
 };
 
 void fill(std::span<std::byte> bytes) {
@@ -68,8 +74,10 @@ void fill(std::span<std::byte> bytes) {
   std::uint64_t offset = layout->arena_offset + 1024 + protocol::record_phase;
   for (const Sample& sample : samples) {
     const std::vector<protocol::Part> parts{sample.part};
-    engine::RecordImage image{sample.key,     &parts,         sample.fresh_until_ms,
-                              sample.version, sample.cost_us, sample.function_number};
+    engine::RecordImage image{.key = sample.key, .parts = &parts, .fresh_until_ms = sample.fresh_until_ms,
+                              .early_ms = sample.early_ms, .grace_ms = sample.grace_ms,
+                              .version = sample.version, .cost_us = sample.cost_us,
+                              .function_number = sample.function_number};
     memory::write_record(image, bytes.data() + offset);
     const auto hash = protocol::hash_key(sample.key, seed);
     index.store(*index.find_free(hash), protocol::make_slot(protocol::tag_of(hash), offset));

@@ -37,6 +37,8 @@ engine::RecordImage image_of(const std::string& key, const std::vector<protocol:
   image.key = key;
   image.parts = &parts;
   image.fresh_until_ms = 17;
+  image.early_ms = 3;
+  image.grace_ms = 5;
   image.version = 3;
   image.cost_us = 1234;
   image.function_number = 9;
@@ -49,7 +51,8 @@ void check_header(const Written& written, std::size_t key_bytes, std::size_t par
   CHECK(written.bytes % protocol::record_unit == 0);
   CHECK(header.key_bytes == key_bytes);
   CHECK(header.fresh_until_ms == 17);
-  CHECK(header.usable_until_ms == 17);
+  CHECK(header.early_ms == 3);
+  CHECK(header.grace_ms == 5);
   CHECK(header.version == 3);
   CHECK(header.cost_us == 1234);
   CHECK(header.function_number == 9);

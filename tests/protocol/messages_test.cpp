@@ -206,7 +206,7 @@ TEST_CASE("a wrong type is refused with the field's name") {
   CHECK(refusal(type(Withdraw{}), bytes("81 01 02")).text == "withdraw: is not an array");
   CHECK(refusal(type(Explain{}), bytes("91 a6 94c0a166a090")).text == "explain.key: is not bytes");
   CHECK(refusal(type(Hello{}), bytes("92 a56f6e636564 ce00010000")).text == "hello.protocol_version: 65536 > 65535");
-  CHECK(refusal(type(Hello{}), bytes("95 a56f6e636564 02 a0 a0 01")).text == "hello.wants_mapping: is not true or false");
+  CHECK(refusal(type(Hello{}), bytes("95 a56f6e636564 03 a0 a0 01")).text == "hello.wants_mapping: is not true or false");
 }
 
 TEST_CASE("a hello of another protocol is refused, one of another version is understood") {
@@ -218,12 +218,12 @@ TEST_CASE("a hello of another protocol is refused, one of another version is und
     CHECK(std::get<Hello>(*hello).protocol_version == 7);
     CHECK(std::get<Hello>(*hello).namespace_name.empty());
   }
-  CHECK(refusal(type(Hello{}), bytes("93 a5 6f6e636564 02 80")).text == "hello.namespace_name: is not text");
+  CHECK(refusal(type(Hello{}), bytes("93 a5 6f6e636564 03 80")).text == "hello.namespace_name: is not text");
 }
 
 TEST_CASE("enumerators that we do not know are refused") {
-  CHECK(refusal(type(Cancel{}), bytes("91 92 03 c400")).text == "cancel.scope.kind: has no meaning for 3");
-  CHECK_FALSE(decode_reply(66, bytes("94 9201 02 00 c2 06")).ok());
+  CHECK(refusal(type(Cancel{}), bytes("91 92 04 c400")).text == "cancel.scope.kind: has no meaning for 4");
+  CHECK_FALSE(decode_reply(66, bytes("94 9201 02 00 c2 08")).ok());
   CHECK_FALSE(decode_reply(69, bytes("92 11 a0")).ok());
 }
 
@@ -270,6 +270,32 @@ TEST_CASE("lengths above their limit are refused, whether the bytes are there or
     const Error error = refusal(type(Withdraw{}), bytes(claim));
     CHECK((error.code == ErrorCode::malformed || error.code == ErrorCode::too_large));
   }
+}
+
+TEST_CASE("what keeps a value is bounded: tags, dependencies and their bytes") {
+  Put put{sample_key(), {{"", "", "v"}}, {}};
+  put.retention.tags.assign(limits::tags_max, std::string(limits::tag_bytes_max, 't'));
+  put.retention.depends_on.assign(limits::dependencies_max, {sample_key(), 1});
+  CHECK(decode_request(9, payload_of(encoded(Request(put)))).ok());
+  const auto with = [&](const auto& change) {
+    Put changed = put;
+    change(changed.retention);
+    return refusal(9, payload_of(encoded(Request(changed)))).text;
+  };
+  CHECK(with([](Retention& r) { r.tags.emplace_back("one more"); }) == "put.retention.tags: elements 17 > 16");
+  CHECK(with([](Retention& r) { r.tags[0].push_back('t'); }) == "put.retention.tags: bytes 129 > 128");
+  CHECK(with([](Retention& r) { r.tags[0].clear(); }) == "put.retention: has a tag without a name");
+  CHECK(with([](Retention& r) { r.depends_on.push_back(r.depends_on[0]); }) == "put.retention.depends_on: elements 257 > 256");
+  CHECK(with([](Retention& r) { r.depends_on.assign(256, {std::string(KeyBuilder("f").add(std::string(300, 'k')).build()->bytes()), 1}); })
+            .find("> 65536") != std::string::npos);
+}
+
+TEST_CASE("a tag is a scope of Invalidate alone") {
+  const Scope tag{ScopeKind::tag, "sales"};
+  CHECK(decode_request(10, payload_of(encoded(Request(Invalidate{tag, true})))).ok());
+  CHECK(refusal(11, payload_of(encoded(Request(Cancel{tag})))).text == "cancel: is about a tag, which only Invalidate takes");
+  CHECK(refusal(12, payload_of(encoded(Request(Subscribe{tag})))).text == "subscribe: is about a tag, which only Invalidate takes");
+  CHECK(refusal(10, payload_of(encoded(Request(Invalidate{{ScopeKind::tag, ""}})))).text == "invalidate.scope: is no tag");
 }
 
 TEST_CASE("a part is inline or in a blob, and where in it must be a place that a blob can have") {

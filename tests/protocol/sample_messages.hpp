@@ -21,17 +21,19 @@ inline Samples<protocol::Request> sample_requests() {
   using namespace protocol;
   const Token token{0x1122'3344'5566'7788, 42};
   return {
-      {"hello", Hello{"onced", 2, "default", "gunicorn", false}},
-      {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}}},
+      {"hello", Hello{"onced", 3, "default", "gunicorn", false}},
+      {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}, true, true}},
       {"withdraw", Withdraw{9}},
       {"take_up", TakeUp{token}},
-      {"publish", Publish{token, {{"", "application/json", "{\"sum\": 12}"}}, 5'000}},
+      {"publish", Publish{token, {{"", "application/json", "{\"sum\": 12}"}},
+                          {5'000, 60'000, 1'500, {"sales", "größe"}, {{sample_key(), 3}}, true}}},
       {"fail", Fail{token, "division by zero in größe()", 250}},
       {"abandon", Abandon{token}},
       {"progress", Progress{token, 0.25, "reading 2 of 8"}},
-      {"put", Put{sample_key(), {{"", "text/plain", std::string("a\0b", 3)}}, 1}},
+      {"put", Put{sample_key(), {{"", "text/plain", std::string("a\0b", 3)}}, {.ttl_ms = 1}}},
       {"invalidate a key", Invalidate{{ScopeKind::key, sample_key()}}},
       {"invalidate a function", Invalidate{{ScopeKind::function, "sales"}}},
+      {"invalidate a tag softly", Invalidate{{ScopeKind::tag, "größe"}, true}},
       {"cancel everything", Cancel{{ScopeKind::everything, ""}}},
       {"subscribe", Subscribe{{ScopeKind::function, "sales"}, token.epoch, 1000}},
       {"unsubscribe", Unsubscribe{5}},
@@ -43,7 +45,7 @@ inline Samples<protocol::Request> sample_requests() {
                                       {{"df_1", "application/arrow", {}, 65'539, 0, 1'000'000},
                                        {"df_2", "application/arrow", {}, 65'539, 1'000'064, 500'000},
                                        {"note", "text/plain", "twelve"}},
-                                      5'000}},
+                                      {.ttl_ms = 5'000}}},
       {"reserve", Reserve{5'000'000'000, 0x1234'5678'9abc'def0}},
       {"fetch", Fetch{65'539, 0x1234'5678'9abc'def0}},
       {"release", Release{{65'539, 131'074}}},
@@ -53,11 +55,12 @@ inline Samples<protocol::Request> sample_requests() {
 inline Samples<protocol::Reply> sample_replies() {
   using namespace protocol;
   const Token token{0x1122'3344'5566'7788, 42};
-  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3};
+  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3, 9'000, true, 77};
   return {
-      {"welcome", Welcome{2, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
+      {"welcome", Welcome{3, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
       {"value in the segment", Value{3, 0x4000, 512, {}, 1'500'000, true}},
       {"value inline", Value{3, 0, 0, {{"", "text/plain", "twelve"}}, 1'500'000, false}},
+      {"value, stale", Value{3, 0x4000, 512, {}, 1'500'000, false, true}},
       {"lease", Lease{token, 3'600'000, true, LeaseCause::holder_died}},
       {"failure", Failure{"division by zero", 120}},
       {"cancelled", Cancelled{"cancelled by pid 99 (oncectl)"}},
@@ -66,6 +69,7 @@ inline Samples<protocol::Reply> sample_replies() {
       {"done", Done{2}},
       {"lease_lost", LeaseLost{token, LeaseEnd::superseded}},
       {"signal", Signal{SignalEvent::progress, sample_key(), token.epoch, 1001, 990, 3, 0.5, "half"}},
+      {"signal, stale", Signal{SignalEvent::stale, sample_key(), token.epoch, 1002, 1001, 3, 0, ""}},
       {"position", Position{token.epoch, 2000}},
       {"state",
        State{StateReason::slow, token.epoch, 2001,

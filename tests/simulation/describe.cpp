@@ -16,6 +16,7 @@ std::string in_words(const protocol::Scope& scope) {
   switch (scope.kind) {
     case protocol::ScopeKind::key: return name_of_key(scope.subject);
     case protocol::ScopeKind::function: return "all of " + scope.subject;
+    case protocol::ScopeKind::tag: return "all with tag " + scope.subject;
     case protocol::ScopeKind::everything: break;
   }
   return "everything";
@@ -32,11 +33,11 @@ struct RequestWords {
   }
   std::string operator()(const protocol::Withdraw& r) const { return "Withdraw #" + number(r.target); }
   std::string operator()(const protocol::TakeUp& r) const { return "TakeUp " + number(r.token.counter); }
-  std::string operator()(const protocol::Publish& r) const { return "Publish " + number(r.token.counter) + " ttl_ms " + number(r.ttl_ms); }
+  std::string operator()(const protocol::Publish& r) const { return "Publish " + number(r.token.counter) + " ttl_ms " + number(r.retention.ttl_ms); }
   std::string operator()(const protocol::Fail& r) const { return "Fail " + number(r.token.counter) + " ttl_ms " + number(r.failure_ttl_ms); }
   std::string operator()(const protocol::Abandon& r) const { return "Abandon " + number(r.token.counter); }
   std::string operator()(const protocol::Progress& r) const { return "Progress " + number(r.token.counter); }
-  std::string operator()(const protocol::Put& r) const { return "Put " + name_of_key(r.key) + " ttl_ms " + number(r.ttl_ms); }
+  std::string operator()(const protocol::Put& r) const { return "Put " + name_of_key(r.key) + " ttl_ms " + number(r.retention.ttl_ms); }
   std::string operator()(const protocol::Invalidate& r) const { return "Invalidate " + in_words(r.scope); }
   std::string operator()(const protocol::Cancel& r) const { return "Cancel " + in_words(r.scope); }
   std::string operator()(const protocol::Subscribe& r) const {

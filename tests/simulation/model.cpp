@@ -37,6 +37,7 @@ bool Model::in_scope(const protocol::Scope& scope, const std::string& key) {
     case protocol::ScopeKind::key: return key == scope.subject;
     case protocol::ScopeKind::function: return Key::parse(key).value().function() == scope.subject;
     case protocol::ScopeKind::everything: return true;
+    case protocol::ScopeKind::tag: break;
   }
   return false;
 }
@@ -154,7 +155,7 @@ void Model::before_request(const engine::Requested& event) {
     if (!takes_blobs(publish->parts)) return;
     ++computations_;
     step_.publishing = lease->key;
-    step_.ttl_ms = publish->ttl_ms;
+    step_.ttl_ms = publish->retention.ttl_ms;
     step_.detached_publish = lease->detached ? publish->token.counter : 0;
     if (!lease->detached) keys_[lease->key].deaths.clear();
     if (!lease->detached) forget_lease(publish->token.counter);
@@ -163,7 +164,7 @@ void Model::before_request(const engine::Requested& event) {
     if (!takes_blobs(put->parts)) return;
     step_.publishing = put->key;
     step_.put = true;
-    step_.ttl_ms = put->ttl_ms;
+    step_.ttl_ms = put->retention.ttl_ms;
     keys_[put->key].deaths.clear();
     keys_[put->key].failed.reset();
   }

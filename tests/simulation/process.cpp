@@ -194,7 +194,7 @@ void Process::go_on_computing(Thread& thread) {
   old_tokens_.push_back(computing.token);
   if (chance < 85) {
     const std::uint64_t ttl_ms = random.percent(40) ? random.between(1, 1500) : 0;
-    send(protocol::Publish{computing.token, content(computing.key, std::to_string(computing.token.counter)), ttl_ms});
+    send(protocol::Publish{computing.token, content(computing.key, std::to_string(computing.token.counter)), {.ttl_ms = ttl_ms}});
   } else if (chance < 92) {
     send(protocol::Fail{computing.token, "failure of " + std::to_string(computing.token.counter), random.percent(60) ? random.between(1, 2000) : 0});
   } else if (chance < 98) {

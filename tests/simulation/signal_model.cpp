@@ -11,6 +11,7 @@ bool SignalModel::matches(const protocol::Scope& scope, const std::string& key) 
     case protocol::ScopeKind::key: return scope.subject == key;
     case protocol::ScopeKind::function: return Key::parse(key).value().function() == scope.subject;
     case protocol::ScopeKind::everything: return true;
+    case protocol::ScopeKind::tag: break;
   }
   return false;
 }
@@ -26,6 +27,7 @@ void SignalModel::apply(Replica& replica, const protocol::Signal& signal) {
     case SignalEvent::invalidated: replica = {}; break;
     case SignalEvent::evicted:
     case SignalEvent::expired: replica.version = 0; break;
+    case SignalEvent::stale: break;
   }
 }
 

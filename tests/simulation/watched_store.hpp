@@ -44,6 +44,10 @@ class WatchedStore final : public engine::RecordStore {
     blobs_->retired(record);
     versions_.erase(record);
   }
+  void set_life(engine::RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) override {
+    store_->set_life(record, fresh_until_ms, grace_ms);
+  }
+  void set_refreshing(engine::RecordRef record, bool refreshing) override { store_->set_refreshing(record, refreshing); }
   std::size_t reclaim() override { return store_->reclaim(); }
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override {
     return store_->grant_pin(connection, record);

@@ -13,7 +13,7 @@ namespace onced::limits {
 using namespace std::chrono_literals;
 
 // Protocol ------------------------------------------------------------------------------------------------------------
-inline constexpr std::uint16_t protocol_version = 2;
+inline constexpr std::uint16_t protocol_version = 3;
 inline constexpr std::size_t key_bytes_max = 32 * 1024;        // canonical key, all of it
 // The parts of a value that travel in frames and lie in the segment, all together: larger ones are blobs, smaller ones that
 // do not fit share one.
@@ -29,6 +29,11 @@ inline constexpr std::size_t part_name_bytes_max = 128;
 inline constexpr std::size_t content_type_bytes_max = 128;
 inline constexpr std::size_t text_bytes_max = 4 * 1024;        // failure, progress and cause texts; longer ones are cut
 inline constexpr std::size_t key_depth_max = 32;               // nesting of arguments
+inline constexpr std::size_t tags_max = 16;                    // of a value
+inline constexpr std::size_t tag_bytes_max = 128;
+inline constexpr std::size_t dependencies_max = 256;           // of a value; their keys take 64 KiB at most
+inline constexpr std::size_t dependencies_bytes_max = 64 * 1024;
+inline constexpr std::uint64_t grace_ms_max = 0xffff'ffff;     // 49 days; more is cut
 inline constexpr std::size_t held_tokens_max = 64;             // nested computations of one thread
 inline constexpr std::size_t frame_payload_bytes_max = 512 * 1024;
 inline constexpr std::size_t released_blobs_max = 1024;        // named in one Release
@@ -67,6 +72,7 @@ inline constexpr auto wait_timeout_default = 5min;             // a waiter's own
 inline constexpr auto lease_limit_default = 1h;                // a holder's, when it declares none
 inline constexpr auto take_up_deadline = 1s;                   // a re-granted lease must be taken up by then
 inline constexpr auto failure_ttl_default = 5s;
+inline constexpr auto soft_grace = 1min;                       // of a value without a grace that is invalidated softly
 inline constexpr auto drain_deadline = 5s;                     // SIGTERM to exit
 inline constexpr auto turn_share = 2ms;                        // of one connection's requests; then others get their turn
 inline constexpr auto time_word_period = 10ms;                 // granularity of expiry

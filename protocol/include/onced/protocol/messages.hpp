@@ -46,11 +46,33 @@ struct Part {
 };
 
 // What a request or subscription is about.
-enum class ScopeKind : std::uint8_t { key = 0, function = 1, everything = 2 };
+enum class ScopeKind : std::uint8_t { key = 0, function = 1, everything = 2, tag = 3 };  // tag: of Invalidate alone
 struct Scope {
   ScopeKind kind = ScopeKind::key;
-  std::string subject;  // canonical key bytes, a function name, or empty
+  std::string subject;  // canonical key bytes, a function name, empty, or a tag
   friend bool operator==(const Scope&, const Scope&) = default;
+};
+
+// A number that the daemon's configuration decides, for the function or else for the namespace.
+inline constexpr std::uint64_t as_configured = ~std::uint64_t{0};
+
+// What a value was computed from: that version of that key.
+struct Dependency {
+  std::string key;
+  std::uint64_t version = 0;
+  friend bool operator==(const Dependency&, const Dependency&) = default;
+};
+
+// How long a value is kept, and what makes it go.
+struct Retention {
+  std::uint64_t ttl_ms = as_configured;    // fresh for so long; 0: until it is evicted or invalidated
+  std::uint64_t grace_ms = as_configured;  // afterwards usable for so long while one caller refreshes it; 0: not at all
+  // XFetch's beta in thousandths: how early, in units of what the value cost, somebody may refresh it before it is stale. 0: never.
+  std::uint64_t refresh_ahead_permille = as_configured;
+  std::vector<std::string> tags{};         // names for Invalidate
+  std::vector<Dependency> depends_on{};
+  bool retire_older = false;               // values of the same function and arguments under other versions of it go
+  friend bool operator==(const Retention&, const Retention&) = default;
 };
 
 // ---- client to daemon -----------------------------------------------------------------------------------------------
@@ -73,6 +95,8 @@ struct Acquire {
   std::uint64_t wait_ms = 0;        // how long to wait for the present holder; 0: do not wait
   std::uint64_t lease_limit_ms = 0; // the longest this caller will compute; 0: the daemon's default
   std::vector<Token> held;          // leases that the calling thread holds, outermost first (deadlock, L7)
+  bool accept_stale = false;        // a stale value within its grace will do, while somebody else refreshes it
+  bool refresh = false;             // the value is fresh, and this caller offers to refresh it ahead of time
 };
 // The caller of request `target` no longer waits. No answer; a value already on its way is released by the client, a lease
 // that the request got before this was read ends.
@@ -83,13 +107,13 @@ struct TakeUp { Token token; };
 struct Publish {
   Token token;
   std::vector<Part> parts;
-  std::uint64_t ttl_ms = 0;         // fresh for so long; 0: until evicted
+  Retention retention{};
 };
 // Ends a lease badly: all waiters are told `text`; it stays an answer for failure_ttl_ms. Answers: Done, Refused.
 struct Fail {
   Token token;
   std::string text;
-  std::uint64_t failure_ttl_ms = 0; // 0: told to the present waiters only
+  std::uint64_t failure_ttl_ms = 0; // 0: told to the present waiters only; as_configured
 };
 // Gives a lease back without a result; the next waiter gets it. Answers: Done, Refused.
 struct Abandon { Token token; };
@@ -103,10 +127,14 @@ struct Progress {
 struct Put {
   std::string key;
   std::vector<Part> parts;
-  std::uint64_t ttl_ms = 0;
+  Retention retention{};
 };
-// Drops values and detaches leases (L5, L6). Answer: Done with the number of values dropped.
-struct Invalidate { Scope scope; };
+// Drops values and detaches leases (L5, L6). `soft`: values become stale instead, and go when their grace ends (those without
+// one have limits::soft_grace). Answer: Done with the number of values dropped, or made stale.
+struct Invalidate {
+  Scope scope;
+  bool soft = false;
+};
 // Ends computations; holder and waiters are told. Answer: Done with the number of computations ended.
 struct Cancel { Scope scope; };
 // Answers: State (initial), then Signal, Position and State (resync) under this request's id until Unsubscribe.
@@ -170,9 +198,10 @@ struct Value {
   std::vector<Part> parts;
   std::uint64_t cost_us = 0;         // what computing it took
   bool waited = false;               // false: it was there already
+  bool stale = false;                // past its time, within its grace
 };
 // How this lease came to the caller.
-enum class LeaseCause : std::uint8_t { absent = 0, forced = 1, abandoned = 2, holder_died = 3, limit_passed = 4, not_taken_up = 5 };
+enum class LeaseCause : std::uint8_t { absent = 0, forced = 1, abandoned = 2, holder_died = 3, limit_passed = 4, not_taken_up = 5, stale = 6, ahead = 7 };
 struct Lease {
   Token token;
   std::uint64_t limit_ms = 0;
@@ -192,7 +221,7 @@ struct Done { std::uint64_t count = 0; };
 enum class LeaseEnd : std::uint8_t { cancelled = 0, invalidated = 1, superseded = 2, limit_passed = 3, not_taken_up = 4 };
 struct LeaseLost { Token token; LeaseEnd why = LeaseEnd::cancelled; };
 
-enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8 };
+enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8, stale = 9 };
 struct Signal {
   SignalEvent event = SignalEvent::started;
   std::string key;
@@ -252,6 +281,9 @@ struct ListRow {
   std::uint64_t parts = 0;
   std::uint64_t blob_bytes = 0;      // of `bytes`: those in blobs
   std::uint64_t pins = 0;            // readers that have it in their hands
+  std::uint64_t grace_left_ms = 0;   // usable for so long, being stale or after ttl_left_ms
+  bool stale = false;
+  std::uint64_t hits = 0;            // that the daemon knows of: readers report some of theirs
 };
 struct PartRow {
   std::string name;

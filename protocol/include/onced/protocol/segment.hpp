@@ -13,7 +13,7 @@
 namespace onced::protocol {
 
 inline constexpr std::uint64_t segment_magic = 0x4745'5344'4543'4e4fULL;  // "ONCEDSEG"
-inline constexpr std::uint32_t segment_layout_version = 3;
+inline constexpr std::uint32_t segment_layout_version = 4;
 inline constexpr std::size_t value_alignment = 64;
 // A record starts this far behind a multiple of 64: the bytes before it are the allocator's, and a small value with a
 // key of up to 48 bytes ends with the third cache line instead of filling five.
@@ -81,15 +81,19 @@ static_assert(sizeof(Bucket) == 64);
 // A record, record_phase behind a multiple of 64. *Plain* is what most are: one part, unnamed, inline; then come header,
 // key bytes, content type, padding, value. Others: header, key bytes, padding to 8, part table, part names and content
 // types, padding, the parts' bytes. Every part's bytes start at a multiple of value_alignment of the segment.
-// Immutable from the moment its slot is stored until it is retired and nobody pins it; then wiped and freed.
+// Immutable from the moment its slot is stored until it is retired and nobody pins it, but for the three marked *live*,
+// which the daemon changes and readers load through the functions below; then wiped and freed.
 struct RecordHeader {
   std::uint32_t record_bytes;        // all of it, a multiple of record_unit
   std::uint32_t key_bytes;
-  std::uint64_t fresh_until_ms;      // by the time word; never_expires: no time-to-live. A hit needs time_ms < this.
-  std::uint64_t usable_until_ms;     // reserved for grace; equals fresh_until_ms in this version
+  std::uint64_t fresh_until_ms;      // live. By the time word; never_expires: no time-to-live. Fresh while time_ms < this.
+  std::uint32_t early_ms;            // in its last so many milliseconds as fresh a reader may offer to refresh it (XFetch)
+  std::uint32_t grace_ms;            // live. Stale, and usable, for so long after fresh_until_ms
   std::uint64_t version;             // of the key
   std::uint64_t cost_us;             // what computing it took
-  std::uint32_t function_number;     // which counters of the pin page it belongs to
+  std::uint16_t function_number;     // which counters of the pin page it belongs to
+  std::uint8_t refreshing;           // live. 1: nobody else is wanted to refresh it
+  std::uint8_t reserved;
   std::uint32_t session_number;      // 0: no session
   std::uint32_t session_generation;
   std::uint16_t part_count;
@@ -101,9 +105,21 @@ struct RecordHeader {
 inline constexpr std::uint8_t record_plain = 1;
 inline constexpr std::uint64_t never_expires = ~std::uint64_t{0};
 static_assert(sizeof(RecordHeader) == 64);
+static_assert(offsetof(RecordHeader, early_ms) == 16);
+static_assert(offsetof(RecordHeader, grace_ms) == 20);
 static_assert(offsetof(RecordHeader, function_number) == 40);
+static_assert(offsetof(RecordHeader, refreshing) == 42);
 static_assert(offsetof(RecordHeader, flags) == 54);
 static_assert(offsetof(RecordHeader, parts_offset) == 56);
+
+// The live fields. grace_ms is stored before the fresh_until_ms that it belongs to (release) and loaded after it (acquire).
+template <typename Number>
+inline std::atomic_ref<Number> live_field(const Number& field) {
+  return std::atomic_ref<Number>(const_cast<Number&>(field));  // const: a reader's mapping is read-only, and it only loads
+}
+inline std::uint64_t fresh_until_ms(const RecordHeader& record) {
+  return live_field(record.fresh_until_ms).load(std::memory_order_acquire);
+}
 
 // The first offset in a record, from `offset` on, at which a part's bytes may start.
 inline constexpr std::size_t value_offset_from(std::size_t offset) {

@@ -26,8 +26,8 @@
 namespace onced::protocol {
 
 enum class LookupOutcome : std::uint8_t {
-  hit,       // `record` and `pin` are set; the caller clears the pin
-  miss,      // not there, or expired by the time word
+  hit,       // `record` and `pin` are set; the caller clears the pin. Fresh, or (see `freshness`) stale and usable
+  miss,      // not there, or no longer usable by the time word
   dead,      // the daemon that owns this segment is gone: reconnect
   no_pin,    // it is there but every pin of this thread's line is taken (the copying pin included)
   unstable,  // the slot changed under every retry: ask the daemon
@@ -37,8 +37,14 @@ enum class LookupOutcome : std::uint8_t {
 // the same for both; hits are counted by a plain load and store in an exclusive line, by fetch_add in a shared one.
 enum class LineUse : std::uint8_t { exclusive, shared };
 
+// Of a hit. early: fresh, in the last stretch in which a reader may offer to refresh it; stale: past its time, within its grace.
+enum class Freshness : std::uint8_t { fresh, early, stale };
+
 struct LookupResult {
   LookupOutcome outcome = LookupOutcome::miss;
+  Freshness freshness = Freshness::fresh;
+  bool refreshing = false;            // early or stale: somebody is at it, or nobody is wanted just now
+  std::uint32_t fresh_left_ms = 0;    // early: until it is stale, of the record's early_ms
   bool copy_only = false;  // the pin is the line's copying pin: copy the value and clear it at once
   std::uint32_t pin = 0;   // pin number in the page
   const RecordHeader* record = nullptr;
@@ -91,6 +97,7 @@ class SegmentReader {
 
   SegmentReader() = default;
   bool plausible(std::uint64_t offset) const;
+  bool classify(const RecordHeader& record, LookupResult& result) const;
   Probe probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word, std::string_view key, PinPage& page,
               std::uint32_t line, LookupResult& result) const;
   const std::byte* base_ = nullptr;
