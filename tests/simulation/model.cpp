@@ -502,6 +502,7 @@ void Model::on_change(const protocol::Signal& signal) {
       key.value = value;
       break;
     }
+    case SignalEvent::stale: require(false, "`stale` of a value without a grace"); break;
     case SignalEvent::expired:
       require(key.value && key.value->version == signal.version && expired(key), "`expired` of a value that is not there, or is fresh");
       key.value.reset();
