@@ -47,7 +47,7 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.daemon_pid = static_cast<std::uint32_t>(::getpid());
   to.engine.lease_limit_default = from.lease_limit_default;
   to.engine.take_up_deadline = from.take_up_deadline;
-  to.engine.failure_ttl_default = from.failure_ttl_default;
+  to.engine.retention.all.failure_ttl_ms = static_cast<std::uint64_t>(from.failure_ttl_default.count());
   to.engine.holder_deaths_max = static_cast<int>(from.holder_deaths_max);
   to.engine.holder_deaths_memory = from.holder_deaths_memory;
   to.engine.waiters_per_key_max = from.waiters_per_key_max;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/key_fields.hpp"
 #include "engine/text.hpp"
 
 namespace onced::engine {
@@ -25,15 +26,15 @@ std::string content_type_of(const std::vector<protocol::Part>& parts) {
 Catalog::Catalog(Context& context, Directory& directory, FunctionTable& functions, RecordStore& store, SignalHub& signals,
                  Blobs& blobs)
     : context_(context), directory_(directory), functions_(functions), store_(store), signals_(signals), blobs_(blobs),
-      gone_(context.hash) {
-  store_.set_time_ms(time_word(context_.now));
-}
+      gone_(context.hash), lifespans_(context, store) {}
 
 bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Origin origin) {
   RecordImage image{.key = entry.key, .parts = &parts, .version = origin.version, .cost_us = origin.cost_us,
                     .function_number = entry.function};
-  const std::uint64_t ttl_ms = retention.ttl_ms == protocol::as_configured ? 0 : retention.ttl_ms;
-  if (ttl_ms != 0) image.fresh_until_ms = time_word(context_.now + duration_of_ms(ttl_ms));
+  const Lifespan lifespan = lifespan_of(context_.settings.retention, function_of(entry.key), retention);
+  if (lifespan.ttl_ms != 0) image.fresh_until_ms = time_word(context_.now + duration_of_ms(lifespan.ttl_ms));
+  image.early_ms = early_ms_of(lifespan, origin.cost_us);
+  image.grace_ms = lifespan.grace_ms;
 
   RecordRef record{};
   Attempt attempt = place(entry, image, record);
@@ -88,6 +89,8 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
   value.parts = image.parts->size();
   value.cost_us = image.cost_us;
   value.fresh_until_ms = image.fresh_until_ms;
+  value.early_ms = image.early_ms;
+  value.grace_ms = image.grace_ms;
   value.content_type = content_type_of(*image.parts);
   value.origin = std::move(origin.by);
   value.was_put = origin.was_put;
@@ -101,8 +104,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
     live_blobs_ += value.blobs;
     blobs_.placed(sums.blobs);
   }
-  if (image.fresh_until_ms != protocol::never_expires)
-    value.expiry = expiries_.emplace(moment_of(image.fresh_until_ms), &entry);
+  lifespans_.begin(entry);
   by_record_.emplace(record, &entry);
 }
 
@@ -122,7 +124,7 @@ void Catalog::take_out(Entry& entry) {
     live_blobs_ -= value.blobs;
     blobs_retired_ = true;
   }
-  if (value.expiry) expiries_.erase(*value.expiry);
+  lifespans_.end(entry);
   Function& function = functions_.at(entry.function);
   --function.entries;
   function.bytes -= value.bytes;
@@ -134,39 +136,52 @@ void Catalog::drop(Entry& entry, GoneReason reason, std::string text) {
   gone_.remember(entry.key, Gone{reason, context_.now, std::move(text)});
 }
 
-bool Catalog::expired(const Entry& entry) const {
-  return entry.value && time_word(context_.now) >= entry.value->fresh_until_ms;
+// ---- time -----------------------------------------------------------------------------------------------------------
+
+void Catalog::catch_up(Entry& entry) {
+  if (!lifespans_.has_changed(entry)) return;
+  lifespans_.move_time_word();
+  advance(entry);
 }
 
-void Catalog::expire_if_due(Entry& entry) {
-  if (!expired(entry)) return;
-  store_.set_time_ms(time_word(context_.now));
-  expire(entry);
-}
-
-void Catalog::expire_due() {
-  if (expiries_.empty() || expiries_.begin()->first > context_.now) return;
-  // The time word first: with one store no reader finds any of them, however many there are.
-  store_.set_time_ms(time_word(context_.now));
-  for (std::size_t done = 0; done < expired_per_step_max; ++done) {
-    if (expiries_.empty() || expiries_.begin()->first > context_.now) return;
-    expire(*expiries_.begin()->second);
+// The time word first: with one store no reader takes any of them for fresh, however many there are.
+void Catalog::let_time_pass() {
+  if (!lifespans_.turn()) return;
+  for (std::size_t done = 0; done < changed_per_step_max; ++done) {
+    Entry* entry = lifespans_.due();
+    if (entry == nullptr) return;
+    advance(*entry);
   }
 }
 
-std::optional<Time> Catalog::next_expiry() const {
-  if (expiries_.empty()) return std::nullopt;
-  const Duration period = context_.settings.time_word_period;
-  const Time at = expiries_.begin()->first;
-  return (at + period - Duration(1)) / period * period;
-}
-
-void Catalog::expire(Entry& entry) {
+void Catalog::advance(Entry& entry) {
   const std::uint64_t version = entry.value->version;
+  switch (lifespans_.advance(entry)) {
+    case Stretch::fresh:
+    case Stretch::early: return;
+    case Stretch::stale: return signals_.emit(protocol::SignalEvent::stale, entry.key, version);
+    case Stretch::over: break;
+  }
   drop(entry, GoneReason::expired);
   ++context_.counters.expirations;
   signals_.emit(protocol::SignalEvent::expired, entry.key, version);
 }
+
+bool Catalog::make_stale(Entry& entry) {
+  catch_up(entry);
+  if (!entry.value || entry.value->stretch == Stretch::stale) return false;
+  lifespans_.make_stale(entry);
+  signals_.emit(protocol::SignalEvent::stale, entry.key, entry.value->version);
+  return true;
+}
+
+void Catalog::set_refreshing(Entry& entry, bool refreshing) {
+  if (!entry.value || entry.value->refreshing == refreshing) return;
+  entry.value->refreshing = refreshing;
+  store_.set_refreshing(entry.value->record, refreshing);
+}
+
+// ---- eviction -------------------------------------------------------------------------------------------------------
 
 void Catalog::evict(Entry& victim, GoneReason reason) {
   const std::uint64_t version = victim.value->version;
@@ -324,6 +339,7 @@ void Catalog::answer(const Entry& entry, ReplyAddress to, bool waited, SharedPar
   answer.version = entry.value->version;
   answer.cost_us = entry.value->cost_us;
   answer.waited = waited;
+  answer.stale = entry.value->stretch == Stretch::stale;
   if (const auto pin = store_.grant_pin(to.connection, entry.value->record)) {
     answer.record = static_cast<std::uint64_t>(entry.value->record);
     answer.pin = *pin;
@@ -343,14 +359,15 @@ void Catalog::answer_inline(ReplyAddress to, protocol::Value value, const Shared
 
 void Catalog::check_invariants() const {
   std::size_t values = 0;
-  std::size_t expiring = 0;
+  std::size_t changing = 0;
   std::size_t with_blobs = 0;
   std::uint64_t blobs = 0;
   std::uint64_t blob_memory = 0;
   directory_.walk_all([&](const Entry& entry) {
     if (!entry.value) return;
     ++values;
-    expiring += entry.value->expiry ? 1U : 0U;
+    changing += entry.value->next_change ? 1U : 0U;
+    ONCED_ASSERT(lifespans_.knows(entry));
     const auto found = by_record_.find(entry.value->record);
     ONCED_ASSERT(found != by_record_.end() && found->second == &entry);
     ONCED_ASSERT(*entry.value->recency == &entry);
@@ -358,9 +375,8 @@ void Catalog::check_invariants() const {
     blobs += entry.value->blobs;
     blob_memory += entry.value->blob_memory;
     ONCED_ASSERT(entry.value->blob_recency.has_value() == (entry.value->blobs > 0));
-    ONCED_ASSERT(entry.value->expiry.has_value() == (entry.value->fresh_until_ms != protocol::never_expires));
   });
-  ONCED_ASSERT(values == by_record_.size() && values == recency_.size() && expiring == expiries_.size());
+  ONCED_ASSERT(values == by_record_.size() && values == recency_.size() && changing == lifespans_.changing());
   ONCED_ASSERT(with_blobs == blob_recency_.size() && blobs == live_blobs_ && blob_memory == live_blob_memory_);
   const BlobStore::Usage usage = blobs_.usage();
   ONCED_ASSERT(usage.count - usage.closing_count >= live_blobs_ + blobs_.reserved());

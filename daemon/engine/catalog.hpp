@@ -1,11 +1,11 @@
-// Which values are kept: storing, expiry, eviction of the least recently hit.
+// Which values are kept: storing, growing stale, expiry, eviction of the least recently hit.
 //
 // Budgets:   the arena evicts from the order of all values; blobs have a budget of their own and evict from the order of
 //            those that have blobs. What pins hold stays charged until they are cleared.
 //
 // Ownership: borrows the RecordStore; the values' descriptions live in the directory's entries.
 // L6:        drop() returns when no reader finds the value any more; the signal comes after it.
-// Bounds:    a store() or make_room_for_blob() evicts at most victims_per_store_max values; expire_due() drops at most expired_per_step_max.
+// Bounds:    a store() or make_room_for_blob() evicts at most victims_per_store_max values; let_time_pass() changes at most changed_per_step_max.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@
 #include "engine/directory.hpp"
 #include "engine/function_table.hpp"
 #include "engine/gone_history.hpp"
+#include "engine/lifespans.hpp"
 #include "engine/record_store.hpp"
 #include "engine/signal_hub.hpp"
 
@@ -43,12 +44,15 @@ class Catalog {
   // No reader finds the value any more. Sends no signal.
   void drop(Entry& entry, GoneReason reason, std::string text = {});
 
-  bool expired(const Entry& entry) const;
-  // Expires the value of this entry if its time has come, though the tick for it has not.
-  void expire_if_due(Entry& entry);
-  void expire_due();
-  // When the next value expires, rounded up to the period of the time word.
-  std::optional<Time> next_expiry() const;
+  // Acts on the time that has come for the value of this entry, though the tick for it has not: it is stale, or expires.
+  void catch_up(Entry& entry);
+  // The same for all values, a bounded number of them.
+  void let_time_pass();
+  std::optional<Time> next_turn() const { return lifespans_.next_turn(); }
+  // The value is stale from now on, whatever its time; readers see it. False: it was so already.
+  bool make_stale(Entry& entry);
+  // Readers are told whether anybody else is wanted to refresh the value. Without one: nothing.
+  void set_refreshing(Entry& entry, bool refreshing);
 
   // A use that the engine saw itself.
   void touch(Entry& entry);
@@ -73,7 +77,7 @@ class Catalog {
   void check_invariants() const;
 
   static constexpr std::size_t victims_per_store_max = 256;
-  static constexpr std::size_t expired_per_step_max = 256;
+  static constexpr std::size_t changed_per_step_max = 256;
   static constexpr int store_tries_max = 16;
   // Each try is a scan of all pins.
   static constexpr Duration reclaim_period_min = std::chrono::milliseconds(10);
@@ -88,7 +92,7 @@ class Catalog {
   void detach(Entry& entry);
   // Takes the value out of every order and sum; its record is retired, or about to be.
   void take_out(Entry& entry);
-  void expire(Entry& entry);
+  void advance(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
   std::uint64_t evict_least_recent(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
   std::size_t evict_least_recent_blobs(std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
@@ -106,6 +110,7 @@ class Catalog {
   SignalHub& signals_;
   Blobs& blobs_;
   GoneHistory gone_;
+  Lifespans lifespans_;
   std::unordered_map<RecordRef, Entry*> by_record_;
   std::list<Entry*> recency_;  // the least recently hit first
   std::list<Entry*> blob_recency_;  // of those with blobs, in the same order
@@ -115,7 +120,6 @@ class Catalog {
   std::optional<Time> reclaim_at_;
   Duration reclaim_period_{};
   std::uint64_t touches_ = 0;
-  std::multimap<Time, Entry*> expiries_;
   std::optional<Time> harvested_;
 };
 

@@ -26,12 +26,17 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
   Function& function = functions_.at(entry.function);
   ++function.calls;
   settle(entry);
-  catalog_.expire_if_due(entry);
-  if (entry.value && !request.force) {
+  catalog_.catch_up(entry);
+  if (entry.value && !request.force && (entry.value->stretch != Stretch::stale || request.accept_stale)) {
+    if (is_to_refresh(entry, from, request)) {
+      const bool stale = entry.value->stretch == Stretch::stale;
+      return grant(entry, from, id, lease_limit_of(request), stale ? LeaseCause::stale : LeaseCause::ahead);
+    }
     ++function.hits;
     function.saved_us += entry.value->cost_us;
     ++context_.counters.hits;
     context_.counters.saved_us += entry.value->cost_us;
+    context_.counters.stale_answers += entry.value->stretch == Stretch::stale ? 1U : 0U;
     catalog_.touch(entry);
     SharedParts parts;
     return catalog_.answer(entry, to, false, parts);
@@ -52,24 +57,35 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
     return queue(entry, from, id, std::move(request));
   }
   if (request.may_compute) {
-    if (has_too_much_under_way(from, to, entry.key.size())) return;
-    const Duration limit =
-        request.lease_limit_ms != 0 ? duration_of_ms(request.lease_limit_ms) : context_.settings.lease_limit_default;
-    return grant(entry, from, id, limit, request.force && entry.value ? LeaseCause::forced : LeaseCause::absent);
+    if (const auto problem = too_much_under_way(from, entry.key.size())) return refuse_for_limit(to, *problem);
+    LeaseCause cause = LeaseCause::absent;
+    if (entry.value) cause = request.force ? LeaseCause::forced : LeaseCause::stale;
+    return grant(entry, from, id, lease_limit_of(request), cause);
   }
   if (request.wait_ms == 0)
     return context_.refuse(to, ErrorCode::not_found, "nobody has computed " + display(entry.key) + " and nobody is computing it");
   queue(entry, from, id, std::move(request));
 }
 
+// Of an entry whose value would do: whether this caller gets the lease instead, to replace it. One at a time; nobody while
+// an attempt that failed is remembered; and a value that would do is not withheld from who has too much under way.
+bool Computations::is_to_refresh(Entry& entry, const Connection& from, const protocol::Acquire& request) {
+  const bool is_wanted = entry.value->stretch == Stretch::stale || (entry.value->stretch == Stretch::early && request.refresh);
+  return is_wanted && request.may_compute && entry.lease == nullptr && failure_of(entry) == nullptr &&
+         !too_much_under_way(from, entry.key.size());
+}
+
+Duration Computations::lease_limit_of(const protocol::Acquire& request) const {
+  return request.lease_limit_ms != 0 ? duration_of_ms(request.lease_limit_ms) : context_.settings.lease_limit_default;
+}
+
 void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request) {
   if (entry.waiters.size() >= context_.settings.waiters_per_key_max) {
-    ++context_.counters.limits_reached;
-    return context_.refuse({from.id, id}, ErrorCode::limit_reached,
-                           std::to_string(entry.waiters.size()) + " requests wait for this key already; the limit is " +
-                               std::to_string(context_.settings.waiters_per_key_max) + " (limits.waiters_per_key_max)");
+    return refuse_for_limit({from.id, id}, std::to_string(entry.waiters.size()) + " requests wait for this key already; the limit is " +
+                                               std::to_string(context_.settings.waiters_per_key_max) + " (limits.waiters_per_key_max)");
   }
-  if (has_too_much_under_way(from, {from.id, id}, entry.key.size() + request.held.size() * sizeof(protocol::Token))) return;
+  if (const auto problem = too_much_under_way(from, entry.key.size() + request.held.size() * sizeof(protocol::Token)))
+    return refuse_for_limit({from.id, id}, *problem);
 
   const auto self = entry.waiters.emplace(entry.waiters.end());
   Waiter& waiter = *self;
@@ -77,8 +93,8 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   waiter.from = {from.id, id};
   waiter.entry = &entry;
   waiter.may_compute = request.may_compute;
-  waiter.lease_limit =
-      request.lease_limit_ms != 0 ? duration_of_ms(request.lease_limit_ms) : context_.settings.lease_limit_default;
+  waiter.accept_stale = request.accept_stale && !request.force;
+  waiter.lease_limit = lease_limit_of(request);
   waiter.held = std::move(request.held);
   waiter.since = context_.now;
   waiter.self = self;
@@ -90,31 +106,30 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
 }
 
 // Waits and leases together: every wait may become a lease, which counts for no more than the wait did.
-bool Computations::has_too_much_under_way(const Connection& from, ReplyAddress to, std::size_t more_bytes) {
+std::optional<std::string> Computations::too_much_under_way(const Connection& from, std::size_t more_bytes) const {
   const Settings& settings = context_.settings;
-  const auto refuse = [&](const std::string& text) {
-    ++context_.counters.limits_reached;
-    context_.refuse(to, ErrorCode::limit_reached, text);
-    return true;
-  };
   const auto bytes_text_of = [&](std::size_t bytes, std::size_t limit, const char* setting) {
     return std::to_string(bytes) + " bytes of keys under way, this request adds " + std::to_string(more_bytes) + "; the limit is " +
            std::to_string(limit) + " (limits." + setting + ")";
   };
   if (from.waits.size() + from.leases.size() >= limits::requests_in_flight_per_connection_max) {
-    return refuse("this connection has " + std::to_string(from.waits.size()) + " requests that wait and " +
-                  std::to_string(from.leases.size()) + " leases; the limit is " +
-                  std::to_string(limits::requests_in_flight_per_connection_max) +
-                  " (requests_in_flight_per_connection_max, no setting)");
+    return "this connection has " + std::to_string(from.waits.size()) + " requests that wait and " +
+           std::to_string(from.leases.size()) + " leases; the limit is " +
+           std::to_string(limits::requests_in_flight_per_connection_max) + " (requests_in_flight_per_connection_max, no setting)";
   }
   if (from.under_way_bytes + more_bytes > settings.under_way_bytes_per_connection_max) {
-    return refuse("this connection has " + bytes_text_of(from.under_way_bytes, settings.under_way_bytes_per_connection_max,
-                                                         "under_way_bytes_per_connection_max"));
+    return "this connection has " + bytes_text_of(from.under_way_bytes, settings.under_way_bytes_per_connection_max,
+                                                  "under_way_bytes_per_connection_max");
   }
   if (under_way_bytes_ + more_bytes > settings.under_way_bytes_max) {
-    return refuse("all connections together have " + bytes_text_of(under_way_bytes_, settings.under_way_bytes_max, "under_way_bytes_max"));
+    return "all connections together have " + bytes_text_of(under_way_bytes_, settings.under_way_bytes_max, "under_way_bytes_max");
   }
-  return false;
+  return std::nullopt;
+}
+
+void Computations::refuse_for_limit(ReplyAddress to, std::string text) {
+  ++context_.counters.limits_reached;
+  context_.refuse(to, ErrorCode::limit_reached, std::move(text));
 }
 
 void Computations::charge(Connection& connection, std::size_t bytes) {
@@ -186,10 +201,11 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
   lease.granted = context_.now;
   lease.limit = limit;
   timers_.set(lease.limit_timer, context_.now + limit, LeaseLimit{&lease});
+  catalog_.set_refreshing(entry, true);
   ++context_.counters.grants;
+  ++context_.counters.grants_by_cause[static_cast<std::size_t>(cause)];
   const bool again = cause != LeaseCause::absent && cause != LeaseCause::forced && cause != LeaseCause::stale && cause != LeaseCause::ahead;
   if (again) {
-    ++context_.counters.regrants[static_cast<std::size_t>(cause)];
     lease.taken_up = false;
     timers_.set(lease.take_up_timer, context_.now + context_.settings.take_up_deadline, TakeUpDeadline{&lease});
   }
@@ -204,6 +220,7 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
 void Computations::end(Lease& lease) {
   Connection& holder = connections_.at(lease.holder.connection);
   discharge(holder, lease.bytes());
+  if (!lease.detached) catalog_.set_refreshing(*lease.entry, false);
   leases_.erase(lease, holder);
 }
 
@@ -307,15 +324,23 @@ void Computations::hand_over(Entry& entry, LeaseCause cause) {
   grant(entry, holder, to.id, limit, cause);
 }
 
-// The waiters of a detached lease that brought no result: what the key has by now is newer than what they asked for, so
-// they take it, or wait for it, or one of them begins.
+// The waiters of a detached lease that brought no result: a fresh value that the key has by now is newer than what they asked
+// for, so they take it, or wait for one, or one of them begins.
 void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
-  catalog_.expire_if_due(entry);
+  catalog_.catch_up(entry);
   for (Waiter& waiter : orphans) waiter.detached = nullptr;
   if (entry.value) {
-    count_served(entry, entry.value->cost_us, orphans.size());
+    const bool stale = entry.value->stretch == Stretch::stale;
+    WaiterList served;
+    for (auto at = orphans.begin(); at != orphans.end();) {
+      const auto waiter = at++;
+      if (!stale || waiter->accept_stale) served.splice(served.end(), orphans, waiter);
+    }
+    count_served(entry, entry.value->cost_us, served.size());
+    context_.counters.stale_answers += stale ? served.size() : 0;
     SharedParts parts;
-    return answer_all(orphans, [&](Waiter& waiter) { catalog_.answer(entry, waiter.from, true, parts); });
+    answer_all(served, [&](Waiter& waiter) { catalog_.answer(entry, waiter.from, true, parts); });
+    if (orphans.empty()) return;
   }
   if (const FailedAnswer* failure = failure_of(entry)) {
     const protocol::Failure answer{failure->text, milliseconds_between(failure->since, context_.now)};
@@ -397,7 +422,8 @@ void Computations::check_invariants() const {
   };
   directory_.walk_all([&](const Entry& entry) {
     ONCED_ASSERT(!entry.unused() && in_order(entry.waiters));
-    ONCED_ASSERT(!entry.failure || (!entry.value && entry.lease == nullptr));
+    ONCED_ASSERT(!entry.failure || entry.lease == nullptr);
+    ONCED_ASSERT(!entry.value || entry.value->refreshing == (entry.lease != nullptr || entry.failure));
     failures += entry.failure ? 1U : 0U;
     for (const Waiter& waiter : entry.waiters) {
       check_waiter(waiter, entry, nullptr);

@@ -76,8 +76,11 @@ class Computations {
   void refuse_token(Connection& from, protocol::RequestId id);
 
   void queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
-  // Refuses the request when it does.
-  bool has_too_much_under_way(const Connection& from, ReplyAddress to, std::size_t more_bytes);
+  bool is_to_refresh(Entry& entry, const Connection& from, const protocol::Acquire& request);
+  Duration lease_limit_of(const protocol::Acquire& request) const;
+  // Why no more is accepted.
+  std::optional<std::string> too_much_under_way(const Connection& from, std::size_t more_bytes) const;
+  void refuse_for_limit(ReplyAddress to, std::string text);
   void charge(Connection& connection, std::size_t bytes);
   void discharge(Connection& connection, std::size_t bytes);
   // Removes a waiter from everything but its list; the caller answers and erases it.
@@ -97,7 +100,8 @@ class Computations {
   void note_not_stored(const Entry& entry);
   bool has_too_many_invalidations(const Connection& from, ReplyAddress to);
   void settle(Entry& entry);
-  bool invalidate_entry(Entry& entry, const std::string& by);
+  bool invalidate_entry(Entry& entry, const std::string& by, bool soft);
+  bool soften_entry(Entry& entry);
   void fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder);
   std::uint64_t cancel_entry(Entry& entry, const std::string& by);
 

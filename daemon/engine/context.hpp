@@ -21,7 +21,8 @@ struct Counters {
   std::uint64_t waiters_served = 0;       // waiters answered with a value
   std::uint64_t saved_us = 0;             // computing time of the values that hits and waiters were given
   std::uint64_t grants = 0;               // leases, re-grants included
-  std::array<std::uint64_t, 8> regrants{};  // by LeaseCause
+  std::array<std::uint64_t, 8> grants_by_cause{};
+  std::uint64_t stale_answers = 0;        // of the hits: with a value past its time
   std::uint64_t holder_deaths = 0;
   std::uint64_t computations = 0;         // published under a lease
   std::uint64_t computed_us = 0;
@@ -30,6 +31,7 @@ struct Counters {
   std::uint64_t failures = 0;             // computations that said so, or whose holders kept dying
   std::uint64_t cancellations = 0;
   std::uint64_t invalidations = 0;        // values dropped by Invalidate
+  std::uint64_t soft_invalidations = 0;   // values made stale by it
   std::uint64_t evictions = 0;
   std::uint64_t expirations = 0;
   std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them

@@ -18,13 +18,13 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     deaths_.forget(scope.subject);
     if (Entry* entry = directory_.find(scope.subject)) {
       settle(*entry);
-      values = invalidate_entry(*entry, from.description) ? 1 : 0;
+      values = invalidate_entry(*entry, from.description, request.soft) ? 1 : 0;
     }
     return context_.send({from.id, id}, protocol::Done{values});
   }
   if (scope.kind == ScopeKind::tag)
     return context_.refuse({from.id, id}, ErrorCode::invalid_argument, "this daemon keeps no tags");
-  Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description};
+  Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description, .soft = request.soft};
   if (scope.kind == ScopeKind::function) {
     const Function* function = functions_.find(scope.subject);
     if (function == nullptr) return context_.send({from.id, id}, protocol::Done{0});
@@ -69,16 +69,22 @@ void Computations::go_on_invalidating() {
   }
 }
 
-// Does to a stale entry what the invalidations under way will do to it; afterwards all it has is newer than them.
+// Does to an entry what the invalidations under way will do to it; afterwards all it has is newer than them.
 void Computations::settle(Entry& entry) {
   if (invalidations_.empty() || entry.stamp == directory_.stamp()) return;
-  if (Invalidation* due = invalidations_.covering(entry); due != nullptr && invalidate_entry(entry, due->by)) ++due->values;
+  Invalidation* due = invalidations_.covering(entry, entry.stamp);
+  while (due != nullptr) {
+    if (invalidate_entry(entry, due->by, due->soft)) ++due->values;
+    due = due->soft ? invalidations_.covering(entry, due->stamp) : nullptr;
+  }
   directory_.may_be_unused(entry);
   directory_.restamp(entry);
 }
 
-// Returns whether there was a value. Later requests start anew; those who wait already still get what is being computed.
-bool Computations::invalidate_entry(Entry& entry, const std::string& by) {
+// Returns whether a value was dropped, or made stale. Later requests start anew; those who wait already still get what is
+// being computed.
+bool Computations::invalidate_entry(Entry& entry, const std::string& by, bool soft) {
+  if (soft) return soften_entry(entry);
   if (!entry.value && entry.lease == nullptr && !entry.failure) return false;
   const std::uint64_t version = entry.value ? entry.value->version : 0;
   const bool had_value = entry.value.has_value();
@@ -88,6 +94,18 @@ bool Computations::invalidate_entry(Entry& entry, const std::string& by) {
   signals_.emit(SignalEvent::invalidated, entry.key, version);
   context_.counters.invalidations += had_value ? 1U : 0U;
   return had_value;
+}
+
+// For subscribers the computation is over: what it brings is not the key's.
+bool Computations::soften_entry(Entry& entry) {
+  forget_failure(entry);
+  if (entry.lease != nullptr) {
+    detach(*entry.lease, LeaseEnd::invalidated);
+    signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "invalidated");
+  }
+  const bool changed = entry.value && catalog_.make_stale(entry);
+  context_.counters.soft_invalidations += changed ? 1U : 0U;
+  return changed;
 }
 
 void Computations::cancel(Connection& from, protocol::RequestId id, const protocol::Cancel& request) {

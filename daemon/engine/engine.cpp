@@ -64,7 +64,7 @@ void Engine::apply(Event event, Time now, Effects& effects) {
   std::visit([&](auto&& one) { state.on(std::forward<decltype(one)>(one)); }, std::move(event));
   state.computations.run_deadlines();
   state.blobs.retry();
-  state.catalog.expire_due();
+  state.catalog.let_time_pass();
   if (state.blobs.passed_in_step()) state.catalog.put_off_reclaim();  // the descriptor must be there when the effect is carried out
   else state.catalog.reclaim_blobs();
   state.directory.sweep();
@@ -74,7 +74,7 @@ void Engine::apply(Event event, Time now, Effects& effects) {
 std::optional<Time> Engine::next_deadline() const {
   if (state_->computations.is_invalidating()) return state_->context.now;
   std::optional<Time> earliest;
-  for (const std::optional<Time> one : {state_->computations.next_deadline(), state_->catalog.next_expiry(), state_->catalog.next_reclaim(),
+  for (const std::optional<Time> one : {state_->computations.next_deadline(), state_->catalog.next_turn(), state_->catalog.next_reclaim(),
                                         state_->blobs.next_retry()})
     if (one && (!earliest || *one < *earliest)) earliest = one;
   return earliest;

@@ -23,6 +23,7 @@
 
 #include "engine/blob_store.hpp"
 #include "engine/record_store.hpp"
+#include "engine/retention.hpp"
 #include "engine/types.hpp"
 
 namespace onced::engine {
@@ -97,10 +98,10 @@ struct Settings {
   std::uint32_t daemon_pid = 0;
   Duration lease_limit_default = limits::lease_limit_default;
   Duration take_up_deadline = limits::take_up_deadline;
-  Duration failure_ttl_default = limits::failure_ttl_default;
   Duration time_word_period = limits::time_word_period;
   int holder_deaths_max = limits::holder_deaths_max;
   Duration holder_deaths_memory = limits::holder_deaths_memory;
+  RetentionSettings retention{};
   std::uint64_t blob_bytes_max = std::uint64_t{1} << 30;  // memory of all blobs; the host knows the machine
   std::uint64_t part_bytes_max = limits::part_bytes_max;  // more than this default is cut to it: the record's format says so
   std::uint64_t stored_value_bytes_max = limits::stored_value_bytes_max;

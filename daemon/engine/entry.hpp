@@ -2,8 +2,8 @@
 //
 // Ownership: an Entry lives in the Directory while it has any of these; a Lease in the LeaseTable; a Waiter in the list
 //            it waits in (its key's, or that of a detached lease). Pointers between them never outlive one step's owner.
-// Invariant: a failed answer is kept only while there is neither a value nor a live lease; a waiter that can compute
-//            waits only while there is a lease that it waits for.
+// Invariant: a failed answer is kept only while there is no live lease; a waiter that can compute waits only while there
+//            is a lease that it waits for. A value's record is marked refreshing while there is a live lease or a failed answer.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,7 @@ struct Waiter {
   Entry* entry = nullptr;
   Lease* detached = nullptr;  // waits for this detached lease; otherwise for the key's next value
   bool may_compute = true;
+  bool accept_stale = false;
   Duration lease_limit{};
   std::vector<protocol::Token> held;  // of this daemon's epoch
   Time since{};
@@ -69,6 +71,9 @@ struct Lease {
   std::size_t bytes() const;  // what it counts for under_way_bytes_max
 };
 
+// Of a value's life (lifespans.hpp).
+enum class Stretch : std::uint8_t { fresh, early, stale, over };
+
 struct StoredValue {
   RecordRef record{};
   std::uint64_t version = 0;
@@ -79,6 +84,10 @@ struct StoredValue {
   std::size_t parts = 0;
   std::uint64_t cost_us = 0;
   std::uint64_t fresh_until_ms = protocol::never_expires;  // by the time word
+  std::uint32_t early_ms = 0;     // in the last so many of it somebody may refresh it ahead of time
+  std::uint32_t grace_ms = 0;     // usable for so many after it
+  Stretch stretch = Stretch::fresh;  // that was acted on
+  bool refreshing = false;        // its record says so
   std::string content_type;
   std::string origin;  // who computed or put it, for people
   bool was_put = false;
@@ -86,7 +95,8 @@ struct StoredValue {
   std::uint64_t touched = 0;  // rises with every known use: compares recency
   std::list<Entry*>::iterator recency;
   std::optional<std::list<Entry*>::iterator> blob_recency;  // of values with blobs
-  std::optional<std::multimap<Time, Entry*>::iterator> expiry;
+  std::optional<std::multimap<Time, Entry*>::iterator> next_change;
+  std::optional<std::multiset<Duration>::iterator> early_step;
 };
 
 struct FailedAnswer {

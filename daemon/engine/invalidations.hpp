@@ -1,12 +1,13 @@
 // Invalidations of a function or of everything that are under way: accepted at once, carried out in bounded steps.
 //
-// Each is a stamp (directory.hpp). From its arrival on an entry with an older stamp, in its scope, is stale: whatever
-// request comes to it finds what the invalidation leaves of it, for Computations::settle() drops it first. Entries that
+// Each is a stamp (directory.hpp). From its arrival on an entry with an older stamp, in its scope, is unsettled: whatever
+// request comes to it finds what the invalidation leaves of it, for Computations::settle() sees to that first. Entries that
 // nobody comes to are settled by the way, the oldest stamp first, some in every tick; when none is left the invalidation
 // is answered (L6). What was published after its arrival is under a newer stamp, and stays.
 //
 // Ownership: holds names and addresses only.
-// Order:     answered in order of arrival. An entry that several concern is dropped for the first of them.
+// Order:     answered in order of arrival. An entry that several concern is dropped for the first hard one of them, and made
+//            stale for a soft one before it.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,8 @@ struct Invalidation {
   std::string function_name;
   std::optional<ReplyAddress> to;          // nothing: whoever asked is gone, or was answered by the end of the daemon
   std::string by;                          // for people
-  std::uint64_t values = 0;                // dropped so far
+  bool soft = false;
+  std::uint64_t values = 0;                // dropped or made stale so far
 };
 
 class Invalidations {
@@ -41,10 +43,10 @@ class Invalidations {
   std::deque<Invalidation>& all() { return under_way_; }
   const std::deque<Invalidation>& all() const { return under_way_; }
 
-  // The first one that makes this entry stale.
-  Invalidation* covering(const Entry& entry) {
+  // The first one that concerns this entry and is newer than `stamp`.
+  Invalidation* covering(const Entry& entry, std::uint64_t stamp) {
     for (Invalidation& one : under_way_) {
-      if (one.stamp <= entry.stamp) continue;
+      if (one.stamp <= stamp) continue;
       if (!one.function) return &one;
       if (*one.function == entry.function && functions_.owns(functions_.at(entry.function), entry, one.function_name)) return &one;
     }

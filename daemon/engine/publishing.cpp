@@ -93,12 +93,13 @@ void Computations::fail(Connection& from, protocol::RequestId id, const protocol
   context_.send({from.id, id}, protocol::Done{});
   if (detached) return;  // the key goes on without it
   deaths_.forget(entry.key);
-  keep_failure(entry, text, duration_of_ms(request.failure_ttl_ms));
+  keep_failure(entry, text, failure_ttl_of(context_.settings.retention, function_of(entry.key), request.failure_ttl_ms));
   signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
 }
 
 void Computations::detach(Lease& lease, LeaseEnd why) {
   lose(lease, why);
+  catalog_.set_refreshing(*lease.entry, false);
   leases_.detach(lease);
 }
 
@@ -112,7 +113,7 @@ bool Computations::value_is_wrong(Connection& from, protocol::RequestId id, cons
 
 void Computations::keep_failure(Entry& entry, std::string text, Duration ttl) {
   catalog_.gone().remember(entry.key, Gone{GoneReason::failed, context_.now, text});
-  if (ttl <= Duration::zero() || entry.value) return;  // an older value that is still good says more than a failure
+  if (ttl <= Duration::zero()) return;
   if (failures_.size() >= limits::failures_kept_max) forget_failure(*failures_.front());
   FailedAnswer& failure = entry.failure.emplace();
   failure.text = std::move(text);
@@ -120,6 +121,7 @@ void Computations::keep_failure(Entry& entry, std::string text, Duration ttl) {
   failure.until = context_.now + ttl;
   failure.order = failures_.insert(failures_.end(), &entry);
   timers_.set(failure.end, failure.until, FailureEnd{&entry});
+  catalog_.set_refreshing(entry, true);  // nobody tries again for so long
 }
 
 void Computations::forget_failure(Entry& entry) {
@@ -127,6 +129,7 @@ void Computations::forget_failure(Entry& entry) {
   timers_.clear(entry.failure->end);
   failures_.erase(entry.failure->order);
   entry.failure.reset();
+  catalog_.set_refreshing(entry, false);
   directory_.may_be_unused(entry);
 }
 

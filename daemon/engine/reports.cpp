@@ -100,11 +100,14 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("epoch", context_.settings.epoch);
   add("hits_answered", counters.hits);
   add("hits_of_readers", readers.reader_hits);
+  add("stale_answers", counters.stale_answers);
   add("waiters_served", counters.waiters_served);
   add("leases_granted", counters.grants);
   for (const protocol::LeaseCause cause : {protocol::LeaseCause::abandoned, protocol::LeaseCause::holder_died,
                                            protocol::LeaseCause::limit_passed, protocol::LeaseCause::not_taken_up})
-    add(("regrants_" + std::string(name_of(cause))).c_str(), counters.regrants[static_cast<std::size_t>(cause)]);
+    add(("regrants_" + std::string(name_of(cause))).c_str(), counters.grants_by_cause[static_cast<std::size_t>(cause)]);
+  for (const protocol::LeaseCause cause : {protocol::LeaseCause::stale, protocol::LeaseCause::ahead})
+    add(("refreshes_" + std::string(name_of(cause))).c_str(), counters.grants_by_cause[static_cast<std::size_t>(cause)]);
   add("holder_deaths", counters.holder_deaths);
   add("detached_leases", std::uint64_t{computations_.leases().all().size() - computations_.leases().live()});
   add("detached_publishes", counters.detached_publishes);
@@ -112,6 +115,7 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("failures", counters.failures);
   add("cancellations", counters.cancellations);
   add("invalidations", counters.invalidations);
+  add("soft_invalidations", counters.soft_invalidations);
   add("evictions", counters.evictions);
   add("blob_evictions", counters.blob_evictions);
   add("reservations_refused", counters.reservations_refused);
@@ -214,14 +218,19 @@ protocol::ListRow Reports::row_of(const Entry& entry) const {
     row.content_type = entry.value->content_type;
     row.cost_us = entry.value->cost_us;
     row.age_ms = milliseconds_between(entry.value->stored, context_.now);
-    const std::uint64_t now_ms = time_word(context_.now);
-    if (entry.value->expiry)
-      row.ttl_left_ms = std::max<std::uint64_t>(1, entry.value->fresh_until_ms - std::min(now_ms, entry.value->fresh_until_ms));
+    const StoredValue& value = *entry.value;
+    if (value.fresh_until_ms != protocol::never_expires) {
+      const std::uint64_t now_ms = time_word(context_.now);
+      const std::uint64_t usable_until = std::max(usable_until_ms(value), now_ms);
+      row.stale = now_ms >= value.fresh_until_ms;
+      row.ttl_left_ms = row.stale ? 0 : value.fresh_until_ms - now_ms;
+      row.grace_left_ms = usable_until - now_ms - row.ttl_left_ms;
+    }
   }
   if (entry.lease != nullptr) {
     row.holder = entry.lease->holder_name;
     if (!entry.value) row.age_ms = milliseconds_between(entry.lease->granted, context_.now);
-  } else if (entry.failure) {
+  } else if (entry.failure && !entry.value) {
     row.age_ms = milliseconds_between(entry.failure->since, context_.now);
   }
   return row;
@@ -240,13 +249,11 @@ protocol::Explanation Reports::explain(std::string_view key) const {
   std::vector<std::string>& lines = explanation.lines;
   if (entry->value) {
     const StoredValue& value = *entry->value;
-    lines.push_back((catalog_.expired(*entry) ? "expired, and about to go: stored " : "ready since ") + ago(value.stored) + ", " +
-                    bytes_text(value.bytes) +
+    const bool over = stretch_at(value, time_word(context_.now)) == Stretch::over;
+    lines.push_back((over ? "expired, and about to go: stored " : "ready since ") + ago(value.stored) + ", " + bytes_text(value.bytes) +
                     (value.was_put ? ", put by " : ", computed in " + duration_text(std::chrono::microseconds(value.cost_us)) + " by ") +
                     value.origin);
-    lines.push_back(value.expiry ? "fresh for another " +
-                                       duration_text(std::max(Duration::zero(), moment_of(value.fresh_until_ms) - context_.now))
-                                 : "stays until it is evicted or invalidated");
+    lines.push_back(freshness_text(*entry));
     explain_parts(value, explanation);
   }
   if (entry->lease != nullptr) {
@@ -270,6 +277,28 @@ protocol::Explanation Reports::explain(std::string_view key) const {
     lines.push_back(std::to_string(deaths) + " processes in a row died while computing it");
   if (explanation.row.waiting > 0) lines.push_back(std::to_string(explanation.row.waiting) + " requests wait for it");
   return explanation;
+}
+
+std::string Reports::freshness_text(const Entry& entry) const {
+  const StoredValue& value = *entry.value;
+  if (value.fresh_until_ms == protocol::never_expires) return "stays until it is evicted or invalidated";
+  const auto until = [&](std::uint64_t word) { return duration_text(std::max(Duration::zero(), moment_of(word) - context_.now)); };
+  const std::string grace = duration_text(std::chrono::milliseconds(value.grace_ms));
+  std::string text;
+  if (const Stretch stretch = stretch_at(value, time_word(context_.now)); stretch == Stretch::fresh || stretch == Stretch::early) {
+    text = "fresh for another " + until(value.fresh_until_ms);
+    if (value.grace_ms > 0) text += ", then usable for " + grace + " while it is refreshed";
+    if (value.early_ms > 0)
+      text += "; " + (stretch == Stretch::early ? "already now" : "in " + until(value.fresh_until_ms - value.early_ms)) +
+              " a reader may refresh it ahead of time";
+  } else if (stretch == Stretch::stale) {
+    text = "stale for " + duration_text(context_.now - moment_of(value.fresh_until_ms)) + ", usable for another " + until(usable_until_ms(value));
+  } else {
+    text = value.grace_ms > 0 ? "its grace of " + grace + " is over" : "its time-to-live is over";
+  }
+  if (entry.lease != nullptr) text += ", being refreshed by " + entry.lease->holder_name;
+  else if (entry.failure) text += "; nobody tries again for another " + duration_text(std::max(Duration::zero(), entry.failure->until - context_.now));
+  return text;
 }
 
 void Reports::explain_parts(const StoredValue& value, protocol::Explanation& explanation) const {

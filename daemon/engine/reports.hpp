@@ -41,6 +41,7 @@ class Reports {
   Totals totals() const;
   protocol::ListRow row_of(const Entry& entry) const;
   protocol::KeyStateEntry state_of(const Entry& entry) const;
+  std::string freshness_text(const Entry& entry) const;
   void explain_parts(const StoredValue& value, protocol::Explanation& explanation) const;
   std::string how_it_went(std::string_view key) const;
 

@@ -254,9 +254,10 @@ TEST_CASE("functions that share a number are invalidated apart") {
   Entry& b = directory.obtain(key_of("b"));
   REQUIRE(a.function == b.function);
   invalidations.add({.stamp = directory.next_stamp(), .function = a.function, .function_name = "a", .to = {}, .by = {}});
-  CHECK(invalidations.covering(a) != nullptr);
-  CHECK(invalidations.covering(b) == nullptr);
-  CHECK(invalidations.covering(directory.obtain(key_of("a", 1))) == nullptr);  // it came later
+  CHECK(invalidations.covering(a, a.stamp) != nullptr);
+  CHECK(invalidations.covering(b, b.stamp) == nullptr);
+  Entry& later = directory.obtain(key_of("a", 1));
+  CHECK(invalidations.covering(later, later.stamp) == nullptr);
 }
 
 TEST_CASE("a cancellation of a function ends its computations, detached ones too, and no other") {

@@ -22,23 +22,32 @@ std::string in_words(const protocol::Scope& scope) {
   return "everything";
 }
 
+std::string in_words(const protocol::Retention& retention) {
+  const auto words = [](const char* name, std::uint64_t value) {
+    return name + (value == protocol::as_configured ? std::string("configured") : number(value));
+  };
+  return words(" ttl_ms ", retention.ttl_ms) + words(" grace_ms ", retention.grace_ms) + words(" ahead ", retention.refresh_ahead_permille);
+}
+
 struct RequestWords {
   std::string operator()(const protocol::Hello&) const { return "Hello"; }
   std::string operator()(const protocol::Acquire& r) const {
     std::string text = "Acquire " + name_of_key(r.key) + " wait_ms " + number(r.wait_ms) + " limit_ms " + number(r.lease_limit_ms);
     if (!r.may_compute) text += ", only to wait";
     if (r.force) text += ", forced";
+    if (r.accept_stale) text += ", accepts stale";
+    if (r.refresh) text += ", offers to refresh";
     for (const protocol::Token& token : r.held) text += ", holding " + number(token.counter);
     return text;
   }
   std::string operator()(const protocol::Withdraw& r) const { return "Withdraw #" + number(r.target); }
   std::string operator()(const protocol::TakeUp& r) const { return "TakeUp " + number(r.token.counter); }
-  std::string operator()(const protocol::Publish& r) const { return "Publish " + number(r.token.counter) + " ttl_ms " + number(r.retention.ttl_ms); }
+  std::string operator()(const protocol::Publish& r) const { return "Publish " + number(r.token.counter) + in_words(r.retention); }
   std::string operator()(const protocol::Fail& r) const { return "Fail " + number(r.token.counter) + " ttl_ms " + number(r.failure_ttl_ms); }
   std::string operator()(const protocol::Abandon& r) const { return "Abandon " + number(r.token.counter); }
   std::string operator()(const protocol::Progress& r) const { return "Progress " + number(r.token.counter); }
-  std::string operator()(const protocol::Put& r) const { return "Put " + name_of_key(r.key) + " ttl_ms " + number(r.retention.ttl_ms); }
-  std::string operator()(const protocol::Invalidate& r) const { return "Invalidate " + in_words(r.scope); }
+  std::string operator()(const protocol::Put& r) const { return "Put " + name_of_key(r.key) + in_words(r.retention); }
+  std::string operator()(const protocol::Invalidate& r) const { return std::string(r.soft ? "soft " : "") + "Invalidate " + in_words(r.scope); }
   std::string operator()(const protocol::Cancel& r) const { return "Cancel " + in_words(r.scope); }
   std::string operator()(const protocol::Subscribe& r) const {
     return "Subscribe " + in_words(r.scope) + (r.resume_epoch != 0 ? " after " + number(r.resume_sequence) : std::string());
@@ -60,7 +69,7 @@ struct RequestWords {
 struct ReplyWords {
   std::string operator()(const protocol::Welcome&) const { return "Welcome"; }
   std::string operator()(const protocol::Value& r) const {
-    return "Value version " + number(r.version) + (r.waited ? ", waited" : "") + (r.record == 0 ? ", inline" : ", pin " + number(r.pin));
+    return "Value version " + number(r.version) + (r.waited ? ", waited" : "") + (r.stale ? ", stale" : "") + (r.record == 0 ? ", inline" : ", pin " + number(r.pin));
   }
   std::string operator()(const protocol::Lease& r) const {
     return "Lease " + number(r.token.counter) + " (" + std::string(name_of(r.cause)) + ")" + (r.take_up ? ", to be taken up" : "");

@@ -1,6 +1,7 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <onced/protocol/key.hpp>
 
@@ -20,6 +21,8 @@ const T* request_in(const engine::Event& event) {
   return requested == nullptr ? nullptr : std::get_if<T>(&requested->request);
 }
 
+std::string function_of_key(const std::string& key) { return std::string(Key::parse(key).value().function()); }
+
 }  // namespace
 
 const std::string* Model::content_of(const std::string& key, std::uint64_t version) const {
@@ -35,16 +38,54 @@ std::uint64_t Model::visible_version(const std::string& key) const {
 bool Model::in_scope(const protocol::Scope& scope, const std::string& key) {
   switch (scope.kind) {
     case protocol::ScopeKind::key: return key == scope.subject;
-    case protocol::ScopeKind::function: return Key::parse(key).value().function() == scope.subject;
+    case protocol::ScopeKind::function: return function_of_key(key) == scope.subject;
     case protocol::ScopeKind::everything: return true;
     case protocol::ScopeKind::tag: break;
   }
   return false;
 }
 
-bool Model::expired(const KeyModel& key) const { return time_word(schedule_.now) >= key.value->fresh_until_ms; }
+protocol::Freshness Model::visible_freshness(const std::string& name) const {
+  const Value& value = *keys_.at(name).value;
+  if (value.stale) return protocol::Freshness::stale;
+  return time_word(schedule_.now) + value.early_ms >= value.fresh_until_ms && value.early_ms > 0 ? protocol::Freshness::early
+                                                                                                 : protocol::Freshness::fresh;
+}
 
-bool Model::fresh(const KeyModel& key) const { return key.value && key.value->dropped_by == 0 && !expired(key); }
+std::optional<bool> Model::visible_refreshing(const std::string& name) const {
+  const KeyModel& key = keys_.at(name);
+  if (key.invalidated_by != 0 || key.softened_by != 0) return std::nullopt;
+  return key.live != 0 || failed_recently(key);
+}
+
+engine::Duration Model::time_word_age_max() const {
+  engine::Duration most = engine::Duration::max();
+  for (const auto& [name, key] : keys_) {
+    if (!key.value || key.value->stale || visible_freshness(name) != protocol::Freshness::early) continue;
+    const engine::Duration step = std::chrono::milliseconds(key.value->early_ms / 64);
+    most = std::min(most, std::max(step, schedule_.profile.settings.time_word_period));
+  }
+  return most;
+}
+
+bool Model::expired(const KeyModel& key) const {
+  const Value& value = *key.value;
+  return value.fresh_until_ms != protocol::never_expires && time_word(schedule_.now) >= value.fresh_until_ms + value.grace_ms;
+}
+
+bool Model::usable(const KeyModel& key) const { return key.value && key.value->dropped_by == 0 && !expired(key); }
+
+bool Model::fresh(const KeyModel& key) const {
+  return usable(key) && key.value->softened_by == 0 && time_word(schedule_.now) < key.value->fresh_until_ms;
+}
+
+bool Model::early(const KeyModel& key) const {
+  return fresh(key) && key.value->early_ms > 0 && time_word(schedule_.now) + key.value->early_ms >= key.value->fresh_until_ms;
+}
+
+bool Model::may_have(const protocol::Acquire& request, const KeyModel& key) const {
+  return !request.force && (fresh(key) || (request.accept_stale && usable(key)));
+}
 
 std::size_t Model::unanswered_invalidations() const {
   return static_cast<std::size_t>(std::count_if(invalidations_.begin(), invalidations_.end(), [](const auto& one) { return one.to.has_value(); }));
@@ -155,7 +196,8 @@ void Model::before_request(const engine::Requested& event) {
     if (!takes_blobs(publish->parts)) return;
     ++computations_;
     step_.publishing = lease->key;
-    step_.ttl_ms = publish->retention.ttl_ms;
+    step_.retention = publish->retention;
+    step_.cost_us = engine::microseconds_between(lease->granted, schedule_.now);
     step_.detached_publish = lease->detached ? publish->token.counter : 0;
     if (!lease->detached) keys_[lease->key].deaths.clear();
     if (!lease->detached) forget_lease(publish->token.counter);
@@ -164,7 +206,7 @@ void Model::before_request(const engine::Requested& event) {
     if (!takes_blobs(put->parts)) return;
     step_.publishing = put->key;
     step_.put = true;
-    step_.ttl_ms = put->retention.ttl_ms;
+    step_.retention = put->retention;
     keys_[put->key].deaths.clear();
     keys_[put->key].failed.reset();
   }
@@ -176,13 +218,12 @@ void Model::before_request(const engine::Requested& event) {
     }
     step_.failing_key = lease->key;
     step_.failing_text = fail_request->text;
-    step_.failing_ttl_ms = fail_request->failure_ttl_ms;
     step_.failing_detached = lease->detached ? fail_request->token.counter : 0;
     KeyModel& key = keys_[lease->key];
     if (!lease->detached) {
       key.deaths.clear();
-      if (fail_request->failure_ttl_ms != 0 && !key.value)
-        key.failed = Failed{fail_request->text, schedule_.now + std::chrono::milliseconds(fail_request->failure_ttl_ms)};
+      keep_failure(lease->key, fail_request->text,
+                   engine::failure_ttl_of(schedule_.profile.settings.retention, function_of_key(lease->key), fail_request->failure_ttl_ms));
     }
     if (!lease->detached) forget_lease(fail_request->token.counter);
   }
@@ -193,7 +234,7 @@ void Model::before_request(const engine::Requested& event) {
     }
     end_without_result(abandon->token.counter, LeaseCause::abandoned);
   }
-  if (const auto* invalidate = std::get_if<Invalidate>(&event.request)) before_invalidate(from, invalidate->scope);
+  if (const auto* invalidate = std::get_if<Invalidate>(&event.request)) before_invalidate(from, *invalidate);
   if (const auto* release = std::get_if<Release>(&event.request)) blobs_.released(event.connection, release->blobs);
   const auto* reserve = std::get_if<Reserve>(&event.request);
   const auto* fetch = std::get_if<Fetch>(&event.request);
@@ -235,7 +276,7 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
   wait.arrival = ++arrivals_;
   const KeyModel& key = keys_[request.key];
-  const bool answered_at_once = (fresh(key) || failed_recently(key)) && !request.force;
+  const bool answered_at_once = may_have(request, key) || (failed_recently(key) && !request.force);
   if (answered_at_once || key.live == 0) return;
   for (const protocol::Token& token : request.held) step_.must_recurse |= token.counter == key.live;
   std::set<std::uint64_t> seen;
@@ -243,7 +284,8 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
 }
 
 // Whatever a request finds from here on is newer, though readers may find the old for a while.
-void Model::before_invalidate(Address from, const protocol::Scope& scope) {
+void Model::before_invalidate(Address from, const protocol::Invalidate& request) {
+  const protocol::Scope& scope = request.scope;
   const auto of_connection = std::count_if(invalidations_.begin(), invalidations_.end(),
                                            [&](const auto& one) { return one.to && one.to->first == from.first; });
   if (scope.kind != protocol::ScopeKind::key && static_cast<std::size_t>(of_connection) >= limits::invalidations_per_connection_max) {
@@ -252,10 +294,11 @@ void Model::before_invalidate(Address from, const protocol::Scope& scope) {
   }
   step_.answer_due.reset();
   const std::uint64_t number = ++last_invalidation_;
-  invalidations_.push_back({number, scope, from, 0});
+  invalidations_.push_back({number, scope, request.soft, from, 0});
   for (auto& [name, key] : keys_) {
     if (!in_scope(scope, name)) continue;
-    if (key.value && key.value->dropped_by == 0) key.value->dropped_by = number;
+    if (request.soft && fresh(key)) key.value->softened_by = number;
+    if (!request.soft && key.value && key.value->dropped_by == 0) key.value->dropped_by = number;
     if (key.live != 0) {
       Lease& lease = leases_.at(key.live);
       lease.detached = lease.owes_lost = true;
@@ -263,10 +306,14 @@ void Model::before_invalidate(Address from, const protocol::Scope& scope) {
         if (wait.key == name && wait.detached == 0) wait.detached = key.live;
       key.live = 0;
     }
-    key.invalidated_by = number;
+    (request.soft ? key.softened_by : key.invalidated_by) = number;
     key.deaths.clear();
     key.failed.reset();
   }
+}
+
+void Model::keep_failure(const std::string& key, std::string text, engine::Duration ttl) {
+  if (ttl > engine::Duration::zero()) keys_[key].failed = Failed{std::move(text), schedule_.now + ttl};
 }
 
 // ---- what it did ----------------------------------------------------------------------------------------------------
@@ -357,9 +404,11 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   require(lease.token.epoch == schedule_.profile.settings.epoch && lease.token.counter > last_counter_, "tokens must rise (L1)");
   const bool first = step_.request == to && !lease.take_up;
   if (first) {
-    const bool over_value = wait.request.force && key.value && fresh(key);
-    require(lease.cause == (over_value ? LeaseCause::forced : LeaseCause::absent), "a lease with a wrong cause");
-    require(over_value || !fresh(key), "a lease though there is a value");
+    LeaseCause cause = LeaseCause::absent;
+    if (usable(key)) cause = fresh(key) ? LeaseCause::ahead : LeaseCause::stale;
+    if (usable(key) && wait.request.force) cause = LeaseCause::forced;
+    require(cause != LeaseCause::ahead || (early(key) && wait.request.refresh), "a lease though there is a value");
+    require(lease.cause == cause, "a lease with a wrong cause");
     require(wait.request.force || !failed_recently(key), "a lease though the key failed a moment ago (L4)");
   } else {
     const auto ended = step_.ended.find(wait.key);
@@ -436,8 +485,13 @@ void Model::on_value(Address to, const protocol::Value& value) {
     require(!value.waited || step_.rejoining.contains(wait.key), "a waiter was told a value though none was published (L3)");
     require(key.value.has_value(), "a value that was dropped (L6)");
     require(key.value->version == value.version, "a version that is not the key's newest (L5, L6)");
-    require(fresh(key), "a value at or after its time-to-live");
-    require(value.waited || !wait.request.force, "a forced request was answered with what was there");
+    require(usable(key), "a value that is over");
+    require(value.stale == !fresh(key), "a stale value that does not say so, or a fresh one that says so");
+    require(!value.stale || wait.request.accept_stale, "a stale value for somebody who does not take one");
+    require(value.waited ? !value.stale || !wait.request.force : !wait.request.force, "a forced request was answered with what was there");
+    const bool wanted = value.stale || (wait.request.refresh && early(key));
+    require(value.waited || !wanted || !wait.request.may_compute || key.live != 0 || failed_recently(key),
+            "nobody was asked to refresh a value");
   }
   if (value.record == 0) {
     require(text_of(value.parts) == *content_of(wait.key, value.version), "wrong bytes");
@@ -450,7 +504,7 @@ void Model::on_failure(Address to, const protocol::Failure& failure) {
   const KeyModel& key = keys_[wait.key];
   const bool of_fail = step_.failing_key == wait.key && failure.text == step_.failing_text && wait.detached == step_.failing_detached;
   const bool of_deaths = step_.dying.contains(wait.key) && failure.text.find("died in a row") != std::string::npos;
-  const bool of_memory = failed_recently(key) && !key.value && (key.failed->text == failure.text || key.failed->text.empty());
+  const bool of_memory = failed_recently(key) && !may_have(wait.request, key) && key.failed->text == failure.text;
   require(of_fail || of_deaths || of_memory, "a failure that nobody said, or that is over (L4): " + failure.text);
 }
 
@@ -497,12 +551,28 @@ void Model::on_change(const protocol::Signal& signal) {
     case SignalEvent::done: {
       require(step_.publishing == signal.key && step_.detached_publish == 0 && signal.version == step_.version,
               "`done` though nothing was published, or of another version");
+      const engine::Lifespan lifespan =
+          engine::lifespan_of(schedule_.profile.settings.retention, function_of_key(signal.key), step_.retention);
       Value value{signal.version, schedule_.now, protocol::never_expires};
-      if (step_.ttl_ms != 0) value.fresh_until_ms = time_word(schedule_.now + std::chrono::milliseconds(step_.ttl_ms));
+      if (lifespan.ttl_ms != 0) value.fresh_until_ms = time_word(schedule_.now + std::chrono::milliseconds(lifespan.ttl_ms));
+      value.early_ms = engine::early_ms_of(lifespan, step_.cost_us);
+      value.grace_ms = lifespan.grace_ms;
       key.value = value;
       break;
     }
-    case SignalEvent::stale: require(false, "`stale` of a value without a grace"); break;
+    case SignalEvent::stale: {
+      require(key.value && key.value->version == signal.version && !key.value->stale, "`stale` of a value that is not there, or twice");
+      Value& value = *key.value;
+      value.stale = true;
+      const std::uint64_t by = std::exchange(value.softened_by, 0);
+      if (time_word(schedule_.now) >= value.fresh_until_ms) break;  // by itself, whoever else asked for it
+      require(by != 0, "`stale` of a value that is fresh");
+      for (Invalidation& one : invalidations_)
+        if (one.number == by) ++one.values;
+      value.fresh_until_ms = time_word(schedule_.now);
+      if (value.grace_ms == 0) value.grace_ms = static_cast<std::uint32_t>(std::chrono::milliseconds(limits::soft_grace).count());
+      break;
+    }
     case SignalEvent::expired:
       require(key.value && key.value->version == signal.version && expired(key), "`expired` of a value that is not there, or is fresh");
       key.value.reset();
@@ -526,15 +596,17 @@ void Model::on_change(const protocol::Signal& signal) {
       require(step_.failing_key == signal.key || step_.dying.contains(signal.key), "`failed` though nothing did");
       if (step_.dying.contains(signal.key)) {
         step_.dying.erase(signal.key);
-        if (!key.value) key.failed = Failed{signal.text, schedule_.now + schedule_.profile.settings.holder_deaths_memory};
+        keep_failure(signal.key, signal.text, schedule_.profile.settings.holder_deaths_memory);
       }
       break;
     case SignalEvent::cancelled:
       require(step_.cancelling && in_scope(*step_.cancelling, signal.key), "`cancelled` though nobody asked for it");
       break;
+    case SignalEvent::abandoned:
+      require(signal.text != "invalidated" || key.softened_by != 0, "a computation was given up though nobody asked for it (L5)");
+      break;
     case SignalEvent::started:
-    case SignalEvent::progress:
-    case SignalEvent::abandoned: break;
+    case SignalEvent::progress: break;
   }
 }
 
@@ -547,111 +619,29 @@ void Model::check_invalidated() {
     for (auto& [name, key] : keys_) {
       if (!in_scope(answered.scope, name)) continue;
       require(!key.value || key.value->dropped_by == 0 || key.value->dropped_by > answered.number, "a value outlived its invalidation (L6)");
+      require(!key.value || key.value->softened_by == 0 || key.value->softened_by > answered.number,
+              "a value stayed fresh after its invalidation (L6)");
       if (key.invalidated_by <= answered.number) key.invalidated_by = 0;
+      if (key.softened_by <= answered.number) key.softened_by = 0;
       for (const auto& [counter, lease] : leases_)
-        require(lease.key != name || !lease.owes_lost || key.invalidated_by != 0, "a lease was not detached by an invalidation (L5)");
+        require(lease.key != name || !lease.owes_lost || key.invalidated_by != 0 || key.softened_by != 0,
+                "a lease was not detached by an invalidation (L5)");
     }
   }
   for (const Invalidation& one : invalidations_)
     require(one.scope.kind != protocol::ScopeKind::key || !one.to, "an invalidation of one key was not answered at once");
   for (auto& [name, key] : keys_) {
     if (key.live == 0) continue;
-    require(!key.value || key.value->dropped_by == 0, "a lease was granted beside a value that is to be dropped (L6)");
-    key.invalidated_by = 0;
+    require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0),
+            "a lease was granted beside a value that is to be dropped (L6)");
+    key.invalidated_by = key.softened_by = 0;
   }
 }
 
 void Model::check_all_invalidated() const {
-  for (const auto& [name, key] : keys_) require(!key.value || key.value->dropped_by == 0, "an invalidation never ended (L6)");
-  for (const auto& [counter, lease] : leases_) require(!lease.owes_lost, "a holder was never told that its lease was detached");
-}
-
-// ---- what is missing ------------------------------------------------------------------------------------------------
-
-void Model::check_owed() const {
-  require(step_.dying.empty(), "holders die in a row and nobody says so (L2)");
-  for (const auto& [address, wait] : waits_) {
-    const KeyModel& key = keys_.at(wait.key);
-    require(schedule_.now < wait.deadline, "a waiter was not told that its deadline has passed (L3)");
-    require(!draining_, "a waiter was left without an answer while the daemon drains (L3)");
-    require(!step_.must_recurse || step_.request != address, "a recursion was not refused (L7)");
-    require(!step_.would_deadlock || step_.request != address, "a deadlock was not refused (L7)");
-    if (step_.publishing == wait.key && step_.detached_publish == 0)
-      require(wait.detached != 0, "a waiter was not told the value that was published (L3)");
-    if (step_.cancelling) require(!in_scope(*step_.cancelling, wait.key) || lease_of(wait) == nullptr, "a waiter outlived a cancellation");
-    if (wait.detached != 0) {
-      require(leases_.contains(wait.detached), "a waiter waits for a lease that ended (L3)");
-      continue;
-    }
-    require(key.live != 0 || !wait.request.may_compute, "a waiter that can compute was left without a holder (L2, L3)");
-    require(wait.request.force || !fresh(key), "a waiter was left waiting though there is a value (L3)");
-  }
-  for (const auto& [counter, lease] : leases_) {
-    require(schedule_.now < lease.limit_at, "a lease outlived its limit (L2)");
-    require(lease.taken_up || schedule_.now < lease.take_up_by, "a lease that was not taken up was not passed on (L2)");
-    if (step_.cancelling) require(!in_scope(*step_.cancelling, lease.key), "a lease outlived a cancellation");
-  }
-  for (const auto& [name, key] : keys_) {
-    const SignalModel::Replica told = signals_.replica(name);
-    const bool to_be_told = key.invalidated_by != 0 && told.computing;  // a lease has been detached
-    require(to_be_told || told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
-    require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
-    require(!key.value || !expired(key), "a value outlived its time-to-live");
-  }
-}
-
-void Model::check_blobs() {
-  std::set<std::uint64_t> live;
   for (const auto& [name, key] : keys_)
-    if (key.value) live.insert(contents_.at({name, key.value->version}).blobs.begin(), contents_.at({name, key.value->version}).blobs.end());
-  blobs_.check(live);
-}
-
-const Model::Lease* Model::lease_of(const Wait& wait) const {
-  const auto key = keys_.find(wait.key);
-  const auto found = leases_.find(wait.detached != 0 ? wait.detached : key->second.live);
-  return found == leases_.end() ? nullptr : &found->second;
-}
-
-// Whether waiting for lease `from` leads, over the waits of threads that hold it, to a lease in `held`.
-bool Model::reaches(std::uint64_t from, const std::vector<protocol::Token>& held, std::set<std::uint64_t>& seen) const {
-  if (!seen.insert(from).second) return false;
-  for (const auto& [address, wait] : waits_) {
-    if (step_.request == address) continue;  // the one that is being asked about
-    const bool holds = std::any_of(wait.request.held.begin(), wait.request.held.end(), [&](const auto& t) { return t.counter == from; });
-    if (!holds || lease_of(wait) == nullptr) continue;
-    const std::uint64_t next = wait.detached != 0 ? wait.detached : keys_.at(wait.key).live;
-    for (const protocol::Token& token : held)
-      if (token.counter == next) return true;
-    if (reaches(next, held, seen)) return true;
-  }
-  return false;
-}
-
-// No thread waits for itself, however long the way.
-void Model::check_no_circle() const {
-  for (const auto& [address, wait] : waits_) {
-    if (wait.request.held.empty() || lease_of(wait) == nullptr) continue;
-    const std::uint64_t awaited = wait.detached != 0 ? wait.detached : keys_.at(wait.key).live;
-    std::set<std::uint64_t> seen;
-    for (const protocol::Token& token : wait.request.held) require(token.counter != awaited, "a computation waits for itself (L7)");
-    // `reaches` skips the request of the step, which is what closes a circle last.
-    std::vector<std::uint64_t> front{awaited};
-    while (!front.empty()) {
-      const std::uint64_t at = front.back();
-      front.pop_back();
-      if (!seen.insert(at).second) continue;
-      for (const auto& [other_address, other] : waits_) {
-        const auto holds = [&](std::uint64_t counter) {
-          return std::any_of(other.request.held.begin(), other.request.held.end(), [&](const auto& t) { return t.counter == counter; });
-        };
-        if (!holds(at) || lease_of(other) == nullptr) continue;
-        const std::uint64_t next = other.detached != 0 ? other.detached : keys_.at(other.key).live;
-        for (const protocol::Token& token : wait.request.held) require(token.counter != next, "holders wait for each other (L7)");
-        front.push_back(next);
-      }
-    }
-  }
+    require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0), "an invalidation never ended (L6)");
+  for (const auto& [counter, lease] : leases_) require(!lease.owes_lost, "a holder was never told that its lease was detached");
 }
 
 }  // namespace onced::simulation

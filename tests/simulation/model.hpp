@@ -1,4 +1,5 @@
-// The laws, written a second time: what the engine was told and what it did, checked after every step.
+// The laws, written a second time: what the engine was told and what it did (model.cpp), and what it owes (model_owed.cpp),
+// checked after every step.
 //
 // The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
 // ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include <onced/protocol/messages.hpp>
+#include <onced/protocol/segment_reader.hpp>
 
 #include "blob_model.hpp"
 #include "engine/engine.hpp"
@@ -38,6 +40,12 @@ class Model {
   const std::string* content_of(const std::string& key, std::uint64_t version) const;
   // Which version a reader of the segment must find now; 0: none.
   std::uint64_t visible_version(const std::string& key) const;
+  // As which a reader must find that one.
+  protocol::Freshness visible_freshness(const std::string& key) const;
+  // Whether its record must say that nobody else is wanted to refresh it; nothing while an invalidation is under way.
+  std::optional<bool> visible_refreshing(const std::string& key) const;
+  // How old the time word may be at most.
+  engine::Duration time_word_age_max() const;
   std::size_t pending() const { return waits_.size() + unanswered_invalidations(); }
   // Throws when a value is left that an invalidation should have dropped.
   void check_all_invalidated() const;
@@ -70,7 +78,11 @@ class Model {
     std::uint64_t version = 0;
     Time stored{};
     std::uint64_t fresh_until_ms = 0;
-    std::uint64_t dropped_by = 0;  // the first invalidation that meant it: it is there for readers only
+    std::uint32_t early_ms = 0;
+    std::uint32_t grace_ms = 0;
+    bool stale = false;              // as the signals say
+    std::uint64_t dropped_by = 0;    // the first hard invalidation that meant it: it is there for readers only
+    std::uint64_t softened_by = 0;   // the first soft one, while it was fresh: for readers it may still be
   };
   struct Failed {
     std::string text;
@@ -80,7 +92,8 @@ class Model {
     std::uint64_t live = 0;  // token counter
     std::optional<Value> value;
     std::optional<Failed> failed;
-    std::uint64_t invalidated_by = 0;  // the latest invalidation that may still have to say so
+    std::uint64_t invalidated_by = 0;  // the latest hard invalidation that may still have to say so
+    std::uint64_t softened_by = 0;     // the latest soft one
     std::set<std::uint64_t> deaths;  // processes
     Time last_death{};
   };
@@ -88,6 +101,7 @@ class Model {
   struct Invalidation {
     std::uint64_t number = 0;
     protocol::Scope scope;
+    bool soft = false;
     std::optional<Address> to;  // nothing: it has no answer any more
     std::uint64_t values = 0;
   };
@@ -103,13 +117,13 @@ class Model {
     std::optional<std::string> publishing;              // the key of an accepted Publish or Put
     std::uint64_t detached_publish = 0;                 // its token, when that is detached
     Content content;
-    std::uint64_t ttl_ms = 0;
+    protocol::Retention retention;
+    std::uint64_t cost_us = 0;
     std::uint64_t version = 0;
     bool put = false;
     std::string failing_key;                            // the key of an accepted Fail
     std::uint64_t failing_detached = 0;
     std::string failing_text;
-    std::uint64_t failing_ttl_ms = 0;
     std::set<std::string> dying;                        // keys that reached the limit of holder deaths
     bool must_recurse = false;
     bool would_deadlock = false;
@@ -132,7 +146,8 @@ class Model {
   bool takes_blobs(const Parts& parts);
   void before_withdraw(ConnectionId from, RequestId target);
   void before_acquire(Address from, const protocol::Acquire& request);
-  void before_invalidate(Address from, const protocol::Scope& scope);
+  void before_invalidate(Address from, const protocol::Invalidate& request);
+  void keep_failure(const std::string& key, std::string text, engine::Duration ttl);
   void on_send(const engine::Send& send);
   void on_lease(Address to, const protocol::Lease& lease);
   void on_lease_lost(Address to, const protocol::LeaseLost& lost);
@@ -153,7 +168,10 @@ class Model {
   bool too_many_deaths(KeyModel& key, ConnectionId connection);
   std::size_t unanswered_invalidations() const;
   bool expired(const KeyModel& key) const;
-  bool fresh(const KeyModel& key) const;  // a request may be answered with its value
+  bool usable(const KeyModel& key) const;  // there is a value for requests, fresh or stale
+  bool fresh(const KeyModel& key) const;
+  bool early(const KeyModel& key) const;   // and it may be refreshed
+  bool may_have(const protocol::Acquire& request, const KeyModel& key) const;  // its value will do
   bool failed_recently(const KeyModel& key) const { return key.failed && key.failed->until > schedule_.now; }
   const Lease* lease_of(const Wait& wait) const;
   bool reaches(std::uint64_t from, const std::vector<protocol::Token>& held, std::set<std::uint64_t>& seen) const;

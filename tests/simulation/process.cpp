@@ -31,6 +31,15 @@ protocol::Scope Process::any_scope() {
   return {protocol::ScopeKind::everything, {}};
 }
 
+protocol::Retention Process::any_retention() {
+  Random& random = world_.random();
+  protocol::Retention retention;
+  if (!random.percent(20)) retention.ttl_ms = random.percent(50) ? random.between(1, 1500) : 0;
+  if (!random.percent(20)) retention.grace_ms = random.percent(60) ? random.between(1, 2000) : 0;
+  if (!random.percent(20)) retention.refresh_ahead_permille = random.percent(50) ? random.between(1, 2000) : 0;
+  return retention;
+}
+
 // Bytes that say whose they are and where they come from; in a small arena only few fit.
 std::vector<protocol::Part> Process::content(const std::string& key, const std::string& origin) {
   std::string bytes = name_of_key(key) + " " + origin + " ";
@@ -145,7 +154,7 @@ void Process::begin_something(Thread& thread) {
     if (random.percent(20)) token.epoch += 2;
     if (random.percent(20)) token.counter += 1000;
     switch (random.between(0, 3)) {
-      case 0: send(protocol::Publish{token, content(any_key(), "late"), 0}); return;
+      case 0: send(protocol::Publish{token, content(any_key(), "late")}); return;
       case 1: send(protocol::Fail{token, "too late", 1000}); return;
       case 2: send(protocol::Abandon{token}); return;
       default: send(protocol::Progress{token, 0.5, "late"}); return;
@@ -170,6 +179,8 @@ void Process::ask(Thread& thread, const std::string& key, bool may_compute) {
   acquire.key = key;
   acquire.may_compute = may_compute;
   acquire.force = random.percent(8);
+  acquire.accept_stale = random.percent(world_.schedule().profile.accept_stale_percent);
+  acquire.refresh = random.percent(50);
   acquire.wait_ms = random.percent(10) ? 0 : random.between(1, random.percent(50) ? 20'000 : 300);
   acquire.lease_limit_ms = random.percent(15) ? random.between(20, 800) : random.between(2000, 30'000);
   for (const Computing& computing : thread.stack) acquire.held.push_back(computing.token);
@@ -193,10 +204,10 @@ void Process::go_on_computing(Thread& thread) {
   thread.stack.pop_back();
   old_tokens_.push_back(computing.token);
   if (chance < 85) {
-    const std::uint64_t ttl_ms = random.percent(40) ? random.between(1, 1500) : 0;
-    send(protocol::Publish{computing.token, content(computing.key, std::to_string(computing.token.counter)), {.ttl_ms = ttl_ms}});
+    send(protocol::Publish{computing.token, content(computing.key, std::to_string(computing.token.counter)), any_retention()});
   } else if (chance < 92) {
-    send(protocol::Fail{computing.token, "failure of " + std::to_string(computing.token.counter), random.percent(60) ? random.between(1, 2000) : 0});
+    send(protocol::Fail{computing.token, "failure of " + std::to_string(computing.token.counter),
+                        random.percent(20) ? protocol::as_configured : random.percent(60) ? random.between(1, 2000) : 0});
   } else if (chance < 98) {
     send(protocol::Abandon{computing.token});
   }  // else it has forgotten its lease: the limit ends it
@@ -208,10 +219,10 @@ void Process::disturb() {
     case 0: send(protocol::Cancel{any_scope()}); break;
     case 1: {
       const std::string& key = any_key();
-      send(protocol::Put{key, content(key, "put " + std::to_string(last_id_)), random.percent(30) ? random.between(1, 1000) : 0});
+      send(protocol::Put{key, content(key, "put " + std::to_string(last_id_)), any_retention()});
       break;
     }
-    default: send(protocol::Invalidate{any_scope()}); break;
+    default: send(protocol::Invalidate{any_scope(), random.percent(40)}); break;
   }
 }
 

@@ -37,6 +37,7 @@ Profile::Profile(Random& random) {
   subscribe_percent = random.between(0, 20);
   disturb_percent = random.percent(60) ? random.between(0, 25) : 0;
   blob_percent = random.percent(60) ? random.between(1, 25) : 0;
+  accept_stale_percent = random.percent(60) ? random.between(30, 90) : 0;
   blobs_max = random.percent(15) ? 3 : 1024;
   settings.blob_bytes_max = random.percent(40) ? random.between(20'000, 100'000) : 1 << 30;
   if (random.percent(10)) settings.part_bytes_max = 10'000;
@@ -46,7 +47,11 @@ Profile::Profile(Random& random) {
   settings.daemon_pid = 1;
   settings.holder_deaths_max = random.percent(30) ? 2 : 3;
   settings.holder_deaths_memory = std::chrono::milliseconds(random.between(50, 5000));
-  settings.failure_ttl_default = 3s;
+  settings.retention.all.failure_ttl_ms = random.between(0, 3000);
+  if (random.percent(30)) settings.retention.all.ttl_ms = random.between(1, 1500);
+  if (random.percent(30)) settings.retention.all.grace_ms = random.between(1, 1500);
+  if (random.percent(30)) settings.retention.all.refresh_ahead_permille = random.between(1, 1000);
+  if (random.percent(30)) settings.retention.functions["f1"] = {.ttl_ms = random.percent(50) ? 0 : random.between(1, 400), .grace_ms = 100};
   settings.waiters_per_key_max = random.percent(10) ? 2 : 1000;
   settings.subscriptions_per_connection_max = 3;
   settings.signals_queued_per_subscription_max = random.between(24, 32);  // one step makes fewer changes

@@ -40,6 +40,7 @@ struct Profile {
   std::uint64_t subscribe_percent = 10;
   std::uint64_t disturb_percent = 10;  // invalidate, cancel, put
   std::uint64_t blob_percent = 10;     // reserve
+  std::uint64_t accept_stale_percent = 50;
   std::size_t blobs_max = 1024;
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;

@@ -45,6 +45,8 @@ class WatchedStore final : public engine::RecordStore {
     versions_.erase(record);
   }
   void set_life(engine::RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) override {
+    const auto& [key, version] = versions_.at(record);
+    require(!told(key, version, protocol::SignalEvent::stale), "`stale` was sent before readers could see it (L6)");
     store_->set_life(record, fresh_until_ms, grace_ms);
   }
   void set_refreshing(engine::RecordRef record, bool refreshing) override { store_->set_refreshing(record, refreshing); }

@@ -290,11 +290,22 @@ void World::plan_tick() {
 
 // Readers find exactly the values that there are, by the real look-up.
 void World::check_readers() {
+  const std::uint64_t word = reader_->time_ms();
+  const std::uint64_t present = engine::time_word(schedule_.now);
+  if (word > present) throw Violation("the time word is ahead of time");
+  if (std::chrono::milliseconds(present - word) - 1ms > model_.time_word_age_max())
+    throw Violation("the time word stands still though readers draw lots by it");
   for (std::size_t i = 0; i < schedule_.profile.keys; ++i) {
     const std::string& key = all_keys()[i];
     const protocol::LookupResult found = reader_->lookup(key, reader_->hash(key), observer_page_, 0);
     const bool hit = found.outcome == protocol::LookupOutcome::hit;
     const std::uint64_t version = hit ? found.record->version : 0;
+    if (hit && version == model_.visible_version(key)) {
+      if (found.freshness != model_.visible_freshness(key)) throw Violation("readers take " + name_of_key(key) + " for fresh or stale, and it is not");
+      const std::optional<bool> refreshing = model_.visible_refreshing(key);
+      if (refreshing && found.freshness != protocol::Freshness::fresh && found.refreshing != *refreshing)
+        throw Violation("the record of " + name_of_key(key) + (*refreshing ? " does not say" : " says") + " that it is being refreshed");
+    }
     if (hit) protocol::release_pin(observer_page_, found.pin);
     if (version != model_.visible_version(key))
       throw Violation("readers find version " + std::to_string(version) + " of " + name_of_key(key) + " but it should be " +
