@@ -145,10 +145,12 @@ void append_value(CanonicalReader& reader, Line& line) {
   }
 }
 
-// What stands between the parentheses: positional values, or names with values.
+// What stands between the parentheses: positional values, or names with values. No names are not no values: f() and f{}.
 void append_arguments(CanonicalReader& reader, Line& line) {
   Lexeme arguments;
   if (!reader.next(arguments)) return;
+  if (arguments.kind == LexemeKind::map && arguments.number == 0) return line.append("{}");
+  line.append("(");
   for (std::uint64_t i = 0; i < arguments.number && !line.full(); ++i) {
     if (i > 0) line.append(", ");
     if (arguments.kind == LexemeKind::map) {
@@ -164,6 +166,7 @@ void append_arguments(CanonicalReader& reader, Line& line) {
     }
     append_value(reader, line);
   }
+  line.append(")");
 }
 
 }  // namespace
@@ -171,10 +174,12 @@ void append_arguments(CanonicalReader& reader, Line& line) {
 std::string Key::display(std::size_t width) const {
   Line line(width);
   line.append_escaped(function(), '\0');
-  line.append("(");
+  if (const std::string spoken = version(); !spoken.empty()) {
+    line.append("@");
+    line.append_escaped(spoken, '\0');
+  }
   CanonicalReader reader(arguments());
   append_arguments(reader, line);
-  line.append(")");
   return std::move(line).take();
 }
 

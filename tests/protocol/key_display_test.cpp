@@ -27,6 +27,19 @@ TEST_CASE("a key is shown as a call") {
         "f(a=[1, {\"b\": 2}], fruit=\"apples\")");
 }
 
+TEST_CASE("a function's version is shown behind its name, and none is not") {
+  CHECK(shown(KeyBuilder("f", "v1").add(1)) == "f@v1(1)");
+  CHECK(shown(KeyBuilder("f", "2").arguments_json("{\"a\": 1}")) == "f@2(a=1)");
+  CHECK(shown(KeyBuilder("f", "\x1b[2J").add(1)) == "f@\\u001b[2J(1)");
+}
+
+TEST_CASE("no named arguments and no positional ones look different, as they are two keys") {
+  CHECK(shown(KeyBuilder("f").arguments_json("[]")) == "f()");
+  CHECK(shown(KeyBuilder("f").arguments_json("{}")) == "f{}");
+  CHECK(shown(KeyBuilder("f", "v1").arguments_json("{}")) == "f@v1{}");
+  CHECK(shown(KeyBuilder("f").arguments_json("[{}]")) == "f({})");
+}
+
 TEST_CASE("bytes, digests and times are shown by what identifies them") {
   ContentDigest digest{};
   digest.bytes[0] = 0xab;

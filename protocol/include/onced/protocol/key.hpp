@@ -51,7 +51,7 @@ class Key {
   std::string version() const;
   std::string_view arguments() const;
 
-  // "name(1, \"x\")" with control bytes escaped and long ones cut to `width` characters: for people, never for identity.
+  // "name@version(1, \"x\")", "name{}" without named arguments; escaped and cut to `width` characters: for people, never for identity.
   std::string display(std::size_t width = 120) const;
   // The arguments as JSON text (bytes and digests as {"$bytes": base64} and {"$digest": hex}): for `--json` output.
   std::string arguments_json() const;
