@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/sip_hash.hpp"
+#include "engine/text.hpp"
 
 namespace onced::engine {
 
@@ -73,8 +74,7 @@ bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const proto
   };
   if (request.bytes == 0) return refuse(ErrorCode::invalid_argument, "a blob has at least one byte; publish an empty part without one");
   if (request.bytes > part_bytes_max()) {
-    return refuse(ErrorCode::too_large, "a blob of " + std::to_string(request.bytes) + " bytes > " +
-                                             std::to_string(part_bytes_max()) + " (limits.part_bytes_max)");
+    return refuse(ErrorCode::too_large, "a blob has " + exceeds_text(request.bytes, part_bytes_max()) + " (limits.part_bytes_max)");
   }
   if (from.blobs() >= limits::blobs_reserved_per_connection_max) {
     ++context_.counters.limits_reached;

@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/text.hpp"
+
 namespace onced::engine {
 
 PartSums sums_of(const std::vector<protocol::Part>& parts) {
@@ -35,18 +37,16 @@ std::optional<Error> problem_of(const std::vector<protocol::Part>& parts, const 
       return Error{ErrorCode::invalid_argument, "part \"" + part.name + "\" has bytes of its own and a place in a blob; it has one of the two"};
     }
     if (part.length > limits::part_bytes_max) {  // also: no sum below overflows
-      return Error{ErrorCode::too_large, "part \"" + part.name + "\" has " + std::to_string(part.length) + " bytes > " +
-                                             std::to_string(limits::part_bytes_max) + " (part_bytes_max)"};
+      return Error{ErrorCode::too_large, "part \"" + part.name + "\" has " + exceeds_text(part.length, limits::part_bytes_max) + " (part_bytes_max)"};
     }
   }
   const PartSums sums = sums_of(parts);
   if (sums.inline_bytes > limits::value_bytes_max) {
-    return Error{ErrorCode::too_large, "the parts without a blob have " + std::to_string(sums.inline_bytes) + " bytes together > " +
-                                           std::to_string(limits::value_bytes_max) + " (value_bytes_max, no setting); reserve a blob for more"};
+    return Error{ErrorCode::too_large, "the parts without a blob have together " + exceeds_text(sums.inline_bytes, limits::value_bytes_max) +
+                                           " (value_bytes_max, no setting); reserve a blob for more"};
   }
   if (sums.bytes() > settings.stored_value_bytes_max) {
-    return Error{ErrorCode::too_large, "the value has " + std::to_string(sums.bytes()) + " bytes > " +
-                                           std::to_string(settings.stored_value_bytes_max) + " (limits.stored_value_bytes_max)"};
+    return Error{ErrorCode::too_large, "the value has " + exceeds_text(sums.bytes(), settings.stored_value_bytes_max) + " (limits.stored_value_bytes_max)"};
   }
   return std::nullopt;
 }

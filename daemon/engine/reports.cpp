@@ -250,7 +250,7 @@ protocol::Explanation Reports::explain(std::string_view key) const {
   if (entry->value) {
     const StoredValue& value = *entry->value;
     const bool over = stretch_at(value, time_word(context_.now)) == Stretch::over;
-    lines.push_back((over ? "expired, and about to go: stored " : "ready since ") + ago(value.stored) + ", " + bytes_text(value.bytes) +
+    lines.push_back((over ? "expired, and about to go: stored " : "ready, stored ") + ago(value.stored) + " ago, " + bytes_text(value.bytes) +
                     (value.was_put ? ", put by " : ", computed in " + duration_text(std::chrono::microseconds(value.cost_us)) + " by ") +
                     value.origin);
     lines.push_back(freshness_text(*entry));
@@ -270,12 +270,12 @@ protocol::Explanation Reports::explain(std::string_view key) const {
   const std::size_t shown = std::min(entry->detached.size(), detached_explained_max);
   for (const Lease* lease : std::span(entry->detached).first(shown))
     lines.push_back("a computation of before its invalidation still runs, by " + lease->holder_name + "; it answers " +
-                    std::to_string(lease->waiters.size()) + " waiting requests and is not kept");
+                    count_text(lease->waiters.size(), "waiting request") + " and is not kept");
   if (const std::size_t more = entry->detached.size() - shown; more > 0)
-    lines.push_back("so do " + std::to_string(more) + " others");
+    lines.push_back("so " + std::string(more == 1 ? "does " : "do ") + count_text(more, "other"));
   if (const int deaths = computations_.holder_deaths(*entry); deaths > 0)
-    lines.push_back(std::to_string(deaths) + " processes in a row died while computing it");
-  if (explanation.row.waiting > 0) lines.push_back(std::to_string(explanation.row.waiting) + " requests wait for it");
+    lines.push_back((deaths == 1 ? std::string("a process") : std::to_string(deaths) + " processes in a row") + " died while computing it");
+  if (explanation.row.waiting > 0) lines.push_back(count_text(explanation.row.waiting, "request") + (explanation.row.waiting == 1 ? " waits for it" : " wait for it"));
   return explanation;
 }
 
@@ -302,7 +302,6 @@ std::string Reports::freshness_text(const Entry& entry) const {
 }
 
 void Reports::explain_parts(const StoredValue& value, protocol::Explanation& explanation) const {
-  const auto count = [](std::size_t number, const char* what) { return std::to_string(number) + " " + what + (number == 1 ? "" : "s"); };
   std::size_t in_blobs = 0;
   for (const protocol::Part& part : catalog_.store().read(value.record)) {
     explanation.parts.push_back({part.name, part.content_type, part.size(), part.blob});
@@ -311,14 +310,14 @@ void Reports::explain_parts(const StoredValue& value, protocol::Explanation& exp
   std::vector<std::string>& lines = explanation.lines;
   const bool is_plain = value.parts == 1 && in_blobs == 0;  // goes without saying
   if (const std::size_t in_segment = value.parts - in_blobs; in_segment > 0 && !is_plain)
-    lines.push_back(count(in_segment, "part") + " in the segment, " + bytes_text(value.bytes - value.blob_bytes));
+    lines.push_back(count_text(in_segment, "part") + " in the segment, " + bytes_text(value.bytes - value.blob_bytes));
   if (in_blobs > 0) {
-    lines.push_back(count(in_blobs, "part") + " in " + count(value.blobs, "blob") + ", sealed memory of " +
+    lines.push_back(count_text(in_blobs, "part") + " in " + count_text(value.blobs, "blob") + ", sealed memory of " +
                     (value.blobs == 1 ? "its" : "their") + " own, " + bytes_text(value.blob_bytes));
   }
   const RecordRef records[] = {value.record};
   explanation.row.pins = catalog_.store().pins(records).front();
-  if (explanation.row.pins > 0) lines.push_back("readers hold it " + count(explanation.row.pins, "time"));
+  if (explanation.row.pins > 0) lines.push_back("readers hold it " + count_text(explanation.row.pins, "time"));
 }
 
 std::string Reports::how_it_went(std::string_view key) const {

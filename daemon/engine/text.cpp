@@ -27,7 +27,18 @@ std::string duration_text(Duration duration) {
 std::string bytes_text(std::uint64_t bytes) {
   if (bytes < 1024) return std::to_string(bytes) + " bytes";
   if (bytes < 1024 * 1024) return with_unit(static_cast<double>(bytes) / 1024, "KiB");
-  return with_unit(static_cast<double>(bytes) / (1024 * 1024), "MiB");
+  if (bytes < 1024 * 1024 * 1024) return with_unit(static_cast<double>(bytes) / (1024 * 1024), "MiB");
+  return with_unit(static_cast<double>(bytes) / (1024.0 * 1024 * 1024), "GiB");
+}
+
+std::string exceeds_text(std::uint64_t bytes, std::uint64_t bytes_max) {
+  const std::string one = bytes_text(bytes);
+  const std::string other = bytes_text(bytes_max);
+  return one != other ? one + " > " + other : std::to_string(bytes) + " bytes > " + std::to_string(bytes_max) + " bytes";
+}
+
+std::string count_text(std::uint64_t count, std::string_view noun) {
+  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
 }
 
 std::string cut(std::string_view text, std::size_t bytes_max) {

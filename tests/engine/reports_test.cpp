@@ -145,11 +145,17 @@ TEST_CASE("explain says in sentences how it is with a key, and how it went") {
   const auto token = scene.lease(a, key);
   scene.now += 3400ms;
   scene.ask(a, protocol::Progress{token, 0.5, "half"});
+  {
+    const auto b = scene.connect();
+    const auto waiting = scene.ask(b, scene.acquire(key));
+    CHECK(explain(scene, a).back() == "1 request waits for it");
+    scene.ask(b, protocol::Withdraw{waiting});
+  }
   CHECK(explain(scene, a) == std::vector<std::string>{"being computed for 3.4 s by pid 41 (gunicorn)", "50 % done: half",
                                                       "its lease ends in 60 min at the latest"});
   scene.publish(a, token, std::string(1229, 'x'), 60'000);
   scene.now += 12s;
-  CHECK(explain(scene, a) == std::vector<std::string>{"ready since 12 s, 1.2 KiB, computed in 3.4 s by pid 41 (gunicorn)",
+  CHECK(explain(scene, a) == std::vector<std::string>{"ready, stored 12 s ago, 1.2 KiB, computed in 3.4 s by pid 41 (gunicorn)",
                                                       "fresh for another 48 s"});
   SUBCASE("expired") {
     scene.pass(60s);

@@ -17,6 +17,17 @@ TEST_CASE("durations and sizes are written as people read them") {
   CHECK(bytes_text(1229) == "1.2 KiB");
   CHECK(bytes_text(64 * 1024) == "64 KiB");
   CHECK(bytes_text(3 * 1024 * 1024) == "3.0 MiB");
+  CHECK(bytes_text(std::uint64_t{4} << 30) == "4.0 GiB");
+}
+
+TEST_CASE("a size above a limit is told in units, and to the byte where units hide the difference") {
+  CHECK(exceeds_text(std::uint64_t{5} << 30, std::uint64_t{4} << 30) == "5.0 GiB > 4.0 GiB");
+  CHECK(exceeds_text((std::uint64_t{4} << 30) + 1, std::uint64_t{4} << 30) == "4294967297 bytes > 4294967296 bytes");
+}
+
+TEST_CASE("one of something has no plural") {
+  CHECK(count_text(1, "request") == "1 request");
+  CHECK(count_text(0, "request") == "0 requests");
 }
 
 TEST_CASE("a text is cut between characters") {
