@@ -46,6 +46,25 @@ TEST_CASE("the demo shows six computations without onced, one with it, hits, and
   CHECK(fs::is_empty(temporary.path()));
 }
 
+TEST_CASE("on a terminal a computation that begins anew shows nothing of how far the last one was") {
+  const TempDirectory input;
+  write_input(input, 3000);
+  CommandOptions options{.environment = {{"TERM", "xterm"}, {"NO_COLOR", "1"}}, .terminal = true};
+  Command demo({ONCED_DEMO_BINARY, "--input", input.path().string()}, std::move(options));
+  CHECK(demo.wait() == 0);
+  const std::string out = demo.out();
+  const std::size_t kill = out.find(" was at ");
+  REQUIRE(kill != std::string::npos);
+  const std::string dead = out.substr(kill - 8, 8);  // "worker 3"
+  CAPTURE(dead);
+  CHECK(out.find(dead + " computes", kill) == std::string::npos);
+  for (std::size_t at = out.find("  0 %  ", kill); at != std::string::npos; at = out.find("  0 %  ", at + 1)) {
+    const std::string said = out.substr(at + 7, 6);
+    CAPTURE(said);
+    CHECK((said == "begins" || said.starts_with("0 of")));
+  }
+}
+
 TEST_CASE("an input that is too small for a take-over is shown all the same") {
   const TempDirectory input;
   write_input(input, 2);

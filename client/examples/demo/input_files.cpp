@@ -64,6 +64,7 @@ Analysis analyze(const InputFiles& input, const std::function<void(std::size_t)>
     if (!read_file(input.files[done], content)) continue;
     analyzer.add(input.files[done].lexically_relative(input.directory).string(), content);
   }
+  progress(input.files.size());
   return analyzer.finish();
 }
 

@@ -22,8 +22,8 @@ InputFiles find_files(const std::filesystem::path& directory);
 // The directory of C and C++ headers that this machine has.
 std::filesystem::path default_directory();
 
-// Reads and analyses every file. `progress` is told the number of files done, now and then; files that vanish or cannot
-// be read are skipped. Throws what `progress` throws.
+// Reads and analyses every file. `progress` is told the number of files done, now and then and at the end; files that
+// vanish or cannot be read are skipped. Throws what `progress` throws.
 Analysis analyze(const InputFiles& input, const std::function<void(std::size_t files_done)>& progress);
 
 // Reads every file once, so that whoever comes later finds them in the page cache. Returns the bytes.

@@ -68,8 +68,13 @@ struct Observed {
       shared_progress = event.signal.fraction;
       said = event.signal.text;
     } else if (event.signal.event == protocol::SignalEvent::started) {
-      shared_progress = 0;
+      begin_again();
     }
+  }
+  // Nothing is known yet of the computation that begins.
+  void begin_again() {
+    shared_progress = 0;
+    said = "begins";
   }
   std::size_t all_charts() const {
     std::size_t sum = 0;
@@ -229,12 +234,13 @@ Figures Scenes::killed_holder() {
       workers.kill(*killed);
       stage_.line("   " + worker_name(*killed) + " was at " +
                   std::to_string(static_cast<int>(observed.shared_progress * 100)) + " % and is killed (SIGKILL)");
-      observed.shared_progress = 0;
+      observed.begin_again();
     }
     if (killed && !takeover && observed.holder != killed) {
       takeover = static_cast<double>(observed.holder_since_ns - killed_ns) / 1e9;
       stage_.line("   " + worker_name(*observed.holder) + " takes over after " + cli::human_duration(*takeover));
     }
+    if (killed && !takeover) return;  // nobody computes
     stage_.live("   " + worker_name(*observed.holder) + " computes  " + stage_.progress(observed.shared_progress) + "  " +
                 observed.said);
   });
