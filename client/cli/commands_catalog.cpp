@@ -2,11 +2,13 @@
 #include <algorithm>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "context.hpp"
 #include "key_words.hpp"
+#include "nearest_key.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
 #include "value_output.hpp"
@@ -134,8 +136,16 @@ int explain(Context& context, const KeyWords& words) {
   Client client(context.client_options());
   const Result<protocol::Explanation> explanation = client.explain(key->bytes());
   if (!explanation) return context.fail(explanation.error());
+  const bool absent = explanation->row.state == protocol::KeyState::absent;
+  std::optional<NearestKey> nearest;
+  if (absent) {
+    Result<NearestKey> found = find_nearest(client, *key);
+    if (!found) return context.fail(found.error());
+    nearest = std::move(*found);
+  }
   if (context.options.json) {
     Json line = row_json(explanation->row);
+    if (nearest) line.update(nearest->json());
     line["parts"] = Json::array();
     for (const protocol::PartRow& part : explanation->parts) line["parts"].push_back(part_json(part));
     line["lines"] = explanation->lines;
@@ -143,10 +153,13 @@ int explain(Context& context, const KeyWords& words) {
   } else {
     std::string text = context.output.bold(key->display()) + ": " + std::string(protocol::name_of(explanation->row.state)) + "\n";
     for (const std::string& line : explanation->lines) text += "  " + escape(failure_sentence(line)) + "\n";
+    if (nearest) {
+      for (const std::string& line : nearest->lines()) text += "  " + line + "\n";
+    }
     if (!explanation->parts.empty()) text += parts_text(*explanation, context.output.data_screen());
     context.output.data(text);
   }
-  return explanation->row.state == protocol::KeyState::absent ? exit_code::miss : exit_code::ok;
+  return absent ? exit_code::miss : exit_code::ok;
 }
 
 }  // namespace
@@ -169,8 +182,12 @@ void add_catalog_commands(CLI::App& app, Context& context) {
                   {"explain", "FUNCTION [ARGS]", "Why a value is there or not, its parts, who waits",
                    "For each part its size, where it is (memory: beside the key; blob: in memory of\n"
                    "its own) and its MIME type; and how many readers hold the value, whose memory is\n"
-                   "not reused before they let go. Exit code 1 when there is neither a value nor a computation.\n",
-                   "  oncectl explain prices '{\"market\": \"north\"}'\n"},
+                   "not reused before they let go. On a miss, when it was there last and why it went; the\n"
+                   "versions under which the same arguments have a value; or the nearest entry of the\n"
+                   "function and the arguments in which it differs, looked for among its first 4,096.\n"
+                   "Exit code 1 when there is neither a value nor a computation.\n",
+                   "  oncectl explain prices '{\"market\": \"north\"}'\n"
+                   "  oncectl explain prices '[\"north\"]' --json | jq .nearest.differences\n"},
                   [&context, words] { return explain(context, *words); });
   add_key_words(explain_command, *words);
 }

@@ -1,5 +1,6 @@
 // doctor: what is wrong, and how to mend it.
 #include <algorithm>
+#include <cstdlib>
 
 #include "context.hpp"
 #include "doctor_checks.hpp"
@@ -9,6 +10,8 @@
 
 namespace onced::cli {
 namespace {
+
+constexpr std::size_t subject_columns = 13;
 
 void append(Findings& all, Findings more) { std::move(more.begin(), more.end(), std::back_inserter(all)); }
 
@@ -32,7 +35,7 @@ void ask_daemon(Client& client, std::uint32_t daemon_pid, std::uint64_t segment_
   append(findings, check_holders(rows));
   if (const Result<protocol::Report> status = client.status()) {
     append(findings, check_blobs(*status));
-    findings.push_back(check_memory(daemon_pid, segment_bytes, count(*status, "blob_bytes_max")));
+    append(findings, check_memory(daemon_pid, segment_bytes, *status));
   } else {
     findings.push_back({Finding::Level::fail, "daemon", status.error().text, remedy_for(status.error().code)});
   }
@@ -59,14 +62,21 @@ void print(Context& context, const Finding& finding) {
   if (finding.level == Finding::Level::warn) level = context.output.yellow(level);
   if (finding.level == Finding::Level::fail) level = context.output.red(level);
   std::string subject = finding.subject;
-  subject.resize(std::max<std::size_t>(subject.size(), 10), ' ');
+  subject.resize(std::max(subject.size() + 1, subject_columns), ' ');
   context.output.data(level + "  " + subject + escape(finding.text) + "\n");
-  if (!finding.remedy.empty()) context.output.data("      " + std::string(10, ' ') + "-> " + escape(finding.remedy) + "\n");
+  if (!finding.remedy.empty()) context.output.data("      " + std::string(subject_columns, ' ') + "-> " + escape(finding.remedy) + "\n");
+}
+
+// Why the client goes to the socket to which it goes.
+std::string source_of_socket(const GlobalOptions& options) {
+  if (!options.socket.empty()) return "--socket";
+  const char* variable = std::getenv("ONCED_SOCKET");
+  return variable != nullptr && *variable != '\0' ? "ONCED_SOCKET" : "the default";
 }
 
 int doctor(Context& context) {
   Client client(context.client_options());
-  Findings findings = check_socket(client.socket_path());
+  Findings findings = check_socket(client.socket_path(), source_of_socket(context.options));
   int code = exit_code::ok;
   const auto timeout = context.options.timeout.value_or(Milliseconds(5000));
   const auto greeting = Handshake::make(client.socket_path(), context.options.namespace_name, timeout);
@@ -80,6 +90,7 @@ int doctor(Context& context) {
     const auto& none = std::get<NoHandshake>(greeting);
     // What is wrong with the socket has been said.
     if (!fails(findings)) findings.push_back({Finding::Level::fail, "daemon", none.text, none.remedy});
+    append(findings, check_other_daemons(client.socket_path(), serving_daemons()));
     code = exit_code_for(none.code);
   }
   append(findings, check_kernel());
@@ -93,9 +104,10 @@ int doctor(Context& context) {
 void add_doctor_command(CLI::App& app, Context& context) {
   add_command(app, context,
               {"doctor", "", "What is wrong, and how to mend it",
-               "Looks at socket, permissions, seals, kernel, memory, descriptors, large parts and\n"
-               "long computations. Exit code 0 when nothing fails, 3 or 5 when the daemon cannot\n"
-               "be reached or refuses, else 1.\n",
+               "Looks at the socket that every command uses (and says why that one), permissions,\n"
+               "seals, kernel, memory, descriptors, large parts and long computations; when nobody\n"
+               "serves there, at who serves elsewhere. Exit code 0 when nothing fails, 3 or\n"
+               "5 when the daemon cannot be reached or refuses, else 1.\n",
               "  oncectl doctor\n"
               "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n"},
               [&context] { return doctor(context); });

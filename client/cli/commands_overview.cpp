@@ -8,20 +8,6 @@
 namespace onced::cli {
 namespace {
 
-std::string ratio(std::uint64_t part, std::uint64_t whole) {
-  if (whole == 0) return "-";
-  const std::uint64_t permille = static_cast<std::uint64_t>(static_cast<double>(part) * 1000 / static_cast<double>(whole));
-  return std::to_string(permille / 10) + "." + std::to_string(permille % 10) + " %";
-}
-
-// "12 MiB of 256 MiB (4.6 %)"; the budget is left out when the daemon does not say it.
-std::string use_of(const protocol::Report& report, std::string_view used, std::string_view budget) {
-  const std::uint64_t bytes = count(report, used);
-  const std::uint64_t bytes_max = count(report, budget);
-  if (bytes_max == 0) return human_bytes(bytes);
-  return human_bytes(bytes) + " of " + human_bytes(bytes_max) + " (" + ratio(bytes, bytes_max) + ")";
-}
-
 std::string status_screen(const protocol::Report& report, const Context& context, const std::string& socket) {
   const auto amount = [&](std::string_view name) { return human_count(count(report, name)); };
   const auto row = [](std::string label, const std::string& value) {
@@ -36,11 +22,11 @@ std::string status_screen(const protocol::Report& report, const Context& context
                        human_duration(number(report, "uptime_seconds").value_or(0)) + "\n";
   screen += row("socket", escape(socket));
   screen += row("namespace", escape(context.options.namespace_name));
-  screen += row("memory", use_of(report, "memory_bytes", "memory_bytes_max"));
-  screen += row("large parts", use_of(report, "blob_bytes", "blob_bytes_max") + " in " + plural(count(report, "blobs"), "blob"));
+  screen += row("memory", memory_text(report));
+  screen += row("large parts", large_parts_text(report));
   screen += row("entries", amount("entries"));
-  screen += row("hit ratio", context.output.bold(ratio(hits, hits + misses)) + "  (" + human_count(hits) + " hits, " +
-                                 human_count(misses) + " misses)");
+  screen += row("hit ratio", context.output.bold(ratio_text(hits, hits + misses)) + "  (" + plural(hits, "hit") + ", " +
+                                 human_count(misses) + (misses == 1 ? " miss)" : " misses)"));
   screen += row("computations", amount("computations") + ", " + amount("computations_avoided") + " avoided");
   screen += row("time saved", context.output.bold(human_duration(number(report, "seconds_saved").value_or(0))));
   const std::string now = human_count(computing) + " computing";

@@ -25,6 +25,8 @@
 #include "run_key.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
+#include "time_option.hpp"
+#include "wait_bar.hpp"
 
 namespace onced::cli {
 namespace {
@@ -109,8 +111,8 @@ class Runner {
     options.failure_ttl = Milliseconds(0);  // told to those who wait now, and to nobody later
     if (context_.options.timeout) options.wait_timeout = *context_.options.timeout;
     if (!words_.ttl.empty()) {
-      const auto ttl = parse_duration(words_.ttl);
-      if (!ttl || ttl->count() == 0) return usage("--ttl " + words_.ttl + ": not a time such as 90s or 2h");
+      const Result<Milliseconds> ttl = time_option("--ttl", words_.ttl);
+      if (!ttl) return usage(ttl.error().text);
       options.ttl = *ttl;
     }
     if (!words_.output_bytes_max.empty()) {
@@ -128,14 +130,20 @@ class Runner {
 
     Client client(context_.client_options());
     if (const Result<void> connected = client.connect(); !connected) return without_daemon(connected.error(), *prepared);
-    Result<Client::Acquired> acquired = client.acquire(*key, options);
+    Result<Client::Acquired> acquired = acquire(client, *key, options);
     if (!acquired && acquired.error().code == ErrorCode::unavailable) return without_daemon(acquired.error(), *prepared);
     if (!acquired) return told(acquired.error());
-    if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, key->display());
+    if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, key->display(), client.counters().waited > 0);
     return compute(std::get<Computation>(*acquired), prepared->standard_input.number());
   }
 
  private:
+  // Waits while another one runs it.
+  Result<Client::Acquired> acquire(Client& client, const Key& key, const ComputeOptions& options) {
+    const WaitBar bar(context_, client, key);
+    return client.acquire(key, options);
+  }
+
   int without_daemon(const Error& error, const Prepared& prepared) {
     if (words_.strict || !means_away(error.code)) {
       context_.output.talk(escape(error.text) + "; the command was not run");
@@ -185,7 +193,7 @@ class Runner {
   }
 
   // A value that was there or that we waited for.
-  int repeat(const Value& value, const std::string& key) {
+  int repeat(const Value& value, const std::string& key, bool waited) {
     const Result<KnownResult> result = result_of(value);
     if (!result && result.error().code == ErrorCode::malformed) {
       context_.output.talk("the value of " + key + " is not a command's result (" + escape(result.error().text) +
@@ -193,7 +201,8 @@ class Runner {
       return exit_code::own_fault;
     }
     if (!result) return failed(result.error());
-    verbose("not run: it was computed already, in " + human_duration(static_cast<double>(value.cost_us()) / 1e6));
+    const std::string cost = human_duration(static_cast<double>(value.cost_us()) / 1e6);
+    verbose(waited ? "not run: waited for another run of it, which took " + cost : "not run: its result was there already, from a run of " + cost);
     return show(*result);
   }
 
@@ -219,10 +228,10 @@ class Runner {
     context_.output.talk(escape(text));
     return exit_code::usage;
   }
-  // 125 for everything: the other codes may be the command's own.
+  // 125 for everything but a command line that is wrong: the other codes may be the command's own.
   int failed(const Error& error) {
     context_.output.talk(escape(error.text));
-    return error.code == ErrorCode::invalid_argument ? exit_code::usage : exit_code::own_fault;
+    return exit_code_for(error.code) == exit_code::usage ? exit_code::usage : exit_code::own_fault;
   }
   void verbose(const std::string& text) {
     if (words_.verbose) context_.output.talk(text);

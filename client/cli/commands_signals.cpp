@@ -1,15 +1,14 @@
 // wait, watch: what happens to keys, as it happens.
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <memory>
-#include <thread>
 
 #include "context.hpp"
 #include "key_words.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
 #include "value_output.hpp"
+#include "wait_bar.hpp"
 
 namespace onced::cli {
 namespace {
@@ -24,52 +23,9 @@ struct WaitWords {
   bool print = false;
 };
 
-// Draws a bar from the key's signals until `finished`. Whatever goes wrong here only costs the bar.
-void draw_progress(Context& context, Client& client, const Key& key, const std::atomic<bool>& finished) {
-  const auto begun = Clock::now();
-  double fraction = std::nan("");
-  std::string said = "nobody computes it yet";
-  const auto draw = [&] {
-    const double waited = std::chrono::duration<double>(Clock::now() - begun).count();
-    context.output.live(progress_line(fraction, human_duration(waited) + "  " + escape(said), context.output.talk_screen().width));
-  };
-  Result<Subscription> subscription = client.subscribe(key);
-  while (subscription && !finished) {
-    draw();
-    const auto event = subscription->next(Milliseconds(200));
-    if (!event) break;
-    if (!event->has_value()) continue;
-    if ((*event)->kind == Event::Kind::signal) {
-      const protocol::Signal& signal = (*event)->signal;
-      if (signal.event == protocol::SignalEvent::progress) {
-        fraction = signal.fraction;
-        said = signal.text;
-      } else {
-        fraction = std::nan("");
-        said = protocol::name_of(signal.event);
-      }
-    } else {
-      for (const auto& entry : (*event)->state.entries) {
-        if (entry.state != protocol::KeyState::computing) continue;
-        fraction = entry.fraction;
-        said = entry.text.empty() ? "computing" : entry.text;
-      }
-    }
-  }
-  context.output.clear_live();
-}
-
-Result<Value> wait_with_bar(Context& context, Client& client, const Key& key, const WaitOptions& options) {
-  std::atomic<bool> finished = false;  // release in the waiting thread; pairs with the (seq_cst) loads in draw_progress()
-  Result<Value> value = Error{};
-  // The waiting is the thread's, the drawing ours: a signal may be lost on a slow terminal, the answer may not.
-  std::thread waiting([&] {
-    value = client.wait(key.bytes(), options);
-    finished.store(true, std::memory_order_release);
-  });
-  draw_progress(context, client, key, finished);
-  waiting.join();
-  return value;
+Result<Value> wait_for(Context& context, Client& client, const Key& key, const WaitOptions& options) {
+  const WaitBar bar(context, client, key);
+  return client.wait(key.bytes(), options);
 }
 
 int wait(Context& context, const WaitWords& words) {
@@ -79,8 +35,7 @@ int wait(Context& context, const WaitWords& words) {
   if (context.options.timeout) options.timeout = *context.options.timeout;
   Client client(context.client_options());
   const auto begun = Clock::now();
-  const Result<Value> value = context.output.talk_screen().live ? wait_with_bar(context, client, *key, options)
-                                                                    : client.wait(key->bytes(), options);
+  const Result<Value> value = wait_for(context, client, *key, options);
   if (!value && value.error().code == ErrorCode::not_found && client.connect()) {
     // Connecting took all the time there was: the daemon was asked for what is there now.
     return context.fail({ErrorCode::timed_out, "no time was left to wait; " + value.error().text});
@@ -94,7 +49,7 @@ int wait(Context& context, const WaitWords& words) {
     line["cost_us"] = value->cost_us();
     line["waited_seconds"] = std::chrono::duration<double>(Clock::now() - begun).count();
     context.json_line(line);
-  } else if (words.print || words.part) {
+  } else if (words.print || words.part.name) {
     return write_part(context, *value, words.part);
   }
   return exit_code::ok;
@@ -137,6 +92,7 @@ Json resync_json(const protocol::State& state) {
   line["event"] = "resync";
   line["function"] = nullptr;
   line["arguments"] = nullptr;
+  line["function_version"] = nullptr;
   line["epoch"] = state.epoch;
   line["sequence"] = state.sequence;
   line["version"] = 0;
@@ -256,7 +212,8 @@ void add_signal_commands(CLI::App& app, Context& context) {
       [&context, wait_words] { return wait(context, *wait_words); });
   add_key_words(wait_command, wait_words->key);
   wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
-  wait_command.add_option("--part", wait_words->part, "The same for this part")->type_name("NAME");
+  wait_command.add_option("--part", wait_words->part.name, "The same for this part")->type_name("NAME");
+  wait_command.add_flag("--force", wait_words->part.force, "Write to a terminal what is no text, too");
 
   auto watch_words = std::make_shared<WatchWords>();
   CLI::App& watch_command = add_command(

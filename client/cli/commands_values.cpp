@@ -6,9 +6,11 @@
 
 #include "context.hpp"
 #include "key_words.hpp"
+#include "nearest_key.hpp"
 #include "part_input.hpp"
 #include "part_words.hpp"
 #include "text_format.hpp"
+#include "time_option.hpp"
 #include "value_output.hpp"
 
 namespace onced::cli {
@@ -35,10 +37,8 @@ Result<std::vector<PartInput>> open_all(Context& context, const std::vector<Part
 int put(Context& context, const PutWords& words) {
   PutOptions options;
   if (!words.ttl.empty()) {
-    const auto ttl = parse_duration(words.ttl);
-    if (!ttl || ttl->count() == 0) {
-      return context.fail({ErrorCode::invalid_argument, "--ttl " + words.ttl + ": not a time such as 500ms, 90s or 2h"});
-    }
+    const Result<Milliseconds> ttl = time_option("--ttl", words.ttl);
+    if (!ttl) return context.fail(ttl.error());
     options.ttl = *ttl;
   }
   const Result<Key> key = make_key(words.key);
@@ -78,8 +78,8 @@ int print_json(Context& context, const Key& key, const Value& value, const PartC
   line["version"] = value.version();
   line["cost_us"] = value.cost_us();
   line["parts"] = parts_json(value);
-  const Result<Part> part = value.part(std::string_view(choice.value_or("")));
-  if (!part && (choice || part.error().code != ErrorCode::not_found)) return write_part(context, value, choice);
+  const Result<Part> part = value.part(std::string_view(choice.name.value_or("")));
+  if (!part && (choice.name || part.error().code != ErrorCode::not_found)) return write_part(context, value, choice);
   if (part) {
     line["content_type"] = part->content_type;
     line["bytes"] = part->bytes.size();
@@ -98,6 +98,9 @@ int get(Context& context, const GetWords& words) {
   if (!found) return context.fail(found.error());
   if (!found->has_value()) {
     context.output.talk("no value for " + key->display());
+    // For people: a version that was forgotten is what a miss most often comes from.
+    const Result<NearestKey> nearest = find_nearest(client, *key);
+    if (nearest && !nearest->versions().empty()) context.output.talk(nearest->lines().front());
     return exit_code::miss;
   }
   const Value& value = **found;
@@ -138,7 +141,8 @@ void add_value_commands(CLI::App& app, Context& context) {
                   {"get", "FUNCTION [ARGS]", "Write a value's bytes to standard output",
                    "Unchanged, nothing added; of one part only, which is all that is read. Exit code\n"
                    "1 when there is no such value or no part of that name, 2 when the value has named\n"
-                   "parts only and --part is missing. With --json a list of the parts as well.\n",
+                   "parts only and --part is missing, or when bytes that are no text would go to a\n"
+                   "terminal. With --json a list of the parts as well.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"
                   "  oncectl get model --part weights > model.bin\n"
@@ -146,7 +150,7 @@ void add_value_commands(CLI::App& app, Context& context) {
                   "  oncectl get prices '{\"market\": \"north\"}' || compute-prices\n"},
                   [&context, get_words] { return get(context, *get_words); });
   add_key_words(get_command, get_words->key);
-  add_part_option(get_command, get_words->part);
+  add_part_options(get_command, get_words->part);
 }
 
 }  // namespace onced::cli

@@ -130,21 +130,32 @@ std::string_view name_of(Finding::Level level) {
   return "?";
 }
 
-Findings check_socket(const std::string& path) {
+Findings check_socket(const std::string& path, const std::string& source) {
   Findings findings;
   findings.push_back(check_directory(std::filesystem::path(path).parent_path().string()));
+  const std::string named = path + " (" + source + ")";
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
-    findings.push_back({Level::fail, "socket", path + ": " + std::strerror(errno),
+    findings.push_back({Level::fail, "socket", named + ": " + std::strerror(errno),
                         "start one: `onced --socket " + path + "`; or name the right one with --socket or ONCED_SOCKET"});
   } else if (!S_ISSOCK(status.st_mode)) {
-    findings.push_back({Level::fail, "socket", path + " is there but is no socket", "move it away and start the daemon again"});
+    findings.push_back({Level::fail, "socket", named + " is there but is no socket", "move it away and start the daemon again"});
   } else {
-    const std::string text = path + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid) + ", gid " +
+    const std::string text = named + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid) + ", gid " +
                              std::to_string(status.st_gid);
     const bool may = ::access(path.c_str(), W_OK) == 0;
     findings.push_back({may ? Level::ok : Level::fail, "socket", text + (may ? "" : ": this user may not connect"),
                         may ? "" : "join the group that owns it, or ask for another mode in the daemon's configuration"});
+  }
+  return findings;
+}
+
+Findings check_other_daemons(const std::string& path, const std::vector<ServingDaemon>& daemons) {
+  Findings findings;
+  for (const ServingDaemon& daemon : daemons) {
+    if (daemon.socket == path) continue;
+    findings.push_back({Level::warn, "elsewhere", "a daemon, pid " + std::to_string(daemon.pid) + ", serves " + daemon.socket,
+                        "if that one is meant: export ONCED_SOCKET=" + daemon.socket});
   }
   return findings;
 }
@@ -229,21 +240,20 @@ Findings check_limits(std::uint32_t daemon_pid) {
 Findings check_blobs(const protocol::Report& status) {
   const std::uint64_t blobs = count(status, "blobs");
   const std::uint64_t blobs_max = count(status, "blobs_max");
-  const std::uint64_t bytes_max = count(status, "blob_bytes_max");
   Findings findings;
-  const std::string many = human_count(blobs) + " of at most " + human_count(blobs_max) + " large parts in memory of their own";
+  const std::string many = plural(blobs, "blob") + " of at most " + human_count(blobs_max);
   if (blobs_max == 0) {
-    findings.push_back({Level::fail, "blobs", "the daemon keeps no large parts: it has no descriptors left for them", more_descriptors});
+    findings.push_back({Level::fail, "large parts", "the daemon keeps none: it has no descriptors left for them", more_descriptors});
   } else if (blobs >= blobs_max - blobs_max / 10) {
-    findings.push_back({Level::warn, "blobs", many + ": values go to make room, whatever their size",
+    findings.push_back({Level::warn, "large parts", many + ": values go to make room, whatever their size",
                         std::string("each takes a descriptor of the daemon: ") + more_descriptors + "; or publish fewer, larger parts"});
   } else {
-    findings.push_back({Level::ok, "blobs", many, ""});
+    findings.push_back({Level::ok, "large parts", many, ""});
   }
   // A full budget is what a cache comes to; one that holds next to nothing is a mistake.
-  const std::string memory = human_bytes(count(status, "blob_bytes")) + " of " + human_bytes(bytes_max) + " for large parts in use";
-  const bool small = bytes_max < limits::value_bytes_max * 16;
-  findings.push_back({small ? Level::warn : Level::ok, "blobs", memory, small ? "raise the setting blobs (--blobs, ONCED_BLOBS)" : ""});
+  const bool small = count(status, "blob_bytes_max") < limits::value_bytes_max * 16;
+  findings.push_back({small ? Level::warn : Level::ok, "large parts", large_parts_text(status),
+                      small ? "raise the setting blobs (--blobs, ONCED_BLOBS)" : ""});
   return findings;
 }
 
@@ -261,22 +271,24 @@ std::optional<std::uint64_t> cgroup_memory_limit(const std::string& root, const 
   return smallest;
 }
 
-Finding check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, std::uint64_t blob_bytes_max) {
+Findings check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, const protocol::Report& status) {
+  Findings findings{{Level::ok, "memory", memory_text(status), ""}};
   const std::string line = first_line("/proc/" + std::to_string(daemon_pid) + "/cgroup");
-  const std::uint64_t bytes = segment_bytes + blob_bytes_max;
-  const std::string use = "segment of " + human_bytes(segment_bytes) + ", up to " + human_bytes(blob_bytes_max) + " for large parts";
-  if (!line.starts_with("0::")) return {Level::ok, "memory", use + "; no memory cgroup to compare it with", ""};
-  const auto limit = cgroup_memory_limit("/sys/fs/cgroup", line.substr(3));
-  if (!limit) return {Level::ok, "memory", use + "; no cgroup limit", ""};
-  const std::string text = use + "; cgroup limit " + human_bytes(*limit);
-  if (bytes > *limit) {
-    return {Level::fail, "memory", text + ": the daemon will be killed when they fill up",
-            "raise MemoryMax= of the unit or lower the daemon's memory or blobs"};
+  const std::uint64_t large_parts = count(status, "blob_bytes_max");
+  const std::uint64_t bytes = segment_bytes + large_parts;
+  const std::string use = human_bytes(bytes) + " when all is full: the segment (memory and its index) " + human_bytes(segment_bytes) +
+                          ", large parts " + human_bytes(large_parts);
+  const auto limit = line.starts_with("0::") ? cgroup_memory_limit("/sys/fs/cgroup", line.substr(3)) : std::nullopt;
+  const std::string text = use + (limit ? "; cgroup limit " + human_bytes(*limit) : "; no cgroup limits it");
+  if (limit && bytes > *limit) {
+    findings.push_back({Level::fail, "memory", text + ": the daemon will be killed when they fill up",
+                        "raise MemoryMax= of the unit or lower the daemon's memory or blobs"});
+  } else if (limit && bytes > *limit / 10 * 9) {
+    findings.push_back({Level::warn, "memory", text + ": little is left for everything else", "raise MemoryMax= of the unit"});
+  } else {
+    findings.push_back({Level::ok, "memory", text, ""});
   }
-  if (bytes > *limit / 10 * 9) {
-    return {Level::warn, "memory", text + ": little is left for everything else", "raise MemoryMax= of the unit"};
-  }
-  return {Level::ok, "memory", text, ""};
+  return findings;
 }
 
 Findings check_holders(const std::vector<protocol::ListRow>& rows) {
@@ -287,7 +299,7 @@ Findings check_holders(const std::vector<protocol::ListRow>& rows) {
     ++computing;
     const double seconds = static_cast<double>(row.age_ms) / 1e3;
     if (seconds < long_holder_seconds) continue;
-    findings.push_back({Level::warn, "holders", key_display(row.key) + " is computed for " + human_duration(seconds) + " by " +
+    findings.push_back({Level::warn, "holders", key_display(row.key) + " has been computed for " + human_duration(seconds) + " by " +
                                                     escape(row.holder) + ", " + human_count(row.waiting) + " waiting",
                         "`oncectl cancel` ends it; a lease limit would bound it"});
   }
@@ -298,7 +310,7 @@ Findings check_holders(const std::vector<protocol::ListRow>& rows) {
 Finding check_pinned(const protocol::Report& statistics) {
   const std::uint64_t arena = count(statistics, "memory_bytes_max");
   const std::uint64_t retired = count(statistics, "retired_bytes");
-  const std::string text = human_bytes(retired) + " dropped and not yet reused, of " + human_bytes(arena);
+  const std::string text = human_bytes(retired) + " of " + human_bytes(arena) + " dropped and not yet reused";
   if (arena > 0 && retired > arena / 4) {
     return {Level::warn, "pins", text + ": readers hold on to it",
             "let clients destroy their values sooner, or give the daemon more memory"};

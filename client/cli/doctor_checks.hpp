@@ -10,6 +10,7 @@
 
 #include <onced/protocol/messages.hpp>
 
+#include "doctor_daemons.hpp"
 #include "doctor_handshake.hpp"
 
 namespace onced::cli {
@@ -25,8 +26,10 @@ using Findings = std::vector<Finding>;
 
 std::string_view name_of(Finding::Level level);
 
-// The socket's file and directory.
-Findings check_socket(const std::string& path);
+// The socket's file and directory. `source`: who says that it is this one ("ONCED_SOCKET").
+Findings check_socket(const std::string& path, const std::string& source);
+// Daemons that serve somewhere else, as a way on when nobody serves `path`.
+Findings check_other_daemons(const std::string& path, const std::vector<ServingDaemon>& daemons);
 // Who answers, by the kernel's word and its own.
 Findings check_peer(const Handshake& handshake);
 // That nobody but the daemon can write or shrink what a client maps. `owned_by_daemon`: must be sealed against writing.
@@ -37,8 +40,9 @@ Findings check_kernel();
 Findings check_limits(std::uint32_t daemon_pid);
 // Large parts: how many there may be (each keeps a descriptor of the daemon) and their memory, by the daemon's status.
 Findings check_blobs(const protocol::Report& status);
-// The daemon's memory, segment and large parts, against its memory cgroup (when that can be read).
-Finding check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, std::uint64_t blob_bytes_max);
+// The memory in use, as the status says it; what it comes to when it is full, against the daemon's memory cgroup (when that
+// can be read).
+Findings check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, const protocol::Report& status);
 // Who computes for long.
 Findings check_holders(const std::vector<protocol::ListRow>& rows);
 // Memory that readers keep from being reused.

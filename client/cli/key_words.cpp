@@ -29,12 +29,13 @@ Json key_json(std::string_view key_bytes) {
   if (!key) {  // from a newer daemon, perhaps: show what came
     fields["function"] = nullptr;
     fields["arguments"] = nullptr;
+    fields["function_version"] = nullptr;
     return fields;
   }
   fields["function"] = key->function();
   fields["arguments"] = Json::parse(key->arguments_json(), nullptr, false);
   if (fields["arguments"].is_discarded()) fields["arguments"] = key->arguments_json();
-  if (const std::string version = key->version(); !version.empty()) fields["function_version"] = version;
+  fields["function_version"] = key->version();
   return fields;
 }
 

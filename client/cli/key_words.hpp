@@ -27,9 +27,10 @@ void add_key_words(CLI::App& command, KeyWords& words, bool function_required = 
 // A missing ARGS is no arguments.
 Result<Key> make_key(const KeyWords& words);
 
-// The fields "function", "arguments" and, when there is one, "function_version" of a key's canonical bytes.
+// The fields "function", "arguments" and "function_version" ("": none) of a key's canonical bytes. "version" is always that
+// of a value.
 Json key_json(std::string_view key_bytes);
-// name(1, "x"), escaped: for people.
+// name@version(1, "x"), escaped: for people.
 std::string key_display(std::string_view key_bytes, std::size_t width = 120);
 
 }  // namespace onced::cli

@@ -11,6 +11,7 @@
 #include "context.hpp"
 #include "help_formatter.hpp"
 #include "text_format.hpp"
+#include "time_option.hpp"
 
 namespace onced::cli {
 namespace {
@@ -113,11 +114,9 @@ int run_command_line(Words words) {
   }
   if (context.options.namespace_name.empty()) context.options.namespace_name = GlobalOptions{}.namespace_name;
   if (!context.options.timeout_text.empty()) {
-    context.options.timeout = parse_duration(context.options.timeout_text);
-    if (!context.options.timeout || context.options.timeout->count() == 0) {
-      return usage_error(context, "--timeout " + escape(context.options.timeout_text) + ": not a time such as 500ms, 5s or 2m",
-                         command);
-    }
+    const Result<Milliseconds> timeout = time_option("--timeout", context.options.timeout_text);
+    if (!timeout) return usage_error(context, escape(timeout.error().text), command);
+    context.options.timeout = *timeout;
   }
   return context.action();
 }

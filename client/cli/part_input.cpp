@@ -14,6 +14,7 @@
 #include <onced/protocol/limits.hpp>
 
 #include "output.hpp"
+#include "text_format.hpp"
 
 namespace onced::cli {
 namespace {
@@ -58,7 +59,7 @@ Result<Descriptor> keep_all(int descriptor, const std::string& name, std::uint64
     if (*got == 0) break;
     kept += *got;
     if (kept > bytes_max) {
-      return Error{ErrorCode::too_large, name + " is larger than a part may be (" + std::to_string(bytes_max) + " bytes)"};
+      return Error{ErrorCode::too_large, name + " is larger than a part may be (" + human_bytes(bytes_max) + ")"};
     }
     if (!write_all(memory.number(), std::string_view(chunk).substr(0, *got))) {
       return Error{ErrorCode::out_of_memory, "cannot keep " + name + ": " + std::strerror(errno)};

@@ -14,6 +14,13 @@ const protocol::Number* find(const protocol::Report& report, std::string_view na
   return nullptr;
 }
 
+std::string use_of(const protocol::Report& report, std::string_view used, std::string_view budget) {
+  const std::uint64_t bytes = count(report, used);
+  const std::uint64_t bytes_max = count(report, budget);
+  if (bytes_max == 0) return human_bytes(bytes);
+  return human_bytes(bytes) + " of " + human_bytes(bytes_max) + " (" + ratio_text(bytes, bytes_max) + ")";
+}
+
 }  // namespace
 
 Json report_json(const protocol::Report& report) {
@@ -39,6 +46,18 @@ std::string text(const protocol::Report& report, std::string_view name) {
   const protocol::Number* value = find(report, name);
   const auto* words = value == nullptr ? nullptr : std::get_if<std::string>(value);
   return words == nullptr ? std::string() : escape(*words);
+}
+
+std::string ratio_text(std::uint64_t part, std::uint64_t whole) {
+  if (whole == 0) return "-";
+  const std::uint64_t permille = static_cast<std::uint64_t>(static_cast<double>(part) * 1000 / static_cast<double>(whole));
+  return std::to_string(permille / 10) + "." + std::to_string(permille % 10) + " %";
+}
+
+std::string memory_text(const protocol::Report& status) { return use_of(status, "memory_bytes", "memory_bytes_max"); }
+
+std::string large_parts_text(const protocol::Report& status) {
+  return use_of(status, "blob_bytes", "blob_bytes_max") + " in " + plural(count(status, "blobs"), "blob");
 }
 
 std::string human(std::string_view name, const protocol::Number& value) {

@@ -115,6 +115,16 @@ bool is_utf8(std::string_view bytes) {
   return true;
 }
 
+bool looks_like_text(std::string_view bytes) {
+  constexpr std::size_t looked_at = 64 * 1024;
+  const bool whole = bytes.size() <= looked_at;
+  bytes = bytes.substr(0, looked_at);
+  if (bytes.find('\0') != std::string_view::npos) return false;
+  // A character that was cut in two is no mistake.
+  for (std::size_t cut = 0; !whole && cut < 3 && !is_utf8(bytes); ++cut) bytes.remove_suffix(1);
+  return is_utf8(bytes);
+}
+
 std::size_t columns_of(std::string_view utf8) {
   return static_cast<std::size_t>(
       std::count_if(utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));

@@ -18,6 +18,8 @@ namespace onced::cli {
 // Control characters, C1 ones included, and bytes that are not UTF-8 become \n, \t, \x1b ...; a backslash becomes two.
 std::string escape(std::string_view foreign);
 bool is_utf8(std::string_view bytes);
+// Something that a terminal can show: UTF-8 without a zero byte, as far as the first so many bytes say.
+bool looks_like_text(std::string_view bytes);
 
 // Columns that well-formed UTF-8 takes on a terminal when every character is one column wide.
 std::size_t columns_of(std::string_view utf8);

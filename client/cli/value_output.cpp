@@ -7,8 +7,9 @@
 
 namespace onced::cli {
 
-void add_part_option(CLI::App& command, PartChoice& choice) {
-  command.add_option("--part", choice, "Which part (default: the one without a name)")->type_name("NAME");
+void add_part_options(CLI::App& command, PartChoice& choice) {
+  command.add_option("--part", choice.name, "Which part (default: the one without a name)")->type_name("NAME");
+  command.add_flag("--force", choice.force, "Write to a terminal what is no text, too");
 }
 
 std::string_view place_of(bool large) { return large ? "blob" : "memory"; }
@@ -25,17 +26,22 @@ std::string part_names(const Value& value) {
 }
 
 int write_part(Context& context, const Value& value, const PartChoice& choice) {
-  const Result<Part> part = value.part(std::string_view(choice.value_or("")));
+  const Result<Part> part = value.part(std::string_view(choice.name.value_or("")));
+  if (part && context.output.data_screen().terminal && !choice.force && !looks_like_text(part->text())) {
+    context.output.talk("this is no text (" + human_bytes(part->bytes.size()) + ") and may confuse the terminal; " +
+                        "`> FILE` keeps it, --force shows it all the same");
+    return exit_code::usage;
+  }
   if (part) {
     context.output.data(part->text());
     return exit_code::ok;
   }
   if (part.error().code != ErrorCode::not_found) return context.fail(part.error());
-  if (!choice) {
+  if (!choice.name) {
     context.output.talk("this value has named parts only: " + part_names(value) + "; choose one with --part");
     return exit_code::usage;
   }
-  context.output.talk("this value has no part '" + escape(*choice) + "'; it has " + part_names(value));
+  context.output.talk("this value has no part '" + escape(*choice.name) + "'; it has " + part_names(value));
   return exit_code::miss;
 }
 

@@ -11,14 +11,17 @@
 
 namespace onced::cli {
 
-// What --part says; nothing: the part without a name.
-using PartChoice = std::optional<std::string>;
+struct PartChoice {
+  std::optional<std::string> name;  // --part; nothing: the part without a name
+  bool force = false;               // --force: also what is no text, to a terminal
+};
 
-// Adds --part NAME.
-void add_part_option(CLI::App& command, PartChoice& choice);
+// Adds --part NAME and --force.
+void add_part_options(CLI::App& command, PartChoice& choice);
 
 // The bytes of a part to standard output, unchanged. Exit codes: miss when --part names none of the parts, usage when the
-// value has only named ones and no choice was made; standard error then names them.
+// value has only named ones and no choice was made (standard error then names them), or when bytes that are no text would
+// go to a terminal.
 int write_part(Context& context, const Value& value, const PartChoice& choice);
 
 // All parts: name, content type, bytes, where they are. Touches none of them.

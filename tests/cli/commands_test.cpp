@@ -91,7 +91,9 @@ TEST_CASE("a file that is not there, a directory and a bad time are usage errors
   CHECK(oncectl({"put", "f", "--file", "/"}).status == 2);
   CHECK(oncectl({"put", "f", "--ttl", "soon"}).status == 2);
   CHECK(oncectl({"--timeout", "later", "status"}).status == 2);
-  CHECK(oncectl({"--timeout", "0", "status"}).status == 2);
+  const Outcome nothing = oncectl({"--timeout", "0s", "status"});
+  CHECK(nothing.status == 2);
+  CHECK(contains(nothing.err, "--timeout 0s: must be longer than nothing"));
 }
 
 TEST_CASE("the command line is refused with exit code 2 and a way on") {
@@ -301,10 +303,40 @@ TEST_CASE("doctor finds nothing wrong with a daemon that is well") {
     CHECK(finding["level"] != "fail");
     checks.push_back(finding["check"]);
   }
-  for (const char* check : {"socket", "directory", "daemon", "segment", "pin page", "kernel", "limits", "memory", "blobs", "holders", "pins"}) {
+  for (const char* check : {"socket", "directory", "daemon", "segment", "pin page", "kernel", "limits", "memory", "large parts", "holders", "pins"}) {
     CAPTURE(check);
     CHECK(std::find(checks.begin(), checks.end(), check) != checks.end());
   }
+}
+
+TEST_CASE("doctor and status say the same of memory, in the same words") {
+  const Oncectl oncectl;
+  const TempDirectory files;
+  write_file(files / "large", std::string(3 << 20, 'x'));
+  oncectl.put("f", "[]", "x");
+  CHECK(oncectl({"put", "g", "--file", (files / "large").string()}).status == 0);
+  const std::string status = oncectl({"status"}).out;
+  const std::string doctor = oncectl({"doctor"}).out;
+  CAPTURE(doctor);
+  for (const std::string row : {"memory", "large parts"}) {
+    const std::size_t begin = status.find("\n" + row) + 1;
+    const std::string line = status.substr(begin, status.find('\n', begin) - begin);
+    const std::string figures = line.substr(line.find_first_not_of(' ', row.size()));
+    CAPTURE(figures);
+    CHECK(contains(doctor, figures));
+  }
+}
+
+TEST_CASE("doctor looks at the client's socket, says why that one, and who serves elsewhere") {
+  const Oncectl oncectl;
+  const TempDirectory nowhere;
+  const Outcome here = run_command({oncectl_path, "doctor"}, {.environment = {{"ONCED_SOCKET", oncectl.daemon.socket()}}});
+  CHECK(here.status == 0);
+  CHECK(contains(here.out, oncectl.daemon.socket() + " (ONCED_SOCKET)"));
+  CHECK(contains(oncectl({"doctor"}).out, " (--socket)"));
+  const Outcome there = run_command({oncectl_path, "doctor"}, {.environment = {{"ONCED_SOCKET", (nowhere / "s").string()}}});
+  CHECK(there.status == 3);
+  CHECK(contains(there.out, "export ONCED_SOCKET=" + oncectl.daemon.socket() + "\n"));
 }
 
 TEST_CASE("doctor says what is wrong when nobody serves, and when somebody stopped does") {

@@ -37,13 +37,21 @@ TEST_CASE("a segment without one of its seals fails") {
 
 TEST_CASE("a missing socket and a file in its place fail, a directory open to all is warned of") {
   const TempDirectory directory;
-  CHECK(check_socket((directory / "s").string()).back().level == Level::fail);
+  CHECK(check_socket((directory / "s").string(), "--socket").back().level == Level::fail);
   write_file(directory / "s", "");
-  const Findings file = check_socket((directory / "s").string());
+  const Findings file = check_socket((directory / "s").string(), "--socket");
   CHECK(file.back().level == Level::fail);
   CHECK(file.back().text.find("no socket") != std::string::npos);
   std::filesystem::permissions(directory.path(), std::filesystem::perms::all);
-  CHECK(check_socket((directory / "s").string()).front().level == Level::warn);
+  CHECK(check_socket((directory / "s").string(), "--socket").front().level == Level::warn);
+}
+
+TEST_CASE("a daemon that serves elsewhere is shown with the way to it, the one in question is not") {
+  const Findings found = check_other_daemons("/a", {{7, "/a"}, {8, "/b"}});
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].level == Level::warn);
+  CHECK(found[0].text.find("pid 8") != std::string::npos);
+  CHECK(found[0].remedy.find("export ONCED_SOCKET=/b") != std::string::npos);
 }
 
 TEST_CASE("the smallest memory limit on the way to the root counts") {
