@@ -146,11 +146,7 @@ Look Attachment::view_of(const protocol::RecordHeader* record, std::uint32_t pin
   value.pin_ = pin;
   value.fork_epoch_ = fork_epoch;
   if ((record->flags & protocol::record_plain) == 0) [[unlikely]] return view_parts(record, value);
-  const auto part = reader_.part(record, 0);
-  if (!part) [[unlikely]] return Look::ask;
-  value.bytes_ = part->bytes;
-  value.content_type_ = part->content_type;
-  return Look::hit;
+  return reader_.plain_part(record, value.bytes_, value.content_type_) ? Look::hit : Look::ask;
 }
 
 // Of a record that is not plain.

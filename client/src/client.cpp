@@ -46,7 +46,7 @@ Result<void> Client::connect() {
 // ---- reading --------------------------------------------------------------------------------------------------------
 
 std::optional<Value> Client::peek(std::string_view key) {
-  std::optional<Value> value;
+  std::optional<Value> value = client_detail::no_value();
   if (!peek_at_once(key, value)) state_->peek_slowly(key, value, deadline_in(state_->options.connect_timeout));
   return value;
 }

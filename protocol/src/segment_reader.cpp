@@ -1,5 +1,7 @@
 #include <onced/protocol/segment_reader.hpp>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <string>
@@ -51,6 +53,19 @@ unsigned slots_with_tag(const Bucket& bucket, std::uint64_t tag_bits) {
   return matches;
 }
 #endif
+
+// One store would not do: a struct of small fields is returned by way of the stack, and its second word is loaded whole.
+LookupResult packed(const RecordHeader* record, std::uint32_t pin, LookupOutcome outcome, Freshness freshness,
+                    bool refreshing, bool copy_only) {
+  static_assert(std::endian::native == std::endian::little);
+  static_assert(offsetof(LookupResult, pin) == 8 && offsetof(LookupResult, outcome) == 12 &&
+                offsetof(LookupResult, freshness) == 13 && offsetof(LookupResult, refreshing) == 14 &&
+                offsetof(LookupResult, copy_only) == 15);
+  const std::uint64_t fields = pin | static_cast<std::uint64_t>(outcome) << 32 | static_cast<std::uint64_t>(freshness) << 40 |
+                               static_cast<std::uint64_t>(refreshing) << 48 | static_cast<std::uint64_t>(copy_only) << 56;
+  return std::bit_cast<LookupResult>(std::array<std::uint64_t, 2>{reinterpret_cast<std::uintptr_t>(record), fields});
+}
+LookupResult without_value(LookupOutcome outcome) { return packed(nullptr, 0, outcome, Freshness::fresh, false, false); }
 
 // The only locked instruction of a hit. Returns pins_per_line when all are taken.
 std::size_t claim_pin(PinLine& line, std::uint64_t offset) {
@@ -139,15 +154,6 @@ Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
   return reader;
 }
 
-// Acquire: what a successor of a dead daemon did before it served is not seen before the death itself.
-bool SegmentReader::alive() const {
-  return (header_->life.load(std::memory_order_acquire) & life_owner_died) == 0;
-}
-
-// Relaxed: a number to compare with, nothing is ordered by it.
-std::uint64_t SegmentReader::time_ms() const {
-  return header_->time_ms.load(std::memory_order_relaxed);
-}
 
 // Acquire: pairs with the release in BlobTable::clear(); the entries that were cleared before are seen cleared.
 std::uint64_t SegmentReader::blobs_dropped() const {
@@ -163,34 +169,25 @@ std::uint64_t SegmentReader::epoch() const {
   return header_->epoch;
 }
 
-// Whether a record header could stand at `offset`.
-bool SegmentReader::plausible(std::uint64_t offset) const {
-  return offset % value_alignment == record_phase && offset >= arena_begin_ && offset < arena_end_ &&
-         arena_end_ - offset >= sizeof(RecordHeader);
-}
-
-LookupResult SegmentReader::lookup(std::string_view key, const KeyHash& hash, PinPage& page, std::uint32_t line,
+LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line,
                                    LineUse use) const {
   ONCED_ASSERT(line < client_pin_lines);
-  LookupResult result;
-  if (!alive()) {
-    result.outcome = LookupOutcome::dead;
-    return result;
-  }
-  const Bucket* const candidates[2] = {&buckets_[hash.low & bucket_mask_], &buckets_[hash.high & bucket_mask_]};
-  __builtin_prefetch(candidates[1]);
+  if (!alive()) return without_value(LookupOutcome::dead);
+  const Bucket* const first = &buckets_[hash.low & bucket_mask_];
+  const Bucket* const second = &buckets_[hash.high & bucket_mask_];
+  __builtin_prefetch(second);
   const std::uint64_t tag_bits = make_slot(tag_of(hash), 0);
 
   for (int attempt = 0; attempt < lookup_retries_max; ++attempt) {
     bool changed = false;
-    for (const Bucket* bucket : candidates) {
+    for (const Bucket* bucket = first;; bucket = second) {
       for (unsigned matches = slots_with_tag(*bucket, tag_bits); matches != 0; matches &= matches - 1) {
         const std::atomic<std::uint64_t>& slot = bucket->slots[std::countr_zero(matches)];
         const std::uint64_t word = slot.load(std::memory_order_relaxed);
+        LookupResult result;
         switch (probe(slot, word, key, page, line, result)) {
           case Probe::hit:
             count_hit(page, line, use, word, *result.record);
-            result.outcome = LookupOutcome::hit;
             return result;
           case Probe::other:
             break;
@@ -198,38 +195,31 @@ LookupResult SegmentReader::lookup(std::string_view key, const KeyHash& hash, Pi
             changed = true;
             break;
           case Probe::expired:
-            return result;  // a key has one slot: no need to look further
+            return without_value(LookupOutcome::miss);  // a key has one slot: no need to look further
           case Probe::no_pin:
-            result.outcome = LookupOutcome::no_pin;
-            return result;
+            return without_value(LookupOutcome::no_pin);
         }
       }
+      if (bucket == second) break;
     }
-    if (!changed) return result;
+    if (!changed) return without_value(LookupOutcome::miss);
   }
-  result.outcome = LookupOutcome::unstable;
-  return result;
+  return without_value(LookupOutcome::unstable);
 }
 
-// Of a record that is not simply fresh: whether it is usable, and how.
-bool SegmentReader::classify(const RecordHeader& record, LookupResult& result) const {
+// Of a record that is not simply fresh: how it can be used; nothing when it cannot.
+std::optional<SegmentReader::Life> SegmentReader::life_of(const RecordHeader& record) const {
   const std::uint64_t fresh_until = fresh_until_ms(record);
   const std::uint64_t grace = live_field(record.grace_ms).load(std::memory_order_relaxed);
+  const bool refreshing = live_field(record.refreshing).load(std::memory_order_relaxed) != 0;
   const std::uint64_t now = time_ms();
-  if (now < fresh_until) {
-    result.freshness = Freshness::early;
-    result.fresh_left_ms = static_cast<std::uint32_t>(fresh_until - now);
-  } else if (now - fresh_until < grace) {
-    result.freshness = Freshness::stale;
-  } else {
-    return false;
-  }
-  result.refreshing = live_field(record.refreshing).load(std::memory_order_relaxed) != 0;
-  return true;
+  if (now < fresh_until) return Life{Freshness::early, refreshing};
+  if (now - fresh_until < grace) return Life{Freshness::stale, refreshing};
+  return std::nullopt;
 }
 
 // One slot whose word carried the right tag: pin, look again, compare. Leaves a pin set only for a hit.
-SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word,
+inline SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word,
                                           std::string_view key, PinPage& page, std::uint32_t line,
                                           LookupResult& result) const {
   const std::uint64_t offset = word & slot_offset_mask;
@@ -255,16 +245,17 @@ SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot
     release_pin(page, pin_number);
     return Probe::other;
   }
+  Life life;
   // Not fresh_until_ms - early_ms, which would wrap.
   if (time_ms() + record->early_ms >= fresh_until_ms(*record)) [[unlikely]] {
-    if (!classify(*record, result)) {
+    const auto other = life_of(*record);
+    if (!other) {
       release_pin(page, pin_number);
       return Probe::expired;
     }
+    life = *other;
   }
-  result.pin = pin_number;
-  result.copy_only = pin == copying_pin;
-  result.record = record;
+  result = packed(record, pin_number, LookupOutcome::hit, life.freshness, life.refreshing, pin == copying_pin);
   return Probe::hit;
 }
 
@@ -276,8 +267,10 @@ const RecordHeader* SegmentReader::record_at(std::uint64_t offset, std::string_v
   return record;
 }
 
-std::uint64_t SegmentReader::offset_of(const RecordHeader* record) const {
-  return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(record) - base_);
+std::uint32_t SegmentReader::fresh_left_ms(const RecordHeader* record) const {
+  const std::uint64_t until = fresh_until_ms(*record);
+  const std::uint64_t now = time_ms();
+  return until > now ? static_cast<std::uint32_t>(std::min<std::uint64_t>(until - now, 0xffff'ffff)) : 0;
 }
 
 std::string_view SegmentReader::key_of(const RecordHeader* record) const {
@@ -290,14 +283,10 @@ std::optional<SegmentReader::PartView> SegmentReader::part(const RecordHeader* r
   const auto* const start = reinterpret_cast<const std::byte*>(record);
   if (number >= record->part_count || record_bytes > arena_end_ - offset_of(record)) return std::nullopt;
   if (record->flags == record_plain) [[likely]] {
-    const std::uint64_t type = std::uint64_t{sizeof(RecordHeader)} + record->key_bytes;
-    if (number != 0 || type + record->plain_type_bytes > record_bytes || at > record_bytes ||
-        record->plain_bytes > record_bytes - at) {
-      return std::nullopt;
-    }
-    const auto* const content_type = reinterpret_cast<const char*>(start) + type;
-    return PartView{{}, {content_type, record->plain_type_bytes}, {start + at, record->plain_bytes}, 0, 0,
-                    record->plain_bytes};
+    PartView view;
+    if (number != 0 || !plain_part(record, view.bytes, view.content_type)) return std::nullopt;
+    view.length = view.bytes.size();
+    return view;
   }
   if (at % alignof(PartEntry) != 0 || at < sizeof(RecordHeader) ||
       at + (number + 1) * sizeof(PartEntry) > record_bytes) {

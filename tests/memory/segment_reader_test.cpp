@@ -20,11 +20,14 @@ struct Scene {
     store->add_page(ConnectionId{1}, *page);
     reader.emplace(*SegmentReader::open(store->segment()));
   }
-  engine::RecordRef place(std::string_view key, std::uint64_t fresh_until_ms = protocol::never_expires) {
+  engine::RecordRef place(std::string_view key, std::uint64_t fresh_until_ms = protocol::never_expires,
+                          std::uint32_t early_ms = 0, std::uint32_t grace_ms = 0) {
     engine::RecordImage image;
     image.key = key;
     image.parts = &parts;
     image.fresh_until_ms = fresh_until_ms;
+    image.early_ms = early_ms;
+    image.grace_ms = grace_ms;
     const auto placed = store->place(image, std::nullopt);
     REQUIRE(placed.outcome == engine::RecordStore::Outcome::placed);
     return placed.record;
@@ -181,4 +184,43 @@ TEST_CASE("a header that does not fit its segment is refused") {
   test::AlignedMemory memory(4096 + 64);
   CHECK(!SegmentReader::open(memory.bytes().first(100)).ok());
   CHECK(!SegmentReader::open(memory.bytes().subspan(8)).ok());
+}
+
+TEST_CASE("a record is fresh, then early, then stale, then a miss that leaves no pin") {
+  Scene scene;
+  scene.place("key", 1000, 100, 50);
+  const auto at = [&](std::uint64_t time_ms) {
+    scene.store->set_time_ms(time_ms);
+    const auto found = scene.look_up("key");
+    if (found.outcome == LookupOutcome::hit) protocol::release_pin(*scene.page, found.pin);
+    return found;
+  };
+  CHECK(at(899).freshness == protocol::Freshness::fresh);
+  CHECK(at(900).freshness == protocol::Freshness::early);
+  CHECK(scene.reader->fresh_left_ms(at(940).record) == 60);
+  CHECK(at(999).freshness == protocol::Freshness::early);
+  CHECK(at(1000).freshness == protocol::Freshness::stale);
+  CHECK(scene.reader->fresh_left_ms(at(1000).record) == 0);
+  CHECK(at(1049).freshness == protocol::Freshness::stale);
+  CHECK(at(1050).outcome == LookupOutcome::miss);
+  CHECK(!scene.any_pin_set());
+}
+
+TEST_CASE("a life that the daemon ends or moves is what the next look-up finds") {
+  Scene scene;
+  const auto record = scene.place("key");
+  scene.store->set_time_ms(5000);
+  scene.store->set_life(record, 4000, 2000);
+  auto found = scene.look_up("key");
+  REQUIRE(found.outcome == LookupOutcome::hit);
+  CHECK(found.freshness == protocol::Freshness::stale);
+  CHECK_FALSE(found.refreshing);
+  scene.store->set_refreshing(record, true);
+  CHECK(scene.look_up("key").refreshing);
+  scene.store->set_refreshing(record, false);
+  CHECK_FALSE(scene.look_up("key").refreshing);
+  scene.store->set_life(record, 4000, 1000);
+  CHECK(scene.look_up("key").outcome == LookupOutcome::miss);
+  scene.store->set_life(record, protocol::never_expires, 0);
+  CHECK(scene.look_up("key").freshness == protocol::Freshness::fresh);
 }

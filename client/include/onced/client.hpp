@@ -107,7 +107,7 @@ class Client {
   Result<Value> get_or_compute(std::string_view key, const ComputeOptions& options, Compute&& compute) {
     bool looked = true;
     if (!options.force) {
-      std::optional<Value> value;
+      std::optional<Value> value = client_detail::no_value();
       looked = peek_at_once(key, value, options.wait_timeout);
       if (value) return std::move(*value);
     }

@@ -56,7 +56,8 @@ struct PartInfo {
 
 class Value {
  public:
-  Value() = default;  // empty: no parts
+  // Empty: no parts. Not defaulted: that would clear all of it first, by an instruction (rep stos) that costs more than a hit's hash.
+  Value() noexcept {}
   Value(Value&& other) noexcept
       : bytes_(std::exchange(other.bytes_, {})),
         content_type_(std::exchange(other.content_type_, {})),
@@ -121,5 +122,14 @@ class Value {
   std::uint32_t fork_epoch_ = 0;
   bool computed_here_ = false;
 };
+
+namespace client_detail {
+// A std::optional<Value> that holds nothing. Made by its own default constructor it would be cleared first, like a defaulted Value.
+inline std::optional<Value> no_value() {
+  std::optional<Value> value(std::in_place);
+  value.reset();
+  return value;
+}
+}  // namespace client_detail
 
 }  // namespace onced

@@ -9,6 +9,9 @@
 // before their slot is stored (release) and never change while a slot or a pin names them. (3) A key is in at most one
 // slot.
 // Cost of a hit: one locked instruction (the pin claim), no system call, no lock, no allocation.
+// Store forwarding: a load that spans two stores waits until both have left the core's store buffer, and these wait for
+//     every load before them: the next look-up could not begin before this one is over, and took twice as long. So what goes
+//     from function to function here goes in registers (KeyHash by value, a LookupResult of 16 bytes) or is inline.
 // Errors: the segment is written by a trusted daemon, the pin page by this very process. Offsets are checked all the
 // same, so that a damaged or foreign segment gives `malformed` at open() or a miss, never a wild read.
 #pragma once
@@ -18,6 +21,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include <onced/protocol/pin_page.hpp>
 #include <onced/protocol/result.hpp>
@@ -40,15 +44,16 @@ enum class LineUse : std::uint8_t { exclusive, shared };
 // Of a hit. early: fresh, in the last stretch in which a reader may offer to refresh it; stale: past its time, within its grace.
 enum class Freshness : std::uint8_t { fresh, early, stale };
 
+// Two registers' worth, so that it is returned in them (the note on store forwarding below).
 struct LookupResult {
+  const RecordHeader* record = nullptr;
+  std::uint32_t pin = 0;   // pin number in the page
   LookupOutcome outcome = LookupOutcome::miss;
   Freshness freshness = Freshness::fresh;
-  bool refreshing = false;            // early or stale: somebody is at it, or nobody is wanted just now
-  std::uint32_t fresh_left_ms = 0;    // early: until it is stale, of the record's early_ms
+  bool refreshing = false; // early or stale: somebody is at it, or nobody is wanted just now
   bool copy_only = false;  // the pin is the line's copying pin: copy the value and clear it at once
-  std::uint32_t pin = 0;   // pin number in the page
-  const RecordHeader* record = nullptr;
 };
+static_assert(sizeof(LookupResult) == 16 && std::is_trivially_copyable_v<LookupResult>);
 
 class SegmentReader {
  public:
@@ -57,22 +62,29 @@ class SegmentReader {
   static Result<SegmentReader> open(std::span<const std::byte> segment);
 
   KeyHash hash(std::string_view key) const { return hash_key(key, seed_); }
-  bool alive() const;
-  std::uint64_t time_ms() const;
+  // Acquire: what a successor of a dead daemon did before it served is not seen before the death itself.
+  bool alive() const { return (header_->life.load(std::memory_order_acquire) & life_owner_died) == 0; }
+  // Relaxed: a number to compare with, nothing is ordered by it.
+  std::uint64_t time_ms() const { return header_->time_ms.load(std::memory_order_relaxed); }
   std::uint64_t epoch() const;
 
   // `line` is a client pin line (below client_pin_lines and below the page's client_lines_used). Claims one of its
   // first seven pins, or the eighth with copy_only; counts the hit in the page. Bounded: lookup_retries_max passes over
   // two buckets.
-  LookupResult lookup(std::string_view key, const KeyHash& hash, PinPage& page, std::uint32_t line,
+  LookupResult lookup(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line,
                       LineUse use = LineUse::exclusive) const;
 
   // The record at an offset that the daemon has pinned for us (messages.hpp, Value); null when it is no record of
   // `key`. Counts nothing: the daemon knows of this hit.
   const RecordHeader* record_at(std::uint64_t offset, std::string_view key) const;
 
+  // Of an early record: how long it is fresh. 0: not any more.
+  std::uint32_t fresh_left_ms(const RecordHeader* record) const;
+
   // Of a record that lookup() or record_at() gave, while it is pinned.
-  std::uint64_t offset_of(const RecordHeader* record) const;
+  std::uint64_t offset_of(const RecordHeader* record) const {
+    return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(record) - base_);
+  }
   std::string_view key_of(const RecordHeader* record) const;
   // Part `number` of a pinned record; names and inline bytes live while the pin does, and inline bytes are aligned to
   // value_alignment. A part in a blob has no bytes here: they are `length` bytes at `offset` in blob `blob`.
@@ -85,6 +97,20 @@ class SegmentReader {
     std::uint64_t length = 0;  // in both cases
   };
   std::optional<PartView> part(const RecordHeader* record, std::size_t number) const;
+  // The one part of a plain record: false when the record is damaged.
+  bool plain_part(const RecordHeader* record, std::span<const std::byte>& bytes, std::string_view& content_type) const {
+    const std::uint64_t record_bytes = record->record_bytes;
+    const std::uint64_t at = record->parts_offset;
+    const std::uint64_t type = std::uint64_t{sizeof(RecordHeader)} + record->key_bytes;
+    if (record_bytes > arena_end_ - offset_of(record) || record->part_count != 1 ||
+        type + record->plain_type_bytes > record_bytes || at > record_bytes || record->plain_bytes > record_bytes - at) {
+      return false;
+    }
+    const auto* const start = reinterpret_cast<const std::byte*>(record);
+    bytes = {start + at, record->plain_bytes};
+    content_type = {reinterpret_cast<const char*>(start) + type, record->plain_type_bytes};
+    return true;
+  }
   // The number of the part of this name. Linear: a value has at most parts_max of them.
   std::optional<std::size_t> find_part(const RecordHeader* record, std::string_view name) const;
 
@@ -96,8 +122,16 @@ class SegmentReader {
   enum class Probe : std::uint8_t { hit, other, expired, changed, no_pin };
 
   SegmentReader() = default;
-  bool plausible(std::uint64_t offset) const;
-  bool classify(const RecordHeader& record, LookupResult& result) const;
+  // Whether a record header could stand at `offset`.
+  bool plausible(std::uint64_t offset) const {
+    return offset % value_alignment == record_phase && offset >= arena_begin_ && offset < arena_end_ &&
+           arena_end_ - offset >= sizeof(RecordHeader);
+  }
+  struct Life {
+    Freshness freshness = Freshness::fresh;
+    bool refreshing = false;
+  };
+  std::optional<Life> life_of(const RecordHeader& record) const;
   Probe probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word, std::string_view key, PinPage& page,
               std::uint32_t line, LookupResult& result) const;
   const std::byte* base_ = nullptr;
