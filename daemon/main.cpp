@@ -39,6 +39,16 @@ std::size_t blobs_per_namespace(const service::Configuration& configuration, std
   return std::max(left, descriptors / 4) / namespaces;
 }
 
+engine::RetentionDefaults retention_defaults(const service::Retention& from) {
+  const auto milliseconds = [](const std::optional<std::chrono::milliseconds>& duration) {
+    return duration ? static_cast<std::uint64_t>(duration->count()) : protocol::as_configured;
+  };
+  return {.ttl_ms = milliseconds(from.ttl),
+          .grace_ms = milliseconds(from.grace),
+          .refresh_ahead_permille = from.refresh_ahead_permille.value_or(protocol::as_configured),
+          .failure_ttl_ms = milliseconds(from.failure_ttl)};
+}
+
 // `descriptors`: how many may be open.
 net::HostSettings host_settings(const service::Configuration& from, std::uint64_t epoch, std::uint64_t descriptors) {
   net::HostSettings to;
@@ -47,7 +57,8 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.daemon_pid = static_cast<std::uint32_t>(::getpid());
   to.engine.lease_limit_default = from.lease_limit_default;
   to.engine.take_up_deadline = from.take_up_deadline;
-  to.engine.retention.all.failure_ttl_ms = static_cast<std::uint64_t>(from.failure_ttl_default.count());
+  to.engine.retention.all = retention_defaults(from.retention);
+  for (const auto& [function, retention] : from.functions) to.engine.retention.functions[function] = retention_defaults(retention);
   to.engine.holder_deaths_max = static_cast<int>(from.holder_deaths_max);
   to.engine.holder_deaths_memory = from.holder_deaths_memory;
   to.engine.waiters_per_key_max = from.waiters_per_key_max;

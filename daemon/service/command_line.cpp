@@ -13,7 +13,7 @@ constexpr const char* footer = R"(
 Every setting can be given in four ways; the first one that is there counts:
   1. a flag              --memory 1GiB, or --set limits.connections_max=100 for settings without one
   2. the environment     ONCED_MEMORY=1GiB, ONCED_LIMITS_CONNECTIONS_MAX=100
-  3. the file            memory = "1GiB", [limits] connections_max = 100
+  3. the file            memory = "1GiB", [limits] connections_max = 100, [functions."draw"] ttl = "10min"
   4. the default         onced --print-config shows them all
 
 Examples:

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 #include <iterator>
+#include <set>
 
 #include "service/quantities.hpp"
 
@@ -116,6 +117,11 @@ Result<void> set_duration(Configuration& to, std::string_view text) {
 template <std::chrono::milliseconds Configuration::*member>
 std::string get_duration(const Configuration& from) { return print_duration(from.*member); }
 
+template <RetentionMember member>
+Result<void> set_of_all(Configuration& to, std::string_view text) { return set_retention(to.retention, member, text); }
+template <RetentionMember member>
+std::string get_of_all(const Configuration& from) { return get_retention(from.retention, member); }
+
 using C = Configuration;
 constexpr std::uint64_t million = 1'000'000;
 
@@ -123,6 +129,8 @@ constexpr std::uint64_t million = 1'000'000;
   Setting{"limits." #name, Kind::count, true, help, set_count<&C::name, least, most>, get_count<&C::name>}
 #define ONCED_DURATION(name, least_ms, help) \
   Setting{"limits." #name, Kind::duration, true, help, set_duration<&C::name, least_ms>, get_duration<&C::name>}
+#define ONCED_RETENTION(name, kind, help) \
+  Setting{"retention." #name, kind, true, help, set_of_all<RetentionMember::name>, get_of_all<RetentionMember::name>}
 
 constexpr Setting table[] = {
     {"socket", Kind::text, false, "where clients connect", set_text<&C::socket>, get_text<&C::socket>},
@@ -163,8 +171,11 @@ constexpr Setting table[] = {
     ONCED_DURATION(hello_deadline, 1, "for a client to say HELLO, and to read why it was refused"),
     ONCED_DURATION(lease_limit_default, 1, "longest computation, when its caller says nothing"),
     ONCED_DURATION(take_up_deadline, 1, "for a waiter to take up a computation that was handed to it"),
-    ONCED_DURATION(failure_ttl_default, 0, "how long a failure stays the answer, when its caller says nothing"),
     ONCED_DURATION(drain_deadline, 0, "from SIGTERM to the end"),
+    ONCED_RETENTION(ttl, Kind::duration, "how long a value is fresh; 0ms: until it is evicted or invalidated"),
+    ONCED_RETENTION(grace, Kind::duration, "how long it is usable after that, while one caller refreshes it"),
+    ONCED_RETENTION(refresh_ahead, Kind::factor, "how early somebody may refresh it before it is stale, in units of its cost; 0: never"),
+    ONCED_RETENTION(failure_ttl, Kind::duration, "how long a failure stays the answer"),
 };
 
 const Setting* find_setting(std::string_view name) {
@@ -195,10 +206,19 @@ std::optional<NamespaceSetting> namespace_setting(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<Kind> kind_of(std::string_view name) {
+  if (const Setting* setting = find_setting(name)) return setting->kind;
+  if (namespace_setting(name)) return Kind::size;
+  const auto of_function = function_setting(name);
+  if (!of_function) return std::nullopt;
+  return of_function->member == RetentionMember::refresh_ahead ? Kind::factor : Kind::duration;
+}
+
 std::string unknown(std::string_view name) {
   std::vector<std::string_view> names;
   for (const Setting& setting : table) names.push_back(setting.name);
   std::string text = "unknown setting \"" + std::string(name) + "\"";
+  if (const std::string meant = meant_function_setting(name); !meant.empty()) return text + "; did you mean \"" + meant + "\"?";
   if (const auto meant = closest(name, names)) return text + "; did you mean \"" + std::string(*meant) + "\"?";
   // The right name in the wrong table, or in none.
   const std::string_view last = name.substr(name.rfind('.') + 1);
@@ -225,6 +245,11 @@ Result<void> assign(Configuration& to, std::string_view name, std::string_view t
     to.namespaces[std::string(setting->space)].*setting->member = *size;
     return {};
   }
+  if (const auto setting = function_setting(name)) {
+    if (setting->function.size() > limits::function_name_bytes_max)
+      return invalid("a function's name has at most " + std::to_string(limits::function_name_bytes_max) + " bytes");
+    return set_retention(to.functions[std::string(setting->function)], setting->member, text);
+  }
   const Setting* setting = find_setting(name);
   if (setting == nullptr) return invalid(unknown(name));
   return setting->set(to, text);
@@ -232,11 +257,13 @@ Result<void> assign(Configuration& to, std::string_view name, std::string_view t
 
 // What the file's own syntax may say for a kind of value.
 std::optional<std::string> wrong_syntax(const FileValue& value) {
-  if (value.kind == FileValue::Kind::other) return "a string or a whole number is wanted";
-  const Setting* setting = find_setting(value.name);
-  if (setting == nullptr || value.kind == FileValue::Kind::string) return std::nullopt;
-  switch (setting->kind) {
+  const std::optional<Kind> kind = kind_of(value.name);
+  if (kind == Kind::factor) return value.kind == FileValue::Kind::other ? std::optional("a number is wanted, as in 1.5") : std::nullopt;
+  if (value.kind == FileValue::Kind::other || value.kind == FileValue::Kind::real) return "a string or a whole number is wanted";
+  if (!kind || value.kind == FileValue::Kind::string) return std::nullopt;
+  switch (*kind) {
     case Kind::count:
+    case Kind::factor:
     case Kind::size: return std::nullopt;
     case Kind::duration: return "write a duration as a string with its unit, as in \"5s\"";
     case Kind::mode: return "write a mode as a string, as in \"0660\"";
@@ -328,7 +355,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
   };
   const auto take = [&](std::string_view name, std::string_view text, const std::string& place, const std::string& origin) {
     if (auto assigned = assign(result.values, name, text); !assigned) {
-      const bool known = find_setting(name) != nullptr || namespace_setting(name);
+      const bool known = kind_of(name).has_value();
       mistake(place, (known ? std::string(name) + ": " : "") + assigned.error().text);
     } else {
       result.origins[std::string(name)] = origin;
@@ -342,7 +369,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
     if (!values) return values.error();
     for (const FileValue& value : *values) {
       const auto wrong = wrong_syntax(value);
-      if (wrong && (find_setting(value.name) != nullptr || namespace_setting(value.name))) {
+      if (wrong && kind_of(value.name)) {
         mistake(value.place, value.name + ": " + *wrong);
       } else {
         take(value.name, value.text, value.place, value.place);
@@ -396,13 +423,22 @@ std::string print_configuration(const LoadedConfiguration& configuration) {
     section = own;
     const std::string text = setting.get(configuration.values);
     out += std::string(dot == std::string_view::npos ? setting.name : setting.name.substr(dot + 1)) + " = " +
-           (setting.kind == Kind::count ? text : in_quotes(text)) + origin(setting.name);
+           (setting.kind == Kind::count || setting.kind == Kind::factor ? text : in_quotes(text)) + origin(setting.name);
   }
   for (const auto& [name, budget] : configuration.values.namespaces) {
     out += "\n[namespaces." + name + "]\n";
     for (const auto& [suffix, member] : budget_settings) {
       out += std::string(suffix.substr(1)) + " = " + in_quotes(print_size(budget.*member)) +
              origin(std::string(namespaces_prefix) + name + std::string(suffix));
+    }
+  }
+  for (const auto& [name, retention] : configuration.values.functions) {
+    out += "\n[functions." + in_quotes(name) + "]\n";
+    for (const RetentionSetting& setting : retention_settings()) {
+      const std::string text = get_retention(retention, setting.member);
+      if (text.empty()) continue;
+      out += std::string(setting.name) + " = " + (setting.member == RetentionMember::refresh_ahead ? text : in_quotes(text)) +
+             origin(std::string(functions_prefix) + name + "." + std::string(setting.name));
     }
   }
   return out;
@@ -434,6 +470,23 @@ Differences differences(const Configuration& before, const Configuration& after)
   for (const auto& [name, budget] : before.namespaces) {
     if (!after.namespaces.contains(name)) result.need_restart.push_back(std::string(namespaces_prefix) + name + " is gone");
   }
+  std::set<std::string_view> functions;
+  for (const auto* configuration : {&before, &after})
+    for (const auto& [name, retention] : configuration->functions) functions.insert(name);
+  const auto text_in = [](const Configuration& configuration, std::string_view function, RetentionMember member) {
+    const auto found = configuration.functions.find(function);
+    const std::string text = found == configuration.functions.end() ? std::string() : get_retention(found->second, member);
+    return text.empty() ? std::string("not set") : text;
+  };
+  for (const std::string_view function : functions) {
+    for (const RetentionSetting& setting : retention_settings()) {
+      const std::string old_text = text_in(before, function, setting.member);
+      const std::string new_text = text_in(after, function, setting.member);
+      if (old_text == new_text) continue;
+      result.reloaded.push_back(std::string(functions_prefix) + std::string(function) + "." + std::string(setting.name) + ": " + old_text +
+                                " -> " + new_text);
+    }
+  }
   return result;
 }
 
@@ -448,6 +501,7 @@ Configuration reloaded(const Configuration& before, const Configuration& after) 
       budget.blob_bytes = changed->second.blob_bytes;
     }
   }
+  result.functions = after.functions;
   return result;
 }
 

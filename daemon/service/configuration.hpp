@@ -19,6 +19,8 @@
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/result.hpp>
 
+#include "service/retention_settings.hpp"
+
 namespace onced::service {
 
 enum class Level : std::uint8_t { debug, info, warning, error };
@@ -60,14 +62,16 @@ struct Configuration {
   std::chrono::milliseconds hello_deadline = limits::hello_deadline;
   std::chrono::milliseconds lease_limit_default = limits::lease_limit_default;
   std::chrono::milliseconds take_up_deadline = limits::take_up_deadline;
-  std::chrono::milliseconds failure_ttl_default = limits::failure_ttl_default;
   std::chrono::milliseconds drain_deadline = limits::drain_deadline;
+
+  Retention retention = default_retention();                    // of all functions
+  std::map<std::string, Retention, std::less<>> functions;      // what some of them have of their own, by name
 
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };
 
 struct Setting {
-  enum class Kind : std::uint8_t { text, choice, mode, size, count, duration };
+  enum class Kind : std::uint8_t { text, choice, mode, size, count, duration, factor };
   std::string_view name;  // "limits.connections_max"
   Kind kind;
   bool reloadable;        // SIGHUP takes it over
@@ -126,7 +130,7 @@ Configuration reloaded(const Configuration& before, const Configuration& after);
 
 // One value of a file as text. `kind` is what the file's own syntax says.
 struct FileValue {
-  enum class Kind : std::uint8_t { string, integer, other };
+  enum class Kind : std::uint8_t { string, integer, real, other };
   std::string name;  // dotted
   std::string text;
   Kind kind = Kind::other;

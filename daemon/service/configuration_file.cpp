@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -38,6 +39,11 @@ std::optional<Error> collect(const std::string& path, const toml::table& table, 
     } else if (const auto* integer = node.as_integer()) {
       value.kind = FileValue::Kind::integer;
       value.text = std::to_string(integer->get());
+    } else if (const auto* real = node.as_floating_point()) {
+      value.kind = FileValue::Kind::real;
+      char text[64];
+      const auto end = std::to_chars(std::begin(text), std::end(text), real->get()).ptr;  // as short as possible
+      value.text.assign(text, end);
     }
     values.push_back(std::move(value));
   }

@@ -82,6 +82,23 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   return std::chrono::milliseconds(*milliseconds);
 }
 
+Result<std::uint64_t> parse_factor(std::string_view text) {
+  const auto not_a_factor = [&] { return wrong(text, "a factor; write a number with at most three digits behind the point, as in \"1.5\""); };
+  const auto whole = split(text);
+  if (!whole || whole->number > std::numeric_limits<std::uint64_t>::max() / 2000) return not_a_factor();
+  std::uint64_t permille = whole->number * 1000;
+  std::string_view rest = whole->unit;
+  if (rest.empty()) return permille;
+  if (rest[0] != '.' || rest.size() < 2 || rest.size() > 4) return not_a_factor();
+  std::uint64_t worth = 100;
+  for (const char digit : rest.substr(1)) {
+    if (digit < '0' || digit > '9') return not_a_factor();
+    permille += worth * static_cast<std::uint64_t>(digit - '0');
+    worth /= 10;
+  }
+  return permille;
+}
+
 Result<std::uint32_t> parse_mode(std::string_view text) {
   std::uint32_t mode = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
@@ -94,6 +111,12 @@ Result<std::uint32_t> parse_mode(std::string_view text) {
 std::string print_size(std::uint64_t bytes) { return print(bytes, size_units); }
 std::string print_duration(std::chrono::milliseconds duration) {
   return print(static_cast<std::uint64_t>(duration.count()), duration_units);
+}
+std::string print_factor(std::uint64_t permille) {
+  std::string text = std::to_string(permille / 1000) + "." + std::to_string(1000 + permille % 1000).substr(1);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
 }
 std::string print_mode(std::uint32_t mode) {
   std::string text(1, '0');

@@ -1,6 +1,6 @@
-// Sizes, durations, counts and modes as people write them, read strictly: "64MiB", "5s", "4096", "0660".
+// Sizes, durations, counts, factors and modes as people write them, read strictly: "64MiB", "5s", "4096", "1.5", "0660".
 //
-// No sign, no fraction, no blank, no unit that could mean two things: what is read is what was meant. Overflow is an
+// No sign, no fraction but a factor's, no blank, no unit that could mean two things: what is read is what was meant. Overflow is an
 // error. Pure functions; errors say what is wanted instead.
 #pragma once
 
@@ -19,12 +19,15 @@ Result<std::uint64_t> parse_count(std::string_view text);
 Result<std::uint64_t> parse_size(std::string_view text);
 // Digits, then one of ms s min h d.
 Result<std::chrono::milliseconds> parse_duration(std::string_view text);
+// In thousandths: digits, perhaps a point and one to three more: "2", "0.25".
+Result<std::uint64_t> parse_factor(std::string_view text);
 // Permission bits in octal: "0660".
 Result<std::uint32_t> parse_mode(std::string_view text);
 
 // In the largest unit that divides it: "256MiB", "90s".
 std::string print_size(std::uint64_t bytes);
 std::string print_duration(std::chrono::milliseconds duration);
+std::string print_factor(std::uint64_t permille);
 std::string print_mode(std::uint32_t mode);
 
 }  // namespace onced::service

@@ -58,6 +58,36 @@ TEST_CASE("SIGHUP takes over what can change and says what cannot") {
   first.check();
 }
 
+TEST_CASE("SIGHUP takes over how long values are kept, for what is stored from then on") {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, "[retention]\nttl = \"1h\"\n[functions.draw]\ngrace = \"2h\"\n");
+  DaemonProcess daemon(DaemonProcess::options({"--config", file}));
+  RawClient client(daemon.socket());
+  client.hello();
+  RequestId id = 1;
+  const auto stored = [&](const std::string& function) {
+    client.request(++id, Put{key_bytes(function, 1), {Part{"", "", "value"}}, {}});
+    client.receive_only<Published>();
+    client.request(++id, Explain{key_bytes(function, 1)});
+    const ListRow row = client.receive_only<Explanation>().row;
+    return std::pair(row.ttl_left_ms, row.grace_left_ms);
+  };
+  constexpr std::uint64_t hour_ms = 3'600'000;
+  const auto before = stored("draw");
+  CHECK(before.first > 0);
+  CHECK(before.first <= hour_ms);
+  CHECK(before.second == 2 * hour_ms);
+  CHECK(stored("other").second == 0);
+  onced::testing::write_file(file, "[retention]\ngrace = \"3h\"\n[functions.draw]\nttl = \"9h\"\n");
+  daemon.kill(SIGHUP);
+  daemon.wait_for_log("changed functions.draw.ttl: not set -> 9h");
+  const auto after = stored("draw");
+  CHECK(after.first > hour_ms);
+  CHECK(after.second == 3 * hour_ms);
+  CHECK(stored("other").first == 0);
+}
+
 TEST_CASE("a bad file changes nothing") {
   const TempDirectory directory;
   const std::string file = (directory / "onced.toml").string();

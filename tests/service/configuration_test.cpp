@@ -82,6 +82,62 @@ TEST_CASE("every mistake is named with its place and a hint") {
   CHECK(complaint_about("a = \"\xff\"\n").starts_with("FILE:1:"));
 }
 
+TEST_CASE("how long values are kept is set for all functions and for one by its name") {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file,
+                             "[retention]\nttl = \"10min\"\nrefresh_ahead = 1.5\n"
+                             "[functions.\"charts.draw\"]\ngrace = \"1h\"\nrefresh_ahead = 2\n"
+                             "[functions.load]\nfailure_ttl = \"0s\"\nrefresh_ahead = \"0.25\"\n");
+  Overrides overrides;
+  overrides.file = file;
+  overrides.values = {{"socket", "/x/s"}, {"functions.load.ttl", "7s"}};
+  const auto loaded = load_configuration(overrides, {{"ONCED_RETENTION_GRACE", "30s"}}, {});
+  REQUIRE(loaded.ok());
+  const Configuration& values = loaded->values;
+  CHECK(values.retention == Retention{.ttl = 10min, .grace = 30s, .refresh_ahead_permille = 1500, .failure_ttl = 5s});
+  CHECK(values.functions.size() == 2);
+  CHECK(values.functions.at("charts.draw") == Retention{.grace = 1h, .refresh_ahead_permille = 2000});
+  CHECK(values.functions.at("load") == Retention{.ttl = 7s, .refresh_ahead_permille = 250, .failure_ttl = 0ms});
+  const std::string printed = print_configuration(*loaded);
+  CHECK(contains(printed, "[retention]\nttl = \"10min\"  # " + file + ":2:1\n"));
+  CHECK(contains(printed, "refresh_ahead = 1.5  # "));
+  CHECK(contains(printed, "[functions.\"charts.draw\"]\ngrace = \"1h\"  # " + file + ":5:1\nrefresh_ahead = 2  # "));
+  CHECK(contains(printed, "[functions.\"load\"]\nttl = \"7s\"  # flag\n"));
+}
+
+TEST_CASE("mistakes in how long values are kept are named with a hint") {
+  CHECK(complaint_about("[retention]\ntll = \"1s\"\n") == "FILE:2:1: unknown setting \"retention.tll\"; did you mean \"retention.ttl\"?");
+  CHECK(complaint_about("[functions.draw]\ntll = \"1s\"\n") ==
+        "FILE:2:1: unknown setting \"functions.draw.tll\"; did you mean \"functions.draw.ttl\"?");
+  CHECK(contains(complaint_about("[function.draw]\nttl = \"1s\"\n"), "did you mean \"functions.draw.ttl\"?"));
+  CHECK(contains(complaint_about("[functions]\nttl = \"1s\"\n"), "did you mean \"retention.ttl\"?"));
+  CHECK(contains(complaint_about("[functions.\"\"]\nttl = \"1s\"\n"), "unknown setting"));
+  CHECK(contains(complaint_about("[functions.\"" + std::string(257, 'x') + "\"]\nttl = \"1s\"\n"), "at most 256 bytes"));
+  CHECK(contains(complaint_about("[functions.draw]\nttl = 5\n"), "functions.draw.ttl: write a duration as a string"));
+  CHECK(contains(complaint_about("[retention]\nttl = 1.5\n"), "retention.ttl: a string or a whole number is wanted"));
+  CHECK(contains(complaint_about("[retention]\ngrace = \"50d\"\n"), "50d is longer than 49 days"));
+  CHECK(contains(complaint_about("[retention]\nrefresh_ahead = -1\n"), "is not a factor"));
+  CHECK(contains(complaint_about("[retention]\nrefresh_ahead = 0.0001\n"), "is not a factor"));
+  CHECK(contains(complaint_about("[retention]\nrefresh_ahead = [1]\n"), "a number is wanted"));
+  CHECK(contains(complaint_about("[retention]\nrefresh_ahead = 1001\n"), "1001 is more than 1000"));
+}
+
+TEST_CASE("a reload takes over how long values are kept, functions that come and go too") {
+  Configuration before;
+  before.blob_bytes = 8 << 20;
+  Configuration after = before;
+  before.functions["draw"] = {.ttl = 1s};
+  before.functions["gone"] = {.grace = 1s};
+  after.retention.ttl = 2s;
+  after.functions["draw"] = {.ttl = 3s, .refresh_ahead_permille = 500};
+  const Differences differing = differences(before, after);
+  CHECK(differing.need_restart.empty());
+  CHECK(differing.reloaded == std::vector<std::string>{"retention.ttl: 0ms -> 2s", "functions.draw.ttl: 1s -> 3s",
+                                                       "functions.draw.refresh_ahead: not set -> 0.5", "functions.gone.grace: 1s -> not set"});
+  CHECK(reloaded(before, after) == after);
+}
+
 TEST_CASE("all mistakes are named at once") {
   const std::string complaint = complaint_about("memroy = 1\n[log]\nlevel = \"x\"\n");
   CHECK(std::count(complaint.begin(), complaint.end(), '\n') == 1);
@@ -129,7 +185,8 @@ TEST_CASE("the socket has a default place for a service, for a user and for root
 TEST_CASE("what is printed is read as the same configuration") {
   Overrides overrides;
   overrides.values = {{"socket", "/x/\"quoted\"\\\t/s"}, {"memory", "7MiB"}, {"limits.hello_deadline", "1500ms"},
-                      {"namespaces.charts.memory", "9MiB"}, {"namespaces.maps.blobs", "33MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
+                      {"retention.ttl", "10min"}, {"retention.refresh_ahead", "1.25"}, {"functions.a \"b\".c.grace", "1h"},
+                      {"functions.a \"b\".c.refresh_ahead", "0"}, {"functions.d.failure_ttl", "0ms"}, {"namespaces.charts.memory", "9MiB"}, {"namespaces.maps.blobs", "33MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
   const auto first = load_configuration(overrides, {}, {});
   REQUIRE(first.ok());
   const TempDirectory directory;
@@ -145,7 +202,8 @@ TEST_CASE("what is printed is read as the same configuration") {
 TEST_CASE("the example that is installed shows every setting with its default") {
   std::string text = onced::testing::read_file(ONCED_EXAMPLE);
   REQUIRE_FALSE(text.empty());
-  // Every commented setting becomes a setting; the namespace is an example, not a default.
+  // Every commented setting becomes a setting; the namespace and the function are examples, not defaults.
+  text.erase(text.find("\n#[functions."));
   text = std::regex_replace(text, std::regex("(^|\n)#(?=[a-z_]+ = )"), "$1");
   text = std::regex_replace(text, std::regex("file = \"\""), "");
   const TempDirectory directory;

@@ -32,6 +32,18 @@ TEST_CASE("durations are whole numbers with a unit") {
   }
 }
 
+TEST_CASE("factors have at most three digits behind the point") {
+  CHECK(parse_factor("0").value() == 0);
+  CHECK(parse_factor("2").value() == 2000);
+  CHECK(parse_factor("1.5").value() == 1500);
+  CHECK(parse_factor("0.025").value() == 25);
+  for (const char* text : {"", ".5", "1.", "1.2345", "1,5", "-1", "1.5x", "1.-5", "99999999999999999999", "18446744073709551615"})
+    CHECK_FALSE(parse_factor(text).ok());
+  for (const std::uint64_t permille : {0U, 1U, 10U, 250U, 1000U, 1001U, 2500U, 100000U}) CHECK(parse_factor(print_factor(permille)).value() == permille);
+  CHECK(print_factor(1500) == "1.5");
+  CHECK(print_factor(0) == "0");
+}
+
 TEST_CASE("modes are octal permission bits") {
   CHECK(parse_mode("0660").value() == 0660);
   CHECK(parse_mode("777").value() == 0777);
