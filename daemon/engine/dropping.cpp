@@ -72,10 +72,10 @@ void Computations::go_on_invalidating() {
 // Does to an entry what the invalidations under way will do to it; afterwards all it has is newer than them.
 void Computations::settle(Entry& entry) {
   if (invalidations_.empty() || entry.stamp == directory_.stamp()) return;
-  Invalidation* due = invalidations_.covering(entry, entry.stamp);
-  while (due != nullptr) {
-    if (invalidate_entry(entry, due->by, due->soft)) ++due->values;
-    due = due->soft ? invalidations_.covering(entry, due->stamp) : nullptr;
+  for (Invalidation& one : invalidations_.all()) {
+    if (!invalidations_.is_due(one, entry)) continue;
+    if (invalidate_entry(entry, one.by, one.soft)) ++one.values;
+    if (!one.soft) break;  // nothing is left for the others
   }
   directory_.may_be_unused(entry);
   directory_.restamp(entry);

@@ -43,14 +43,11 @@ class Invalidations {
   std::deque<Invalidation>& all() { return under_way_; }
   const std::deque<Invalidation>& all() const { return under_way_; }
 
-  // The first one that concerns this entry and is newer than `stamp`.
-  Invalidation* covering(const Entry& entry, std::uint64_t stamp) {
-    for (Invalidation& one : under_way_) {
-      if (one.stamp <= stamp) continue;
-      if (!one.function) return &one;
-      if (*one.function == entry.function && functions_.owns(functions_.at(entry.function), entry, one.function_name)) return &one;
-    }
-    return nullptr;
+  // Whether this one is still to be carried out on the entry.
+  bool is_due(const Invalidation& one, const Entry& entry) const {
+    if (one.stamp <= entry.stamp) return false;
+    if (!one.function) return true;
+    return *one.function == entry.function && functions_.owns(functions_.at(entry.function), entry, one.function_name);
   }
 
  private:

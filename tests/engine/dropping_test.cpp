@@ -254,10 +254,9 @@ TEST_CASE("functions that share a number are invalidated apart") {
   Entry& b = directory.obtain(key_of("b"));
   REQUIRE(a.function == b.function);
   invalidations.add({.stamp = directory.next_stamp(), .function = a.function, .function_name = "a", .to = {}, .by = {}});
-  CHECK(invalidations.covering(a, a.stamp) != nullptr);
-  CHECK(invalidations.covering(b, b.stamp) == nullptr);
-  Entry& later = directory.obtain(key_of("a", 1));
-  CHECK(invalidations.covering(later, later.stamp) == nullptr);
+  CHECK(invalidations.is_due(invalidations.front(), a));
+  CHECK_FALSE(invalidations.is_due(invalidations.front(), b));
+  CHECK_FALSE(invalidations.is_due(invalidations.front(), directory.obtain(key_of("a", 1))));  // it came later
 }
 
 TEST_CASE("a cancellation of a function ends its computations, detached ones too, and no other") {
