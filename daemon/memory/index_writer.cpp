@@ -1,5 +1,6 @@
 #include "memory/index_writer.hpp"
 
+#include <algorithm>
 #include <bit>
 
 #include <onced/protocol/result.hpp>
@@ -32,12 +33,13 @@ constexpr std::size_t room_to_spare = 4;
 
 }  // namespace
 
-IndexWriter::IndexWriter(std::span<protocol::Bucket> buckets) : buckets_(buckets) {
-  ONCED_ASSERT(std::has_single_bit(buckets.size()));
+IndexWriter::IndexWriter(std::span<protocol::Bucket> buckets, std::atomic<std::uint64_t>& used) : buckets_(buckets), used_(used) {
+  ONCED_ASSERT(std::has_single_bit(buckets.size()) && buckets.size() >= 2);
+  used_.store(std::min<std::uint64_t>(buckets.size(), used_at_first), std::memory_order_relaxed);  // nobody reads it yet
 }
 
 std::array<std::uint64_t, 2> IndexWriter::candidate_buckets(const protocol::KeyHash& hash) const {
-  return {protocol::first_bucket(hash, buckets_.size()), protocol::second_bucket(hash, buckets_.size())};
+  return {protocol::first_bucket(hash, used()), protocol::second_bucket(hash, used())};
 }
 
 std::optional<SlotNumber> IndexWriter::find_free(const protocol::KeyHash& hash) const {

@@ -46,7 +46,7 @@ SegmentStore::SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader
     : segment_(segment),
       header_(header),
       arena_(std::move(arena)),
-      index_(buckets_of(segment, header)),
+      index_(buckets_of(segment, header), header.buckets_used),
       blobs_(blob_table_of(segment, header), std::move(blobs)),
       reclaimer_(segment.data(), arena_, pins_, [this](std::uint64_t offset) { give_blobs_back(offset); }),
       reader_(reader) {}
@@ -62,6 +62,7 @@ SegmentStore::Placement SegmentStore::place(const engine::RecordImage& image, st
     ONCED_ASSERT(reader_.key_of(header_of(offset_of(*replaces))) == image.key);
   } else {
     ONCED_ASSERT(!holds_key(hash, image.key));
+    for (int splits = 0; splits < splits_per_place_max && index_.is_dense(records_.size() + 1); ++splits) split_index();
     const auto free = index_.find_free(hash);
     if (!free) {
       Placement full{Outcome::bucket_full, {}, {}};
@@ -83,6 +84,13 @@ SegmentStore::Placement SegmentStore::place(const engine::RecordImage& image, st
   records_.emplace(offset, Live{bytes, slot});
   live_bytes_ += bytes;
   return {Outcome::placed, RecordRef{offset}, {}};
+}
+
+void SegmentStore::split_index() {
+  const auto hash_of = [&](std::uint64_t word) {
+    return protocol::hash_key(reader_.key_of(header_of(word & protocol::slot_offset_mask)), header_.hash_seed);
+  };
+  index_.split(hash_of, [&](std::uint64_t word, SlotNumber slot) { records_.at(word & protocol::slot_offset_mask).slot = slot; });
 }
 
 void SegmentStore::unlink(RecordRef record) {

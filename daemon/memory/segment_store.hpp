@@ -68,6 +68,9 @@ class SegmentStore final : public engine::RecordStore {
   void set_time_ms(std::uint64_t time_ms) override;
 
  private:
+  // Two for each new record: the index grows faster than its entries, and no step does much of it.
+  static constexpr int splits_per_place_max = 2;
+
   struct Live {
     std::size_t bytes;
     SlotNumber slot;
@@ -77,6 +80,7 @@ class SegmentStore final : public engine::RecordStore {
 
   const protocol::RecordHeader* header_of(std::uint64_t offset) const;
   bool holds_key(const protocol::KeyHash& hash, std::string_view key) const;
+  void split_index();
   std::byte* allocate(std::size_t bytes);
   const Live& live(engine::RecordRef record) const;
   void retire(engine::RecordRef record);

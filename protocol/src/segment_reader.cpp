@@ -127,7 +127,7 @@ Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
     return malformed("its session table does not fit");
   }
   const std::uint64_t sessions_end = header->sessions_offset + header->sessions_count * sizeof(SessionEntry);
-  if (!std::has_single_bit(header->bucket_count) ||
+  if (!std::has_single_bit(header->bucket_count) || header->bucket_count < 2 ||
       !region_fits(header->index_offset, header->bucket_count, sizeof(Bucket), sessions_end, end)) {
     return malformed("its index does not fit");
   }
@@ -146,7 +146,7 @@ Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
   reader.header_ = header;
   reader.buckets_ = reinterpret_cast<const Bucket*>(segment.data() + header->index_offset);
   reader.blobs_ = reinterpret_cast<const BlobEntry*>(segment.data() + header->blobs_offset);
-  reader.bucket_mask_ = header->bucket_count - 1;
+  reader.bucket_count_ = header->bucket_count;
   reader.blob_mask_ = header->blobs_count - 1;
   reader.seed_ = header->hash_seed;
   reader.arena_begin_ = header->arena_offset;
@@ -169,16 +169,22 @@ std::uint64_t SegmentReader::epoch() const {
   return header_->epoch;
 }
 
+// Acquire: pairs with IndexWriter::split(); the words that belong to the newest bucket are in it.
+inline std::uint64_t SegmentReader::buckets_used() const {
+  return std::clamp<std::uint64_t>(header_->buckets_used.load(std::memory_order_acquire), 2, bucket_count_);
+}
+
 LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line,
                                    LineUse use) const {
   ONCED_ASSERT(line < client_pin_lines);
   if (!alive()) return without_value(LookupOutcome::dead);
-  const Bucket* const first = &buckets_[hash.low & bucket_mask_];
-  const Bucket* const second = &buckets_[hash.high & bucket_mask_];
-  __builtin_prefetch(second);
   const std::uint64_t tag_bits = make_slot(tag_of(hash), 0);
 
   for (int attempt = 0; attempt < lookup_retries_max; ++attempt) {
+    const std::uint64_t used = buckets_used();
+    const Bucket* const first = &buckets_[first_bucket(hash, used)];
+    const Bucket* const second = &buckets_[second_bucket(hash, used)];
+    __builtin_prefetch(second);
     bool changed = false;
     for (const Bucket* bucket = first;; bucket = second) {
       for (unsigned matches = slots_with_tag(*bucket, tag_bits); matches != 0; matches &= matches - 1) {
@@ -202,7 +208,10 @@ LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& 
       }
       if (bucket == second) break;
     }
-    if (!changed) return without_value(LookupOutcome::miss);
+    // Acquire: pairs with the seq_cst store that clears a slot whose word has moved to a new bucket; who has seen that
+    // sees the new number of buckets too.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (!changed && buckets_used() == used) return without_value(LookupOutcome::miss);
   }
   return without_value(LookupOutcome::unstable);
 }

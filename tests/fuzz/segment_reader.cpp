@@ -25,8 +25,8 @@ constexpr const char* keys[] = {"first", "second key", ""};
 // Two buckets, so that most keys share them, and two records with 64 bytes between.
 void fill(std::span<std::byte> bytes) {
   const memory::SegmentLayout layout{8192, 4096, 8, 4160, 2, 4288, 8, 4352, 8192 - 4352};
-  memory::format_segment(bytes, layout, 1, 1);
-  memory::IndexWriter index({reinterpret_cast<protocol::Bucket*>(bytes.data() + layout.index_offset), 2});
+  auto& header = memory::format_segment(bytes, layout, 1, 1);
+  memory::IndexWriter index({reinterpret_cast<protocol::Bucket*>(bytes.data() + layout.index_offset), 2}, header.buckets_used);
   // The first has a part table, the second is plain.
   std::vector<protocol::Part> parts{{"name", "text/plain", std::string(100, 'v')}};
   std::uint64_t offset = layout.arena_offset + protocol::record_phase;

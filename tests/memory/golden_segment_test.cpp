@@ -70,7 +70,7 @@ void fill(std::span<std::byte> bytes) {
   header.life = 4711;
   header.time_ms = 12'345;
   memory::IndexWriter index(
-      {reinterpret_cast<protocol::Bucket*>(bytes.data() + layout->index_offset), layout->bucket_count});
+      {reinterpret_cast<protocol::Bucket*>(bytes.data() + layout->index_offset), layout->bucket_count}, header.buckets_used);
   std::uint64_t offset = layout->arena_offset + 1024 + protocol::record_phase;
   for (const Sample& sample : samples) {
     const std::vector<protocol::Part> parts{sample.part};

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <map>
 #include <random>
 #include <set>
 
@@ -16,9 +18,12 @@ struct Index {
   explicit Index(std::size_t bucket_count)
       : memory(bucket_count * sizeof(protocol::Bucket)),
         buckets(reinterpret_cast<protocol::Bucket*>(memory.bytes().data()), bucket_count),
-        writer(buckets) {}
+        writer(buckets, used) {
+    used = bucket_count;
+  }
   test::AlignedMemory memory;
   std::span<protocol::Bucket> buckets;
+  std::atomic<std::uint64_t> used{0};
   IndexWriter writer;
 };
 }  // namespace
@@ -65,4 +70,68 @@ TEST_CASE("at four fifths full, less than one key in a thousand finds both bucke
   }
   MESSAGE(refused << " of " << keys << " keys found both buckets full");
   CHECK(refused * 1000 < keys);
+}
+
+TEST_CASE("a bucket more takes from one other bucket, and nothing else changes place") {
+  for (std::uint64_t used = 2; used < 600; ++used) {
+    const std::uint64_t from = protocol::split_bucket(used);
+    CHECK(from < used);
+    for (std::uint64_t hash = 0; hash < 4096; ++hash) {
+      const std::uint64_t before = protocol::bucket_of(hash, used);
+      const std::uint64_t after = protocol::bucket_of(hash, used + 1);
+      CHECK(before < used);
+      if (after != before) {
+        CHECK(before == from);
+        CHECK(after == used);
+      }
+    }
+  }
+}
+
+TEST_CASE("while the index grows every key is found in one of its two buckets, and in one slot when it has grown") {
+  Index index(1024);
+  index.used = 2;
+  std::mt19937_64 random(2);
+  std::map<std::uint64_t, protocol::KeyHash> hash_of;  // by word
+  std::map<std::uint64_t, SlotNumber> slot_of;
+  const auto found = [&](std::uint64_t word, const protocol::KeyHash& hash) {
+    std::size_t times = 0;
+    for (const std::uint64_t candidate : index.writer.candidates(hash)) times += candidate == word ? 1U : 0U;
+    return times;
+  };
+  std::uint64_t moves = 0;
+  for (std::uint64_t word = 1; word <= 3000; ++word) {
+    while (index.writer.is_dense(word)) {
+      const std::uint64_t used = index.writer.used();
+      std::size_t moved = 0;
+      index.writer.split([&](std::uint64_t moving) { return hash_of.at(moving); },
+                         [&](std::uint64_t moving, SlotNumber slot) {
+                           // Readers still count the old buckets: they must find it there.
+                           CHECK(index.used == used);
+                           CHECK(index.writer.load(slot_of.at(moving)) == moving);
+                           CHECK(index.writer.load(slot) == moving);
+                           slot_of[moving] = slot;
+                           ++moved;
+                         });
+      CHECK(index.writer.used() == used + 1);
+      CHECK(moved <= protocol::slots_per_bucket);
+      moves += moved;
+    }
+    const protocol::KeyHash hash{random(), random()};
+    const auto slot = index.writer.find_free(hash);
+    REQUIRE(slot.has_value());
+    index.writer.store(*slot, word);
+    hash_of[word] = hash;
+    slot_of[word] = *slot;
+  }
+  CHECK(moves > 0);
+  CHECK(index.writer.used() > 1000);
+  std::size_t taken = 0;
+  for (const auto& bucket : index.buckets)
+    for (const auto& one : bucket.slots) taken += one.load() != 0 ? 1U : 0U;
+  CHECK(taken == 3000);
+  for (const auto& [word, hash] : hash_of) {
+    CHECK(found(word, hash) == 1);
+    CHECK(index.writer.load(slot_of.at(word)) == word);
+  }
 }

@@ -163,6 +163,7 @@ TEST_CASE("a header that does not fit its segment is refused") {
       [](Header& h) { h.index_offset += 8; },
       [](Header& h) { h.index_offset = h.sessions_offset; },
       [](Header& h) { h.bucket_count = 0; },
+      [](Header& h) { h.bucket_count = 1; },
       [](Header& h) { h.bucket_count = 3; },
       [](Header& h) { h.bucket_count = std::uint64_t{1} << 63; },
       [](Header& h) { h.blobs_offset = h.index_offset; },
@@ -184,6 +185,22 @@ TEST_CASE("a header that does not fit its segment is refused") {
   test::AlignedMemory memory(4096 + 64);
   CHECK(!SegmentReader::open(memory.bytes().first(100)).ok());
   CHECK(!SegmentReader::open(memory.bytes().subspan(8)).ok());
+}
+
+TEST_CASE("a number of buckets that cannot be is taken for one that can") {
+  Scene scene;
+  scene.place("key");
+  auto& used = reinterpret_cast<protocol::SegmentHeader*>(scene.memory.bytes().data())->buckets_used;
+  const std::uint64_t right = used;
+  for (const std::uint64_t wrong : {std::uint64_t{0}, std::uint64_t{1}, ~std::uint64_t{0}, std::uint64_t{1} << 63}) {
+    used = wrong;
+    for (int i = 0; i < 1000; ++i) {
+      const auto found = scene.look_up(std::to_string(i));
+      CHECK(found.outcome == LookupOutcome::miss);
+    }
+  }
+  used = right;
+  CHECK(scene.look_up("key").outcome == LookupOutcome::hit);
 }
 
 TEST_CASE("a record is fresh, then early, then stale, then a miss that leaves no pin") {

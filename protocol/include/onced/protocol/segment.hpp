@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -36,7 +37,7 @@ struct SegmentHeader {
   std::uint64_t sessions_offset;   // SessionEntry[sessions_count]
   std::uint64_t sessions_count;
   std::uint64_t index_offset;      // Bucket[bucket_count]
-  std::uint64_t bucket_count;      // a power of two
+  std::uint64_t bucket_count;      // a power of two, 2 at least: as many as there can be; buckets_used of them are in use
   std::uint64_t arena_offset;
   std::uint64_t arena_bytes;
   std::uint64_t blobs_offset;      // BlobEntry[blobs_count]
@@ -47,7 +48,8 @@ struct SegmentHeader {
   std::uint32_t reserved1;
   std::atomic<std::uint64_t> time_ms;  // coarse monotonic milliseconds since the daemon's start, never 0 once it serves
   std::atomic<std::uint64_t> blobs_dropped;  // rises after entries of the blob table were cleared
-  std::uint8_t reserved2[40];
+  std::atomic<std::uint64_t> buckets_used;   // 2 to bucket_count; grows one by one with the number of records
+  std::uint8_t reserved2[32];
   std::uint8_t reserved3[4096 - 192];
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
@@ -57,6 +59,7 @@ static_assert(offsetof(SegmentHeader, blobs_offset) == 88);
 static_assert(offsetof(SegmentHeader, life) == 128);
 static_assert(offsetof(SegmentHeader, time_ms) == 136);
 static_assert(offsetof(SegmentHeader, blobs_dropped) == 144);
+static_assert(offsetof(SegmentHeader, buckets_used) == 152);
 
 // Reserved for sessions: the generation that a hit on a key of session number = index must carry. 0: never used.
 struct SessionEntry {
@@ -145,9 +148,17 @@ struct KeyHash {
 KeyHash hash_key(std::string_view key, std::uint64_t seed);  // XXH3_128bits_withSeed
 
 inline std::uint16_t tag_of(const KeyHash& hash) { return static_cast<std::uint16_t>(hash.low >> 48); }
+// Linear hashing (W. Litwin, VLDB 1980): which of the `used` buckets (2 at least) a hash belongs to. One more bucket
+// takes what belongs to it from split_bucket(used) and concerns no other.
+inline std::uint64_t bucket_of(std::uint64_t hash, std::uint64_t used) {
+  const std::uint64_t mask = ~std::uint64_t{0} >> std::countl_zero(used - 1);
+  const std::uint64_t bucket = hash & mask;
+  return bucket < used ? bucket : bucket & (mask >> 1);
+}
+inline std::uint64_t split_bucket(std::uint64_t used) { return used - std::bit_floor(used); }
 // The two candidate buckets (they may be the same one).
-inline std::uint64_t first_bucket(const KeyHash& hash, std::uint64_t bucket_count) { return hash.low & (bucket_count - 1); }
-inline std::uint64_t second_bucket(const KeyHash& hash, std::uint64_t bucket_count) { return hash.high & (bucket_count - 1); }
+inline std::uint64_t first_bucket(const KeyHash& hash, std::uint64_t used) { return bucket_of(hash.low, used); }
+inline std::uint64_t second_bucket(const KeyHash& hash, std::uint64_t used) { return bucket_of(hash.high, used); }
 inline std::uint64_t make_slot(std::uint16_t tag, std::uint64_t record) { return (std::uint64_t{tag} << 48) | record; }
 
 }  // namespace onced::protocol

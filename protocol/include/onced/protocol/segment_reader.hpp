@@ -7,7 +7,7 @@
 // Invariants it rests on: (1) the pin store and the slot load after it are seq_cst, as are the writer's slot store and
 // the pin scan after it: either the writer sees the pin or the reader sees the slot gone. (2) Record bytes are written
 // before their slot is stored (release) and never change while a slot or a pin names them. (3) A key is in at most one
-// slot.
+// slot; or in two, of which the newer one is stored before buckets_used grows, and the older one cleared after it.
 // Cost of a hit: one locked instruction (the pin claim), no system call, no lock, no allocation.
 // Store forwarding: a load that spans two stores waits until both have left the core's store buffer, and these wait for
 //     every load before them: the next look-up could not begin before this one is over, and took twice as long. So what goes
@@ -127,6 +127,7 @@ class SegmentReader {
     return offset % value_alignment == record_phase && offset >= arena_begin_ && offset < arena_end_ &&
            arena_end_ - offset >= sizeof(RecordHeader);
   }
+  std::uint64_t buckets_used() const;
   struct Life {
     Freshness freshness = Freshness::fresh;
     bool refreshing = false;
@@ -138,7 +139,7 @@ class SegmentReader {
   const SegmentHeader* header_ = nullptr;
   const Bucket* buckets_ = nullptr;
   const BlobEntry* blobs_ = nullptr;
-  std::uint64_t bucket_mask_ = 0;
+  std::uint64_t bucket_count_ = 0;
   std::uint64_t blob_mask_ = 0;
   std::uint64_t seed_ = 0;
   std::uint64_t arena_begin_ = 0;
