@@ -25,7 +25,8 @@ bool region_fits(std::uint64_t offset, std::uint64_t count, std::uint64_t unit, 
 }
 
 // Bit i is set when slot i carries the tag. Without a branch per slot: where the match stands is not predictable.
-// Relaxed loads: nothing is read through these words. The load that counts is the second one, in probe().
+// Nothing is read through these words: the load that counts is the second one, in probe(). Acquire all the same, which x86 loads are
+// by themselves: a word that is gone because it moved is followed by a look at buckets_used, in lookup().
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
 // Four loads of two slots each in place of eight. The processor reads an aligned slot in one piece either way, and a
 // torn one would fail the second load. (ThreadSanitizer would take them for plain loads, and sees the loop below.)
@@ -47,7 +48,7 @@ unsigned slots_with_tag(const Bucket& bucket, std::uint64_t tag_bits) {
   unsigned matches = 0;
 #pragma GCC unroll 8
   for (unsigned i = 0; i < slots_per_bucket; ++i) {
-    const std::uint64_t word = bucket.slots[i].load(std::memory_order_relaxed);
+    const std::uint64_t word = bucket.slots[i].load(std::memory_order_acquire);
     matches |= static_cast<unsigned>((word ^ tag_bits) <= slot_offset_mask) << i;
   }
   return matches;
@@ -208,9 +209,8 @@ LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& 
       }
       if (bucket == second) break;
     }
-    // Acquire: pairs with the seq_cst store that clears a slot whose word has moved to a new bucket; who has seen that
-    // sees the new number of buckets too.
-    std::atomic_thread_fence(std::memory_order_acquire);
+    // After the slots: who has seen a slot cleared, whose word has moved to a new bucket, sees the new number of them too.
+    std::atomic_signal_fence(std::memory_order_acquire);
     if (!changed && buckets_used() == used) return without_value(LookupOutcome::miss);
   }
   return without_value(LookupOutcome::unstable);
