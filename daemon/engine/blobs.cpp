@@ -83,7 +83,7 @@ bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const proto
                                " still to be reserved and " + std::to_string(from.loans) + " lent blobs; the limit is " + std::to_string(limits::blobs_reserved_per_connection_max) +
                                " (blobs_reserved_per_connection_max, no setting); publish or release some");
   }
-  const Result<Room> room = make_room_(request.bytes);
+  const Result<Room> room = make_room_(from, request.bytes);
   if (room && *room == Room::being_given_back && may_wait) return false;
   const Result<void> has_room = !room                   ? Result<void>(room.error())
                                 : *room == Room::is_there ? Result<void>()

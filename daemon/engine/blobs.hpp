@@ -37,8 +37,8 @@ enum class Room : std::uint8_t {
 class Blobs {
  public:
   // Drops values until a blob of so many bytes fits into the budget, now or when what is closing is closed; says why that
-  // is not to be done.
-  using MakeRoom = std::function<Result<Room>(std::uint64_t bytes)>;
+  // is not to be done for this connection.
+  using MakeRoom = std::function<Result<Room>(const Connection& from, std::uint64_t bytes)>;
   Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room)
       : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)) {}
 

@@ -1,15 +1,19 @@
-// Which values are kept: storing, growing stale, expiry, eviction of the least recently hit.
+// Which values are kept: storing, growing stale, expiry, eviction of those by whose loss the least computing time per byte
+// is lost (eviction.cpp).
 //
-// Budgets:   the arena evicts from the order of all values; blobs have a budget of their own and evict from the order of
-//            those that have blobs. What pins hold stays charged until they are cleared.
+// Budgets:   the arena evicts from the order of all values, by the bytes of their records; blobs have a budget of their own
+//            and evict from the order of those that have blobs, by the bytes of these (eviction_order.hpp). What pins hold
+//            stays charged until they are cleared.
+// Worth:     a value for whose sake much more computing time would be thrown away than it is worth is not stored, when it
+//            would take a large share of the budget: one huge value must not empty the cache.
 //
 // Ownership: borrows the RecordStore; the values' descriptions live in the directory's entries.
 // L6:        drop() returns when no reader finds the value any more; the signal comes after it.
-// Bounds:    a store() or make_room_for_blob() evicts at most victims_per_store_max values; let_time_pass() changes at most changed_per_step_max.
+// Bounds:    a store() or make_room_for_blob() looks at victims_per_store_max values at most to evict them, and at as many to
+//            sum up what they are worth; let_time_pass() changes at most changed_per_step_max.
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,10 +23,12 @@
 #include "engine/blobs.hpp"
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
+#include "engine/eviction_order.hpp"
 #include "engine/function_table.hpp"
 #include "engine/gone_history.hpp"
 #include "engine/lifespans.hpp"
 #include "engine/record_store.hpp"
+#include "engine/recency_frequency.hpp"
 #include "engine/signal_hub.hpp"
 
 namespace onced::engine {
@@ -56,14 +62,24 @@ class Catalog {
 
   // A use that the engine saw itself.
   void touch(Entry& entry);
+  // What computing a value is thought to cost when it was measured once as this; capped, and held against the average of
+  // its function, so that one holder that was stopped for an hour does not make its value dear. Without a measurement
+  // (a value that was put): that average.
+  std::uint64_t worth_us(FunctionNumber function, std::optional<std::uint64_t> measured_us) const;
   // The answer that hands a value to this connection: pinned in the segment, or its parts when that cannot be. `parts`
   // keeps them from one waiter to the next.
   void answer(const Entry& entry, ReplyAddress to, bool waited, SharedParts& parts);
   // The same for a value that nobody finds: its parts, and its blobs on loan.
   void answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts);
 
-  // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory.
-  Result<Room> make_room_for_blob(std::uint64_t bytes);
+  // The value that is being computed, as far as it is known.
+  struct Newcomer {
+    std::string_view key;
+    double worth_us = 0;
+  };
+  // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory: also when
+  // much more would be thrown away for it than the newcomer is worth. Without one that does not count.
+  Result<Room> make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer);
   // Frees retired records that hold blobs: at the end of each step; again and again, less and less often, while pinned.
   void reclaim_blobs();
   // Instead of it: asks for a turn at once, so that this step frees nothing.
@@ -79,6 +95,13 @@ class Catalog {
   static constexpr std::size_t victims_per_store_max = 256;
   static constexpr std::size_t changed_per_step_max = 256;
   static constexpr int store_tries_max = 16;
+  // A value that would take more than 1/large_share of the budget is not stored when what would be thrown away for it is
+  // worth more than far_more times as much.
+  static constexpr std::uint64_t large_share = 4;
+  static constexpr double far_more = 16;
+  static constexpr std::uint64_t worth_us_max = 3'600'000'000;  // an hour
+  static constexpr std::uint64_t worth_us_default = 1'000;      // of a function of which nothing was measured
+  static constexpr std::uint64_t worth_of_averages_max = 32;
   // Each try is a scan of all pins.
   static constexpr Duration reclaim_period_min = std::chrono::milliseconds(10);
   static constexpr Duration reclaim_period_max = std::chrono::seconds(1);
@@ -86,20 +109,29 @@ class Catalog {
   static constexpr Duration harvest_period = std::chrono::milliseconds(1);
 
  private:
-  enum class Attempt : std::uint8_t { placed, blocked, never };
-  Attempt place(Entry& entry, const RecordImage& image, RecordRef& placed);
-  void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin);
+  static constexpr const char* not_worth_it = "it is large, and values that save far more computing time would have been evicted for it";
+  enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it };
+  Attempt place(Entry& entry, const RecordImage& image, double worth_us, RecordRef& placed);
+  void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin, Crf crf);
   void detach(Entry& entry);
   // Takes the value out of every order and sum; its record is retired, or about to be.
   void take_out(Entry& entry);
   void advance(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
-  std::uint64_t evict_least_recent(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
-  std::size_t evict_least_recent_blobs(std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
+  std::uint64_t evict_least(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
+  std::size_t evict_least_blobs(std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
+  bool worth_evicting_for(const Entry& newcomer, std::uint64_t bytes, double worth_us);
+  // What the values at the front of an order are worth, as far as their bytes make up `bytes`: expected to be saved by them
+  // within about a half-life of their use.
+  template <typename BytesOf, typename PlaceOf>
+  double worth_of_least(const EvictionOrder& order, const Entry* keep, std::uint64_t bytes, BytesOf bytes_of, PlaceOf place_of) const;
   std::optional<Room> room_for_blob(std::uint64_t bytes) const;
   Result<void> room_without_all_values(std::uint64_t bytes) const;
   Error too_many_blobs() const;
   Error no_blob_memory(std::uint64_t bytes) const;
+  Error not_worth_a_blob(std::uint64_t bytes, double lost_us, const Newcomer& newcomer);
+  static std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t inline_bytes, std::size_t parts);
+  static std::uint64_t record_bytes(const Entry& entry);
   bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
   void harvest();
 
@@ -112,14 +144,14 @@ class Catalog {
   GoneHistory gone_;
   Lifespans lifespans_;
   std::unordered_map<RecordRef, Entry*> by_record_;
-  std::list<Entry*> recency_;  // the least recently hit first
-  std::list<Entry*> blob_recency_;  // of those with blobs, in the same order
+  RecencyFrequency recency_frequency_;
+  EvictionOrder order_;
+  EvictionOrder blob_order_;  // of those with blobs
   std::uint64_t live_blob_memory_ = 0;
   std::uint64_t live_blobs_ = 0;
   bool blobs_retired_ = false;  // in this step
   std::optional<Time> reclaim_at_;
   Duration reclaim_period_{};
-  std::uint64_t touches_ = 0;
   std::optional<Time> harvested_;
 };
 

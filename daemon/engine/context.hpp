@@ -33,8 +33,11 @@ struct Counters {
   std::uint64_t invalidations = 0;        // values dropped by Invalidate
   std::uint64_t soft_invalidations = 0;   // values made stale by it
   std::uint64_t evictions = 0;
+  std::uint64_t evicted_us = 0;           // what computing the evicted values again is thought to cost
+  std::uint64_t eviction_looks = 0;       // at values, to find those that are to be evicted
   std::uint64_t expirations = 0;
   std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them
+  std::uint64_t not_worth_storing = 0;    // values and blobs for which more computing time would have been thrown away
   std::uint64_t blob_evictions = 0;       // of the evictions: for the budget of blobs
   std::uint64_t reservations_refused = 0; // for want of room
   std::uint64_t wait_timeouts = 0;

@@ -19,7 +19,7 @@ namespace onced::engine {
 struct Engine::State {
   State(Settings settings, RecordStore& store, BlobStore& blob_store)
       : context{.settings = std::move(settings)},
-        blobs(context, connections, blob_store, [this](std::uint64_t bytes) { return catalog.make_room_for_blob(bytes); }),
+        blobs(context, connections, blob_store, [this](const Connection& from, std::uint64_t bytes) { return catalog.make_room_for_blob(bytes, newcomer_of(from, bytes)); }),
         catalog(context, directory, functions, store, signals, blobs) {}
 
   Context context;
@@ -44,6 +44,7 @@ struct Engine::State {
   // One overload per request. Those without a ReplyAddress have no answer.
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request);
   void end_everything_of(Connection& connection);
+  std::optional<Catalog::Newcomer> newcomer_of(const Connection& connection, std::uint64_t bytes) const;
 };
 
 protocol::Reply whole_reply(const Send& send) {
@@ -125,6 +126,25 @@ void Engine::State::end_everything_of(Connection& connection) {
   signals.unsubscribe_all(connection);
   computations.process_gone(connection);
   blobs.connection_gone(connection);
+}
+
+// For a large blob, the dearest of what this connection computes: a reservation does not say for which of its values it is. It may come
+// long before the computation is over, so the average of the function counts as well, and nothing is known of a value
+// whose function was never computed.
+std::optional<Catalog::Newcomer> Engine::State::newcomer_of(const Connection& connection, std::uint64_t bytes) const {
+  if (bytes <= context.settings.blob_bytes_max / Catalog::large_share) return std::nullopt;
+  std::optional<Catalog::Newcomer> dearest;
+  for (const std::uint64_t counter : connection.leases) {
+    const Lease& lease = computations.leases().all().at(counter);
+    const FunctionNumber function = lease.entry->function;
+    if (functions.at(function).computations == 0) return std::nullopt;
+    const std::uint64_t so_far_us = microseconds_between(lease.granted, context.now);
+    const std::uint64_t one_us = std::max(so_far_us, catalog.worth_us(function, std::nullopt));
+    const std::size_t waiting = lease.detached ? lease.waiters.size() : lease.entry->waiters.size();
+    const double worth_us = static_cast<double>(one_us) * static_cast<double>(1 + waiting);
+    if (!dearest || worth_us > dearest->worth_us) dearest = Catalog::Newcomer{lease.entry->key, worth_us};
+  }
+  return dearest;
 }
 
 void Engine::State::on(Requested&& event) {

@@ -18,7 +18,9 @@
 
 #include <onced/protocol/messages.hpp>
 
+#include "engine/eviction_order.hpp"
 #include "engine/record_store.hpp"
+#include "engine/recency_frequency.hpp"
 #include "engine/timers.hpp"
 #include "engine/types.hpp"
 
@@ -92,9 +94,13 @@ struct StoredValue {
   std::string origin;  // who computed or put it, for people
   bool was_put = false;
   Time stored{};
-  std::uint64_t touched = 0;  // rises with every known use: compares recency
-  std::list<Entry*>::iterator recency;
-  std::optional<std::list<Entry*>::iterator> blob_recency;  // of values with blobs
+  Time used{};                    // its latest known use
+  Crf crf = 0;                    // of its known uses
+  std::uint64_t worth_us = 0;     // what computing it again is thought to cost
+  double log_merit_per_use = 0;   // by the bytes of its record
+  double log_merit_per_use_in_blobs = 0;
+  EvictionOrder::Place in_order;
+  std::optional<EvictionOrder::Place> in_blob_order;  // of values with blobs
   std::optional<std::multimap<Time, Entry*>::iterator> next_change;
   std::optional<std::multiset<Duration>::iterator> early_step;
 };

@@ -117,10 +117,13 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("invalidations", counters.invalidations);
   add("soft_invalidations", counters.soft_invalidations);
   add("evictions", counters.evictions);
+  add("seconds_evicted", seconds_of(counters.evicted_us));
+  add("eviction_looks", counters.eviction_looks);
   add("blob_evictions", counters.blob_evictions);
   add("reservations_refused", counters.reservations_refused);
   add("expirations", counters.expirations);
   add("stored_inline", counters.stored_inline);
+  add("not_worth_storing", counters.not_worth_storing);
   add("wait_timeouts", counters.wait_timeouts);
   add("recursions_refused", counters.recursions);
   add("deadlocks_refused", counters.deadlocks);
@@ -324,10 +327,11 @@ std::string Reports::how_it_went(std::string_view key) const {
   const Gone* gone = catalog_.gone().find(key);
   if (gone == nullptr) return "never computed, or so long ago that it is forgotten";
   const std::string when = duration_text(context_.now - gone->when) + " ago";
+  const auto after = [](const std::string& text) { return text.empty() ? text : "; " + text; };
   switch (gone->reason) {
-    case GoneReason::evicted_arena_full: return "evicted " + when + " because the arena was full";
-    case GoneReason::evicted_index_full: return "evicted " + when + " because its place in the index was needed";
-    case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed";
+    case GoneReason::evicted_arena_full: return "evicted " + when + " because the arena was full" + after(gone->text);
+    case GoneReason::evicted_index_full: return "evicted " + when + " because its place in the index was needed" + after(gone->text);
+    case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed" + after(gone->text);
     case GoneReason::expired: return "expired " + when;
     case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
     case GoneReason::not_stored: return "computed " + when + " but not kept: " + gone->text;

@@ -51,25 +51,7 @@ TEST_CASE("thousands of values that expire together go in steps, and none is a h
   CHECK(scene.store.records.empty());
 }
 
-TEST_CASE("when the arena is full the least recently hit value goes") {
-  Scene scene;
-  scene.store.records_max = 3;
-  const auto a = scene.connect();
-  for (int i = 0; i < 3; ++i) scene.put(a, numbered(i), "value");
-  scene.ask(a, scene.acquire(numbered(0)));                  // a hit that the daemon saw
-  scene.store.hits = {*scene.store.find(numbered(1))};       // and one that only a reader saw
-  const auto watcher = scene.ask(a, protocol::Subscribe{everything(), 0, 0});
-  scene.now += 1s;
-  CHECK(scene.put(a, numbered(3), "value").stored);
-  CHECK_FALSE(scene.store.visible(numbered(2)));
-  CHECK(scene.store.visible(numbered(0)));
-  CHECK(scene.store.visible(numbered(1)));
-  CHECK(scene.events(a, watcher) == std::vector{SignalEvent::evicted, SignalEvent::done});
-  CHECK(scene.put(a, numbered(4), "value").stored);
-  CHECK_FALSE(scene.store.visible(numbered(0)));
-}
-
-TEST_CASE("when both buckets of a key are full the least recently hit value in them goes") {
+TEST_CASE("when both buckets of a key are full, of the values in them the one goes that saves the least") {
   Scene scene;
   const auto a = scene.connect();
   for (int i = 0; i < 3; ++i) scene.put(a, numbered(i), "value");

@@ -19,6 +19,7 @@ class FakeStore final : public RecordStore {
 
   // What a test sets --------------------------------------------------------------------------------------------------
   std::size_t records_max = 1000;         // more: arena_full
+  std::uint64_t record_bytes = 4096;      // of the arena, for each of them
   std::set<std::string> full_buckets;     // keys whose buckets are full until a value has been evicted
   bool pinned = false;                    // retired records keep their room and their blobs
   bool too_large = false;
@@ -107,7 +108,7 @@ class FakeStore final : public RecordStore {
   }
   std::vector<HitTotals> hit_totals() const override { return totals; }
   Usage usage() const override {
-    return {.arena_bytes = records_max, .used_bytes = records.size(), .retired_with_blobs = retired_blobs_.size()};
+    return {.arena_bytes = records_max * record_bytes, .used_bytes = records.size(), .retired_with_blobs = retired_blobs_.size()};
   }
   void set_time_ms(std::uint64_t now_ms) override { time_ms = now_ms; }
 

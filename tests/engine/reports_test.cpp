@@ -170,7 +170,7 @@ TEST_CASE("explain says in sentences how it is with a key, and how it went") {
     scene.store.records_max = 1;
     scene.put(a, key_of("other"), "value");
     scene.now += 3s;
-    CHECK(explain(scene, a) == std::vector<std::string>{"evicted 3.0 s ago because the arena was full"});
+    CHECK(explain(scene, a) == std::vector<std::string>{"evicted 3.0 s ago because the arena was full; it cost 3.4 s, last known use 12 s before"});
   }
   SUBCASE("failed") {
     auto forced = scene.acquire(key);

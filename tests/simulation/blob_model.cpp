@@ -105,8 +105,12 @@ void BlobModel::reserved(ConnectionId connection, const protocol::Reserve& reque
   switch (refused->code) {
     case ErrorCode::invalid_argument: return require(request.bytes == 0, "a reservation was refused as malformed");
     case ErrorCode::too_large: return require(request.bytes > settings.part_bytes_max, "a reservation was refused as too large");
-    case ErrorCode::out_of_memory:
-      return require(not_to_evict_bytes_ + request.bytes > settings.blob_bytes_max, "a reservation was refused though there is room, or could be");
+    case ErrorCode::out_of_memory: {
+      const bool has_room_without_all = not_to_evict_bytes_ + request.bytes <= settings.blob_bytes_max;
+      // For a large one others are only evicted when it is worth it.
+      const bool is_large = request.bytes > settings.blob_bytes_max / 4;
+      return require(!has_room_without_all || (is_large && !has_room_for(request)), "a reservation was refused though there is room, or could be");
+    }
     case ErrorCode::limit_reached:
       return require(not_to_evict_ >= blobs_.usage().count_max, "a reservation was refused though there may be more blobs");
     default: throw Violation("a reservation was refused with " + refused->text);
@@ -177,6 +181,8 @@ void BlobModel::check(const std::set<std::uint64_t>& live) {
   std::uint64_t charged = 0;
   for (const std::uint64_t blob : all) charged += charges_.at(blob);
   require(usage.charged_bytes == charged, "the blobs are charged " + std::to_string(usage.charged_bytes) + " bytes and not " + std::to_string(charged));
+  charged_bytes_ = charged;
+  count_ = all.size();
   require(charged < schedule_.profile.settings.blob_bytes_max + page_bytes, "more memory is charged for blobs than the budget has");
 }
 

@@ -43,6 +43,10 @@ class BlobModel {
   void reserved(engine::ConnectionId connection, const protocol::Reserve& request, const engine::Send& send);
   void fetched(engine::ConnectionId connection, const protocol::Fetch& request, const engine::Send& send);
   void lent(engine::ConnectionId connection, const Parts& parts);
+  // Since the last step, whatever the present one does.
+  bool has_room_for(const protocol::Reserve& request) const {
+    return charged_bytes_ + request.bytes <= schedule_.profile.settings.blob_bytes_max && count_ < blobs_.usage().count_max;
+  }
 
   // What it did to records ----------------------------------------------------------------------------------------------
   void placed(engine::RecordRef record, const Parts& parts);
@@ -79,6 +83,8 @@ class BlobModel {
   std::map<engine::RecordRef, Retired> retired_;
   std::uint64_t not_to_evict_bytes_ = 0;  // after the last step: charged for what no eviction brings back
   std::uint64_t not_to_evict_ = 0;
+  std::uint64_t charged_bytes_ = 0;       // in all
+  std::uint64_t count_ = 0;
 };
 
 }  // namespace onced::simulation

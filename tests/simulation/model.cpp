@@ -581,6 +581,7 @@ void Model::on_change(const protocol::Signal& signal) {
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
       require(schedule_.profile.small_arena || (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
               "`evicted` though there is room");
+      require(!step_.reserving || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
       key.value.reset();
       break;
     case SignalEvent::invalidated:
