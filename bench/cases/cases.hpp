@@ -18,8 +18,9 @@ Case make_herd_case(const Settings& settings);
 Case make_large_case(const Settings& settings);
 Case make_threshold_case(const Settings& settings);
 Case make_daemon_case(const Settings& settings);
+Case make_eviction_case(const Settings& settings);
 
-inline constexpr std::array<std::pair<std::string_view, MakeCase>, 9> all_cases{{
+inline constexpr std::array<std::pair<std::string_view, MakeCase>, 10> all_cases{{
     {"hit", make_hit_case},
     {"scaling", make_scaling_case},
     {"storm", make_storm_case},
@@ -29,6 +30,7 @@ inline constexpr std::array<std::pair<std::string_view, MakeCase>, 9> all_cases{
     {"large", make_large_case},
     {"threshold", make_threshold_case},
     {"daemon", make_daemon_case},
+    {"eviction", make_eviction_case},
 }};
 
 }  // namespace onced::bench

@@ -1,0 +1,160 @@
+#include "peers/eviction_policies.hpp"
+
+#include <algorithm>
+#include <deque>
+#include <set>
+#include <tuple>
+
+namespace onced::bench {
+namespace {
+
+class Lru final : public EvictionPolicy {
+ public:
+  using EvictionPolicy::EvictionPolicy;
+  bool keeps(ItemNumber item) const override { return places_.contains(item); }
+  void hit(ItemNumber item) override { order_.splice(order_.end(), order_, places_.at(item)); }
+
+ private:
+  void evict() override {
+    const ItemNumber victim = order_.front();
+    order_.pop_front();
+    places_.erase(victim);
+    gone(victim);
+  }
+  void insert(ItemNumber item) override { places_[item] = order_.insert(order_.end(), item); }
+
+  std::list<ItemNumber> order_;  // the least recently used first
+  std::unordered_map<ItemNumber, std::list<ItemNumber>::iterator> places_;
+};
+
+class S3Fifo final : public EvictionPolicy {
+ public:
+  using EvictionPolicy::EvictionPolicy;
+  bool keeps(ItemNumber item) const override { return uses_.contains(item); }
+  void hit(ItemNumber item) override {
+    int& uses = uses_.at(item);
+    uses = std::min(uses + 1, 3);
+  }
+
+ private:
+  void evict() override {
+    if (small_bytes_ >= capacity_bytes() / 10 || main_.empty()) evict_small();
+    else evict_main();
+  }
+  void evict_small() {
+    while (!small_.empty()) {
+      const ItemNumber oldest = small_.front();
+      small_.pop_front();
+      small_bytes_ -= item(oldest).bytes;
+      if (uses_.at(oldest) <= 1) {
+        uses_.erase(oldest);
+        gone(oldest);
+        return remember(oldest);
+      }
+      uses_.at(oldest) = 0;
+      main_.push_back(oldest);
+      main_bytes_ += item(oldest).bytes;
+      if (main_bytes_ > main_bytes_max()) return evict_main();
+    }
+    evict_main();
+  }
+  void evict_main() {
+    while (!main_.empty()) {
+      const ItemNumber oldest = main_.front();
+      main_.pop_front();
+      if (int& uses = uses_.at(oldest); uses > 0) {
+        --uses;
+        main_.push_back(oldest);
+        continue;
+      }
+      main_bytes_ -= item(oldest).bytes;
+      uses_.erase(oldest);
+      return gone(oldest);
+    }
+  }
+  void insert(ItemNumber number) override {
+    uses_[number] = 0;
+    if (ghosts_.erase(number) != 0) {
+      main_.push_back(number);
+      main_bytes_ += item(number).bytes;
+    } else {
+      small_.push_back(number);
+      small_bytes_ += item(number).bytes;
+    }
+  }
+  void remember(ItemNumber number) {
+    ghosts_[number] = ++ghosts_made_;
+    ghost_order_.emplace_back(number, ghosts_made_);
+    ghost_bytes_ += item(number).bytes;
+    while (ghost_bytes_ > main_bytes_max()) {
+      const auto [oldest, made] = ghost_order_.front();
+      ghost_order_.pop_front();
+      ghost_bytes_ -= item(oldest).bytes;
+      if (const auto found = ghosts_.find(oldest); found != ghosts_.end() && found->second == made) ghosts_.erase(found);
+    }
+  }
+  std::uint64_t main_bytes_max() const { return capacity_bytes() / 10 * 9; }
+
+  std::unordered_map<ItemNumber, int> uses_;  // of what is kept
+  std::deque<ItemNumber> small_;
+  std::deque<ItemNumber> main_;
+  std::uint64_t small_bytes_ = 0;
+  std::uint64_t main_bytes_ = 0;
+  std::unordered_map<ItemNumber, std::uint64_t> ghosts_;
+  std::deque<std::pair<ItemNumber, std::uint64_t>> ghost_order_;
+  std::uint64_t ghosts_made_ = 0;
+  std::uint64_t ghost_bytes_ = 0;
+};
+
+class Gdsf final : public EvictionPolicy {
+ public:
+  using EvictionPolicy::EvictionPolicy;
+  bool keeps(ItemNumber item) const override { return kept_.contains(item); }
+  void hit(ItemNumber item) override {
+    Kept& kept = kept_.at(item);
+    order_.erase({kept.priority, kept.ordered, item});
+    ++kept.uses;
+    put_in_order(item, kept);
+  }
+
+ private:
+  struct Kept {
+    std::uint64_t uses = 1;
+    double priority = 0;
+    std::uint64_t ordered = 0;
+  };
+
+  void evict() override {
+    const auto [priority, ordered, victim] = *order_.begin();
+    age_ = priority;
+    order_.erase(order_.begin());
+    kept_.erase(victim);
+    gone(victim);
+  }
+  void insert(ItemNumber item) override { put_in_order(item, kept_[item]); }
+  void put_in_order(ItemNumber number, Kept& kept) {
+    const CacheItem& one = item(number);
+    kept.priority = age_ + static_cast<double>(kept.uses) * static_cast<double>(one.cost_us) / static_cast<double>(one.bytes);
+    kept.ordered = ++ordered_;
+    order_.emplace(kept.priority, kept.ordered, number);
+  }
+
+  std::unordered_map<ItemNumber, Kept> kept_;
+  std::set<std::tuple<double, std::uint64_t, ItemNumber>> order_;
+  double age_ = 0;
+  std::uint64_t ordered_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<EvictionPolicy> make_lru(std::span<const CacheItem> items, std::uint64_t capacity_bytes) {
+  return std::make_unique<Lru>(items, capacity_bytes);
+}
+std::unique_ptr<EvictionPolicy> make_s3_fifo(std::span<const CacheItem> items, std::uint64_t capacity_bytes) {
+  return std::make_unique<S3Fifo>(items, capacity_bytes);
+}
+std::unique_ptr<EvictionPolicy> make_gdsf(std::span<const CacheItem> items, std::uint64_t capacity_bytes) {
+  return std::make_unique<Gdsf>(items, capacity_bytes);
+}
+
+}  // namespace onced::bench
