@@ -44,6 +44,13 @@ std::optional<std::span<const std::byte>> part_within(std::span<const std::byte>
   return whole.subspan(part.offset, part.length);
 }
 
+// Of a hit that is not simply fresh. Draws lots among those who read it in its early stretch.
+[[gnu::noinline]] Age age_of(const protocol::SegmentReader& reader, const protocol::LookupResult found, RefreshLottery& lottery) {
+  if (found.freshness == protocol::Freshness::stale) return found.refreshing ? Age::stale : Age::stale_due;
+  const bool due = !found.refreshing && lottery.wins(reader.fresh_left_ms(found.record), found.record->early_ms);
+  return due ? Age::early_due : Age::fresh;
+}
+
 Look look_of(protocol::LookupOutcome outcome) {
   switch (outcome) {
     case protocol::LookupOutcome::hit: return Look::hit;
@@ -99,7 +106,7 @@ Attachment::~Attachment() { mappings->detach(); }
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
-Look Attachment::look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value) {
+Look Attachment::look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value) {
   // Acquire: pairs with publish_lines(), which may have run in another thread.
   if (lines_published_.load(std::memory_order_acquire) <= node.line) [[unlikely]] publish_lines(node.line + 1);
   mappings->drop_dead();
@@ -109,12 +116,14 @@ Look Attachment::look_up(std::string_view key, const ReaderNode& node, std::opti
   if (found.outcome != protocol::LookupOutcome::hit) [[unlikely]] return look_of(found.outcome);
 
   Value& view = value.emplace();
+  if (found.freshness != protocol::Freshness::fresh) [[unlikely]] view.age_ = age_of(reader_, found, node.lottery);
   const Look look = view_of(found.record, found.pin, fork_epoch, view);
   if (look == Look::hit && !found.copy_only) [[likely]] return look;
   if (look == Look::unmapped && !found.copy_only) return look;
   if (found.copy_only && look != Look::ask) {
     if (auto own = own_copy(found.record)) {
       forget_view(view);
+      own->age_ = view.age_;
       view = std::move(*own);
       protocol::release_pin(page_, found.pin);
       copied_hits.fetch_add(1, std::memory_order_relaxed);

@@ -66,7 +66,7 @@ struct Attachment {
   ~Attachment();
 
   // `node` protects this attachment. A hit fills `value`; nothing else is changed by another outcome.
-  Look look_up(std::string_view key, const ReaderNode& node, std::optional<Value>& value);
+  Look look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value);
   // Completes a Look::unmapped, of this or another attachment: one round trip. The value keeps the attachment.
   static Result<void> map_unnamed(Value& value, Milliseconds within);
 

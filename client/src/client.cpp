@@ -6,16 +6,19 @@
 
 #include "builder_state.hpp"
 #include "client_state.hpp"
+#include "retention.hpp"
 #include "value_maker.hpp"
 
 namespace onced {
 
+using client_detail::Age;
 using client_detail::Clock;
 using client_detail::Connector;
 using client_detail::deadline_in;
 using client_detail::Look;
 using client_detail::Process;
 using client_detail::ReaderNode;
+using client_detail::this_thread_may_hold;
 using client_detail::this_thread_node;
 
 namespace {
@@ -47,51 +50,79 @@ Result<void> Client::connect() {
 
 std::optional<Value> Client::peek(std::string_view key) {
   std::optional<Value> value = client_detail::no_value();
-  if (!peek_at_once(key, value)) state_->peek_slowly(key, value, deadline_in(state_->options.connect_timeout));
+  if (!peek_at_once(key, value)) {
+    state_->peek_slowly(key, value, deadline_in(state_->options.connect_timeout));
+  } else if (!value || value->age_ == Age::fresh) [[likely]] {
+    return value;
+  }
+  if (value) state_->given(key, *value);
   return value;
 }
 
-// False: this thread, process or client is not ready to look, or the look was spoilt; peek_slowly() does it.
+// False: this thread, process or client is not ready to look, or the look was spoilt; peek_slowly() does it. A value that is
+// fresh counts as given; one of another age is for the caller to judge.
 bool Client::peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within) {
   ReaderNode* const node = this_thread_node;
   if (node == nullptr || node->process != Process::current()) [[unlikely]] return false;
   // Acquire: pairs with State::connector_here().
   const Look look = state_->connector.load(std::memory_order_acquire)->look_up(key, *node, value);
-  if (look == Look::hit) [[likely]] return true;
-  if (look == Look::unmapped) {
-    state_->map_unnamed(value, within);
-    return true;
+  if (look != Look::hit) [[unlikely]] {
+    if (look == Look::unmapped) {
+      state_->map_unnamed(value, within);
+    } else if (look == Look::copied) {
+      // Every pin was taken. If they are taken for good (retained after forks), a new connection has new ones.
+      static_cast<void>(state_->connector_here().attachment(deadline_in(renewal_time)));
+    } else {
+      return look == Look::miss;
+    }
   }
-  if (look == Look::copied) {
-    // Every pin was taken. If they are taken for good (retained after forks), a new connection has new ones.
-    static_cast<void>(state_->connector_here().attachment(deadline_in(renewal_time)));
-    return true;
+  if (this_thread_may_hold) [[unlikely]] {
+    if (value && value->age_ == Age::fresh) state_->given(key, *value);
   }
-  return look == Look::miss;
+  return true;
 }
 
 Result<Client::Acquired> Client::acquire(std::string_view key, const ComputeOptions& options) {
-  std::optional<Value> value;
-  const bool looked = options.force || peek_at_once(key, value, options.wait_timeout);
-  if (value) return Acquired(std::in_place_index<0>, std::move(*value));
+  std::optional<Value> found;
+  const bool looked = options.force || peek_at_once(key, found, options.wait_timeout);
+  if (found && found->age_ == Age::fresh) return Acquired(std::in_place_index<0>, std::move(*found));
+  if (state_->suffices(key, found, options.accept_stale)) return Acquired(std::in_place_index<0>, std::move(*found));
   const State::Times times = state_->times_within(options.wait_timeout);
-  if (!looked) state_->peek_slowly(key, value, times.begun + times.connect);
-  if (value) return Acquired(std::in_place_index<0>, std::move(*value));
-  return state_->acquire(key, options, true, times).result;
+  if (!looked) {
+    state_->peek_slowly(key, found, times.begun + times.connect);
+    if (state_->suffices(key, found, options.accept_stale)) return Acquired(std::in_place_index<0>, std::move(*found));
+  }
+  if (auto right = client_detail::check(options); !right) return right.error();
+  auto acquired = state_->acquire(key, options, State::Ask::to_compute(options, found), times);
+  if (acquired.result.ok() || !found) return std::move(acquired.result);
+  state_->given(key, *found);
+  return Acquired(std::in_place_index<0>, std::move(*found));
 }
 
 Result<Value> Client::wait(std::string_view key, const WaitOptions& options) {
   const State::Times times = state_->times_within(options.timeout);
-  std::optional<Value> value;
-  if (!peek_at_once(key, value, options.timeout)) state_->peek_slowly(key, value, times.begun + times.connect);
-  if (value) return std::move(*value);
-  return value_of(state_->acquire(key, {}, false, times).result);
+  std::optional<Value> found;
+  const bool looked = peek_at_once(key, found, options.timeout);
+  if (looked && found && found->age_ == Age::fresh) return std::move(*found);
+  if (!looked) state_->peek_slowly(key, found, times.begun + times.connect);
+  if (found && (options.accept_stale || !found->stale())) {
+    state_->given(key, *found);
+    return std::move(*found);
+  }
+  return value_of(state_->acquire(key, {}, State::Ask::to_wait(options.accept_stale), times).result);
 }
 
-Result<std::optional<Value>> Client::get(std::string_view key) {
-  if (auto value = peek(key)) return value;
+Result<std::optional<Value>> Client::get(std::string_view key, const GetOptions& options) {
+  std::optional<Value> found;
+  const bool looked = peek_at_once(key, found);
+  if (looked && found && found->age_ == Age::fresh) return found;
+  if (!looked) state_->peek_slowly(key, found, deadline_in(state_->options.connect_timeout));
+  if (found && (options.accept_stale || !found->stale())) {
+    state_->given(key, *found);
+    return found;
+  }
   const State::Times times{Clock::now(), Clock::now(), state_->options.connect_timeout, state_->options.request_timeout};
-  auto acquiring = state_->acquire(key, {}, false, times);
+  auto acquiring = state_->acquire(key, {}, State::Ask::to_wait(options.accept_stale), times);
   if (!acquiring.result) {
     // Nobody has it, or somebody is computing it. All else, also that the daemon does not answer, is an error.
     const ErrorCode code = acquiring.result.error().code;
@@ -105,7 +136,7 @@ Result<std::optional<Value>> Client::get(std::string_view key) {
 // ---- computing ------------------------------------------------------------------------------------------------------
 
 Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
-                                   bool looked) {
+                                   bool looked, std::optional<Value> found) {
   const auto run = [&](Computation computation) -> Result<Value> {
     (computation.local() ? state_->computed_locally : state_->computed).fetch_add(1, std::memory_order_relaxed);
     auto made = [&]() -> Result<client_detail::Computed> {
@@ -126,16 +157,23 @@ Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& o
     return *made ? computation.publish(std::move(**made)) : computation.publish();
   };
 
+  // Before anything that may be a system call: a stale value that somebody refreshes costs none.
+  if (state_->suffices(key, found, options.accept_stale)) return std::move(*found);
   const State::Times times = state_->times_within(options.wait_timeout);
   if (!looked) {
-    std::optional<Value> value;
-    state_->peek_slowly(key, value, times.begun + times.connect);
-    if (value) return std::move(*value);
+    state_->peek_slowly(key, found, times.begun + times.connect);
+    if (state_->suffices(key, found, options.accept_stale)) return std::move(*found);
   }
-  auto acquired = state_->acquire(key, options, true, times);
+  if (auto right = client_detail::check(options); !right) return right.error();
+  auto acquired = state_->acquire(key, options, State::Ask::to_compute(options, found), times);
   if (acquired.result.ok()) {
+    found.reset();  // its pin: computing may take long
     if (auto* value = std::get_if<Value>(&*acquired.result)) return std::move(*value);
     return run(std::move(std::get<Computation>(*acquired.result)));
+  }
+  if (found) {
+    state_->given(key, *found);
+    return std::move(*found);
   }
   const bool late = acquired.result.error().code == ErrorCode::timed_out && options.on_deadline == OnDeadline::compute;
   if (late || (acquired.away && !state_->options.strict)) return run(state_->local_computation(key, options));
@@ -155,7 +193,7 @@ Result<std::uint64_t> Client::put(std::string_view key, ValueBuilder&& builder, 
   const ValueBuilder taken = std::move(builder);
   if (taken.state_ == nullptr || taken.part_count() == 0) return Error{ErrorCode::invalid_argument, "a value has one part at least"};
   taken.state_->set_default_content_type(options.content_type);
-  auto published = state_->put(key, *taken.state_, options.ttl);
+  auto published = state_->put(key, *taken.state_, options);
   if (!published) return published.error();
   return published->stored ? published->version : 0;
 }
@@ -177,14 +215,18 @@ Result<std::uint64_t> count_of(const Result<protocol::Done>& done) {
 
 }  // namespace
 
-Result<std::uint64_t> Client::invalidate(std::string_view key) {
-  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::key, key)}));
+Result<std::uint64_t> Client::invalidate(std::string_view key, const InvalidateOptions& options) {
+  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::key, key), options.soft}));
 }
-Result<std::uint64_t> Client::invalidate_function(std::string_view function) {
-  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::function, function)}));
+Result<std::uint64_t> Client::invalidate_function(std::string_view function, const InvalidateOptions& options) {
+  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::function, function), options.soft}));
 }
-Result<std::uint64_t> Client::invalidate_all() {
-  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::everything, {})}));
+Result<std::uint64_t> Client::invalidate_all(const InvalidateOptions& options) {
+  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::everything, {}), options.soft}));
+}
+Result<std::uint64_t> Client::invalidate_tag(std::string_view tag, const InvalidateOptions& options) {
+  if (auto right = client_detail::check_tag(tag); !right) return right.error();
+  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::tag, tag), options.soft}));
 }
 Result<std::uint64_t> Client::cancel(std::string_view key) {
   return count_of(state_->ask<protocol::Done>(protocol::Cancel{scope(protocol::ScopeKind::key, key)}));
@@ -216,6 +258,9 @@ ClientCounters Client::counters() const {
   counters.computed_locally = state_->computed_locally.load(std::memory_order_relaxed);
   counters.waited = state_->waited.load(std::memory_order_relaxed);
   counters.mapped_parts = connector.mapped_parts();
+  counters.stale_hits = state_->stale_hits.load(std::memory_order_relaxed);
+  counters.refreshes = state_->refreshes.load(std::memory_order_relaxed);
+  counters.dependencies_dropped = state_->dependencies_dropped.load(std::memory_order_relaxed);
   if (const auto attachment = connector.present()) {
     counters.mappings = attachment->mappings->count();
     counters.mapping_bytes = attachment->mappings->bytes();

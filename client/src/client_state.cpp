@@ -1,6 +1,8 @@
 #include "client_state.hpp"
 
 #include "builder_state.hpp"
+#include "retention.hpp"
+#include "value_maker.hpp"
 
 #include <algorithm>
 #include <thread>
@@ -8,12 +10,14 @@
 
 namespace onced {
 
+using client_detail::Age;
 using client_detail::AttachmentRef;
 using client_detail::Channel;
 using client_detail::Clock;
 using client_detail::Connector;
 using client_detail::Deadline;
 using client_detail::deadline_in;
+using client_detail::Dependencies;
 using client_detail::HeldLeases;
 using client_detail::Look;
 using client_detail::NodeInScope;
@@ -54,7 +58,7 @@ Connector& Client::State::connector_here() {
   auto* const fresh = new Connector(options, identity);
   if (connector.compare_exchange_strong(present, fresh, std::memory_order_acq_rel)) {
     Process::here().keep_inherited(present);
-    for (auto* counter : {&requests, &computed, &computed_locally, &waited}) counter->store(0, std::memory_order_relaxed);
+    for (auto* counter : {&requests, &computed, &computed_locally, &waited, &stale_hits, &refreshes, &dependencies_dropped}) counter->store(0, std::memory_order_relaxed);
     return *fresh;
   }
   delete fresh;  // another thread of the child was first
@@ -102,7 +106,10 @@ void Client::State::map_unnamed(std::optional<Value>& value, Milliseconds within
   if (const AttachmentRef attachment = here.present(); attachment && attachment->channel.silent()) here.note_silence(mapped.error());
 }
 
-Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilder::State& parts, Milliseconds ttl) {
+Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilder::State& parts, const PutOptions& put_options) {
+  auto retention = client_detail::retention_of(put_options);
+  if (!retention) return retention.error();
+  std::erase_if(retention->depends_on, [key](const protocol::Dependency& upstream) { return upstream.key == key; });
   Connector& here = connector_here();
   for (int attempt = 1;; ++attempt) {
     AttachmentRef attachment(parts.attachment_in_use());
@@ -113,7 +120,9 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
     }
     protocol::Put request;
     request.key = key;
-    request.retention.ttl_ms = ttl.count() <= 0 ? 0 : static_cast<std::uint64_t>(ttl.count());
+    request.retention = *retention;
+    // Anew for every attempt: versions are those of one daemon.
+    for (protocol::Dependency& upstream : request.retention.depends_on) upstream.version = version_now(upstream.key);
     attachment->mappings->drop_dead();
     auto placed = parts.place(*attachment);
     Error error = placed.ok() ? Error{} : placed.error();
@@ -141,6 +150,46 @@ void Client::State::tell_unkept(std::string_view key, const Error& why) {
   client_detail::warn(options, name + " was computed and could not be kept for others: " + why.text);
 }
 
+// ---- freshness and dependencies -------------------------------------------------------------------------------------
+
+void Client::State::given(std::string_view key, std::uint64_t version, bool stale) {
+  if (stale) stale_hits.fetch_add(1, std::memory_order_relaxed);
+  if (const auto recording = HeldLeases::recording_here(this)) recording->add(key, version);
+}
+
+bool Client::State::suffices(std::string_view key, std::optional<Value>& found, bool accept_stale) {
+  if (!found) return false;
+  if (found->stale() && !accept_stale) {
+    found.reset();
+    return false;
+  }
+  const Age age = ValueMaker::age(*found);
+  if (age == Age::early_due || age == Age::stale_due) return false;
+  given(key, *found);
+  return true;
+}
+
+std::uint64_t Client::State::version_now(std::string_view key) {
+  std::optional<Value> value;
+  {
+    NodeInScope node;
+    static_cast<void>(connector_here().look_up(key, *node, value));
+  }
+  if (value) return value->version();
+  const auto explained = ask<protocol::Explanation>(protocol::Explain{std::string(key)});
+  return explained.ok() && explained->row.state == protocol::KeyState::ready ? explained->row.version : 0;
+}
+
+void Client::State::tell_dropped(std::string_view key, std::uint64_t dropped) {
+  dependencies_dropped.fetch_add(dropped, std::memory_order_relaxed);
+  if (dropped_told.exchange(true, std::memory_order_relaxed)) return;
+  std::string name = "a computation";
+  if (const auto parsed = Key::parse(key)) name = parsed->function();
+  client_detail::warn(options, name + " has read more values than can be recorded for one (" + std::to_string(limits::dependencies_max) +
+                                   " keys of " + std::to_string(limits::dependencies_bytes_max) +
+                                   " bytes together): when one of the others changes, its value stays as it is; give it a tag");
+}
+
 Client::State::Times Client::State::times_within(Milliseconds wait) const {
   const Milliseconds least = std::max(wait, client_detail::answer_patience_min);
   return {Clock::now(), deadline_in(wait), std::min(least, options.connect_timeout), std::min(least, options.request_timeout)};
@@ -155,13 +204,15 @@ Error client_detail::error_of(const protocol::Reply& reply) {
 }
 
 Client::State::Acquiring Client::State::acquire(std::string_view key, const ComputeOptions& options_of_call,
-                                                bool may_compute, const Times& times) {
+                                                const Ask& ask, const Times& times) {
   Connector& here = connector_here();
   const auto held = HeldLeases::of_this_thread();
 
   protocol::Acquire request;
   request.key = key;
-  request.may_compute = may_compute;
+  request.may_compute = ask.may_compute;
+  request.accept_stale = ask.accept_stale;
+  request.refresh = ask.refresh;
   request.force = options_of_call.force;
   request.lease_limit_ms = static_cast<std::uint64_t>(std::max<Milliseconds::rep>(options_of_call.lease_limit.count(), 0));
   for (int attempt = 1;; ++attempt) {
@@ -183,8 +234,13 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     }
     if (auto* value = std::get_if<protocol::Value>(&*reply)) {
       if (value->waited) waited.fetch_add(1, std::memory_order_relaxed);
+      const bool stale = value->stale;
       auto made = (*attachment)->value_of(std::move(*value), key, times.answer);
-      if (made) return {false, true, Acquired(std::in_place_index<0>, std::move(*made))};
+      if (made) {
+        if (stale) ValueMaker::set_stale(*made);
+        given(key, *made);
+        return {false, true, Acquired(std::in_place_index<0>, std::move(*made))};
+      }
       // Its large part could not be had: from a daemon that went in between, or goes, as without any answer.
       if (channel.silent()) here.note_silence(made.error());
       if (channel.broken() && attempt < attempts_max) continue;
@@ -195,9 +251,14 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
       if (lease->take_up) {
         static_cast<void>(channel.post(protocol::TakeUp{lease->token}, deadline_in(options.request_timeout)));
       }
-      held->add(here.identity.namespace_name, lease->token);
+      if (lease->cause == protocol::LeaseCause::stale || lease->cause == protocol::LeaseCause::ahead) refreshes.fetch_add(1, std::memory_order_relaxed);
+      const bool records = options.record_dependencies && options_of_call.record_dependencies;
+      std::shared_ptr<Dependencies> dependencies;
+      if (records || !options_of_call.depends_on.empty()) dependencies = std::make_shared<Dependencies>(key);
+      for (const Key& upstream : options_of_call.depends_on) dependencies->declare(upstream.bytes(), version_now(upstream.bytes()));
+      held->add(here.identity.namespace_name, lease->token, this, records ? dependencies : nullptr);
       auto computation = std::make_unique<Computation::State>(
-          Computation::State{*this, here, std::move(*attachment), lease->token, request.key, options_of_call, held,
+          Computation::State{*this, here, std::move(*attachment), lease->token, request.key, options_of_call, held, std::move(dependencies),
                              here.process, Clock::now()});
       return {false, true, Acquired(std::in_place_index<1>, std::move(computation))};
     }
@@ -211,7 +272,7 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
 Computation Client::State::local_computation(std::string_view key, const ComputeOptions& options_of_call) {
   Connector& here = connector_here();
   return Computation(std::make_unique<Computation::State>(Computation::State{
-      *this, here, AttachmentRef(), {}, std::string(key), options_of_call, nullptr, here.process, Clock::now()}));
+      *this, here, AttachmentRef(), {}, std::string(key), options_of_call, nullptr, nullptr, here.process, Clock::now()}));
 }
 
 }  // namespace onced

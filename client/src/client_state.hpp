@@ -37,7 +37,17 @@ struct Client::State {
   // Gets the memory of what a look-up has found; without it there is no value.
   void map_unnamed(std::optional<Value>& value, Milliseconds within);
   // Stores the parts of a builder: Client::put().
-  Result<protocol::Published> put(std::string_view key, ValueBuilder::State& parts, Milliseconds ttl);
+  Result<protocol::Published> put(std::string_view key, ValueBuilder::State& parts, const PutOptions& put_options);
+  // The caller gets this value: it is counted if it is stale, and recorded if a computation reads it.
+  void given(std::string_view key, const Value& value) { given(key, value.version(), value.stale()); }
+  void given(std::string_view key, std::uint64_t version, bool stale);
+  // Whether what a look-up found is the caller's answer, and nobody needs to be asked. What may not be used is dropped; what
+  // is left is usable, and due to be refreshed.
+  bool suffices(std::string_view key, std::optional<Value>& found, bool accept_stale);
+  // The version of a key's value, 0 when it has none: for depends_on.
+  std::uint64_t version_now(std::string_view key);
+  // Something that was read is not recorded: counted, and told to the operator once.
+  void tell_dropped(std::string_view key, std::uint64_t dropped);
   // Told to the operator once for a run of such results.
   void tell_unkept(std::string_view key, const Error& why);
   // Like Client::peek() for a thread, process or client that is not ready for it yet. Takes until `deadline` at most.
@@ -60,7 +70,17 @@ struct Client::State {
     bool answered = false;  // an error is the daemon's answer to this very request
     Result<Acquired> result;
   };
-  Acquiring acquire(std::string_view key, const ComputeOptions& options, bool may_compute, const Times& times);
+  struct Ask {
+    bool may_compute = false;
+    bool accept_stale = false;
+    bool refresh = false;
+    static Ask to_wait(bool accept_stale) { return {false, accept_stale, false}; }
+    // `found`: a value that is due to be refreshed.
+    static Ask to_compute(const ComputeOptions& options, const std::optional<Value>& found) {
+      return {true, options.accept_stale && !options.force, found && !found->stale()};
+    }
+  };
+  Acquiring acquire(std::string_view key, const ComputeOptions& options, const Ask& ask, const Times& times);
   Computation local_computation(std::string_view key, const ComputeOptions& options);
 
   const ClientOptions options;
@@ -72,6 +92,10 @@ struct Client::State {
   std::atomic<std::uint64_t> computed{0};
   std::atomic<std::uint64_t> computed_locally{0};
   std::atomic<std::uint64_t> waited{0};
+  std::atomic<std::uint64_t> stale_hits{0};
+  std::atomic<std::uint64_t> refreshes{0};
+  std::atomic<std::uint64_t> dependencies_dropped{0};
+  std::atomic<bool> dropped_told{false};
   // A result could not be kept, and that has been told: not again before one is kept.
   std::atomic<bool> unkept_told{false};
 };
@@ -85,6 +109,7 @@ struct Computation::State {
   std::string key;
   ComputeOptions options;
   std::shared_ptr<client_detail::HeldLeases> held;
+  std::shared_ptr<client_detail::Dependencies> dependencies;  // null: of none
   client_detail::Process* process;
   client_detail::Deadline started;
   bool ended = false;
@@ -98,6 +123,7 @@ struct Computation::State {
   // The daemon could not be told that a lease has ended.
   void give_up(client_detail::Attachment& over, const Error& why);
   Result<protocol::Published> publish();
+  protocol::Retention retention_over(const client_detail::Attachment& over) const;
   Result<protocol::Published> publish_under(client_detail::Attachment& over, const protocol::Token& lease);
   // The lease of a result that cannot be kept.
   void end_unkept(client_detail::Attachment& over, const protocol::Token& lease, const Error& why);

@@ -6,6 +6,7 @@
 
 #include "builder_state.hpp"
 #include "client_state.hpp"
+#include "retention.hpp"
 #include "value_maker.hpp"
 
 namespace onced {
@@ -15,10 +16,6 @@ using client_detail::deadline_in;
 using client_detail::Process;
 
 namespace {
-
-std::uint64_t milliseconds(Milliseconds duration) {
-  return duration.count() <= 0 ? 0 : static_cast<std::uint64_t>(duration.count());
-}
 
 // What the wire takes of a text for people.
 std::string cut(std::string_view text) { return std::string(text.substr(0, limits::text_bytes_max)); }
@@ -79,6 +76,18 @@ Result<protocol::Published> Computation::State::publish() {
   return published;
 }
 
+// The options were checked before the lease was asked for. Versions are those of one daemon: another one knows none of them.
+protocol::Retention Computation::State::retention_over(const client_detail::Attachment& over) const {
+  auto checked = client_detail::retention_of(options);
+  ONCED_ASSERT(checked.ok());
+  if (dependencies == nullptr) return std::move(*checked);
+  checked->depends_on = dependencies->list();
+  if (over.welcome.epoch != token.epoch) {
+    for (protocol::Dependency& upstream : checked->depends_on) upstream.version = 0;
+  }
+  return std::move(*checked);
+}
+
 // However this goes, the lease is over for us, and for the daemon too: without that it would be ours until its limit.
 Result<protocol::Published> Computation::State::publish_under(client_detail::Attachment& over, const protocol::Token& lease) {
   ValueBuilder::State& parts = *builder->state_;
@@ -89,7 +98,7 @@ Result<protocol::Published> Computation::State::publish_under(client_detail::Att
     return placed.error().code == ErrorCode::unavailable ? Error{ErrorCode::timed_out, placed.error().text} : placed.error();
   }
   parts.named();
-  const protocol::Publish request{lease, std::move(*placed), milliseconds(options.ttl)};
+  const protocol::Publish request{lease, std::move(*placed), retention_over(over)};
   auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
   if (!reply) {
     if (over.channel.broken()) return reply.error();
@@ -107,7 +116,7 @@ Result<protocol::Published> Computation::State::publish_under(client_detail::Att
 // result of its own in any case.
 void Computation::State::end_unkept(client_detail::Attachment& over, const protocol::Token& lease, const Error& why) {
   if (why.code == ErrorCode::too_large) {
-    end_with(over, protocol::Fail{lease, cut(why.text), milliseconds(options.failure_ttl)});
+    end_with(over, protocol::Fail{lease, cut(why.text), client_detail::failure_ttl_ms(options)});
   } else {
     end_with(over, protocol::Abandon{lease});
   }
@@ -161,12 +170,16 @@ Result<Value> Computation::publish() {
       version = published->version;
       state_->client.unkept_told.store(false, std::memory_order_relaxed);
     } else {
-      not_stored = Error{ErrorCode::out_of_memory, "only those who waited have it: it was invalidated meanwhile, or there was no room for it"};
+      not_stored = Error{ErrorCode::out_of_memory, "only those who waited have it: it, or what it depends on, was invalidated or replaced meanwhile, or there was no room for it"};
     }
   } else {
     not_stored = Error{ErrorCode::unavailable, local() ? "computed without a daemon" : "the lease was not held any more"};
   }
   state_->ended = true;
+  if (state_->dependencies != nullptr && state_->dependencies->dropped() != 0) {
+    state_->client.tell_dropped(state_->key, state_->dependencies->dropped());
+  }
+  state_->client.given(state_->key, version, false);  // to a computation that this one is nested in
   // Whatever came of it, the caller has its value.
   auto own = parts.state_->take_parts();
   if (!own) return own.error();
@@ -182,7 +195,7 @@ void Computation::fail(std::string_view text) {
   if (state_ == nullptr) return;
   if (state_->has_lease()) {
     state_->end_with(*state_->attachment,
-                     protocol::Fail{state_->token, cut(text), milliseconds(state_->options.failure_ttl)});
+                     protocol::Fail{state_->token, cut(text), client_detail::failure_ttl_ms(state_->options)});
     state_->end();
   }
   state_->ended = true;

@@ -1,10 +1,14 @@
 #include "held_leases.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include <onced/protocol/limits.hpp>
 
 namespace onced::client_detail {
+
+// Set and cleared by its own thread; a lease that ends in another one leaves it set until this thread looks again.
+constinit thread_local bool this_thread_may_hold = false;
 
 std::shared_ptr<HeldLeases> HeldLeases::of_this_thread() {
   thread_local std::shared_ptr<HeldLeases> held;
@@ -14,14 +18,25 @@ std::shared_ptr<HeldLeases> HeldLeases::of_this_thread() {
   return held;
 }
 
-void HeldLeases::add(const std::string& namespace_name, const protocol::Token& token) {
+void HeldLeases::add(const std::string& namespace_name, const protocol::Token& token, const void* client,
+                     std::shared_ptr<Dependencies> dependencies) {
   const std::lock_guard lock(mutex_);
-  leases_.push_back({namespace_name, token});
+  leases_.push_back({namespace_name, token, client, std::move(dependencies)});
+  this_thread_may_hold = true;
 }
 
 void HeldLeases::remove(const std::string& namespace_name, const protocol::Token& token) {
   const std::lock_guard lock(mutex_);
   std::erase_if(leases_, [&](const Lease& lease) { return lease.namespace_name == namespace_name && lease.token == token; });
+}
+
+std::shared_ptr<Dependencies> HeldLeases::recording_here(const void* client) {
+  if (!this_thread_may_hold) return nullptr;
+  const auto held = of_this_thread();
+  const std::lock_guard lock(held->mutex_);
+  if (held->leases_.empty()) this_thread_may_hold = false;
+  const auto innermost = std::find_if(held->leases_.rbegin(), held->leases_.rend(), [client](const Lease& lease) { return lease.client == client; });
+  return innermost == held->leases_.rend() ? nullptr : innermost->dependencies;
 }
 
 std::vector<protocol::Token> HeldLeases::tokens(const Realm& realm) const {

@@ -1,5 +1,8 @@
 // The leases that a thread holds: a request names them, so that the daemon can refuse a wait that would never end (L7).
 //
+// And what each of these computations is recorded to depend on: of those that one client runs in a thread, a value that is
+// read counts for the innermost.
+//
 // A lease counts as held by the thread that acquired it until it ends, in whatever thread that happens, and whichever of
 // the process's clients it was acquired with.
 #pragma once
@@ -11,9 +14,13 @@
 
 #include <onced/protocol/messages.hpp>
 
+#include "dependencies.hpp"
 #include "process.hpp"
 
 namespace onced::client_detail {
+
+// False: the calling thread holds no lease, so that what it reads need not be recorded. On the hit path.
+extern constinit thread_local bool this_thread_may_hold;
 
 class HeldLeases {
  public:
@@ -25,8 +32,11 @@ class HeldLeases {
     std::uint64_t epoch;
     std::string namespace_name;
   };
-  void add(const std::string& namespace_name, const protocol::Token& token);
+  // By this thread. `dependencies`: null when nothing is to be recorded.
+  void add(const std::string& namespace_name, const protocol::Token& token, const void* client, std::shared_ptr<Dependencies> dependencies);
   void remove(const std::string& namespace_name, const protocol::Token& token);
+  // Where a value that this thread reads through this client is to be recorded; null: nowhere.
+  static std::shared_ptr<Dependencies> recording_here(const void* client);
   // Outermost first; those of one realm.
   std::vector<protocol::Token> tokens(const Realm& realm) const;
 
@@ -36,6 +46,8 @@ class HeldLeases {
   struct Lease {
     std::string namespace_name;
     protocol::Token token;
+    const void* client;  // only compared
+    std::shared_ptr<Dependencies> dependencies;
   };
   Process* const process_;
   mutable std::mutex mutex_;

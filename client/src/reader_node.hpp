@@ -15,6 +15,7 @@
 #include <onced/protocol/segment_reader.hpp>
 
 #include "process.hpp"
+#include "refresh_lottery.hpp"
 
 namespace onced::client_detail {
 
@@ -44,6 +45,7 @@ struct alignas(64) ReaderNode {
   protocol::LineUse use = protocol::LineUse::exclusive;
   const bool asymmetric;
   bool in_use = false;  // by a thread; under the process's mutex
+  RefreshLottery lottery;  // the thread's own draws
 };
 
 // The calling thread's node; null before its first lookup in this process and after its thread_local objects are gone.

@@ -55,6 +55,7 @@ void Value::swap(Value& other) noexcept {
   std::swap(pin_, other.pin_);
   std::swap(fork_epoch_, other.fork_epoch_);
   std::swap(computed_here_, other.computed_here_);
+  std::swap(age_, other.age_);
 }
 
 }  // namespace onced

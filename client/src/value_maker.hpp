@@ -27,6 +27,8 @@ struct ValueMaker {
     value.computed_here_ = computed_here;
     return value;
   }
+  static client_detail::Age age(const Value& value) { return value.age_; }
+  static void set_stale(Value& value) { value.age_ = client_detail::Age::stale; }
 };
 
 }  // namespace onced

@@ -166,13 +166,26 @@ class FakeNamespace {
     welcome.segment_bytes = segment.bytes;
     welcome.pin_page_bytes = pins.bytes;
   }
-  engine::RecordRef place(const Key& key, std::string bytes) {
+  struct Life {
+    std::uint64_t fresh_until_ms = protocol::never_expires;
+    std::uint32_t early_ms = 0;
+    std::uint32_t grace_ms = 0;
+    bool refreshing = false;
+    std::uint64_t version = 1;
+  };
+  engine::RecordRef place(const Key& key, std::string bytes) { return place(key, std::move(bytes), Life()); }
+  engine::RecordRef place(const Key& key, std::string bytes, const Life& life, std::optional<engine::RecordRef> replaces = std::nullopt) {
     const std::vector<protocol::Part> parts{{"", "text/plain", std::move(bytes)}};
     engine::RecordImage image;
     image.key = key.bytes();
     image.parts = &parts;
-    image.version = 1;
-    return store->place(image, std::nullopt).record;
+    image.version = life.version;
+    image.fresh_until_ms = life.fresh_until_ms;
+    image.early_ms = life.early_ms;
+    image.grace_ms = life.grace_ms;
+    const engine::RecordRef record = store->place(image, replaces).record;
+    if (life.refreshing) store->set_refreshing(record, true);
+    return record;
   }
   // As the kernel does when the daemon dies.
   void die() { store->life_word().store(protocol::life_owner_died, std::memory_order_release); }

@@ -85,6 +85,33 @@ TEST_CASE("a million hits make no system call, and neither do values that expire
   CHECK(worker.wait() == 0);
 }
 
+TEST_CASE("a stale value that somebody refreshes costs its readers no system call") {
+  DaemonProcess daemon;
+  Client holder(options_for(daemon.socket()));
+  const Key key = key_named("stale");
+  PutOptions options;
+  options.ttl = Milliseconds(1);
+  options.grace = std::chrono::hours(1);
+  REQUIRE(holder.put(key.bytes(), "old", options).ok());
+  wait_until([&] { return holder.peek(key)->stale(); }, "the value to become stale");
+  auto lease = holder.acquire(key);
+  REQUIRE(std::holds_alternative<Computation>(*lease));
+  Worker worker([&] {
+    Client client(options_for(daemon.socket()));
+    const auto right = [&] {
+      const auto value = client.get_or_compute(key, {}, [](Computation&) { return std::string("new"); });
+      return value.ok() && value->stale() && value->text() == "old" && value->in_shared_memory();
+    };
+    if (!client.connect().ok() || !right()) return 1;
+    forbid_system_calls();
+    for (int i = 0; i < 100'000; ++i) {
+      if (!right()) return 2;
+    }
+    _exit(0);
+  });
+  CHECK(worker.wait() == 0);
+}
+
 TEST_CASE("the second hit on a large value makes no system call, and neither does the next look at a large part") {
   constexpr std::size_t bytes = std::size_t{64} << 20;
   DaemonOptions options;

@@ -16,6 +16,11 @@
 //            process had mapped unmaps them.
 // Errors:    Result; nothing here throws, except what a compute function throws itself: it is told to the waiters as the
 //            failure's text (std::exception::what()), then rethrown to its own caller.
+// Stale:     a value past its ttl and within its grace is given at once, Value::stale(), while one caller computes its
+//            successor; get_or_compute and acquire do that in the call that finds nobody at it. The caller that computes sees
+//            what comes of it, also its own failure; everybody else goes on with the stale value for its grace. When the
+//            daemon cannot be asked who is at it, the stale value is the answer, in strict mode too. The same goes for
+//            values that are refreshed ahead of time, which are fresh (ComputeOptions::refresh_ahead).
 // Daemon away: get_or_compute computes locally (L8), everything else answers `unavailable`. Away means: nobody listens, it
 //            is shutting down, it has no room for another client, or it does not answer (it is stopped or stuck).
 //            A daemon that refuses this client (not_permitted, no such namespace, version_mismatch) is not away: then
@@ -80,6 +85,9 @@ struct ClientCounters {
   std::uint64_t mapped_parts = 0;     // large parts whose memory was asked for and mapped
   std::uint64_t mappings = 0;         // of large parts, in this process now
   std::uint64_t mapping_bytes = 0;    // address space of those
+  std::uint64_t stale_hits = 0;       // stale values that were given, from memory or by the daemon
+  std::uint64_t refreshes = 0;        // leases for the successor of a value that was still usable
+  std::uint64_t dependencies_dropped = 0;  // reads of computations that were above the limits of what is recorded
 };
 
 class Client {
@@ -97,7 +105,8 @@ class Client {
   // or a Result of either, whose error becomes the failure's text.
   // Errors: computation_failed (told by the holder), cancelled, timed_out (names the holder), recursion, deadlock,
   // limit_reached; how the daemon refuses this client (not_permitted, not_found, version_mismatch, invalid_argument);
-  // unavailable only in strict mode.
+  // what is wrong in `options` unless it was a hit; unavailable only in strict mode. With a stale value at
+  // hand none of them but what is wrong in `options` and what `compute` itself says.
   template <typename Compute>
   Result<Value> get_or_compute(const Key& key, const ComputeOptions& options, Compute&& compute) {
     return get_or_compute(key.bytes(), options, std::forward<Compute>(compute));
@@ -106,19 +115,20 @@ class Client {
   template <typename Compute>
   Result<Value> get_or_compute(std::string_view key, const ComputeOptions& options, Compute&& compute) {
     bool looked = true;
+    std::optional<Value> found = client_detail::no_value();
     if (!options.force) {
-      std::optional<Value> value = client_detail::no_value();
-      looked = peek_at_once(key, value, options.wait_timeout);
-      if (value) return std::move(*value);
+      looked = peek_at_once(key, found, options.wait_timeout);
+      if (found && found->age_ == client_detail::Age::fresh) [[likely]] return std::move(*found);
     }
     return compute_once(
         key, options,
-        [&compute](Computation& computation) { return client_detail::result_of(compute, computation); }, looked);
+        [&compute](Computation& computation) { return client_detail::result_of(compute, computation); }, looked, std::move(found));
   }
 
   // Memory only: the value if it is in the segment now. No system call, not even the first time in a connected client,
   // unless its unnamed part is large (above: request_timeout at most). One that is not connected tries to, for
   // connect_timeout at most. Nothing also when more Values are held than there are pins and a large part is not mapped.
+  // A stale value within its grace too: Value::stale() says so, and nobody is asked to refresh it.
   std::optional<Value> peek(std::string_view key);
   std::optional<Value> peek(const Key& key) { return peek(key.bytes()); }
 
@@ -129,12 +139,14 @@ class Client {
 
   // Until the key has a value, also when nobody computes it yet; never computes.
   Result<Value> wait(std::string_view key, const WaitOptions& options = {});
-  // The value wherever it is, without waiting or computing: nothing when there is none, or none yet. Errors: as for the
-  // administrative requests; that there is no daemon to ask is one.
-  Result<std::optional<Value>> get(std::string_view key);
+  // The value wherever it is, without waiting or computing: nothing when there is none, or none yet. A stale one within its
+  // grace too, unless `options` say otherwise. Errors: as for the administrative requests; that there is no daemon to ask
+  // is one.
+  Result<std::optional<Value>> get(std::string_view key, const GetOptions& options = {});
   // Stores a value without a lease; who waits for the key gets it. Returns the key's new version, 0 when it could not
   // be stored (the arena is full of pinned records). Of any size up to the limits (4 GiB a part, 8 GiB a value). Errors:
-  // out_of_memory (over the budget, named in the text), too_large, as for the administrative requests.
+  // out_of_memory (over the budget, named in the text), too_large, what is wrong in `options`, as for the
+  // administrative requests.
   Result<std::uint64_t> put(std::string_view key, std::string bytes, const PutOptions& options = {});
   // The parts of a builder of this client, which must have one at least. PutOptions::content_type is that of the part
   // without a name if it has none of its own. When the connection has changed since parts were reserved, they are copied
@@ -146,11 +158,14 @@ class Client {
   // maps it any more: every call that looks up or asks the daemon sees to that, so this is for a process that makes none for a long time.
   void trim();
 
-  // Drop values and detach computations in flight (their results are not stored). After the reply no reader finds the
-  // old value. They return how many values (computations) were dropped (ended).
-  Result<std::uint64_t> invalidate(std::string_view key);
-  Result<std::uint64_t> invalidate_function(std::string_view function);
-  Result<std::uint64_t> invalidate_all();
+  // Drop values, and what depends on them, and detach computations in flight (their results are not stored). After the reply
+  // no reader finds the old value; soft: none as fresh. They return how many values (computations) were dropped, or made
+  // stale (ended).
+  Result<std::uint64_t> invalidate(std::string_view key, const InvalidateOptions& options = {});
+  Result<std::uint64_t> invalidate_function(std::string_view function, const InvalidateOptions& options = {});
+  Result<std::uint64_t> invalidate_all(const InvalidateOptions& options = {});
+  // Values that were stored with this tag (ComputeOptions::tags). Errors also: invalid_argument, too_large (above 128 bytes).
+  Result<std::uint64_t> invalidate_tag(std::string_view tag, const InvalidateOptions& options = {});
   Result<std::uint64_t> cancel(std::string_view key);
   Result<std::uint64_t> cancel_function(std::string_view function);
 
@@ -173,7 +188,7 @@ class Client {
  private:
   using ComputeFunction = std::function<Result<client_detail::Computed>(Computation&)>;
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
-                             bool looked);
+                             bool looked, std::optional<Value> found);
   bool peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within = Milliseconds::max());
 
   friend class Computation;

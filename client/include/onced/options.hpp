@@ -4,8 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include <onced/protocol/key.hpp>
 
 namespace onced {
 
@@ -30,6 +34,7 @@ struct ClientOptions {
   // the memory is the daemon's as long as it keeps the value.
   std::uint64_t mapping_cache_bytes = std::uint64_t{4} << 30;
   std::uint32_t mapping_cache_count = 1024;
+  bool record_dependencies = true;       // false: as if every ComputeOptions said so
   bool strict = false;                   // daemon away or silent: an error (true), or compute locally, uncached (false; L8)
   // Told once per outage, and for every rare event an operator should hear of. Default: one line on standard error.
   // Called from the thread that noticed; must not call the client.
@@ -40,23 +45,63 @@ struct ClientOptions {
 // result is not published, for the holder is still at it and its result is the one that counts.
 enum class OnDeadline : std::uint8_t { error, compute };
 
+// What says nothing (std::nullopt) is as the daemon's configuration has it for the function, else for the namespace. What the
+// protocol does not take is invalid_argument, too_large or limit_reached, whose text names the limit, before anything is sent.
 struct ComputeOptions {
   Milliseconds wait_timeout{5 * 60 * 1000};  // the longest to wait for another holder, or for a daemon (at least 100 ms)
   OnDeadline on_deadline = OnDeadline::error;
-  Milliseconds ttl{0};                       // fresh for so long; 0: until evicted or invalidated
-  Milliseconds failure_ttl{5000};            // how long a failure stays the answer
+
+  // How long the value is kept, and what makes it go:
+  std::optional<Milliseconds> ttl{};         // fresh for so long; 0: until it is evicted or invalidated
+  std::optional<Milliseconds> grace{};       // then stale: usable for so long while one caller refreshes it; 0: not at all.
+                                             // 49 days at most, more is cut
+  // Refresh ahead of time, so that nobody meets a stale value: XFetch's beta (Vattani, Chierichetti, Lowenstein 2015). How
+  // early, in units of what the value cost to compute: 1 is right for most, more is earlier, 0 never. 1,000 at most.
+  std::optional<double> refresh_ahead{};
+  std::vector<std::string> tags{};           // for Client::invalidate_tag(): 16 of 128 bytes at most
+  // The value goes, or becomes stale if it has a grace, when one of these is invalidated or replaced. Counts from the
+  // beginning of the computation (or from the put): one that has changed when the value is published, or that had no value
+  // to begin with, makes it stale at once, or keeps it from being stored. 256 keys of 64 KiB together at most, with those
+  // that are recorded (below).
+  std::vector<Key> depends_on{};
+  bool retire_older = false;                 // values of the same function and arguments under other versions of it go
+
+  std::optional<Milliseconds> failure_ttl{}; // how long a failure stays the answer; nothing: as the daemon is configured
   Milliseconds lease_limit{0};               // the longest the function may take before others take over; 0: the daemon's
   std::string content_type{};                // of published bytes when the function names none
   bool force = false;                        // compute even if there is a value
+  // A stale value within its grace will do, when somebody else refreshes it (Value::stale()). False: wait for the new one.
+  bool accept_stale = true;
+  // The value depends on every value that the computation reads through the same client, in the thread that has acquired it
+  // (hits too): as if they stood in depends_on. Of what is above the limits the rest is left out: the client warns, once,
+  // and counts (ClientCounters::dependencies_dropped). Of nested computations in a thread the innermost is meant.
+  bool record_dependencies = true;
 };
 
 struct WaitOptions {
   Milliseconds timeout{5 * 60 * 1000};
+  bool accept_stale = false;                 // a stale value ends the wait too
+};
+
+struct GetOptions {
+  bool accept_stale = true;                  // false: a stale value counts as none
 };
 
 struct PutOptions {
-  Milliseconds ttl{0};
+  // As in ComputeOptions:
+  std::optional<Milliseconds> ttl{};
+  std::optional<Milliseconds> grace{};
+  std::optional<double> refresh_ahead{};
+  std::vector<std::string> tags{};
+  std::vector<Key> depends_on{};
+  bool retire_older = false;
   std::string content_type{};
+};
+
+struct InvalidateOptions {
+  // Values become stale and the next caller refreshes them, instead of going at once. They keep their grace; those that have
+  // none get one minute.
+  bool soft = false;
 };
 
 }  // namespace onced

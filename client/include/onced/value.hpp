@@ -36,6 +36,8 @@ namespace client_detail {
 struct Attachment;   // one connection's mappings (client/src/attachment.hpp)
 class PartTable;     // the parts of a value that has not just one in its record (client/src/part_table.hpp)
 struct BlobMapping;  // memory of a large part (client/src/mapping_cache.hpp)
+// Whether a value is past its time; due: the call that found it is to see to a new one.
+enum class Age : std::uint8_t { fresh, early_due, stale, stale_due };
 }  // namespace client_detail
 
 // One part, readable.
@@ -68,7 +70,8 @@ class Value {
         cost_us_(other.cost_us_),
         pin_(other.pin_),
         fork_epoch_(other.fork_epoch_),
-        computed_here_(other.computed_here_) {}
+        computed_here_(other.computed_here_),
+        age_(other.age_) {}
   Value& operator=(Value&& other) noexcept {
     Value(std::move(other)).swap(*this);
     return *this;
@@ -98,6 +101,8 @@ class Value {
   std::uint64_t cost_us() const { return cost_us_; }        // what computing it took, in microseconds
   // True: pinned in shared memory. False: this Value's own.
   bool in_shared_memory() const { return attachment_ != nullptr; }
+  // It was past its time when it was got, and within its grace: somebody refreshes it, or the next one will who asks for it.
+  bool stale() const { return age_ >= client_detail::Age::stale; }
   // Computed by this very call, not found or waited for.
   bool computed_here() const { return computed_here_; }
   // Of a result that was computed here: why nobody else can have it (over the budget, too large, the lease was lost, no
@@ -109,6 +114,7 @@ class Value {
  private:
   friend struct client_detail::Attachment;
   friend struct ValueMaker;
+  friend class Client;
   void drop() noexcept;
 
   std::span<const std::byte> bytes_;
@@ -121,6 +127,7 @@ class Value {
   std::uint32_t pin_ = 0;
   std::uint32_t fork_epoch_ = 0;
   bool computed_here_ = false;
+  client_detail::Age age_ = client_detail::Age::fresh;
 };
 
 namespace client_detail {

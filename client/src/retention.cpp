@@ -1,0 +1,94 @@
+#include "retention.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include <onced/protocol/limits.hpp>
+#include <onced/protocol/utf8.hpp>
+
+namespace onced::client_detail {
+
+namespace {
+
+constexpr double refresh_ahead_max = 1000;
+
+Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(text)}; }
+
+std::string above(std::string_view what, std::size_t is, std::size_t limit) {
+  return std::string(what) + ": " + std::to_string(is) + " > " + std::to_string(limit);
+}
+
+// A time that the daemon's configuration decides when it is not said.
+Result<std::uint64_t> configured_ms(std::string_view option, const std::optional<Milliseconds>& time) {
+  if (!time) return protocol::as_configured;
+  if (time->count() < 0) return wrong(std::string(option) + " of " + std::to_string(time->count()) + " ms is negative");
+  return static_cast<std::uint64_t>(time->count());
+}
+
+Result<std::uint64_t> permille_of(const std::optional<double>& refresh_ahead) {
+  if (!refresh_ahead) return protocol::as_configured;
+  // Also not a number.
+  if (!(*refresh_ahead >= 0 && *refresh_ahead <= refresh_ahead_max)) {
+    return wrong("refresh_ahead of " + std::to_string(*refresh_ahead) + " is not from 0 to 1000");
+  }
+  return static_cast<std::uint64_t>(std::llround(*refresh_ahead * 1000));
+}
+
+// Of ComputeOptions or PutOptions.
+template <typename Options>
+Result<protocol::Retention> converted(const Options& options) {
+  const auto ttl_ms = configured_ms("ttl", options.ttl);
+  if (!ttl_ms) return ttl_ms.error();
+  const auto grace_ms = configured_ms("grace", options.grace);
+  if (!grace_ms) return grace_ms.error();
+  const auto permille = permille_of(options.refresh_ahead);
+  if (!permille) return permille.error();
+  if (options.tags.size() > limits::tags_max) return Error{ErrorCode::limit_reached, above("tags of a value", options.tags.size(), limits::tags_max)};
+  for (const std::string& tag : options.tags) {
+    if (auto right = check_tag(tag); !right) return right.error();
+  }
+  if (options.depends_on.size() > limits::dependencies_max) {
+    return Error{ErrorCode::limit_reached, above("keys in depends_on", options.depends_on.size(), limits::dependencies_max)};
+  }
+  protocol::Retention retention;
+  retention.ttl_ms = *ttl_ms;
+  retention.grace_ms = *grace_ms == protocol::as_configured ? *grace_ms : std::min(*grace_ms, limits::grace_ms_max);
+  retention.refresh_ahead_permille = *permille;
+  retention.tags = options.tags;
+  retention.retire_older = options.retire_older;
+  std::size_t bytes = 0;
+  for (const Key& key : options.depends_on) {
+    bytes += key.bytes().size();
+    retention.depends_on.push_back({std::string(key.bytes()), 0});
+  }
+  if (bytes > limits::dependencies_bytes_max) {
+    return Error{ErrorCode::too_large, above("bytes of keys in depends_on", bytes, limits::dependencies_bytes_max)};
+  }
+  return retention;
+}
+
+}  // namespace
+
+Result<protocol::Retention> retention_of(const ComputeOptions& options) { return converted(options); }
+Result<protocol::Retention> retention_of(const PutOptions& options) { return converted(options); }
+
+Result<void> check(const ComputeOptions& options) {
+  if (auto retention = retention_of(options); !retention) return retention.error();
+  if (auto failure_ttl = configured_ms("failure_ttl", options.failure_ttl); !failure_ttl) return failure_ttl.error();
+  return {};
+}
+
+std::uint64_t failure_ttl_ms(const ComputeOptions& options) {
+  return options.failure_ttl ? static_cast<std::uint64_t>(options.failure_ttl->count()) : protocol::as_configured;
+}
+
+Result<void> check_tag(std::string_view tag) {
+  if (tag.empty()) return wrong("a tag without a name");
+  if (tag.size() > limits::tag_bytes_max) return Error{ErrorCode::too_large, above("bytes of a tag", tag.size(), limits::tag_bytes_max)};
+  if (!protocol::is_utf8(tag)) return wrong("a tag is not UTF-8");
+  return {};
+}
+
+}  // namespace onced::client_detail
