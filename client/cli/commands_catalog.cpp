@@ -1,11 +1,10 @@
 // ls, explain: which values there are, and why one is or is not.
-#include <algorithm>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "catalog_rows.hpp"
 #include "context.hpp"
 #include "key_words.hpp"
 #include "nearest_key.hpp"
@@ -16,95 +15,38 @@
 namespace onced::cli {
 namespace {
 
-Json row_json(const protocol::ListRow& row) {
-  Json line = key_json(row.key);
-  line["state"] = protocol::name_of(row.state);
-  line["version"] = row.version;
-  line["bytes"] = row.bytes;
-  line["blob_bytes"] = row.blob_bytes;
-  line["part_count"] = row.parts;
-  line["readers"] = row.pins;
-  line["content_type"] = row.content_type;
-  line["cost_us"] = row.cost_us;
-  line["age_ms"] = row.age_ms;
-  if (row.ttl_left_ms != 0) line["ttl_left_ms"] = row.ttl_left_ms;
-  line["waiting"] = row.waiting;
-  if (!row.holder.empty()) line["holder"] = row.holder;
-  return line;
-}
-
-double seconds_of_us(std::uint64_t us) { return static_cast<double>(us) / 1e6; }
-double seconds_of_ms(std::uint64_t ms) { return static_cast<double>(ms) / 1e3; }
-
-// Where a value's bytes are: with its key in the segment, in memory of their own, or some here and some there.
-std::string_view places_of(const protocol::ListRow& row) {
-  if (row.blob_bytes == 0) return place_of(false);
-  return row.blob_bytes == row.bytes ? place_of(true) : "both";
-}
-
-// A number that nothing hides behind is not worth a column of its own on a terminal.
-struct CatalogColumns {
-  bool parts = true;
-  bool place = true;
-  bool readers = true;
-  bool left = true;
-  bool waiting = true;
-
-  static CatalogColumns of(const std::vector<protocol::ListRow>& rows) {
-    const auto any = [&](auto&& says) { return std::any_of(rows.begin(), rows.end(), says); };
-    return {any([](const auto& row) { return row.parts > 1; }), any([](const auto& row) { return row.blob_bytes > 0; }),
-            any([](const auto& row) { return row.pins > 0; }), any([](const auto& row) { return row.ttl_left_ms > 0; }),
-            any([](const auto& row) { return row.waiting > 0; })};
-  }
+struct ListWords {
+  std::string function;
+  std::string sort;
+  std::uint64_t limit = 0;  // 0: all
 };
 
-std::string catalog_text(const std::vector<protocol::ListRow>& rows, const Screen& screen) {
-  const CatalogColumns shown = screen.terminal ? CatalogColumns::of(rows) : CatalogColumns{};
-  const auto right = Table::Align::right;
-  std::vector<Table::Column> columns{{"STATE"}, {"SIZE", right}};
-  if (shown.parts) columns.push_back({"PARTS", right});
-  if (shown.place) columns.push_back({"WHERE"});
-  if (shown.readers) columns.push_back({"READERS", right});
-  columns.insert(columns.end(), {{"COST", right}, {"AGE", right}});
-  if (shown.left) columns.push_back({"LEFT", right});
-  if (shown.waiting) columns.push_back({"WAITING", right});
-  columns.push_back({"KEY"});
-  Table table(std::move(columns));
-  for (const protocol::ListRow& row : rows) {
-    const bool value = row.state == protocol::KeyState::ready;
-    const auto of_value = [value](std::string text) { return value ? std::move(text) : std::string("-"); };
-    std::vector<std::string> cells{std::string(protocol::name_of(row.state)),
-                                   of_value(screen.terminal ? human_bytes(row.bytes) : std::to_string(row.bytes))};
-    if (shown.parts) cells.push_back(of_value(human_count(row.parts)));
-    if (shown.place) cells.push_back(of_value(std::string(places_of(row))));
-    if (shown.readers) cells.push_back(of_value(human_count(row.pins)));
-    cells.push_back(of_value(human_duration(seconds_of_us(row.cost_us))));
-    cells.push_back(human_duration(seconds_of_ms(row.age_ms)));
-    if (shown.left) cells.push_back(row.ttl_left_ms != 0 ? human_duration(seconds_of_ms(row.ttl_left_ms)) : "-");
-    if (shown.waiting) cells.push_back(human_count(row.waiting));
-    cells.push_back(key_display(row.key) + (row.holder.empty() ? "" : "  by " + escape(row.holder)));
-    table.add(std::move(cells));
-  }
-  return table.text(screen.width);
+void print_lines(Context& context, const std::vector<protocol::ListRow>& rows) {
+  for (const protocol::ListRow& row : rows) context.json_line(row_json(row));
 }
 
-int list(Context& context, const std::string& function) {
+int list(Context& context, const ListWords& words) {
+  const std::optional<RowOrder> order = words.sort.empty() ? RowOrder::key : row_order(words.sort);
+  if (!order) return context.fail({ErrorCode::invalid_argument, "--sort " + words.sort + ": not one of size, cost, age, hits"});
+  RowSelection selection(*order, words.limit == 0 ? std::nullopt : std::optional<std::size_t>(words.limit));
   Client client(context.client_options());
-  std::vector<protocol::ListRow> rows;
   std::string cursor;
   do {
-    Result<protocol::Listing> page = client.list(function, cursor);
+    Result<protocol::Listing> page = client.list(words.function, cursor);
     if (!page) return context.fail(page.error());
-    if (context.options.json) {
-      for (const protocol::ListRow& row : page->rows) context.json_line(row_json(row));
-    } else {
-      std::move(page->rows.begin(), page->rows.end(), std::back_inserter(rows));
-    }
+    for (protocol::ListRow& row : page->rows) selection.add(std::move(row));
+    // In the order in which they come, lines need not wait for the last one.
+    if (context.options.json && *order == RowOrder::key) print_lines(context, selection.take());
     cursor = page->cursor;
-  } while (!cursor.empty());
-  if (context.options.json) return exit_code::ok;
-  if (rows.empty()) context.output.talk(function.empty() ? "nothing is kept or computed" : "nothing of " + escape(function));
-  else context.output.data(catalog_text(rows, context.output.data_screen()));
+  } while (!cursor.empty() && !selection.full());
+  const std::vector<protocol::ListRow> rows = selection.take();
+  if (context.options.json) {
+    print_lines(context, rows);
+  } else if (rows.empty()) {
+    context.output.talk(words.function.empty() ? "nothing is kept or computed" : "nothing of " + escape(words.function));
+  } else {
+    context.output.data(rows_text(rows, context.output.data_screen()));
+  }
   return exit_code::ok;
 }
 
@@ -165,16 +107,21 @@ int explain(Context& context, const KeyWords& words) {
 }  // namespace
 
 void add_catalog_commands(CLI::App& app, Context& context) {
-  auto function = std::make_shared<std::string>();
+  auto list_words = std::make_shared<ListWords>();
   CLI::App& list_command = add_command(app, context, {"ls", "[FUNCTION]", "Values and computations, one a line",
                                        "Off a terminal all columns are there and sizes are bytes; on one, columns without\n"
                                        "news are left out. WHERE: memory (beside the key), blob (memory of its own, for\n"
-                                       "large parts) or both. READERS: who holds the value at this moment.\n",
+                                       "large parts) or both. READERS: who holds the value at this moment. HITS: those that\n"
+                                       "the daemon knows of. LEFT: how long it is fresh; GRACE: and then usable, being\n"
+                                       "stale, while one caller refreshes it. STATE: ready, stale, refreshing (there is a\n"
+                                       "value, and its successor is computed), computing, failed.\n",
                                        "  oncectl ls\n"
-                                       "  oncectl ls prices\n"
+                                       "  oncectl ls prices --sort cost --limit 10     # the dearest ones first\n"
                                        "  oncectl ls --json | jq -r 'select(.bytes > 10000) | .function'\n"},
-                                       [&context, function] { return list(context, *function); });
-  list_command.add_option("FUNCTION", *function, "Only of this function")->type_name("");
+                                       [&context, list_words] { return list(context, *list_words); });
+  list_command.add_option("FUNCTION", list_words->function, "Only of this function")->type_name("");
+  list_command.add_option("--sort", list_words->sort, "The most first: size, cost, age or hits (default: by key)")->type_name("BY");
+  list_command.add_option("--limit", list_words->limit, "Only the first so many (default: all)")->type_name("N");
 
   auto words = std::make_shared<KeyWords>();
   CLI::App& explain_command =

@@ -61,6 +61,7 @@ struct CommandText {
 CLI::App& add_command(CLI::App& app, Context& context, const CommandText& text, Action action);
 
 void add_overview_commands(CLI::App& app, Context& context);  // status, stats
+void add_top_command(CLI::App& app, Context& context);        // top
 void add_catalog_commands(CLI::App& app, Context& context);   // ls, explain
 void add_value_commands(CLI::App& app, Context& context);     // put, get
 void add_drop_commands(CLI::App& app, Context& context);      // invalidate, cancel

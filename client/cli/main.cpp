@@ -48,6 +48,7 @@ void describe_globals(CLI::App& app, GlobalOptions& options) {
 
 void describe_commands(CLI::App& app, Context& context) {
   add_overview_commands(app, context);
+  add_top_command(app, context);
   add_value_commands(app, context);
   add_run_command(app, context);
   add_signal_commands(app, context);

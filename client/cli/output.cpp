@@ -38,6 +38,7 @@ Screen screen_of(int descriptor) {
   screen.terminal = ::isatty(descriptor) == 1;
   if (!screen.terminal) {
     screen.width = 0;
+    screen.height = 0;
     return screen;
   }
   const char* no_color = std::getenv("NO_COLOR");
@@ -46,7 +47,10 @@ Screen screen_of(int descriptor) {
   screen.live = !dumb;
   screen.colour = !dumb && (no_color == nullptr || *no_color == '\0');
   winsize size{};
-  if (::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20) screen.width = size.ws_col;
+  if (::ioctl(descriptor, TIOCGWINSZ, &size) == 0) {
+    if (size.ws_col >= 20) screen.width = size.ws_col;
+    if (size.ws_row >= 8) screen.height = size.ws_row;
+  }
   return screen;
 }
 

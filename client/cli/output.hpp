@@ -27,6 +27,7 @@ struct Screen {
   bool live = false;       // a terminal, not TERM=dumb: a line can be drawn again in its place
   bool colour = false;     // a terminal, not TERM=dumb, and NO_COLOR is unset or empty
   std::size_t width = 80;  // columns; 0: not a terminal, lines need no cutting
+  std::size_t height = 24; // lines; 0: not a terminal
 };
 Screen screen_of(int descriptor);
 

@@ -124,7 +124,7 @@ TEST_CASE("the command line is refused with exit code 2 and a way on") {
 TEST_CASE("every command has help with examples") {
   const Outcome all = run_command({oncectl_path, "--help"});
   CHECK(all.status == 0);
-  for (const char* command : {"status", "stats", "put", "get", "run", "wait", "watch", "ls", "explain", "invalidate", "cancel", "doctor"}) {
+  for (const char* command : {"status", "stats", "put", "get", "run", "wait", "watch", "top", "ls", "explain", "invalidate", "cancel", "doctor"}) {
     CAPTURE(command);
     CHECK(contains(all.out, command));
     const Outcome help = run_command({oncectl_path, command, "--help"});
@@ -213,6 +213,27 @@ TEST_CASE("ls shows values and computations, explain says why") {
   CHECK(absent.status == 1);
   CHECK(json::parse(absent.out)["state"] == "absent");
   CHECK_FALSE(json::parse(absent.out)["lines"].empty());
+}
+
+TEST_CASE("ls sorts by what is asked for and stops at the limit") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[1]", "medium");
+  oncectl.put("f", "[2]", "the largest one");
+  oncectl.put("g", "[3]", "x");
+  const auto keys = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"ls", "--json"});
+    std::istringstream lines(oncectl(words).out);
+    std::vector<int> arguments;
+    for (std::string line; std::getline(lines, line);) arguments.push_back(json::parse(line)["arguments"][0]);
+    return arguments;
+  };
+  CHECK(keys({"--sort", "size"}) == std::vector<int>{2, 1, 3});
+  CHECK(keys({"--sort", "age", "--limit", "1"}) == std::vector<int>{1});
+  CHECK(keys({"--limit", "2"}) == std::vector<int>{1, 2});
+  CHECK(keys({"f", "--sort", "size"}) == std::vector<int>{2, 1});
+  const Outcome wrong = oncectl({"ls", "--sort", "colour"});
+  CHECK(wrong.status == 2);
+  CHECK(contains(wrong.err, "not one of size, cost, age, hits"));
 }
 
 TEST_CASE("control bytes in names reach no terminal") {

@@ -1,6 +1,7 @@
 // What a person sees on a terminal: bars while something is waited for, and nothing that would confuse it.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 
@@ -91,6 +92,72 @@ TEST_CASE("run shows that and for whom it waits, and afterwards says so") {
   CHECK(third.wait() == 0);
   CHECK(contains(third.out(), "its result was there already"));
   CHECK_FALSE(contains(third.out(), "\x1b[K"));  // what is there at once comes without a bar
+}
+
+TEST_CASE("top shows who computes what, follows it, and gives the terminal back") {
+  const Oncectl oncectl;
+  Client client = client_of(oncectl);
+  auto first = client.acquire(*KeyBuilder("report", "v1").add(7).build());
+  REQUIRE(first.ok());
+  for (const std::string end : {"\x03", "q"}) {
+    Command top(oncectl.words({"top", "--interval", "100ms"}), on_terminal());
+    wait_until([&] { return contains(top.out(), "report@v1(7)"); }, "the computation");
+    CHECK(contains(top.out(), "(gunicorn)"));
+    std::get<Computation>(*first).progress(end == "q" ? 0.75 : 0.25, "some way");
+    wait_until([&] { return contains(top.out(), end == "q" ? "75 %" : "25 %") && contains(top.out(), "some way"); }, "its progress");
+    CHECK(contains(top.out(), "\x1b[?1049h"));
+    CHECK_FALSE(contains(top.out(), "\x1b[31m"));
+    top.type(end);
+    CHECK(top.wait() == 0);
+    CHECK(top.out().ends_with("\x1b[?25h\x1b[?1049l"));
+  }
+  CHECK(std::get<Computation>(*first).publish("x").ok());
+  Command top(oncectl.words({"top"}), on_terminal());
+  wait_until([&] { return contains(top.out(), "nothing is being computed"); }, "the end of the computation");
+  CHECK(contains(top.out(), "report"));
+  top.kill(SIGTERM);
+  CHECK(top.wait() == 0);
+  CHECK(top.out().ends_with("\x1b[?1049l"));
+}
+
+TEST_CASE("top without a terminal, on a dumb one, with --once and with --json writes once, without control sequences") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", "x");
+  const Outcome piped = oncectl({"top"});
+  CHECK(piped.status == 0);
+  CHECK(contains(piped.out, "nothing is being computed"));
+  CHECK_FALSE(contains(piped.out, "\x1b"));
+  const nlohmann::json line = nlohmann::json::parse(oncectl({"top", "--json"}).out);
+  CHECK(line["computing"].empty());
+  CHECK(line["functions"][0]["function"] == "f");
+  CHECK(line["status"]["entries"] == 1);
+  Command once(oncectl.words({"top", "--once"}), on_terminal());
+  CHECK(once.wait() == 0);
+  CHECK_FALSE(contains(once.out(), "\x1b"));
+  Command dumb(oncectl.words({"top"}), {.environment = {{"TERM", "dumb"}}, .terminal = true});
+  CHECK(dumb.wait() == 0);
+  CHECK_FALSE(contains(dumb.out(), "\x1b"));
+  CHECK(oncectl({"top", "--interval", "0s"}).status == 2);
+  Command again(oncectl.words({"top", "--json", "--interval", "100ms"}));
+  wait_until([&] {
+    const std::string lines = again.out();
+    return std::count(lines.begin(), lines.end(), '\n') >= 3;
+  }, "three lines");
+}
+
+TEST_CASE("top waits for a daemon that is away, with what it knew in sight") {
+  Oncectl oncectl;
+  oncectl.put("f", "[]", "x");
+  Command top(oncectl.words({"top", "--interval", "100ms"}), on_terminal());
+  wait_until([&] { return contains(top.out(), "CALLS"); }, "the first view");
+  oncectl.daemon.kill(SIGKILL);
+  oncectl.daemon.wait();
+  wait_until([&] { return contains(top.out(), "the daemon is away, waiting for it"); }, "the outage to be seen");
+  oncectl.daemon.start();
+  const std::size_t before = top.out().size();
+  wait_until([&] { return top.out().find("onced 0.", before) != std::string::npos; }, "the daemon to be seen again");
+  top.type("q");
+  CHECK(top.wait() == 0);
 }
 
 }  // namespace onced::testing

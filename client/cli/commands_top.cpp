@@ -1,0 +1,202 @@
+// top: who computes what at this moment, and what each function saves, again and again.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "context.hpp"
+#include "full_screen.hpp"
+#include "text_format.hpp"
+#include "time_option.hpp"
+#include "top_view.hpp"
+
+namespace onced::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr Milliseconds interval_default{1000};
+constexpr Milliseconds interval_min{100};
+constexpr std::size_t holders_asked_max = 64;  // each is a question of its own
+constexpr int polls_max = 64;                  // per frame: a flood of signals must not keep it from being drawn
+
+struct TopWords {
+  std::string interval;
+  bool once = false;
+};
+
+// What is being computed, as the namespace's signals tell it.
+class Computing {
+ public:
+  void note(const Event& event) {
+    if (event.kind != Event::Kind::signal) return begin_with(event.state);
+    using protocol::SignalEvent;
+    const protocol::Signal& signal = event.signal;
+    switch (signal.event) {
+      case SignalEvent::started: now_[signal.key] = {std::nan(""), {}, Clock::now()}; return;
+      case SignalEvent::progress:
+        if (const auto found = now_.find(signal.key); found != now_.end()) {
+          found->second.fraction = signal.fraction;
+          found->second.text = signal.text;
+        }
+        return;
+      case SignalEvent::done:
+      case SignalEvent::failed:
+      case SignalEvent::cancelled:
+      case SignalEvent::invalidated:
+      case SignalEvent::abandoned: now_.erase(signal.key); return;
+      case SignalEvent::evicted:
+      case SignalEvent::expired:
+      case SignalEvent::stale: return;  // of values
+    }
+  }
+
+  // With what only the daemon can say of each. Those that have ended meanwhile are left out.
+  Result<void> describe(Client& client, TopData& data) const {
+    data.computing_truncated = truncated_ || now_.size() > holders_asked_max;
+    std::size_t asked = 0;
+    for (const auto& [key, one] : now_) {
+      if (asked++ == holders_asked_max) break;
+      const Result<protocol::Explanation> explanation = client.explain(key);
+      if (!explanation) return explanation.error();
+      const protocol::ListRow& row = explanation->row;
+      if (row.state != protocol::KeyState::computing) continue;
+      const bool refresh = row.version != 0;
+      std::optional<double> seconds;
+      if (one.begun) seconds = std::chrono::duration<double>(Clock::now() - *one.begun).count();
+      else if (!refresh) seconds = static_cast<double>(row.age_ms) / 1e3;  // otherwise it is the value's age
+      data.computing.push_back({key, one.fraction, one.text, seconds, row.waiting, row.holder, refresh});
+    }
+    std::stable_sort(data.computing.begin(), data.computing.end(),
+                     [](const auto& a, const auto& b) { return a.seconds.value_or(0) > b.seconds.value_or(0); });
+    return {};
+  }
+
+ private:
+  struct One {
+    double fraction = std::nan("");
+    std::string text;
+    std::optional<Clock::time_point> begun;  // nothing: before we looked
+  };
+
+  void begin_with(const protocol::State& state) {
+    std::map<std::string, One> now;
+    for (const protocol::KeyStateEntry& entry : state.entries) {
+      const auto known = now_.find(entry.key);
+      now[entry.key] = {entry.fraction, entry.text, known == now_.end() ? std::nullopt : known->second.begun};
+    }
+    now_ = std::move(now);
+    truncated_ = state.truncated;
+  }
+
+  std::map<std::string, One> now_;
+  bool truncated_ = false;
+};
+
+class Top {
+ public:
+  Top(Context& context, const TopWords& words) : context_(context), words_(words), client_(context.client_options()) {}
+
+  int run() {
+    Milliseconds interval = interval_default;
+    if (!words_.interval.empty()) {
+      const Result<Milliseconds> wished = time_option("--interval", words_.interval);
+      if (!wished) return context_.fail(wished.error());
+      interval = std::max(*wished, interval_min);
+    }
+    Result<Subscription> subscription = start();
+    if (!subscription) return context_.fail(subscription.error());
+    const bool live = context_.output.data_screen().live && !context_.options.json;
+    if (live && !words_.once) return run_live(*subscription, interval);
+    return run_lines(*subscription, interval, words_.once || words_.interval.empty());
+  }
+
+ private:
+  // Subscribed, with the present state known.
+  Result<Subscription> start() {
+    if (const Result<void> connected = client_.connect(); !connected) return connected.error();
+    Result<Subscription> subscription = client_.subscribe_all();
+    if (!subscription) return subscription.error();
+    const Result<std::optional<Event>> state = subscription->next(context_.options.timeout.value_or(Milliseconds(5000)));
+    if (!state) return state.error();
+    if (!state->has_value()) return Error{ErrorCode::unavailable, "the daemon does not say what is being computed"};
+    computing_.note(**state);
+    return subscription;
+  }
+
+  Result<TopData> look(Subscription& subscription) {
+    for (int polls = 0; polls < polls_max; ++polls) {
+      const Result<std::size_t> events = subscription.poll([this](const Event& event) { computing_.note(event); });
+      if (!events) return events.error();
+      if (*events == 0) break;
+    }
+    TopData data;
+    data.socket = client_.socket_path();
+    data.namespace_name = context_.options.namespace_name;
+    Result<protocol::Statistics> statistics = client_.statistics();
+    if (!statistics) return statistics.error();
+    data.statistics = std::move(*statistics);
+    if (const Result<void> described = computing_.describe(client_, data); !described) return described.error();
+    return data;
+  }
+
+  int run_live(Subscription& subscription, Milliseconds interval) {
+    FullScreen screen;
+    for (std::string shown;;) {
+      const Result<TopData> data = look(subscription);
+      const Screen size = screen_of(STDOUT_FILENO);
+      if (data) shown = top_text(*data, size);
+      // What was last known stays in sight.
+      else if (data.error().code == ErrorCode::unavailable) shown = away_line(data.error(), size) + shown.substr(shown.find('\n') + 1);
+      else return context_.fail(data.error());
+      screen.show(shown);
+      if (screen.pause(interval) == FullScreen::Wake::end) return exit_code::ok;
+    }
+  }
+
+  static std::string away_line(const Error& error, const Screen& size) {
+    return cut_to("the daemon is away, waiting for it: " + escape(error.text), size.width) + "\n";
+  }
+
+  int run_lines(Subscription& subscription, Milliseconds interval, bool once) {
+    for (bool first = true;; first = false) {
+      const Result<TopData> data = look(subscription);
+      if (!data) return context_.fail(data.error());
+      const Screen& screen = context_.output.data_screen();
+      if (context_.options.json) context_.json_line(top_json(*data));
+      else context_.output.data((first ? "" : "\n") + top_text(*data, {.terminal = screen.terminal, .width = screen.width, .height = 0}));
+      if (once) return exit_code::ok;
+      std::this_thread::sleep_for(interval);
+    }
+  }
+
+  Context& context_;
+  const TopWords& words_;
+  Client client_;
+  Computing computing_;
+};
+
+}  // namespace
+
+void add_top_command(CLI::App& app, Context& context) {
+  auto words = std::make_shared<TopWords>();
+  CLI::App& command = add_command(
+      app, context,
+      {"top", "", "Live: who computes what, what each function saves",
+       "What is being computed, for how long, by whom, how far and how many wait; below it\n"
+       "the functions, those that have saved most time first: calls, the share of hits, what\n"
+       "a computation costs on average, time saved, values and their size.\n"
+       "On a terminal it is drawn again every second until Ctrl-C or q. Elsewhere, or with\n"
+       "--once or --json, it is written once; with --interval as well again and again.\n",
+      "  oncectl top\n"
+      "  oncectl top --once\n"
+      "  oncectl top --json --interval 10s >> onced.log\n"},
+      [&context, words] { return Top(context, *words).run(); });
+  command.add_option("--interval", words->interval, "How often (default: 1s; at least 100ms)")->type_name("TIME");
+  command.add_flag("--once", words->once, "Once, without taking the screen");
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,143 @@
+#include "top_view.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "reports.hpp"
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+constexpr std::size_t headline_lines = 4;  // with the empty one below
+constexpr std::size_t table_lines_min = 3; // its title, one row, and how many more there are
+
+std::string headline(const TopData& data) {
+  const protocol::Report& report = data.statistics.fields;
+  const std::uint64_t hits = count(report, "hits");
+  const std::uint64_t misses = count(report, "misses");
+  const auto seconds = [&](std::string_view name) { return human_duration(number(report, name).value_or(0)); };
+  return "onced " + text(report, "version") + ", up " + seconds("uptime_seconds") + ", namespace " + escape(data.namespace_name) + " at " +
+         escape(data.socket) + "\n" +
+         "hit ratio " + ratio_text(hits, hits + misses) + ", " + seconds("seconds_saved") + " saved, " +
+         plural(count(report, "computations_avoided"), "computation") + " avoided; " + human_count(count(report, "computing")) +
+         " computing, " + human_count(count(report, "waiting")) + " waiting\n" +
+         "memory " + memory_text(report) + ", large parts " + large_parts_text(report) + "\n\n";
+}
+
+std::string percent(double fraction) {
+  return std::isnan(fraction) ? "-" : std::to_string(static_cast<int>(std::floor(std::clamp(fraction, 0.0, 1.0) * 100))) + " %";
+}
+
+std::string for_seconds(std::optional<double> seconds) {
+  if (!seconds) return "-";
+  return *seconds < 60 ? std::to_string(static_cast<int>(*seconds)) + " s" : human_duration(*seconds);
+}
+
+// The first rows of a table in so many lines (0: all), and how many more there are.
+template <typename Row, typename Add>
+std::string first_rows(Table table, const std::vector<Row>& rows, bool truncated, std::size_t lines, std::size_t width, const Add& add) {
+  std::size_t shown = rows.size();
+  if (lines != 0 && rows.size() + (truncated ? 2 : 1) > lines) shown = lines - std::min(lines, std::size_t{2});  // its title, "and more"
+  for (std::size_t i = 0; i < shown; ++i) add(table, rows[i]);
+  std::string text = table.text(width);
+  if (shown < rows.size()) text += "and " + human_count(rows.size() - shown) + (truncated ? " or more others\n" : " more\n");
+  else if (truncated) text += "and more\n";
+  return text;
+}
+
+std::string computing_table(const TopData& data, std::size_t lines, std::size_t width) {
+  if (data.computing.empty()) return "nothing is being computed\n";
+  const auto right = Table::Align::right;
+  Table table({{"DONE", right}, {"FOR", right}, {"WAITING", right}, {"BY"}, {"COMPUTING"}});
+  return first_rows(std::move(table), data.computing, data.computing_truncated, lines, width, [](Table& to, const TopComputation& one) {
+    to.add({percent(one.fraction), for_seconds(one.seconds), human_count(one.waiting), one.holder.empty() ? "-" : cut_to(escape(one.holder), 24),
+            key_display(one.key) + (one.refresh ? "  (refresh)" : "") + (one.text.empty() ? "" : "  " + escape(one.text))});
+  });
+}
+
+std::optional<double> average_cost(const protocol::Report& function) {
+  const double computations = number(function, "computations").value_or(0);
+  if (computations == 0) return std::nullopt;
+  return number(function, "seconds_computed").value_or(0) / computations;
+}
+
+std::string functions_table(const TopData& data, std::size_t lines, std::size_t width) {
+  if (data.statistics.functions.empty()) return "no function has been asked for yet\n";
+  const auto right = Table::Align::right;
+  Table table({{"CALLS", right}, {"HITS", right}, {"AVG COST", right}, {"SAVED", right}, {"ENTRIES", right}, {"SIZE", right}, {"FUNCTION"}});
+  return first_rows(std::move(table), by_time_saved(data.statistics.functions), data.statistics.truncated, lines, width,
+                    [](Table& to, const protocol::FunctionStatistics& one) {
+                      const std::optional<double> cost = average_cost(one.fields);
+                      to.add({human_count(count(one.fields, "calls")), ratio_text(count(one.fields, "hits"), count(one.fields, "calls")),
+                              cost ? human_duration(*cost) : "-", human_duration(number(one.fields, "seconds_saved").value_or(0)),
+                              human_count(count(one.fields, "entries")), human_bytes(count(one.fields, "bytes")), escape(one.function)});
+                    });
+}
+
+// Not one line or column more than there is: the terminal would scroll.
+std::string fitted(std::string_view text, const Screen& screen) {
+  std::string out;
+  for (std::size_t lines = 0; !text.empty() && (screen.height == 0 || lines < screen.height); ++lines) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    out += screen.width == 0 ? std::string(line) : cut_to(line, screen.width);
+    out += '\n';
+    text.remove_prefix(line.size() + 1);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<protocol::FunctionStatistics> by_time_saved(std::vector<protocol::FunctionStatistics> functions) {
+  const auto rank = [](const protocol::FunctionStatistics& one) {
+    return std::pair(number(one.fields, "seconds_saved").value_or(0), number(one.fields, "seconds_computed").value_or(0));
+  };
+  std::stable_sort(functions.begin(), functions.end(), [&](const auto& a, const auto& b) { return rank(a) > rank(b); });
+  return functions;
+}
+
+std::string top_text(const TopData& data, const Screen& screen) {
+  std::size_t computing_lines = 0;
+  std::size_t function_lines = 0;
+  if (screen.height != 0) {
+    // Half of the room is the computations', and what the functions leave of the other half.
+    const std::size_t room = std::max(screen.height, headline_lines + 1 + 2 * table_lines_min) - headline_lines - 1;
+    const std::size_t functions_wanted = data.statistics.functions.size() + 1;
+    const std::size_t computing_wanted = data.computing.size() + (data.computing_truncated ? 2 : 1);
+    computing_lines = std::min(computing_wanted, std::max(room / 2, room - std::min(room, functions_wanted)));
+    function_lines = room - computing_lines;
+  }
+  std::string text = headline(data) + computing_table(data, computing_lines, screen.width) + "\n" +
+                     functions_table(data, function_lines, screen.width);
+  return fitted(text, screen);
+}
+
+Json top_json(const TopData& data) {
+  Json all = Json::object();
+  all["status"] = report_json(data.statistics.fields);
+  all["computing"] = Json::array();
+  for (const TopComputation& one : data.computing) {
+    Json line = key_json(one.key);
+    line["fraction"] = std::isnan(one.fraction) ? Json(nullptr) : Json(one.fraction);
+    line["text"] = one.text;
+    line["seconds"] = one.seconds ? Json(*one.seconds) : Json(nullptr);
+    line["waiting"] = one.waiting;
+    line["holder"] = one.holder;
+    line["refresh"] = one.refresh;
+    all["computing"].push_back(std::move(line));
+  }
+  all["computing_truncated"] = data.computing_truncated;
+  all["functions"] = Json::array();
+  for (const protocol::FunctionStatistics& one : by_time_saved(data.statistics.functions)) {
+    Json line = Json::object();
+    line["function"] = one.function;
+    line.update(report_json(one.fields));
+    const std::optional<double> cost = average_cost(one.fields);
+    line["seconds_average"] = cost ? Json(*cost) : Json(nullptr);
+    all["functions"].push_back(std::move(line));
+  }
+  return all;
+}
+
+}  // namespace onced::cli

@@ -1,0 +1,101 @@
+#include "top_view.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "text_format.hpp"
+
+namespace onced::cli {
+namespace {
+
+using protocol::FunctionStatistics;
+
+FunctionStatistics function_of(const std::string& name, double saved) {
+  return {name, {{"calls", std::uint64_t{4}}, {"hits", std::uint64_t{3}}, {"computations", std::uint64_t{2}}, {"seconds_computed", 5.0},
+                 {"seconds_saved", saved}, {"entries", std::uint64_t{1}}, {"bytes", std::uint64_t{2048}}}};
+}
+
+TopComputation computation_of(int argument, double fraction = std::nan("")) {
+  TopComputation made;
+  made.key = KeyBuilder("report", "v1").add(argument).build()->bytes();
+  made.fraction = fraction;
+  made.seconds = 12.7;
+  made.waiting = 3;
+  made.holder = "pid 41 (gunicorn)";
+  return made;
+}
+
+TopData data_of(std::size_t computations, std::size_t functions) {
+  TopData data;
+  data.socket = "/run/onced/onced.sock";
+  data.namespace_name = "default";
+  data.statistics.fields = {{"version", std::string("0.1.0")}, {"hits", std::uint64_t{1}}, {"misses", std::uint64_t{1}}};
+  for (std::size_t i = 0; i < computations; ++i) data.computing.push_back(computation_of(static_cast<int>(i), 0.4));
+  for (std::size_t i = 0; i < functions; ++i) data.statistics.functions.push_back(function_of("f" + std::to_string(i), static_cast<double>(i)));
+  return data;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a computation is shown with progress, time, waiters, holder and key; a function with what it saves") {
+  TopData data = data_of(1, 1);
+  data.computing[0].text = "half-way\x1b[31m";
+  data.computing[0].refresh = true;
+  const std::string text = top_text(data, {.width = 0, .height = 0});
+  CHECK(contains(text, "40 %  12 s        3  pid 41 (gunicorn)  report@v1(0)  (refresh)  half-way\\x1b[31m\n"));
+  CHECK(contains(text, "    4  75.0 %    2.50 s    0 s        1  2.0 KiB  f0\n"));
+  CHECK(contains(text, "hit ratio 50.0 %"));
+}
+
+TEST_CASE("functions are in order of the time they saved") {
+  const std::string text = top_text(data_of(0, 3), {.width = 0, .height = 0});
+  CHECK(contains(text, "nothing is being computed"));
+  CHECK(text.find(" f2\n") < text.find(" f1\n"));
+  CHECK(text.find(" f1\n") < text.find(" f0\n"));
+}
+
+TEST_CASE("a view never has more lines or columns than the screen, and says what it leaves out") {
+  for (const std::size_t height : {8U, 24U, 50U}) {
+    for (const std::size_t computations : {0U, 1U, 10U, 40U}) {
+      for (const std::size_t functions : {0U, 1U, 10U, 200U}) {
+        CAPTURE(height);
+        CAPTURE(computations);
+        CAPTURE(functions);
+        const auto lines = lines_of(top_text(data_of(computations, functions), {.terminal = true, .width = 80, .height = height}));
+        CHECK(lines.size() <= height);
+        for (const std::string& line : lines) CHECK(columns_of(line) <= 80);
+      }
+    }
+  }
+  const std::string crowded = top_text(data_of(40, 200), {.terminal = true, .width = 80, .height = 24});
+  CHECK(contains(crowded, "and 33 more\n"));
+  CHECK(contains(crowded, "FUNCTION"));
+  const std::string roomy = top_text(data_of(12, 2), {.terminal = true, .width = 80, .height = 24});
+  CHECK_FALSE(contains(roomy, "more"));  // what the functions do not need is the computations'
+}
+
+TEST_CASE("for programs there is all of it, unknown numbers as null") {
+  TopData data = data_of(1, 1);
+  data.computing[0].fraction = std::nan("");
+  data.computing[0].seconds.reset();
+  const Json json = top_json(data);
+  CHECK(json["computing"][0]["function_version"] == "v1");
+  CHECK(json["computing"][0]["fraction"].is_null());
+  CHECK(json["computing"][0]["seconds"].is_null());
+  CHECK(json["computing"][0]["holder"] == "pid 41 (gunicorn)");
+  CHECK(json["functions"][0]["seconds_average"] == 2.5);
+  CHECK(json["status"]["version"] == "0.1.0");
+}
+
+}  // namespace onced::cli
