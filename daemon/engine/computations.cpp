@@ -16,7 +16,7 @@ using protocol::SignalEvent;
 Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
                            Catalog& catalog, SignalHub& signals, Blobs& blobs)
     : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
-      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), deaths_(context.settings, context.hash) {}
+      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), fences_(context.hash), deaths_(context.settings, context.hash) {}
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
 
@@ -96,6 +96,7 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   waiter.accept_stale = request.accept_stale && !request.force;
   waiter.lease_limit = lease_limit_of(request);
   waiter.held = std::move(request.held);
+  waiter.stamp = directory_.stamp();
   waiter.since = context_.now;
   waiter.self = self;
   timers_.set(waiter.deadline, context_.now + duration_of_ms(request.wait_ms), WaitDeadline{&waiter});
@@ -200,6 +201,7 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
   charge(holder, lease.bytes());
   lease.granted = context_.now;
   lease.limit = limit;
+  lease.stamp = directory_.stamp();
   timers_.set(lease.limit_timer, context_.now + limit, LeaseLimit{&lease});
   catalog_.set_refreshing(entry, true);
   ++context_.counters.grants;
@@ -222,6 +224,7 @@ void Computations::end(Lease& lease) {
   discharge(holder, lease.bytes());
   if (!lease.detached) catalog_.set_refreshing(*lease.entry, false);
   leases_.erase(lease, holder);
+  fences_.forget_up_to(leases_.all().empty() ? directory_.stamp() : leases_.all().begin()->second.stamp);
 }
 
 Lease* Computations::held_by(Connection& from, const protocol::Token& token) {

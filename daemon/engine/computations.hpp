@@ -21,6 +21,7 @@
 #include "engine/invalidations.hpp"
 #include "engine/lease_table.hpp"
 #include "engine/signal_hub.hpp"
+#include "engine/tag_fences.hpp"
 #include "engine/wait_graph.hpp"
 
 namespace onced::engine {
@@ -99,7 +100,9 @@ class Computations {
   bool value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts);
   void note_not_stored(const Entry& entry);
   bool has_too_many_invalidations(const Connection& from, ReplyAddress to);
+  bool detach_if_tag_was_invalidated(Lease& lease, const std::vector<std::string>& tags);
   void settle(Entry& entry);
+  Entry* oldest_of(const Invalidation& one);
   bool invalidate_entry(Entry& entry, const std::string& by, bool soft);
   bool soften_entry(Entry& entry);
   void fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder);
@@ -115,6 +118,7 @@ class Computations {
   TimerQueue timers_;
   LeaseTable leases_;
   Invalidations invalidations_;
+  TagFences fences_;
   HolderDeaths deaths_;
   WaitGraph graph_;
   std::size_t waiting_ = 0;

@@ -36,6 +36,13 @@ void Directory::restamp(Entry& entry) {
   entry.stamp = stamp_;
   by_stamp_.splice(by_stamp_.begin(), by_stamp_, entry.in_all);
   functions_.move_to_front(entry);
+  TagTable::move_to_front(entry);
+}
+
+void Directory::set_tags(Entry& entry, const std::vector<std::string>& names) {
+  if (names.empty()) return tags_.clear(entry);
+  restamp(entry);
+  tags_.set(entry, names);
 }
 
 void Directory::may_be_unused(Entry& entry) {
@@ -50,6 +57,7 @@ void Directory::sweep() {
     if (!entry->unused()) continue;
     by_stamp_.erase(entry->in_all);
     functions_.unlink(*entry);
+    tags_.clear(*entry);
     ordered_.erase(entry);
     entries_.erase(entries_.find(entry->key));
   }
@@ -69,6 +77,14 @@ void Directory::check_invariants() const {
     of_functions += function.by_stamp.size();
   }
   ONCED_ASSERT(of_functions == entries_.size());
+  std::size_t tagged = 0;
+  for (const auto& [name, tag] : tags_.all()) {
+    ONCED_ASSERT(!tag.by_stamp.empty() && newest_first(tag.by_stamp));
+    for (const Entry* entry : tag.by_stamp) ONCED_ASSERT(TagTable::has(*entry, name));
+    tagged += tag.by_stamp.size();
+  }
+  for (const Entry* entry : by_stamp_) tagged -= entry->tags.size();
+  ONCED_ASSERT(tagged == 0);
 }
 
 }  // namespace onced::engine

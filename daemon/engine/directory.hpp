@@ -1,7 +1,7 @@
 // Every key that the engine knows something of, found by bytes, walked in order of bytes, or walked by function.
 //
-// Stamps:    each bulk invalidation is a stamp; an entry has the newest one when it is made. Two orders, of all entries
-//            and of each function's, have the newest stamp first: what an invalidation must look at lies at their ends.
+// Stamps:    each bulk invalidation is a stamp; an entry has the newest one when it is made. Orders of all entries, of each
+//            function's and of each tag's have the newest stamp first: what an invalidation must look at lies at their ends.
 //
 // Ownership: owns the entries; their addresses stay while they live.
 // Rule:      an entry goes only in sweep(), at the end of a step; until then pointers to it are good. Whoever takes
@@ -18,12 +18,13 @@
 #include "engine/entry.hpp"
 #include "engine/function_table.hpp"
 #include "engine/key_map.hpp"
+#include "engine/tag_table.hpp"
 
 namespace onced::engine {
 
 class Directory {
  public:
-  Directory(FunctionTable& functions, const BytesHash& hash) : functions_(functions), entries_(0, hash) {}
+  Directory(FunctionTable& functions, const BytesHash& hash) : functions_(functions), entries_(0, hash), tags_(hash) {}
 
   Entry* find(std::string_view key);
   const Entry* find(std::string_view key) const;
@@ -40,6 +41,14 @@ class Directory {
     const std::list<Entry*>& entries = functions_.at(function).by_stamp;
     return entries.empty() ? nullptr : entries.back();
   }
+
+  // Null: no entry has the tag.
+  Entry* oldest_with(std::string_view tag) { return tags_.oldest_of(tag); }
+
+  // What is stored in this entry, which has been held against every invalidation so far, has these tags.
+  void set_tags(Entry& entry, const std::vector<std::string>& names);
+  void clear_tags(Entry& entry) { tags_.clear(entry); }
+  const TagTable& tags() const { return tags_; }
 
   void may_be_unused(Entry& entry);
   void sweep();
@@ -84,6 +93,7 @@ class Directory {
   std::set<Entry*, ByKey> ordered_;
   std::uint64_t stamp_ = 0;
   std::list<Entry*> by_stamp_;
+  TagTable tags_;
   std::vector<Entry*> to_sweep_;
 };
 

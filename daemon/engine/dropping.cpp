@@ -22,8 +22,6 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     }
     return context_.send({from.id, id}, protocol::Done{values});
   }
-  if (scope.kind == ScopeKind::tag)
-    return context_.refuse({from.id, id}, ErrorCode::invalid_argument, "this daemon keeps no tags");
   Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description, .soft = request.soft};
   if (scope.kind == ScopeKind::function) {
     const Function* function = functions_.find(scope.subject);
@@ -33,7 +31,13 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   }
   if (has_too_many_invalidations(from, {from.id, id})) return;
   invalidation.stamp = directory_.next_stamp();
-  deaths_.forget_if([&](std::string_view key) { return scope.kind == ScopeKind::everything || function_of(key) == scope.subject; });
+  if (scope.kind == ScopeKind::tag) {
+    invalidation.tag = scope.subject;
+    invalidation.by += " through its tag " + scope.subject;
+    if (!leases_.all().empty()) fences_.add(scope.subject, invalidation.stamp);
+  } else {
+    deaths_.forget_if([&](std::string_view key) { return scope.kind == ScopeKind::everything || function_of(key) == scope.subject; });
+  }
   from.invalidations.insert(id);
   invalidations_.add(std::move(invalidation));
   if (invalidations_.size() == 1) go_on_invalidating();  // a small one is answered at once
@@ -54,7 +58,7 @@ bool Computations::has_too_many_invalidations(const Connection& from, ReplyAddre
 void Computations::go_on_invalidating() {
   for (std::size_t left = context_.settings.invalidated_per_step_max; !invalidations_.empty();) {
     Invalidation& first = invalidations_.front();
-    Entry* entry = first.function ? directory_.oldest_of(*first.function) : directory_.oldest();
+    Entry* entry = oldest_of(first);
     if (entry == nullptr || entry->stamp >= first.stamp) {
       if (first.to) {
         connections_.at(first.to->connection).invalidations.erase(first.to->id);
@@ -67,6 +71,32 @@ void Computations::go_on_invalidating() {
     left -= std::min(left, 1 + entry->waiters.size());
     settle(*entry);
   }
+}
+
+Entry* Computations::oldest_of(const Invalidation& one) {
+  if (one.tag) return directory_.oldest_with(*one.tag);
+  return one.function ? directory_.oldest_of(*one.function) : directory_.oldest();
+}
+
+// A computation whose value turns out to have a tag that was invalidated since it began is no longer the key's. Those who had
+// asked by then get its value; the others go on waiting for the key.
+bool Computations::detach_if_tag_was_invalidated(Lease& lease, const std::vector<std::string>& tags) {
+  if (lease.detached) return false;
+  const auto fence = fences_.of(tags, lease.stamp);
+  if (!fence) return false;
+  Entry& entry = *lease.entry;
+  detach(lease, LeaseEnd::invalidated);
+  for (auto at = lease.waiters.begin(); at != lease.waiters.end();) {
+    const auto waiter = at++;
+    if (waiter->stamp < fence->stamp) continue;
+    waiter->detached = nullptr;
+    entry.waiters.splice(entry.waiters.end(), lease.waiters, waiter);
+  }
+  catalog_.gone().remember(entry.key, Gone{GoneReason::not_stored, context_.now,
+                                           fence->tag.empty() ? "tags were invalidated while it was computed, and by now it is forgotten which"
+                                                              : "its tag " + fence->tag + " was invalidated while it was computed"});
+  signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "invalidated");
+  return true;
 }
 
 // Does to an entry what the invalidations under way will do to it; afterwards all it has is newer than them.
@@ -85,6 +115,7 @@ void Computations::settle(Entry& entry) {
 // being computed.
 bool Computations::invalidate_entry(Entry& entry, const std::string& by, bool soft) {
   if (soft) return soften_entry(entry);
+  directory_.clear_tags(entry);
   if (!entry.value && entry.lease == nullptr && !entry.failure) return false;
   const std::uint64_t version = entry.value ? entry.value->version : 0;
   const bool had_value = entry.value.has_value();
@@ -104,6 +135,7 @@ bool Computations::soften_entry(Entry& entry) {
     signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "invalidated");
   }
   const bool changed = entry.value && catalog_.make_stale(entry);
+  if (!entry.value) directory_.clear_tags(entry);
   context_.counters.soft_invalidations += changed ? 1U : 0U;
   return changed;
 }

@@ -34,6 +34,13 @@ struct ReplyAddress {
   protocol::RequestId id = 0;
 };
 
+struct Tag;
+// Where an entry is in the order of one of its tags (tag_table.hpp).
+struct TagPlace {
+  Tag* tag = nullptr;
+  std::list<Entry*>::iterator at;
+};
+
 struct Waiter;
 using WaiterList = std::list<Waiter>;
 
@@ -47,6 +54,7 @@ struct Waiter {
   bool accept_stale = false;
   Duration lease_limit{};
   std::vector<protocol::Token> held;  // of this daemon's epoch
+  std::uint64_t stamp = 0;   // the directory's, when it asked
   Time since{};
   TimerQueue::Timer deadline;
   WaiterList::iterator self;
@@ -62,6 +70,7 @@ struct Lease {
   std::string holder_name;
   Time granted{};
   Duration limit{};
+  std::uint64_t stamp = 0;  // the directory's, when it was granted (tag_fences.hpp)
   bool taken_up = true;
   double fraction = std::numeric_limits<double>::quiet_NaN();
   std::string progress;
@@ -124,6 +133,7 @@ struct Entry {
   std::uint64_t stamp = 0;       // the newest invalidation that it needs no longer be held against (invalidations.hpp)
   std::list<Entry*>::iterator in_all;          // its places in the directory's orders of stamps
   std::list<Entry*>::iterator in_function;
+  std::vector<TagPlace> tags;    // of its last value
   bool sweep_due = false;
 
   bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty(); }

@@ -1,4 +1,4 @@
-// Invalidations of a function or of everything that are under way: accepted at once, carried out in bounded steps.
+// Invalidations of a function, a tag or everything that are under way: accepted at once, carried out in bounded steps.
 //
 // Each is a stamp (directory.hpp). From its arrival on an entry with an older stamp, in its scope, is unsettled: whatever
 // request comes to it finds what the invalidation leaves of it, for Computations::settle() sees to that first. Entries that
@@ -18,13 +18,15 @@
 
 #include "engine/entry.hpp"
 #include "engine/function_table.hpp"
+#include "engine/tag_table.hpp"
 
 namespace onced::engine {
 
 struct Invalidation {
   std::uint64_t stamp = 0;
-  std::optional<FunctionNumber> function;  // nothing: everything
+  std::optional<FunctionNumber> function;  // nothing: a tag, or everything
   std::string function_name;
+  std::optional<std::string> tag{};
   std::optional<ReplyAddress> to;          // nothing: whoever asked is gone, or was answered by the end of the daemon
   std::string by;                          // for people
   bool soft = false;
@@ -46,6 +48,7 @@ class Invalidations {
   // Whether this one is still to be carried out on the entry.
   bool is_due(const Invalidation& one, const Entry& entry) const {
     if (one.stamp <= entry.stamp) return false;
+    if (one.tag) return TagTable::has(entry, *one.tag);
     if (!one.function) return true;
     return *one.function == entry.function && functions_.owns(functions_.at(entry.function), entry, one.function_name);
   }

@@ -25,6 +25,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   if (value_is_wrong(from, id, request.parts)) return;
   Entry& entry = *lease->entry;
   directory_.may_be_unused(entry);
+  const bool fenced = detach_if_tag_was_invalidated(*lease, request.retention.tags);
   const std::uint64_t cost_us = microseconds_between(lease->granted, context_.now);
   const std::uint64_t version = ++last_version_;
   SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
@@ -37,8 +38,11 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
       catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
     });
     end(*lease);
-    return context_.send({from.id, id}, protocol::Published{version, false});
+    context_.send({from.id, id}, protocol::Published{version, false});
+    if (fenced) hand_over(entry, protocol::LeaseCause::abandoned);
+    return;
   }
+  directory_.set_tags(entry, request.retention.tags);
 
   const bool stored = catalog_.store(entry, *parts, request.retention, {version, cost_us, from.description, false});
   end(*lease);
@@ -64,6 +68,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   ++context_.counters.puts;
   forget_failure(entry);
+  directory_.set_tags(entry, request.retention.tags);
   const bool stored = catalog_.store(entry, *parts, request.retention, {version, 0, from.description, true});
   deaths_.forget(entry.key);
   count_served(entry, 0, entry.waiters.size());

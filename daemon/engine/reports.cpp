@@ -37,6 +37,12 @@ std::string next_of_function(std::string_view key, std::string_view function) {
   return behind;
 }
 
+std::string tags_text(const Entry& entry) {
+  std::string text;
+  for (const TagPlace& place : entry.tags) text += (text.empty() ? "tags: " : ", ") + std::string(place.tag->name);
+  return text;
+}
+
 std::uint64_t waiting_on(const Entry& entry) {
   std::uint64_t waiting = entry.waiters.size();
   for (const Lease* lease : entry.detached) waiting += lease->waiters.size();
@@ -134,6 +140,7 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("signals_delivered", counters.signals_delivered);
   add("resyncs", counters.resyncs);
   add("keys_known", std::uint64_t{directory_.size()});
+  add("tags_known", std::uint64_t{directory_.tags().size()});
   add("functions_known", std::uint64_t{functions_.all().size()});
   add("retired_bytes", usage.retired_bytes);
   add("retired_records", usage.retired_records);
@@ -257,6 +264,7 @@ protocol::Explanation Reports::explain(std::string_view key) const {
                     (value.was_put ? ", put by " : ", computed in " + duration_text(std::chrono::microseconds(value.cost_us)) + " by ") +
                     value.origin);
     lines.push_back(freshness_text(*entry));
+    if (!entry->tags.empty()) lines.push_back(tags_text(*entry));
     explain_parts(value, explanation);
   }
   if (entry->lease != nullptr) {

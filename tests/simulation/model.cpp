@@ -45,6 +45,10 @@ bool Model::in_scope(const protocol::Scope& scope, const std::string& key) {
   return false;
 }
 
+bool Model::means(const Invalidation& one, const std::string& key) {
+  return one.scope.kind == protocol::ScopeKind::tag ? one.tagged.contains(key) : in_scope(one.scope, key);
+}
+
 protocol::Freshness Model::visible_freshness(const std::string& name) const {
   const Value& value = *keys_.at(name).value;
   if (value.stale) return protocol::Freshness::stale;
@@ -198,6 +202,7 @@ void Model::before_request(const engine::Requested& event) {
     step_.publishing = lease->key;
     step_.retention = publish->retention;
     step_.cost_us = engine::microseconds_between(lease->granted, schedule_.now);
+    if (!lease->detached) fence_by_tags(publish->token.counter, publish->retention.tags);
     step_.detached_publish = lease->detached ? publish->token.counter : 0;
     if (!lease->detached) keys_[lease->key].deaths.clear();
     if (!lease->detached) forget_lease(publish->token.counter);
@@ -275,6 +280,7 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.request = request;
   wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
   wait.arrival = ++arrivals_;
+  wait.asked_after = last_invalidation_;
   const KeyModel& key = keys_[request.key];
   const bool answered_at_once = may_have(request, key) || (failed_recently(key) && !request.force);
   if (answered_at_once || key.live == 0) return;
@@ -294,9 +300,16 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
   }
   step_.answer_due.reset();
   const std::uint64_t number = ++last_invalidation_;
-  invalidations_.push_back({number, scope, request.soft, from, 0});
+  Invalidation invalidation{number, scope, request.soft, {}, from, 0};
+  const bool of_tag = scope.kind == protocol::ScopeKind::tag;
+  if (of_tag) {
+    invalidated_tags_[scope.subject].insert(number);
+    for (const auto& [name, key] : keys_)
+      if (key.tags.contains(scope.subject)) invalidation.tagged.insert(name);
+  }
+  invalidations_.push_back(invalidation);
   for (auto& [name, key] : keys_) {
-    if (!in_scope(scope, name)) continue;
+    if (!means(invalidation, name)) continue;
     if (request.soft && fresh(key)) key.value->softened_by = number;
     if (!request.soft && key.value && key.value->dropped_by == 0) key.value->dropped_by = number;
     if (key.live != 0) {
@@ -307,8 +320,35 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
       key.live = 0;
     }
     (request.soft ? key.softened_by : key.invalidated_by) = number;
-    key.deaths.clear();
+    if (!of_tag) key.deaths.clear();
     key.failed.reset();
+    if (!request.soft || !usable(key)) key.tags.clear();
+  }
+}
+
+// Who asked after the first of the tags' invalidations must not get the value.
+void Model::fence_by_tags(std::uint64_t counter, const std::vector<std::string>& tags) {
+  Lease& lease = leases_.at(counter);
+  std::optional<std::uint64_t> first;
+  for (const std::string& tag : tags) {
+    const std::set<std::uint64_t>& all = invalidated_tags_[tag];
+    if (const auto next = all.upper_bound(lease.granted_after); next != all.end()) first = std::min(first.value_or(*next), *next);
+  }
+  if (!first) return;
+  lease.detached = lease.owes_lost = true;
+  for (auto& [address, wait] : waits_)
+    if (wait.key == lease.key && wait.detached == 0 && wait.asked_after < *first) wait.detached = counter;
+  keys_.at(lease.key).live = 0;
+  step_.fenced_publish = true;
+  step_.ended[lease.key] = LeaseCause::abandoned;
+}
+
+// Of keys that nothing else is known of.
+void Model::forget_tags() {
+  for (auto& [name, key] : keys_) {
+    if (key.value || key.live != 0 || failed_recently(key)) continue;
+    const auto of_key = [&name = name](const auto& one) { return one.second.key == name; };
+    if (std::none_of(leases_.begin(), leases_.end(), of_key) && std::none_of(waits_.begin(), waits_.end(), of_key)) key.tags.clear();
   }
 }
 
@@ -341,6 +381,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   for (const protocol::Signal& change : signals_.check(effects)) on_change(change);
   check_invalidated();
   check_owed();
+  forget_tags();
   check_no_circle();
   check_blobs();
 }
@@ -428,6 +469,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   made.taken_up = !lease.take_up;
   made.take_up_by = schedule_.now + schedule_.profile.settings.take_up_deadline;
   made.granted = schedule_.now;
+  made.granted_after = last_invalidation_;
   made.limit_at = schedule_.now + std::chrono::milliseconds(lease.limit_ms);
 }
 
@@ -558,6 +600,7 @@ void Model::on_change(const protocol::Signal& signal) {
       value.early_ms = engine::early_ms_of(lifespan, step_.cost_us);
       value.grace_ms = lifespan.grace_ms;
       key.value = value;
+      key.tags = {step_.retention.tags.begin(), step_.retention.tags.end()};
       break;
     }
     case SignalEvent::stale: {
@@ -604,7 +647,7 @@ void Model::on_change(const protocol::Signal& signal) {
       require(step_.cancelling && in_scope(*step_.cancelling, signal.key), "`cancelled` though nobody asked for it");
       break;
     case SignalEvent::abandoned:
-      require(signal.text != "invalidated" || key.softened_by != 0, "a computation was given up though nobody asked for it (L5)");
+      require(signal.text != "invalidated" || key.softened_by != 0 || (step_.fenced_publish && step_.publishing == signal.key), "a computation was given up though nobody asked for it (L5)");
       break;
     case SignalEvent::started:
     case SignalEvent::progress: break;
@@ -618,7 +661,7 @@ void Model::check_invalidated() {
     require(count == own->values, "an invalidation counted wrongly");
     invalidations_.erase(own);
     for (auto& [name, key] : keys_) {
-      if (!in_scope(answered.scope, name)) continue;
+      if (!means(answered, name)) continue;
       require(!key.value || key.value->dropped_by == 0 || key.value->dropped_by > answered.number, "a value outlived its invalidation (L6)");
       require(!key.value || key.value->softened_by == 0 || key.value->softened_by > answered.number,
               "a value stayed fresh after its invalidation (L6)");

@@ -62,6 +62,7 @@ class Model {
     Time deadline{};
     std::uint64_t arrival = 0;
     std::uint64_t detached = 0;  // the token counter it waits for, when that lease is detached
+    std::uint64_t asked_after = 0;  // this invalidation
   };
   struct Lease {
     std::string key;
@@ -72,6 +73,7 @@ class Model {
     Time take_up_by{};
     Time limit_at{};
     Time granted{};
+    std::uint64_t granted_after = 0;  // this invalidation
     bool owes_lost = false;  // an invalidation has detached it, and it is to be told so
   };
   struct Value {
@@ -96,12 +98,14 @@ class Model {
     std::uint64_t softened_by = 0;     // the latest soft one
     std::set<std::uint64_t> deaths;  // processes
     Time last_death{};
+    std::set<std::string> tags;      // of its last value, while anything is known of the key
   };
   // From its arrival on all it means counts as gone; it is answered when that is so for readers too.
   struct Invalidation {
     std::uint64_t number = 0;
     protocol::Scope scope;
     bool soft = false;
+    std::set<std::string> tagged;  // of a tag: the keys that had it when the invalidation arrived
     std::optional<Address> to;  // nothing: it has no answer any more
     std::uint64_t values = 0;
   };
@@ -116,6 +120,7 @@ class Model {
     std::set<std::string> rejoining;                    // keys whose detached lease ended without a result
     std::optional<std::string> publishing;              // the key of an accepted Publish or Put
     std::uint64_t detached_publish = 0;                 // its token, when that is detached
+    bool fenced_publish = false;                        // a tag of its value was invalidated since the grant
     Content content;
     protocol::Retention retention;
     std::uint64_t cost_us = 0;
@@ -147,6 +152,8 @@ class Model {
   void before_withdraw(ConnectionId from, RequestId target);
   void before_acquire(Address from, const protocol::Acquire& request);
   void before_invalidate(Address from, const protocol::Invalidate& request);
+  void fence_by_tags(std::uint64_t counter, const std::vector<std::string>& tags);
+  void forget_tags();
   void keep_failure(const std::string& key, std::string text, engine::Duration ttl);
   void on_send(const engine::Send& send);
   void on_lease(Address to, const protocol::Lease& lease);
@@ -176,6 +183,7 @@ class Model {
   const Lease* lease_of(const Wait& wait) const;
   bool reaches(std::uint64_t from, const std::vector<protocol::Token>& held, std::set<std::uint64_t>& seen) const;
   static bool in_scope(const protocol::Scope& scope, const std::string& key);
+  static bool means(const Invalidation& one, const std::string& key);
   [[noreturn]] void fail(const std::string& text) const { throw Violation(text); }
   void require(bool condition, const std::string& text) const {
     if (!condition) fail(text);
@@ -191,6 +199,7 @@ class Model {
   std::map<std::string, KeyModel> keys_;
   std::map<std::pair<std::string, std::uint64_t>, Content> contents_;
   std::vector<Invalidation> invalidations_;
+  std::map<std::string, std::set<std::uint64_t>> invalidated_tags_;  // by which invalidations
   std::uint64_t last_invalidation_ = 0;
   std::uint64_t last_counter_ = 0;
   std::uint64_t last_version_ = 0;

@@ -31,12 +31,19 @@ protocol::Scope Process::any_scope() {
   return {protocol::ScopeKind::everything, {}};
 }
 
+protocol::Scope Process::any_scope_or_tag() {
+  if (!world_.random().percent(world_.schedule().profile.tag_percent)) return any_scope();
+  return {protocol::ScopeKind::tag, world_.random().pick(all_tags())};
+}
+
 protocol::Retention Process::any_retention() {
   Random& random = world_.random();
   protocol::Retention retention;
   if (!random.percent(20)) retention.ttl_ms = random.percent(50) ? random.between(1, 1500) : 0;
   if (!random.percent(20)) retention.grace_ms = random.percent(60) ? random.between(1, 2000) : 0;
   if (!random.percent(20)) retention.refresh_ahead_permille = random.percent(50) ? random.between(1, 2000) : 0;
+  while (random.percent(world_.schedule().profile.tag_percent)) retention.tags.push_back(random.pick(all_tags()));
+  if (retention.tags.size() > limits::tags_max) retention.tags.resize(limits::tags_max);
   return retention;
 }
 
@@ -222,7 +229,7 @@ void Process::disturb() {
       send(protocol::Put{key, content(key, "put " + std::to_string(last_id_)), any_retention()});
       break;
     }
-    default: send(protocol::Invalidate{any_scope(), random.percent(40)}); break;
+    default: send(protocol::Invalidate{any_scope_or_tag(), random.percent(40)}); break;
   }
 }
 

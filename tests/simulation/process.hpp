@@ -57,6 +57,7 @@ class Process {
   void receive_value(const std::string& key, const protocol::Value& value);
   protocol::RequestId send(const protocol::Request& request);
   protocol::Scope any_scope();
+  protocol::Scope any_scope_or_tag();
   protocol::Retention any_retention();
   const std::string& any_key();
   std::vector<protocol::Part> content(const std::string& key, const std::string& origin);

@@ -22,6 +22,11 @@ const std::vector<std::string>& all_keys() {
   return keys;
 }
 
+const std::vector<std::string>& all_tags() {
+  static const std::vector<std::string> tags{"t0", "t1", "t2"};
+  return tags;
+}
+
 std::string name_of_key(const std::string& key) { return Key::parse(key).value().display(); }
 
 Profile::Profile(Random& random) {
@@ -38,6 +43,7 @@ Profile::Profile(Random& random) {
   disturb_percent = random.percent(60) ? random.between(0, 25) : 0;
   blob_percent = random.percent(60) ? random.between(1, 25) : 0;
   accept_stale_percent = random.percent(60) ? random.between(30, 90) : 0;
+  tag_percent = random.percent(50) ? random.between(20, 70) : 0;
   blobs_max = random.percent(15) ? 3 : 1024;
   settings.blob_bytes_max = random.percent(40) ? random.between(20'000, 100'000) : 1 << 30;
   if (random.percent(10)) settings.part_bytes_max = 10'000;

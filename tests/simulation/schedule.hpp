@@ -23,6 +23,7 @@ struct Violation : std::runtime_error {
 // The keys of all schedules: three functions of four keys.
 const std::vector<std::string>& all_keys();
 const std::vector<std::string>& all_functions();
+const std::vector<std::string>& all_tags();
 // "f0(2)" for traces.
 std::string name_of_key(const std::string& key);
 
@@ -41,6 +42,7 @@ struct Profile {
   std::uint64_t disturb_percent = 10;  // invalidate, cancel, put
   std::uint64_t blob_percent = 10;     // reserve
   std::uint64_t accept_stale_percent = 50;
+  std::uint64_t tag_percent = 40;
   std::size_t blobs_max = 1024;
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;

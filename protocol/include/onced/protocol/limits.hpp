@@ -58,6 +58,7 @@ inline constexpr std::size_t functions_max = 65535;            // function numbe
 inline constexpr std::size_t invalidations_max = 1024;         // of functions or everything, under way at once
 inline constexpr std::size_t invalidations_per_connection_max = 16;
 inline constexpr std::size_t invalidated_per_step_max = 256;   // entries; others are served between such steps
+inline constexpr std::size_t tag_fences_max = 4096;            // invalidations of tags that are remembered for what is being computed
 inline constexpr std::size_t list_rows_max = 512;              // rows in one list reply; a cursor asks for more
 inline constexpr std::size_t failures_kept_max = 4096;         // failed answers that are still told
 inline constexpr std::size_t send_queue_bytes_max = 1024 * 1024;  // above: reading from this connection pauses
