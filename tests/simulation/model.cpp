@@ -148,8 +148,11 @@ void Model::end_without_result(std::uint64_t counter, LeaseCause cause) {
   const Lease lease = leases_.at(counter);
   (lease.detached ? step_.rejoining.insert(lease.key).second : false);
   if (lease.detached) {
-    for (auto& [address, wait] : waits_)
-      if (wait.detached == counter) wait.detached = 0;
+    for (auto& [address, wait] : waits_) {
+      if (wait.detached != counter) continue;
+      wait.detached = 0;
+      step_.rejoined.insert(address);
+    }
     if (keys_[lease.key].live == 0) step_.ended[lease.key] = cause;
   } else {
     step_.ended[lease.key] = cause;

@@ -118,6 +118,7 @@ class Model {
     std::optional<Address> request;                     // the Acquire of this step, unanswered so far
     std::map<std::string, protocol::LeaseCause> ended;  // keys whose lease ended without a result
     std::set<std::string> rejoining;                    // keys whose detached lease ended without a result
+    std::set<Address> rejoined;                         // who waited for such a lease
     std::optional<std::string> publishing;              // the key of an accepted Publish or Put
     std::uint64_t detached_publish = 0;                 // its token, when that is detached
     bool fenced_publish = false;                        // a tag of its value was invalidated since the grant

@@ -17,7 +17,7 @@ void Model::check_owed() const {
     require(!step_.must_recurse || step_.request != address, "a recursion was not refused (L7)");
     require(!step_.would_deadlock || step_.request != address, "a deadlock was not refused (L7)");
     if (step_.publishing == wait.key && step_.detached_publish == 0)
-      require(wait.detached != 0, "a waiter was not told the value that was published (L3)");
+      require(wait.detached != 0 || step_.rejoined.contains(address), "a waiter was not told the value that was published (L3)");
     if (step_.cancelling) require(!in_scope(*step_.cancelling, wait.key) || lease_of(wait) == nullptr, "a waiter outlived a cancellation");
     if (wait.detached != 0) {
       require(leases_.contains(wait.detached), "a waiter waits for a lease that ended (L3)");
