@@ -7,6 +7,7 @@
 // Errors:    unknown tokens are answered (Refused) or, where the message has no answer, ignored: they come from clients.
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,9 +48,9 @@ class Computations {
   void process_gone(Connection& connection);
   // Every waiter is told that the daemon is going, and so is who waits for the end of an invalidation.
   void drain();
-  // Drops some of what the invalidations under way concern, and answers those that are done.
-  void go_on_invalidating();
-  bool is_invalidating() const { return !invalidations_.empty(); }
+  // Does a share of what was cut into steps: invalidations, and dropping older versions.
+  void go_on();
+  bool has_work_left() const { return !invalidations_.empty() || !retirements_.empty(); }
   // Acts on deadlines that have passed, a bounded number of them.
   void run_deadlines();
   std::optional<Time> next_deadline() const { return timers_.earliest(); }
@@ -62,6 +63,13 @@ class Computations {
   static constexpr std::size_t deadlines_per_step_max = 1024;
 
  private:
+  // A value is to take the place of those of other versions; so many entries may have to be examined yet.
+  struct Retirement {
+    std::string key;
+    std::uint64_t family = 0;
+    std::uint64_t version = 0;  // of the value: newer ones stay
+    std::size_t left = 0;
+  };
   // How a lease ends without a result.
   enum class EndedBy : std::uint8_t { abandon, holder_death, limit, not_taken_up };
 
@@ -103,6 +111,10 @@ class Computations {
   bool detach_if_tag_was_invalidated(Lease& lease, const std::vector<std::string>& tags);
   void settle(Entry& entry);
   Entry* oldest_of(const Invalidation& one);
+  // Drops some of what the invalidations under way concern, and answers those that are done.
+  void go_on_invalidating();
+  void retire_older(Entry& newer);
+  std::size_t retire_some(Retirement& retirement, std::size_t most);
   bool invalidate_entry(Entry& entry, const std::string& by, bool soft);
   bool soften_entry(Entry& entry);
   void fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder);
@@ -119,6 +131,7 @@ class Computations {
   LeaseTable leases_;
   Invalidations invalidations_;
   TagFences fences_;
+  std::deque<Retirement> retirements_;  // of families too large for one step, each once
   HolderDeaths deaths_;
   WaitGraph graph_;
   std::size_t waiting_ = 0;

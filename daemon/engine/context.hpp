@@ -36,6 +36,7 @@ struct Counters {
   std::uint64_t evicted_us = 0;           // what computing the evicted values again is thought to cost
   std::uint64_t eviction_looks = 0;       // at values, to find those that are to be evicted
   std::uint64_t expirations = 0;
+  std::uint64_t older_versions_dropped = 0;  // by values that were to take their place
   std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them
   std::uint64_t not_worth_storing = 0;    // values and blobs for which more computing time would have been thrown away
   std::uint64_t blob_evictions = 0;       // of the evictions: for the budget of blobs

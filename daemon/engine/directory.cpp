@@ -27,6 +27,7 @@ Entry& Directory::obtain(std::string_view key) {
   entry.stamp = stamp_;
   entry.in_all = by_stamp_.insert(by_stamp_.begin(), &entry);
   functions_.link(entry);
+  versions_.add(entry);
   ordered_.insert(&entry);
   may_be_unused(entry);
   return entry;
@@ -58,6 +59,7 @@ void Directory::sweep() {
     by_stamp_.erase(entry->in_all);
     functions_.unlink(*entry);
     tags_.clear(*entry);
+    versions_.remove(*entry);
     ordered_.erase(entry);
     entries_.erase(entries_.find(entry->key));
   }
@@ -85,6 +87,7 @@ void Directory::check_invariants() const {
   }
   for (const Entry* entry : by_stamp_) tagged -= entry->tags.size();
   ONCED_ASSERT(tagged == 0);
+  ONCED_ASSERT(versions_.families() <= entries_.size() && (versions_.families() == 0) == entries_.empty());
 }
 
 }  // namespace onced::engine

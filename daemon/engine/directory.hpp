@@ -19,12 +19,13 @@
 #include "engine/function_table.hpp"
 #include "engine/key_map.hpp"
 #include "engine/tag_table.hpp"
+#include "engine/version_index.hpp"
 
 namespace onced::engine {
 
 class Directory {
  public:
-  Directory(FunctionTable& functions, const BytesHash& hash) : functions_(functions), entries_(0, hash), tags_(hash) {}
+  Directory(FunctionTable& functions, const BytesHash& hash) : functions_(functions), entries_(0, hash), versions_(hash), tags_(hash) {}
 
   Entry* find(std::string_view key);
   const Entry* find(std::string_view key) const;
@@ -49,6 +50,8 @@ class Directory {
   void set_tags(Entry& entry, const std::vector<std::string>& names);
   void clear_tags(Entry& entry) { tags_.clear(entry); }
   const TagTable& tags() const { return tags_; }
+
+  VersionIndex& versions() { return versions_; }
 
   void may_be_unused(Entry& entry);
   void sweep();
@@ -93,6 +96,7 @@ class Directory {
   std::set<Entry*, ByKey> ordered_;
   std::uint64_t stamp_ = 0;
   std::list<Entry*> by_stamp_;
+  VersionIndex versions_;
   TagTable tags_;
   std::vector<Entry*> to_sweep_;
 };

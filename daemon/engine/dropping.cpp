@@ -140,6 +140,41 @@ bool Computations::soften_entry(Entry& entry) {
   return changed;
 }
 
+void Computations::go_on() {
+  go_on_invalidating();
+  std::size_t most = context_.settings.invalidated_per_step_max;
+  while (most > 0 && !retirements_.empty()) {
+    most -= retire_some(retirements_.front(), most);
+    if (retirements_.front().left == 0) retirements_.pop_front();
+  }
+}
+
+// The newer value is stored. What does not go in this step goes in the next turns.
+void Computations::retire_older(Entry& newer) {
+  Retirement retirement{std::string(newer.key), newer.family, newer.value->version, directory_.versions().family_size(newer)};
+  if (retirement.left == 1) return;  // itself
+  std::erase_if(retirements_, [&](const Retirement& other) { return other.family == newer.family; });
+  retire_some(retirement, context_.settings.invalidated_per_step_max);
+  if (retirement.left > 0) retirements_.push_back(std::move(retirement));
+}
+
+// A computation of another version goes on, and what it brings is kept: somebody still runs that version.
+std::size_t Computations::retire_some(Retirement& retirement, std::size_t most) {
+  const std::size_t count = std::min(most, retirement.left);
+  Entry& newer = directory_.obtain(retirement.key);  // its value may have gone again
+  directory_.versions().examine(newer, count, [&](Entry& older) {
+    settle(older);
+    if (!older.value || older.value->version > retirement.version) return;
+    const std::uint64_t version = older.value->version;
+    const std::string_view name = version_of(newer.key);
+    catalog_.drop(older, GoneReason::superseded, name.empty() ? std::string("no version") : "version " + std::string(name));
+    ++context_.counters.older_versions_dropped;
+    signals_.emit(SignalEvent::evicted, older.key, version);
+  });
+  retirement.left -= count;
+  return count;
+}
+
 void Computations::cancel(Connection& from, protocol::RequestId id, const protocol::Cancel& request) {
   const std::string text = "cancelled by " + from.description;
   std::uint64_t ended = 0;

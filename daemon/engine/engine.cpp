@@ -38,7 +38,7 @@ struct Engine::State {
   void on(const ProcessDied& event);
   void on(Requested&& event);
   void on(const SignalsSent& event) { signals.sent(event.connection, event.subscription, event.count); }
-  void on(const Ticked&) { computations.go_on_invalidating(); }
+  void on(const Ticked&) { computations.go_on(); }
   void on(const Draining&);
 
   // One overload per request. Those without a ReplyAddress have no answer.
@@ -73,7 +73,7 @@ void Engine::apply(Event event, Time now, Effects& effects) {
 }
 
 std::optional<Time> Engine::next_deadline() const {
-  if (state_->computations.is_invalidating()) return state_->context.now;
+  if (state_->computations.has_work_left()) return state_->context.now;
   std::optional<Time> earliest;
   for (const std::optional<Time> one : {state_->computations.next_deadline(), state_->catalog.next_turn(), state_->catalog.next_reclaim(),
                                         state_->blobs.next_retry()})

@@ -133,6 +133,8 @@ struct Entry {
   std::uint64_t stamp = 0;       // the newest invalidation that it needs no longer be held against (invalidations.hpp)
   std::list<Entry*>::iterator in_all;          // its places in the directory's orders of stamps
   std::list<Entry*>::iterator in_function;
+  std::uint64_t family = 0;      // those that differ from it in their version only (version_index.hpp)
+  std::list<Entry*>::iterator in_family;
   std::vector<TagPlace> tags;    // of its last value
   bool sweep_due = false;
 

@@ -17,14 +17,10 @@ std::size_t unsigned_size(unsigned char head) {
   return 0;
 }
 
-}  // namespace
-
-std::string_view function_of(std::string_view key) {
-  const auto at = [&](std::size_t place) { return static_cast<unsigned char>(key[place]); };
-  if (key.size() < 3 || at(0) != array_of_four) return {};
-  const std::size_t session = at(1) == nil ? 1 : unsigned_size(at(1));
-  std::size_t place = 1 + session;
-  if (session == 0 || place >= key.size()) return {};
+// The bytes of the string whose encoding begins at `place`, a view into the key; null: there is none.
+std::string_view string_at(std::string_view key, std::size_t place) {
+  const auto at = [&](std::size_t where) { return static_cast<unsigned char>(key[where]); };
+  if (place >= key.size()) return {};
   const unsigned char head = at(place++);
   std::size_t size = 0;
   if (head >= 0xa0 && head <= 0xbf) {
@@ -40,6 +36,29 @@ std::string_view function_of(std::string_view key) {
   }
   if (size > key.size() - place) return {};
   return key.substr(place, size);
+}
+
+std::size_t end_of(std::string_view key, std::string_view inside) { return static_cast<std::size_t>(inside.data() + inside.size() - key.data()); }
+
+}  // namespace
+
+std::string_view function_of(std::string_view key) {
+  if (key.size() < 3 || static_cast<unsigned char>(key[0]) != array_of_four) return {};
+  const auto head = static_cast<unsigned char>(key[1]);
+  const std::size_t session = head == nil ? 1 : unsigned_size(head);
+  return session == 0 ? std::string_view() : string_at(key, 1 + session);
+}
+
+std::string_view version_of(std::string_view key) {
+  const std::string_view function = function_of(key);
+  return function.data() == nullptr ? std::string_view() : string_at(key, end_of(key, function));
+}
+
+KeyWithoutVersion without_version(std::string_view key) {
+  const std::string_view function = function_of(key);
+  const std::string_view version = version_of(key);
+  if (version.data() == nullptr) return {key, {}};
+  return {key.substr(0, end_of(key, function)), key.substr(end_of(key, version))};
 }
 
 bool has_session(std::string_view key) { return key.size() >= 2 && static_cast<unsigned char>(key[1]) != nil; }

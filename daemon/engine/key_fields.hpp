@@ -10,6 +10,17 @@ namespace onced::engine {
 // The function name inside `key`, a view into it; empty when the bytes are no key.
 std::string_view function_of(std::string_view key);
 
+// The version of the function; empty when it has none.
+std::string_view version_of(std::string_view key);
+
+// What is left of a key: equal for the same function and arguments in the same session.
+struct KeyWithoutVersion {
+  std::string_view head;  // up to the function's name
+  std::string_view arguments;
+  friend bool operator==(const KeyWithoutVersion&, const KeyWithoutVersion&) = default;
+};
+KeyWithoutVersion without_version(std::string_view key);
+
 // Whether the key belongs to a session.
 bool has_session(std::string_view key);
 

@@ -54,7 +54,10 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   });
   context_.send({from.id, id}, protocol::Published{version, stored});
   signals_.emit(SignalEvent::done, entry.key, version);
-  if (stored) return;
+  if (stored) {
+    if (request.retention.retire_older) retire_older(entry);
+    return;
+  }
   note_not_stored(entry);
   signals_.emit(SignalEvent::evicted, entry.key, version);  // it was computed, and cannot be found
 }
@@ -79,7 +82,10 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded);
   context_.send({from.id, id}, protocol::Published{version, stored});
   signals_.emit(SignalEvent::done, entry.key, version);
-  if (stored) return;
+  if (stored) {
+    if (request.retention.retire_older) retire_older(entry);
+    return;
+  }
   note_not_stored(entry);
   signals_.emit(SignalEvent::evicted, entry.key, version);
 }

@@ -123,6 +123,7 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("invalidations", counters.invalidations);
   add("soft_invalidations", counters.soft_invalidations);
   add("evictions", counters.evictions);
+  add("older_versions_dropped", counters.older_versions_dropped);
   add("seconds_evicted", seconds_of(counters.evicted_us));
   add("eviction_looks", counters.eviction_looks);
   add("blob_evictions", counters.blob_evictions);
@@ -342,6 +343,7 @@ std::string Reports::how_it_went(std::string_view key) const {
     case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed" + after(gone->text);
     case GoneReason::expired: return "expired " + when;
     case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
+    case GoneReason::superseded: return "dropped " + when + ": a value of " + gone->text + " took its place";
     case GoneReason::not_stored: return "computed " + when + " but not kept: " + gone->text;
     case GoneReason::failed: return "failed " + when + ": " + gone->text;
     case GoneReason::cancelled: return when + " " + gone->text;
