@@ -97,7 +97,7 @@ bool peer_pidfd_offered() {
 
 bool membarrier_offered() {
   const long commands = ::syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
-  return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
+  return commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0 && (commands & MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0;
 }
 
 struct OpenFilesLimit {
@@ -209,7 +209,7 @@ Findings check_kernel() {
   }
   findings.push_back(feature("pidfd_open", pidfd_offered(), "a holder's death is noticed by its socket only", "5.3"));
   findings.push_back(feature("SO_PEERPIDFD", peer_pidfd_offered(), "pidfd_open with a second look is used instead", "6.5"));
-  findings.push_back(feature("membarrier", membarrier_offered(), "the client falls back to a slower way to reconnect", "4.14"));
+  findings.push_back(feature("membarrier", membarrier_offered(), "hits take a locked instruction more, and reconnecting is slower", "4.16"));
   // Older kernels do without SO_PEERPIDFD as a matter of course.
   for (Finding& finding : findings) {
     if (finding.level == Level::warn && finding.text.starts_with("SO_PEERPIDFD")) finding = {Level::ok, "kernel", finding.text, ""};

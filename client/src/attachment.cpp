@@ -97,6 +97,8 @@ Attachment::Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReade
       pin_page_(std::move(pin_page)),
       reader_(std::move(reader)),
       request_timeout_(settings.request_timeout),
+      own_line_(process->fenced_by_daemons() && reader_.daemon_fences() ? protocol::LineUse::exclusive_fenced
+                                                                        : protocol::LineUse::exclusive),
       page_(*static_cast<protocol::PinPage*>(pin_page_.address())),
       mappings(std::make_shared<MappingCache>(settings.mappings, reader_)),
       channel(std::move(handshake.socket), std::move(handshake.reader), &page_) {}
@@ -112,7 +114,8 @@ Look Attachment::look_up(std::string_view key, ReaderNode& node, std::optional<V
   mappings->drop_dead();
   // Before the pin is claimed: a fork in between makes the view older than the fork, and its pin is kept.
   const std::uint32_t fork_epoch = Process::fork_epoch();
-  const protocol::LookupResult found = reader_.lookup(key, reader_.hash(key), page_, node.line, node.use);
+  const protocol::LineUse use = node.use == protocol::LineUse::exclusive ? own_line_ : node.use;
+  const protocol::LookupResult found = reader_.lookup(key, reader_.hash(key), page_, node.line, use);
   if (found.outcome != protocol::LookupOutcome::hit) [[unlikely]] return look_of(found.outcome);
 
   Value& view = value.emplace();

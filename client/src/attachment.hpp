@@ -119,6 +119,7 @@ struct Attachment {
   const Mapping pin_page_;
   const protocol::SegmentReader reader_;
   const Milliseconds request_timeout_;
+  const protocol::LineUse own_line_;  // how a thread uses a line of its own here
   protocol::PinPage& page_;
   std::atomic<std::uint32_t> lines_published_{0};  // what the page's client_lines_used was set to; never falls
   std::atomic<bool> worn_{false};

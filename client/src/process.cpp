@@ -36,6 +36,10 @@ bool register_membarrier() {
   return !thread_sanitizer && membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
 }
 
+// The kernel keeps it for the whole process, also for threads yet to come, until exec(). A forked child inherits it, as
+// far as Linux goes today; nothing documents that, so a child registers too.
+bool register_for_daemons_barrier() { return membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0; }
+
 std::mutex& making() {
   static std::mutex mutex;
   return mutex;
@@ -51,7 +55,8 @@ constinit ProcessWord no_word;
 constinit std::atomic<std::uint32_t> Process::fork_epoch_{0};
 constinit std::atomic<ProcessWord*> Process::word_{&no_word};
 
-Process::Process(Process* parent, bool asymmetric) : parent_(parent), asymmetric_(asymmetric) {}
+Process::Process(Process* parent, bool asymmetric, bool fenced_by_daemons)
+    : parent_(parent), asymmetric_(asymmetric), fenced_by_daemons_(fenced_by_daemons) {}
 
 Process& Process::here() {
   Process* process = current();
@@ -89,7 +94,7 @@ Process& Process::make() {
           making().unlock();
         });
   }
-  newest = new Process(newest, register_membarrier());
+  newest = new Process(newest, register_membarrier(), register_for_daemons_barrier());
   word->process.store(newest, std::memory_order_release);  // pairs with current()
   return *newest;
 }

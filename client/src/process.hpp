@@ -47,6 +47,9 @@ class Process {
   // False (no membarrier(), or ThreadSanitizer, which knows nothing of it): every store is seq_cst.
   bool asymmetric() const { return asymmetric_; }
   void heavy_barrier() const;
+  // This process has registered for the barriers that daemons issue before they scan pins (SegmentReader::daemon_fences()):
+  // its threads may claim pins as LineUse::exclusive_fenced. A forked child registers anew.
+  bool fenced_by_daemons() const { return fenced_by_daemons_; }
 
   // The node of a thread, and back. Reuses what earlier threads gave back.
   ReaderNode* take_node();
@@ -65,7 +68,7 @@ class Process {
   void keep_inherited(const void* object);
 
  private:
-  Process(Process* parent, bool asymmetric);
+  Process(Process* parent, bool asymmetric, bool fenced_by_daemons);
   ~Process() = delete;
   static Process& make();
   void reclaim_locked(std::vector<Attachment*>& free);
@@ -75,6 +78,7 @@ class Process {
 
   Process* const parent_;  // not used: says that what it holds is still referred to
   const bool asymmetric_;
+  const bool fenced_by_daemons_;
   std::mutex mutex_;
   // Under mutex_:
   std::vector<std::unique_ptr<ReaderNode>> nodes_;

@@ -34,7 +34,7 @@ class PinTable {
 
   // Calls pinned(offset) for every pin that is set, in no order; offsets are unchecked. Seq_cst loads: a pin whose
   // reader passed its second slot load before a slot was stored, and is still set, is seen by any scan that begins
-  // after it.
+  // after it; one that was claimed without a fence, by any scan that begins with a reader barrier (Reclaimer::scan).
   template <typename Pinned>
   void for_each_pin(Pinned pinned) const {
     for (const Entry& entry : entries_) {
@@ -71,8 +71,9 @@ class PinTable {
   static void scan_lines(const protocol::PinLine* lines, std::size_t count, Pinned& pinned) {
     for (std::size_t line = 0; line < count; ++line) {
       for (const auto& pin : lines[line].pins) {
-        // Seq_cst: pairs with claim_pin() of the reader and with grant(). Acquire: what was read through a pin that is
-        // clear again happened before we reuse the memory; pairs with release_pin().
+        // Seq_cst: pairs with the fenced claim_pin() of the reader and with grant(). Acquire: what was read through a
+        // pin that is clear again happened before we reuse the memory; pairs with release_pin(), also by way of a
+        // later claim of the same pin (a compare-and-swap, or acquire and release).
         if (const std::uint64_t offset = pin.load(std::memory_order_seq_cst); offset != 0) pinned(offset);
       }
     }

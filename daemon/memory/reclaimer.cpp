@@ -36,6 +36,8 @@ std::size_t Reclaimer::wipe_unpinned(std::size_t bytes_max) {
 
 // Moves to unpinned_ what nobody pins. All that waits was unlinked before this begins.
 void Reclaimer::scan() {
+  // After the slot stores, before the pin loads: pairs with the unfenced claim in claim_pin() (segment_reader.cpp).
+  if (barrier_) barrier_();
   const auto by_offset = [](const Retired& a, const Retired& b) { return a.offset < b.offset; };
   const auto lists = {&waiting_with_blobs_, &waiting_};
   for (auto* const list : lists) std::sort(list->begin(), list->end(), by_offset);

@@ -4,7 +4,9 @@
 //
 // Invariant: a record is freed only after a scan that began after its slot was stored over and saw no pin on it. Such a
 //            record stays unpinned: a reader that pins it later sees at its second slot load that the slot has changed.
-// Bounds:    one call of reclaim() makes at most one scan and wipes at most wipe_bytes_per_call (and one record more).
+//            A scan begins with the reader barrier (reader_barrier.hpp): a pin whose reader saw the slot unchanged is
+//            visible from then on, however it was claimed.
+// Bounds:    one call of reclaim() makes at most one scan, with one barrier, none when nothing waits for it, and wipes at most wipe_bytes_per_call (and one record more).
 //            Records with blobs are scanned in each call, however much is still to be wiped: nobody's budget for blobs
 //            waits for the wiping of records.
 // Ownership: borrows the arena and the pin table. Threads: the strand.
@@ -18,6 +20,7 @@
 
 #include "memory/arena.hpp"
 #include "memory/pin_table.hpp"
+#include "memory/reader_barrier.hpp"
 
 namespace onced::memory {
 
@@ -27,9 +30,11 @@ class Reclaimer {
   static constexpr std::size_t wipe_bytes_per_call = 8 * 1024 * 1024;
 
   // `base` is the segment's start, from which offsets count. `blobs_unpinned` is told, once, the offset of each
-  // record with blobs that nobody reads any more; its own memory is wiped later.
-  Reclaimer(std::byte* base, Arena& arena, const PinTable& pins, std::function<void(std::uint64_t)> blobs_unpinned = {})
-      : base_(base), arena_(arena), pins_(pins), blobs_unpinned_(std::move(blobs_unpinned)) {}
+  // record with blobs that nobody reads any more; its own memory is wiped later. Without a `barrier` all readers fence
+  // themselves (no LineUse::exclusive_fenced).
+  Reclaimer(std::byte* base, Arena& arena, const PinTable& pins, ReaderBarrier barrier = {},
+            std::function<void(std::uint64_t)> blobs_unpinned = {})
+      : base_(base), arena_(arena), pins_(pins), barrier_(std::move(barrier)), blobs_unpinned_(std::move(blobs_unpinned)) {}
 
   enum class Holds : std::uint8_t { bytes, blobs };
   // The record's slot has been stored over already.
@@ -54,6 +59,7 @@ class Reclaimer {
   std::byte* base_;
   Arena& arena_;
   const PinTable& pins_;
+  ReaderBarrier barrier_;
   std::function<void(std::uint64_t)> blobs_unpinned_;
   std::vector<Retired> waiting_;
   std::vector<Retired> waiting_with_blobs_;

@@ -29,26 +29,27 @@ BlobTable blob_table_of(std::span<std::byte> segment, protocol::SegmentHeader& h
 }  // namespace
 
 Result<std::unique_ptr<SegmentStore>> SegmentStore::create(std::span<std::byte> segment, std::uint64_t hash_seed,
-                                                           std::uint64_t epoch, BlobOptions blobs) {
+                                                           std::uint64_t epoch, BlobOptions blobs, ReaderBarrier barrier) {
   const auto layout = layout_for(segment.size());
   if (!layout) return layout.error();
   segment = segment.first(layout->segment_bytes);
   protocol::SegmentHeader& header = format_segment(segment, *layout, hash_seed, epoch);
+  header.reader_fence = barrier ? protocol::reader_fence_by_daemon : protocol::reader_fence_own;
   auto arena = Arena::create(segment.subspan(layout->arena_offset, layout->arena_bytes));
   if (!arena) return arena.error();
   const auto reader = protocol::SegmentReader::open(segment);
   if (!reader) return reader.error();
-  return std::unique_ptr<SegmentStore>(new SegmentStore(segment, header, std::move(*arena), *reader, std::move(blobs)));
+  return std::unique_ptr<SegmentStore>(new SegmentStore(segment, header, std::move(*arena), *reader, std::move(blobs), std::move(barrier)));
 }
 
 SegmentStore::SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader& header, Arena arena,
-                           protocol::SegmentReader reader, BlobOptions blobs)
+                           protocol::SegmentReader reader, BlobOptions blobs, ReaderBarrier barrier)
     : segment_(segment),
       header_(header),
       arena_(std::move(arena)),
       index_(buckets_of(segment, header), header.buckets_used),
       blobs_(blob_table_of(segment, header), std::move(blobs)),
-      reclaimer_(segment.data(), arena_, pins_, [this](std::uint64_t offset) { give_blobs_back(offset); }),
+      reclaimer_(segment.data(), arena_, pins_, std::move(barrier), [this](std::uint64_t offset) { give_blobs_back(offset); }),
       reader_(reader) {}
 
 SegmentStore::Placement SegmentStore::place(const engine::RecordImage& image, std::optional<RecordRef> replaces) {

@@ -27,6 +27,7 @@
 #include "memory/index_writer.hpp"
 #include "memory/memfd_blob_store.hpp"
 #include "memory/pin_table.hpp"
+#include "memory/reader_barrier.hpp"
 #include "memory/reclaimer.hpp"
 #include "memory/segment_layout.hpp"
 
@@ -35,9 +36,9 @@ namespace onced::memory {
 class SegmentStore final : public engine::RecordStore {
  public:
   // Formats zeroed memory, aligned to a cache line. The budget is the span's size. `hash_seed` and `epoch` are random,
-  // drawn anew at every start.
+  // drawn anew at every start. With a `barrier` the header says that readers may leave the fence to it.
   static Result<std::unique_ptr<SegmentStore>> create(std::span<std::byte> segment, std::uint64_t hash_seed,
-                                                      std::uint64_t epoch, BlobOptions blobs = {});
+                                                      std::uint64_t epoch, BlobOptions blobs = {}, ReaderBarrier barrier = {});
   SegmentStore(const SegmentStore&) = delete;
   SegmentStore& operator=(const SegmentStore&) = delete;
 
@@ -59,6 +60,7 @@ class SegmentStore final : public engine::RecordStore {
   // Bounded (reclaimer.hpp): call again while it returns more than 0 to free everything.
   std::size_t reclaim() override;
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override;
+  // Without the barrier: for reports and for choosing whom to evict, not to decide that memory is free.
   std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override;
   std::vector<protocol::Part> read(engine::RecordRef record) const override;
   // Bounded: PinTable::harvest_pages_per_call pages per call. `seen` must not change the store.
@@ -76,7 +78,7 @@ class SegmentStore final : public engine::RecordStore {
     SlotNumber slot;
   };
   SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader& header, Arena arena,
-               protocol::SegmentReader reader, BlobOptions blobs);
+               protocol::SegmentReader reader, BlobOptions blobs, ReaderBarrier barrier);
 
   const protocol::RecordHeader* header_of(std::uint64_t offset) const;
   bool holds_key(const protocol::KeyHash& hash, std::string_view key) const;

@@ -32,7 +32,8 @@ Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, s
   if (::getrandom(&hash_seed, sizeof(hash_seed), 0) != sizeof(hash_seed)) {
     return Error{ErrorCode::internal, "the kernel gives no random numbers"};
   }
-  auto store = memory::SegmentStore::create(segment->bytes(), hash_seed, settings.epoch, std::move(blobs));
+  auto store = memory::SegmentStore::create(segment->bytes(), hash_seed, settings.epoch, std::move(blobs),
+                                            memory::kernel_reader_barrier());
   if (!store) return store.error();
   engine::Settings own = settings;
   if (::getrandom(own.hash_secret.data(), own.hash_secret.size(), 0) != static_cast<ssize_t>(own.hash_secret.size())) {

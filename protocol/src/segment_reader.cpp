@@ -68,10 +68,20 @@ LookupResult packed(const RecordHeader* record, std::uint32_t pin, LookupOutcome
 }
 LookupResult without_value(LookupOutcome outcome) { return packed(nullptr, 0, outcome, Freshness::fresh, false, false); }
 
-// The only locked instruction of a hit. Returns pins_per_line when all are taken.
-std::size_t claim_pin(PinLine& line, std::uint64_t offset) {
+// Returns pins_per_line when all are taken.
+std::size_t claim_pin(PinLine& line, std::uint64_t offset, LineUse use) {
   for (std::size_t i = 0; i < pins_per_line; ++i) {
     std::atomic<std::uint64_t>& pin = line.pins[i];
+    if (use == LineUse::exclusive_fenced) {
+      // Nobody else makes a free pin of this line a taken one. Acquire and release: pair with release_pin() and with the
+      // pin scan, which finds our offset in place of that 0: what the pin's last owner read is over all the same.
+      if (pin.load(std::memory_order_acquire) != 0) continue;
+      pin.store(offset, std::memory_order_release);
+      // For the compiler: the second slot load stays behind. For the processor the daemon's barrier does it, which stands
+      // between the writer's slot store and the pin scan (Reclaimer::scan).
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+      return i;
+    }
     std::uint64_t free = 0;
     // Seq_cst: stands before the second slot load in the one order of all seq_cst operations; pairs with the pin scan
     // that follows the writer's slot store (PinTable::for_each_pin). Acquire: what the pin's last owner did is over.
@@ -88,7 +98,7 @@ void count_hit(PinPage& page, std::uint32_t line, LineUse use, std::uint64_t wor
   const std::size_t function =
       record.function_number < counter_functions - 1 ? record.function_number : counter_functions - 1;
   HitCounter& counter = page.counters[line][function];
-  if (use == LineUse::exclusive) {
+  if (use != LineUse::shared) {
     counter.hits.store(counter.hits.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     counter.saved_us.store(counter.saved_us.load(std::memory_order_relaxed) + record.cost_us,
                            std::memory_order_relaxed);
@@ -192,7 +202,7 @@ LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& 
         const std::atomic<std::uint64_t>& slot = bucket->slots[std::countr_zero(matches)];
         const std::uint64_t word = slot.load(std::memory_order_relaxed);
         LookupResult result;
-        switch (probe(slot, word, key, page, line, result)) {
+        switch (probe(slot, word, key, page, line, use, result)) {
           case Probe::hit:
             count_hit(page, line, use, word, *result.record);
             return result;
@@ -230,17 +240,18 @@ std::optional<SegmentReader::Life> SegmentReader::life_of(const RecordHeader& re
 // One slot whose word carried the right tag: pin, look again, compare. Leaves a pin set only for a hit.
 inline SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word,
                                           std::string_view key, PinPage& page, std::uint32_t line,
-                                          LookupResult& result) const {
+                                          LineUse use, LookupResult& result) const {
   const std::uint64_t offset = word & slot_offset_mask;
   if (!plausible(offset)) return Probe::other;  // a free slot, for tag 0
   const std::byte* const at = base_ + offset;
   // Header, key and a small value, while the pin is being claimed. A prefetch reads nothing.
   for (std::size_t ahead = 0; ahead < 3; ++ahead) __builtin_prefetch(at + ahead * 64);
 
-  const std::size_t pin = claim_pin(page.client_lines[line], offset);
+  const std::size_t pin = claim_pin(page.client_lines[line], offset, use);
   if (pin == pins_per_line) return Probe::no_pin;
   const std::uint32_t pin_number = static_cast<std::uint32_t>(line * pins_per_line + pin);
-  // Seq_cst, after the pin: pairs with the writer's slot store. Acquire: the record's bytes were written before it.
+  // Seq_cst, after the pin: pairs with the writer's slot store, or with the barrier that follows it. Acquire: the
+  // record's bytes were written before it.
   if (slot.load(std::memory_order_seq_cst) != word) {
     release_pin(page, pin_number);
     return Probe::changed;

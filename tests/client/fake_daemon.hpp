@@ -154,7 +154,8 @@ class FakeNamespace {
  public:
   explicit FakeNamespace(std::uint64_t epoch = 1)
       : segment("segment", 1024 * 1024, segment_seals), pins("pins", sizeof(protocol::PinPage), pin_page_seals) {
-    auto made = memory::SegmentStore::create({static_cast<std::byte*>(segment.address), segment.bytes}, 42, epoch);
+    auto made = memory::SegmentStore::create({static_cast<std::byte*>(segment.address), segment.bytes}, 42, epoch, {},
+                                             memory::kernel_reader_barrier());
     if (!made) throw std::runtime_error(made.error().text);
     store = std::move(*made);
     page = new (pins.address) protocol::PinPage{};

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include <onced/protocol/segment_reader.hpp>
@@ -14,7 +16,10 @@ using engine::ConnectionId;
 
 namespace {
 struct Scene {
-  explicit Scene(std::size_t arena_bytes) : memory(arena_bytes), arena(*memory::Arena::create(memory.bytes())) {
+  explicit Scene(std::size_t arena_bytes, memory::ReaderBarrier barrier = {})
+      : memory(arena_bytes),
+        arena(*memory::Arena::create(memory.bytes())),
+        reclaimer(memory.bytes().data(), arena, pins, std::move(barrier)) {
     pins.add(ConnectionId{1}, *page);
   }
   std::uint64_t retired(std::size_t bytes) {
@@ -29,7 +34,7 @@ struct Scene {
   memory::Arena arena;
   test::HeapPinPage page;
   memory::PinTable pins;
-  memory::Reclaimer reclaimer{memory.bytes().data(), arena, pins};
+  memory::Reclaimer reclaimer;
 };
 }  // namespace
 
@@ -81,4 +86,28 @@ TEST_CASE("one call wipes a bounded number of bytes and the next ones the rest")
   }
   CHECK(freed == retired);
   CHECK(calls == 3);
+}
+
+TEST_CASE("a pin that becomes visible no earlier than at the barrier holds its record") {
+  std::function<void()> store_buffer = [] {};
+  Scene scene(64 * 1024, [&] { store_buffer(); });
+  const std::uint64_t record = scene.retired(1024);
+  store_buffer = [&] { scene.page->client_lines[0].pins[0] = record; };
+  CHECK(scene.reclaimer.reclaim() == 0);
+  CHECK(scene.memory.bytes()[record + 100] == std::byte{0xa5});
+  store_buffer = [&] { scene.page->client_lines[0].pins[0] = 0; };
+  CHECK(scene.reclaimer.reclaim() == 1024);
+}
+
+TEST_CASE("there is one barrier for a scan of whatever is retired, and none when there is nothing to scan for") {
+  int barriers = 0;
+  Scene scene(std::size_t{32} << 20, [&] { ++barriers; });
+  CHECK(scene.reclaimer.reclaim() == 0);
+  CHECK(barriers == 0);
+  for (int i = 0; i < 200; ++i) (void)scene.retired(100 * 1024);
+  // Three calls wipe what the first one has found.
+  while (scene.reclaimer.reclaim() > 0) {
+  }
+  CHECK(barriers == 1);
+  CHECK(scene.reclaimer.retired_records() == 0);
 }

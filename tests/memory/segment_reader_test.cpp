@@ -32,8 +32,9 @@ struct Scene {
     REQUIRE(placed.outcome == engine::RecordStore::Outcome::placed);
     return placed.record;
   }
-  protocol::LookupResult look_up(std::string_view key, std::uint32_t line = 0) {
-    return reader->lookup(key, reader->hash(key), *page, line);
+  protocol::LookupResult look_up(std::string_view key, std::uint32_t line = 0,
+                                 protocol::LineUse use = protocol::LineUse::exclusive) {
+    return reader->lookup(key, reader->hash(key), *page, line, use);
   }
   bool any_pin_set() {
     for (auto& line : page->client_lines) {
@@ -84,24 +85,28 @@ TEST_CASE("a miss leaves no pin behind, also when another key has the same tag a
 }
 
 TEST_CASE("the eighth live view of a line must be copied, the ninth finds no pin") {
+  protocol::LineUse use{};
+  SUBCASE("claimed by compare-and-swap") { use = protocol::LineUse::exclusive; }
+  SUBCASE("claimed by plain stores") { use = protocol::LineUse::exclusive_fenced; }
+  SUBCASE("in a shared line") { use = protocol::LineUse::shared; }
   Scene scene;
   scene.place("key");
   std::set<std::uint32_t> pins;
   for (int i = 0; i < 7; ++i) {
-    const auto found = scene.look_up("key");
+    const auto found = scene.look_up("key", 0, use);
     REQUIRE(found.outcome == LookupOutcome::hit);
     CHECK(!found.copy_only);
     pins.insert(found.pin);
   }
-  const auto copying = scene.look_up("key");
+  const auto copying = scene.look_up("key", 0, use);
   REQUIRE(copying.outcome == LookupOutcome::hit);
   CHECK(copying.copy_only);
   pins.insert(copying.pin);
   CHECK(pins.size() == 8);
-  CHECK(scene.look_up("key").outcome == LookupOutcome::no_pin);
-  CHECK(scene.look_up("absent").outcome == LookupOutcome::miss);
+  CHECK(scene.look_up("key", 0, use).outcome == LookupOutcome::no_pin);
+  CHECK(scene.look_up("absent", 0, use).outcome == LookupOutcome::miss);
   protocol::release_pin(*scene.page, 3);
-  CHECK(scene.look_up("key").pin == 3);
+  CHECK(scene.look_up("key", 0, use).pin == 3);
 }
 
 TEST_CASE("a value is a hit until the time word reaches its end") {
@@ -129,11 +134,11 @@ TEST_CASE("nothing is a hit when the life word says that the owner died") {
 TEST_CASE("a hit is counted in its line and noted in the hit table") {
   Scene scene;
   const auto record = static_cast<std::uint64_t>(scene.place("key"));
-  for (const auto use : {protocol::LineUse::exclusive, protocol::LineUse::shared}) {
+  for (const auto use : {protocol::LineUse::exclusive, protocol::LineUse::shared, protocol::LineUse::exclusive_fenced}) {
     const auto found = scene.reader->lookup("key", scene.reader->hash("key"), *scene.page, 1, use);
     protocol::release_pin(*scene.page, found.pin);
   }
-  CHECK(scene.page->counters[1][0].hits.load() == 2);
+  CHECK(scene.page->counters[1][0].hits.load() == 3);
   CHECK(scene.page->counters[0][0].hits.load() == 0);
   const std::uint64_t word = protocol::make_slot(protocol::tag_of(scene.reader->hash("key")), record);
   CHECK(scene.page->hit_table[(word >> 6) % protocol::hit_table_entries].load() == word);

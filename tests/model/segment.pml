@@ -8,7 +8,12 @@
  * the four accesses that matter (pin store, second slot load; slot store, pin scan). The plain accesses to the bytes are
  * ordered by them; ThreadSanitizer looks at that in tests/stress/.
  *
- * -DNO_SECOND_LOAD and -DNO_PIN_SCAN take one step out of the model; spin must then find a counter-example (check does it).
+ * Reader 0 claims its pins by plain stores (LineUse::exclusive_fenced): what it stores waits in its store buffer, from which it
+ * goes to memory in order and at any time, at the latest when the writer issues the reader barrier. Reader 1 claims by
+ * compare-and-swap, which leaves nothing in a buffer.
+ *
+ * -DNO_SECOND_LOAD, -DNO_PIN_SCAN, -DNO_BARRIER and -DLATE_BARRIER (after the scan in place of before it) each break one step;
+ * spin must then find a counter-example (check does it).
  */
 #define READERS 2
 #define PIECES 2
@@ -21,6 +26,36 @@ bool used[PIECES];         /* allocated: live or retired */
 
 #define KEY(bytes) ((bytes) >> 4)
 
+/* Pin stores of reader 0 that nobody else sees yet. */
+chan buffer = [2] of { byte, bool };
+
+#define STORE_PIN(piece, value)                                             \
+  if                                                                        \
+  :: me == 0 -> buffer!piece, value                                         \
+  :: else -> pinned[me * PIECES + (piece)] = value                          \
+  fi
+
+/* The processor writes the oldest store to memory. */
+proctype Drain() {
+  byte piece;
+  bool value;
+end:
+  do
+  :: atomic { buffer?piece, value -> pinned[piece] = value; piece = 0; value = false }
+  od
+}
+
+/* Every running reader makes all its stores visible at one point between two of its steps. */
+inline barrier() {
+  atomic {
+    do
+    :: buffer?late, set -> pinned[late] = set
+    :: empty(buffer) -> break
+    od;
+    late = 0; set = false
+  }
+}
+
 proctype Reader(byte me) {
   byte seen, again, bytes, lookups = 0;
   do
@@ -30,7 +65,7 @@ proctype Reader(byte me) {
      if
      :: seen == FREE -> skip                        /* a miss */
      :: else ->
-        pinned[me * PIECES + seen] = true;          /* the pin, by compare-and-swap */
+        STORE_PIN(seen, true);                      /* the pin */
 #ifdef NO_SECOND_LOAD
         again = seen;
 #else
@@ -49,7 +84,7 @@ proctype Reader(byte me) {
            :: else -> skip                          /* another key with the same tag */
            fi
         fi;
-        pinned[me * PIECES + seen] = false;         /* release */
+        STORE_PIN(seen, false);                     /* release */
         seen = 0; again = 0; bytes = 0
      fi
   :: else -> break
@@ -57,8 +92,11 @@ proctype Reader(byte me) {
 }
 
 /* Wipes and frees every retired piece that a scan, made after the slot was stored, finds without a pin. The scan reads one
- * pin at a time, as the daemon does. */
+ * pin at a time, as the daemon does, after one barrier for all. */
 inline reclaim() {
+#if !defined(NO_BARRIER) && !defined(LATE_BARRIER)
+  barrier();
+#endif
   piece = 0;
   do
   :: piece < PIECES ->
@@ -77,6 +115,9 @@ inline reclaim() {
         :: else -> break
         od;
         reader = 0;
+#ifdef LATE_BARRIER
+        barrier();
+#endif
 #endif
         if
         :: free -> content[piece] = 0; used[piece] = false
@@ -91,8 +132,8 @@ inline reclaim() {
 }
 
 proctype Writer() {
-  byte version = 0, piece = 0, reader = 0, target;
-  bool free;
+  byte version = 0, piece = 0, reader = 0, target, late = 0;
+  bool free, set = false;
   do
   :: version < 5 ->
      version++;
@@ -126,6 +167,7 @@ init {
   atomic {
     run Reader(0);
     run Reader(1);
-    run Writer()
+    run Writer();
+    run Drain()
   }
 }

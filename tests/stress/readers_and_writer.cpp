@@ -27,6 +27,7 @@
 
 #include "memory/segment_store.hpp"
 #include "tests/memory/aligned_memory.hpp"
+#include "tests/memory/reader_registration.hpp"
 
 namespace {
 
@@ -263,10 +264,11 @@ class Writer {
   std::array<std::uint64_t, key_count> version_{};
 };
 
-// Two readers with a page each, and two threads that share one line of a third page.
+// Two readers with a page each, of which the first leaves its fence to the writer's barrier (where the kernel has one), and
+// two threads that share one line of a third page.
 int run(std::uint64_t lookups) {
   test::AlignedMemory memory(segment_bytes);
-  auto created = memory::SegmentStore::create(memory.bytes(), seed, 1);
+  auto created = memory::SegmentStore::create(memory.bytes(), seed, 1, {}, memory::kernel_reader_barrier());
   if (!created) {
     std::printf("%s\n", created.error().text.c_str());
     return 1;
@@ -283,7 +285,9 @@ int run(std::uint64_t lookups) {
   store.add_page(connections[2], *shared_page);
 
   using protocol::LineUse;
-  Reader first(scene, *segment, *first_page, 0, LineUse::exclusive, 1);
+  const bool fenced = segment->daemon_fences() && test::register_reader();
+  if (!fenced) std::printf("no membarrier(GLOBAL_EXPEDITED) here: pins are all claimed by compare-and-swap\n");
+  Reader first(scene, *segment, *first_page, 0, fenced ? LineUse::exclusive_fenced : LineUse::exclusive, 1);
   Reader second(scene, *segment, *second_page, 0, LineUse::exclusive, 2);
   Reader third(scene, *segment, *shared_page, 2, LineUse::shared, 3);
   Reader fourth(scene, *segment, *shared_page, 2, LineUse::shared, 4);

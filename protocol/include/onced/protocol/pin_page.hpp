@@ -2,9 +2,11 @@
 // daemon alone. SHM.md, "Pin page".
 //
 // A pin holds the offset of a record that somebody reads in place; 0 is free. The daemon reads all pins after it has
-// unlinked a record and before it reuses its memory (Dekker: both sides store, then load, all seq_cst).
+// unlinked a record and before it reuses its memory (Dekker: both sides store, then load, with a full fence between; the
+// daemon can issue the reader's too, LineUse::exclusive_fenced).
 //
-// Two kinds of lines: client lines, claimed by the client's threads (compare-and-swap 0 -> offset), and granted lines,
+// Two kinds of lines: client lines, claimed by the client's threads (compare-and-swap 0 -> offset, or a plain store by the
+// line's one owner), and granted lines,
 // in which the daemon sets pins on the client's behalf when it answers a request with a record (again by
 // compare-and-swap 0 -> offset). Both are cleared by the client, from any thread.
 //

@@ -27,6 +27,10 @@ inline constexpr std::size_t slots_per_bucket = 8;
 inline constexpr std::uint32_t life_owner_died = 0x4000'0000U;  // FUTEX_OWNER_DIED
 inline constexpr std::uint32_t life_tid_mask = 0x3fff'ffffU;    // FUTEX_TID_MASK
 
+// Who puts the fence between a reader's pin store and its second slot load (SHM.md, "Who fences").
+inline constexpr std::uint32_t reader_fence_own = 0;        // the reader: every pin is claimed by compare-and-swap
+inline constexpr std::uint32_t reader_fence_by_daemon = 1;  // the daemon's membarrier(), for pins in a thread's own line
+
 struct SegmentHeader {
   std::uint64_t magic;
   std::uint32_t layout_version;
@@ -42,7 +46,8 @@ struct SegmentHeader {
   std::uint64_t arena_bytes;
   std::uint64_t blobs_offset;      // BlobEntry[blobs_count]
   std::uint64_t blobs_count;       // a power of two
-  std::uint8_t reserved0[24];
+  std::uint32_t reader_fence;      // reader_fence_own or reader_fence_by_daemon
+  std::uint8_t reserved0[20];
   // A line of its own, read on every hit: written when the daemon dies and when something may have expired.
   alignas(64) std::atomic<std::uint32_t> life;
   std::uint32_t reserved1;
@@ -56,6 +61,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std
 static_assert(sizeof(SegmentHeader) == 4096);
 static_assert(offsetof(SegmentHeader, arena_bytes) == 80);
 static_assert(offsetof(SegmentHeader, blobs_offset) == 88);
+static_assert(offsetof(SegmentHeader, reader_fence) == 104);
 static_assert(offsetof(SegmentHeader, life) == 128);
 static_assert(offsetof(SegmentHeader, time_ms) == 136);
 static_assert(offsetof(SegmentHeader, blobs_dropped) == 144);

@@ -4,11 +4,13 @@
 //   - lookup() may run in any number of threads of any number of processes beside one writer (daemon/memory/).
 //   - A hit leaves its pin set. The record cannot change or be reused until that pin is cleared (release_pin), from
 //     any thread.
-// Invariants it rests on: (1) the pin store and the slot load after it are seq_cst, as are the writer's slot store and
-// the pin scan after it: either the writer sees the pin or the reader sees the slot gone. (2) Record bytes are written
-// before their slot is stored (release) and never change while a slot or a pin names them. (3) A key is in at most one
-// slot; or in two, of which the newer one is stored before buckets_used grows, and the older one cleared after it.
-// Cost of a hit: one locked instruction (the pin claim), no system call, no lock, no allocation.
+// Invariants it rests on: (1) a full fence stands between the pin store and the slot load after it, as between the
+// writer's slot store and the pin scan after it: either the writer sees the pin or the reader sees the slot gone. On the
+// reader's side it is the seq_cst claim, or (LineUse::exclusive_fenced) the barrier that the daemon issues. (2) Record
+// bytes are written before their slot is stored (release) and never change while a slot or a pin names them. (3) A key is
+// in at most one slot; or in two, of which the newer one is stored before buckets_used grows, and the older one cleared after it.
+// Cost of a hit: no system call, no lock, no allocation; no locked instruction when the daemon fences, else one, the pin
+//     claim. A locked instruction waits for all that is under way, so that look-ups that follow each other do not overlap.
 // Store forwarding: a load that spans two stores waits until both have left the core's store buffer, and these wait for
 //     every load before them: the next look-up could not begin before this one is over, and took twice as long. So what goes
 //     from function to function here goes in registers (KeyHash by value, a LookupResult of 16 bytes) or is inline.
@@ -37,9 +39,15 @@ enum class LookupOutcome : std::uint8_t {
   unstable,  // the slot changed under every retry: ask the daemon
 };
 
-// Whether the pin line that is passed to lookup() belongs to the calling thread alone. Claiming and clearing pins is
-// the same for both; hits are counted by a plain load and store in an exclusive line, by fetch_add in a shared one.
-enum class LineUse : std::uint8_t { exclusive, shared };
+// Whose is the pin line that is passed to lookup(), and how are its pins claimed? Clearing is the same for all, from any
+// thread. Hits are counted by a plain load and store in a line of one's own, by fetch_add in a shared one.
+enum class LineUse : std::uint8_t {
+  exclusive,         // the calling thread's alone. Compare-and-swap.
+  shared,            // of several threads. Compare-and-swap.
+  // The calling thread's alone. Plain stores: only when daemon_fences(), and after this process was registered with
+  // MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED. Not in a signal handler that may interrupt a look-up in the same line.
+  exclusive_fenced,
+};
 
 // Of a hit. early: fresh, in the last stretch in which a reader may offer to refresh it; stale: past its time, within its grace.
 enum class Freshness : std::uint8_t { fresh, early, stale };
@@ -67,6 +75,8 @@ class SegmentReader {
   // Relaxed: a number to compare with, nothing is ordered by it.
   std::uint64_t time_ms() const { return header_->time_ms.load(std::memory_order_relaxed); }
   std::uint64_t epoch() const;
+  // Whether LineUse::exclusive_fenced is allowed here: the daemon issues a barrier before it scans the pins.
+  bool daemon_fences() const { return header_->reader_fence == reader_fence_by_daemon; }
 
   // `line` is a client pin line (below client_pin_lines and below the page's client_lines_used). Claims one of its
   // first seven pins, or the eighth with copy_only; counts the hit in the page. Bounded: lookup_retries_max passes over
@@ -134,7 +144,7 @@ class SegmentReader {
   };
   std::optional<Life> life_of(const RecordHeader& record) const;
   Probe probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word, std::string_view key, PinPage& page,
-              std::uint32_t line, LookupResult& result) const;
+              std::uint32_t line, LineUse use, LookupResult& result) const;
   const std::byte* base_ = nullptr;
   const SegmentHeader* header_ = nullptr;
   const Bucket* buckets_ = nullptr;
