@@ -11,12 +11,18 @@ namespace {
 struct DropWords {
   KeyWords key;
   bool all = false;
+  bool soft = false;  // of invalidate, and
+  std::string tag{};
 };
 
 // What is wrong with the combination of words, if anything.
 std::optional<std::string> mistake(const DropWords& words) {
+  if (!words.tag.empty()) {
+    if (words.all || !words.key.function.empty()) return "--tag excludes --all and FUNCTION";
+    return std::nullopt;
+  }
   if (words.all && !words.key.function.empty()) return "--all and FUNCTION exclude each other";
-  if (!words.all && words.key.function.empty()) return "FUNCTION is required (or --all)";
+  if (!words.all && words.key.function.empty()) return "FUNCTION is required (or --all, or --tag with invalidate)";
   if (!words.key.version.empty() && words.key.whole_function()) {
     return "--function-version needs ARGS: without ARGS every version of the function is meant ('[]' is no arguments)";
   }
@@ -33,11 +39,14 @@ int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_v
 int invalidate(Context& context, const DropWords& words) {
   if (const auto text = mistake(words)) return context.fail({ErrorCode::invalid_argument, *text});
   Client client(context.client_options());
-  if (words.all) return finish(context, client.invalidate_all(), "value", "dropped");
-  if (words.key.whole_function()) return finish(context, client.invalidate_function(words.key.function), "value", "dropped");
+  const InvalidateOptions options{.soft = words.soft};
+  const std::string_view verb = words.soft ? "made stale" : "dropped";
+  if (!words.tag.empty()) return finish(context, client.invalidate_tag(words.tag, options), "value", verb);
+  if (words.all) return finish(context, client.invalidate_all(options), "value", verb);
+  if (words.key.whole_function()) return finish(context, client.invalidate_function(words.key.function, options), "value", verb);
   const Result<Key> key = make_key(words.key);
   if (!key) return context.fail(key.error());
-  return finish(context, client.invalidate(key->bytes()), "value", "dropped");
+  return finish(context, client.invalidate(key->bytes(), options), "value", verb);
 }
 
 int cancel(Context& context, const DropWords& words) {
@@ -57,13 +66,18 @@ void add_drop_commands(CLI::App& app, Context& context) {
       app, context,
       {"invalidate", "FUNCTION [ARGS]", "Drop a value, or all of a function",
        "One value with ARGS, all of the function without. When it returns, no reader\n"
-       "finds the old value; a computation in flight answers only those who already wait\nfor it.\n",
+       "finds the old value; a computation in flight answers only those who already wait\nfor it. With --soft "
+       "values become stale instead: whoever asks still gets them, for their\ngrace or a minute, while the first one computes them anew.\n",
       "  oncectl invalidate prices '{\"market\": \"north\"}'\n"
       "  oncectl invalidate prices            # with any arguments\n"
+      "  oncectl invalidate prices --soft\n"
+      "  oncectl invalidate --tag north       # what was put or computed with --tag north\n"
       "  oncectl invalidate --all\n"},
       [&context, invalidate_words] { return invalidate(context, *invalidate_words); });
   add_key_words(invalidate_command, invalidate_words->key, false);
   invalidate_command.add_flag("--all", invalidate_words->all, "Everything in the namespace");
+  invalidate_command.add_option("--tag", invalidate_words->tag, "All values with this tag")->type_name("NAME");
+  invalidate_command.add_flag("--soft", invalidate_words->soft, "Make values stale instead of dropping them");
 
   auto cancel_words = std::make_shared<DropWords>();
   CLI::App& cancel_command = add_command(

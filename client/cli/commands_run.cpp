@@ -22,10 +22,10 @@
 #include "descriptor.hpp"
 #include "file_digest.hpp"
 #include "part_input.hpp"
+#include "retention_words.hpp"
 #include "run_key.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
-#include "time_option.hpp"
 #include "wait_bar.hpp"
 
 namespace onced::cli {
@@ -49,7 +49,7 @@ struct RunWords {
   std::string name;
   std::vector<std::string> environment;
   std::vector<std::string> inputs;
-  std::string ttl;
+  RetentionWords retention;
   std::string output_bytes_max;
   bool directory = false;
   bool force = false;
@@ -110,11 +110,9 @@ class Runner {
     options.force = words_.force;
     options.failure_ttl = Milliseconds(0);  // told to those who wait now, and to nobody later
     if (context_.options.timeout) options.wait_timeout = *context_.options.timeout;
-    if (!words_.ttl.empty()) {
-      const Result<Milliseconds> ttl = time_option("--ttl", words_.ttl);
-      if (!ttl) return usage(ttl.error().text);
-      options.ttl = *ttl;
-    }
+    const Result<Retention> retention = retention_of(words_.retention);
+    if (!retention) return usage(retention.error().text);
+    retention->apply_to(options);
     if (!words_.output_bytes_max.empty()) {
       const auto bytes = parse_size(words_.output_bytes_max);
       if (!bytes || *bytes > limits::part_bytes_max) {
@@ -261,7 +259,7 @@ void add_run_command(CLI::App& app, Context& context) {
        "this user may not open) is exit code 125, and the command is not run.\n",
       "  oncectl run -- make-report --month 2026-11\n"
       "  oncectl run --name schema --input schema.sql -- psql -f schema.sql\n"
-      "  oncectl run --ttl 10m --env LANG --cwd -- sh -c 'git log | wc -l'\n"
+      "  oncectl run --ttl 10m --grace 1h --env LANG --cwd -- sh -c 'git log | wc -l'\n"
       "  generate | oncectl run --stdin -- slow-filter\n"
       "  oncectl run --max-output 2GiB -- make-dump > dump\n"},
       [&context, words] { return Runner(context, *words).run(); });
@@ -273,7 +271,7 @@ void add_run_command(CLI::App& app, Context& context) {
   command.add_flag("--cwd", words->directory, "The working directory counts");
   command.add_flag("--stdin", words->standard_input, "Pass standard input on; its content counts");
   command.add_flag("--force", words->force, "Run it even if there is a result, and replace that");
-  command.add_option("--ttl", words->ttl, "How long the result stays (default: until evicted)")->type_name("TIME");
+  add_retention_options(command, words->retention);
   command.add_option("--max-output", words->output_bytes_max, "The most output that is kept, both streams in sum\n(default: 64MiB)")
       ->type_name("SIZE");
   command.add_flag("--strict", words->strict, "Daemon away: exit code 125 instead of running it uncached");

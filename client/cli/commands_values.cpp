@@ -9,8 +9,8 @@
 #include "nearest_key.hpp"
 #include "part_input.hpp"
 #include "part_words.hpp"
+#include "retention_words.hpp"
 #include "text_format.hpp"
-#include "time_option.hpp"
 #include "value_output.hpp"
 
 namespace onced::cli {
@@ -19,7 +19,7 @@ namespace {
 struct PutWords {
   KeyWords key;
   PartWords parts;
-  std::string ttl;
+  RetentionWords retention;
 };
 
 // Opens every source before anything is reserved: a file that is not there has no effect.
@@ -36,11 +36,9 @@ Result<std::vector<PartInput>> open_all(Context& context, const std::vector<Part
 
 int put(Context& context, const PutWords& words) {
   PutOptions options;
-  if (!words.ttl.empty()) {
-    const Result<Milliseconds> ttl = time_option("--ttl", words.ttl);
-    if (!ttl) return context.fail(ttl.error());
-    options.ttl = *ttl;
-  }
+  const Result<Retention> retention = retention_of(words.retention);
+  if (!retention) return context.fail(retention.error());
+  retention->apply_to(options);
   const Result<Key> key = make_key(words.key);
   if (!key) return context.fail(key.error());
   const Result<std::vector<PartSource>> sources = part_sources(words.parts);
@@ -120,7 +118,7 @@ void add_value_commands(CLI::App& app, Context& context) {
        "Whoever waits for the value gets it; a computation of it in flight is superseded.\n",
       "  echo hello | oncectl put greeting\n"
       "  oncectl put report '[\"2026-11\", 7]' --file report.pdf --content-type application/pdf\n"
-      "  oncectl put prices '{\"market\": \"north\"}' --ttl 10m < prices.json\n"
+      "  oncectl put prices '{\"market\": \"north\"}' --ttl 10m --grace 1h < prices.json\n"
       "  oncectl put model --part weights=model.bin --part card=card.json \\\n"
       "    --part-type card=application/json\n"
       "  render | oncectl put scene '[7]' --part image=- --part log=render.log\n"},
@@ -133,7 +131,7 @@ void add_value_commands(CLI::App& app, Context& context) {
   put_command.add_option("--part-type", parts.types, "A part's own MIME type (repeat for more)")
       ->type_name("NAME=TYPE")->allow_extra_args(false);
   put_command.add_option("--content-type", parts.content_type, "The MIME type of all other parts")->type_name("TYPE");
-  put_command.add_option("--ttl", put_words->ttl, "How long it stays (default: until evicted)")->type_name("TIME");
+  add_retention_options(put_command, put_words->retention);
 
   auto get_words = std::make_shared<GetWords>();
   CLI::App& get_command =

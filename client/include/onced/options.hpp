@@ -62,7 +62,7 @@ struct ComputeOptions {
   // The value goes, or becomes stale if it has a grace, when one of these is invalidated or replaced. Counts from the
   // beginning of the computation (or from the put): one that has changed when the value is published, or that had no value
   // to begin with, makes it stale at once, or keeps it from being stored. 256 keys of 64 KiB together at most, with those
-  // that are recorded (below).
+  // that are recorded (below). NOT YET: this version's daemon takes note of none of it; see README.md, "Limits".
   std::vector<Key> depends_on{};
   bool retire_older = false;                 // values of the same function and arguments under other versions of it go
 
