@@ -200,7 +200,8 @@ LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& 
     for (const Bucket* bucket = first;; bucket = second) {
       for (unsigned matches = slots_with_tag(*bucket, tag_bits); matches != 0; matches &= matches - 1) {
         const std::atomic<std::uint64_t>& slot = bucket->slots[std::countr_zero(matches)];
-        const std::uint64_t word = slot.load(std::memory_order_relaxed);
+        // Acquire, like slots_with_tag(): it may be gone by now because it moved.
+        const std::uint64_t word = slot.load(std::memory_order_acquire);
         LookupResult result;
         switch (probe(slot, word, key, page, line, use, result)) {
           case Probe::hit:
