@@ -103,6 +103,7 @@ struct StoredValue {
   std::string origin;  // who computed or put it, for people
   bool was_put = false;
   Time stored{};
+  std::uint64_t uses = 0;  // that are known: readers report some of theirs
   Time used{};                    // its latest known use
   Crf crf = 0;                    // of its known uses
   std::uint64_t worth_us = 0;     // what computing it again is thought to cost

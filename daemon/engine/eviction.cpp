@@ -19,6 +19,7 @@ void Catalog::harvest() {
 
 void Catalog::touch(Entry& entry) {
   StoredValue& value = *entry.value;
+  ++value.uses;
   value.used = context_.now;
   value.crf = recency_frequency_.used(value.crf, by_record_.size());
   order_.move(value.in_order, value.crf + value.log_merit_per_use);

@@ -226,6 +226,7 @@ protocol::ListRow Reports::row_of(const Entry& entry) const {
     row.bytes = entry.value->bytes;
     row.blob_bytes = entry.value->blob_bytes;
     row.parts = entry.value->parts;
+    row.hits = entry.value->uses;
     row.content_type = entry.value->content_type;
     row.cost_us = entry.value->cost_us;
     row.age_ms = milliseconds_between(entry.value->stored, context_.now);

@@ -85,6 +85,16 @@ TEST_CASE("a listing is in order of key bytes and goes on behind its cursor") {
   CHECK(std::is_sorted(seen.begin(), seen.end()));
 }
 
+TEST_CASE("a listing counts the hits that the daemon gave") {
+  Scene scene;
+  const auto a = scene.connect();
+  scene.put(a, key_of("f"), "value");
+  for (int i = 0; i < 3; ++i) scene.take<protocol::Value>(a, scene.ask(a, scene.acquire(key_of("f"))));
+  const auto listing = scene.take<protocol::Listing>(a, scene.ask(a, protocol::List{}));
+  REQUIRE(listing.rows.size() == 1);
+  CHECK(listing.rows[0].hits == 3);
+}
+
 TEST_CASE("the listing of a function has its keys, and no others") {
   Scene scene;
   const auto a = scene.connect();
