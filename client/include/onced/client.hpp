@@ -158,7 +158,7 @@ class Client {
   // maps it any more: every call that looks up or asks the daemon sees to that, so this is for a process that makes none for a long time.
   void trim();
 
-  // Drop values, and what depends on them, and detach computations in flight (their results are not stored). After the reply
+  // Drop values and detach computations in flight (their results are not stored). After the reply
   // no reader finds the old value; soft: none as fresh. They return how many values (computations) were dropped, or made
   // stale (ended).
   Result<std::uint64_t> invalidate(std::string_view key, const InvalidateOptions& options = {});
