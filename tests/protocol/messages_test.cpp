@@ -206,7 +206,7 @@ TEST_CASE("a wrong type is refused with the field's name") {
   CHECK(refusal(type(Withdraw{}), bytes("81 01 02")).text == "withdraw: is not an array");
   CHECK(refusal(type(Explain{}), bytes("91 a6 94c0a166a090")).text == "explain.key: is not bytes");
   CHECK(refusal(type(Hello{}), bytes("92 a56f6e636564 ce00010000")).text == "hello.protocol_version: 65536 > 65535");
-  CHECK(refusal(type(Hello{}), bytes("95 a56f6e636564 03 a0 a0 01")).text == "hello.wants_mapping: is not true or false");
+  CHECK(refusal(type(Hello{}), bytes("95 a56f6e636564 04 a0 a0 01")).text == "hello.wants_mapping: is not true or false");
 }
 
 TEST_CASE("a hello of another protocol is refused, one of another version is understood") {
@@ -218,7 +218,7 @@ TEST_CASE("a hello of another protocol is refused, one of another version is und
     CHECK(std::get<Hello>(*hello).protocol_version == 7);
     CHECK(std::get<Hello>(*hello).namespace_name.empty());
   }
-  CHECK(refusal(type(Hello{}), bytes("93 a5 6f6e636564 03 80")).text == "hello.namespace_name: is not text");
+  CHECK(refusal(type(Hello{}), bytes("93 a5 6f6e636564 04 80")).text == "hello.namespace_name: is not text");
 }
 
 TEST_CASE("enumerators that we do not know are refused") {

@@ -21,7 +21,7 @@ inline Samples<protocol::Request> sample_requests() {
   using namespace protocol;
   const Token token{0x1122'3344'5566'7788, 42};
   return {
-      {"hello", Hello{"onced", 3, "default", "gunicorn", false}},
+      {"hello", Hello{"onced", 4, "default", "gunicorn", false}},
       {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}, true, true}},
       {"withdraw", Withdraw{9}},
       {"take_up", TakeUp{token}},
@@ -57,7 +57,7 @@ inline Samples<protocol::Reply> sample_replies() {
   const Token token{0x1122'3344'5566'7788, 42};
   const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3, 9'000, true, 77};
   return {
-      {"welcome", Welcome{3, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
+      {"welcome", Welcome{4, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
       {"value in the segment", Value{3, 0x4000, 512, {}, 1'500'000, true}},
       {"value inline", Value{3, 0, 0, {{"", "text/plain", "twelve"}}, 1'500'000, false}},
       {"value, stale", Value{3, 0x4000, 512, {}, 1'500'000, false, true}},

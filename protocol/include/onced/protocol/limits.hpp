@@ -13,7 +13,7 @@ namespace onced::limits {
 using namespace std::chrono_literals;
 
 // Protocol ------------------------------------------------------------------------------------------------------------
-inline constexpr std::uint16_t protocol_version = 3;
+inline constexpr std::uint16_t protocol_version = 4;
 inline constexpr std::size_t key_bytes_max = 32 * 1024;        // canonical key, all of it
 // The parts of a value that travel in frames and lie in the segment, all together: larger ones are blobs, smaller ones that
 // do not fit share one.
