@@ -51,6 +51,7 @@ class Computing {
       case SignalEvent::evicted:
       case SignalEvent::expired:
       case SignalEvent::stale: return;  // of values
+      case SignalEvent::queued: return;
     }
   }
 

@@ -57,6 +57,7 @@ void WaitProgress::note(const protocol::Signal& signal) {
     case SignalEvent::evicted:
     case SignalEvent::expired:
     case SignalEvent::stale: return;  // of an older value
+    case SignalEvent::queued: return;
   }
 }
 

@@ -101,7 +101,8 @@ struct Fields<KeyStateEntry> {
   static constexpr auto fields =
       std::make_tuple(field("key", &KeyStateEntry::key, KeyRule{}), field("state", &KeyStateEntry::state),
                       field("version", &KeyStateEntry::version), field("fraction", &KeyStateEntry::fraction),
-                      field("text", &KeyStateEntry::text, text_rule), field("waiting", &KeyStateEntry::waiting));
+                      field("text", &KeyStateEntry::text, text_rule), field("waiting", &KeyStateEntry::waiting),
+                      field("queue_position", &KeyStateEntry::queue_position));
 };
 template <>
 struct Fields<FunctionStatistics> {
@@ -122,7 +123,8 @@ struct Fields<ListRow> {
       field("cost_us", &ListRow::cost_us), field("age_ms", &ListRow::age_ms), field("ttl_left_ms", &ListRow::ttl_left_ms),
       field("waiting", &ListRow::waiting), field("holder", &ListRow::holder, text_rule), field("parts", &ListRow::parts),
       field("blob_bytes", &ListRow::blob_bytes), field("pins", &ListRow::pins),
-      field("grace_left_ms", &ListRow::grace_left_ms), field("stale", &ListRow::stale), field("hits", &ListRow::hits));
+      field("grace_left_ms", &ListRow::grace_left_ms), field("stale", &ListRow::stale), field("hits", &ListRow::hits),
+      field("queue_position", &ListRow::queue_position));
 };
 template <>
 struct Fields<PartRow> {
@@ -155,7 +157,8 @@ struct Fields<Acquire> {
       field("key", &Acquire::key, KeyRule{}), field("may_compute", &Acquire::may_compute),
       field("force", &Acquire::force), field("wait_ms", &Acquire::wait_ms),
       field("lease_limit_ms", &Acquire::lease_limit_ms), field("held", &Acquire::held, list(limits::held_tokens_max)),
-      field("accept_stale", &Acquire::accept_stale), field("refresh", &Acquire::refresh));
+      field("accept_stale", &Acquire::accept_stale), field("refresh", &Acquire::refresh),
+      field("background", &Acquire::background));
 };
 template <>
 struct Fields<Withdraw> {
@@ -352,7 +355,8 @@ struct Fields<Signal> {
       std::make_tuple(field("event", &Signal::event), field("key", &Signal::key, KeyRule{}),
                       field("epoch", &Signal::epoch), field("sequence", &Signal::sequence),
                       field("previous", &Signal::previous), field("version", &Signal::version),
-                      field("fraction", &Signal::fraction), field("text", &Signal::text, text_rule));
+                      field("fraction", &Signal::fraction), field("text", &Signal::text, text_rule),
+                      field("queue_position", &Signal::queue_position));
 };
 template <>
 struct Fields<Position> {
@@ -418,13 +422,13 @@ inline constexpr Enum last_of = Enum{};
 template <>
 inline constexpr ScopeKind last_of<ScopeKind> = ScopeKind::tag;
 template <>
-inline constexpr LeaseCause last_of<LeaseCause> = LeaseCause::ahead;
+inline constexpr LeaseCause last_of<LeaseCause> = LeaseCause::queued;
 template <>
 inline constexpr LeaseEnd last_of<LeaseEnd> = LeaseEnd::not_taken_up;
 template <>
-inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::stale;
+inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::queued;
 template <>
-inline constexpr KeyState last_of<KeyState> = KeyState::failed;
+inline constexpr KeyState last_of<KeyState> = KeyState::queued;
 template <>
 inline constexpr StateReason last_of<StateReason> = StateReason::other_epoch;
 template <>

@@ -20,6 +20,7 @@ std::string_view name_of(SignalEvent event) {
     case SignalEvent::expired: return "expired";
     case SignalEvent::abandoned: return "abandoned";
     case SignalEvent::stale: return "stale";
+    case SignalEvent::queued: return "queued";
   }
   return "unknown";
 }
@@ -30,6 +31,7 @@ std::string_view name_of(KeyState state) {
     case KeyState::computing: return "computing";
     case KeyState::ready: return "ready";
     case KeyState::failed: return "failed";
+    case KeyState::queued: return "queued";
   }
   return "unknown";
 }
@@ -55,6 +57,7 @@ std::string_view name_of(LeaseCause cause) {
     case LeaseCause::not_taken_up: return "not_taken_up";
     case LeaseCause::stale: return "stale";
     case LeaseCause::ahead: return "ahead";
+    case LeaseCause::queued: return "queued";
   }
   return "unknown";
 }

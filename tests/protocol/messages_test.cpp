@@ -223,7 +223,7 @@ TEST_CASE("a hello of another protocol is refused, one of another version is und
 
 TEST_CASE("enumerators that we do not know are refused") {
   CHECK(refusal(type(Cancel{}), bytes("91 92 04 c400")).text == "cancel.scope.kind: has no meaning for 4");
-  CHECK_FALSE(decode_reply(66, bytes("94 9201 02 00 c2 08")).ok());
+  CHECK_FALSE(decode_reply(66, bytes("94 9201 02 00 c2 09")).ok());
   CHECK_FALSE(decode_reply(69, bytes("92 11 a0")).ok());
 }
 

@@ -22,7 +22,7 @@ inline Samples<protocol::Request> sample_requests() {
   const Token token{0x1122'3344'5566'7788, 42};
   return {
       {"hello", Hello{"onced", 4, "default", "gunicorn", false}},
-      {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}, true, true}},
+      {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}, true, true, true}},
       {"withdraw", Withdraw{9}},
       {"take_up", TakeUp{token}},
       {"publish", Publish{token, {{"", "application/json", "{\"sum\": 12}"}},
@@ -55,13 +55,14 @@ inline Samples<protocol::Request> sample_requests() {
 inline Samples<protocol::Reply> sample_replies() {
   using namespace protocol;
   const Token token{0x1122'3344'5566'7788, 42};
-  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3, 9'000, true, 77};
+  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3, 9'000, true, 77, 6};
   return {
       {"welcome", Welcome{4, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
       {"value in the segment", Value{3, 0x4000, 512, {}, 1'500'000, true}},
       {"value inline", Value{3, 0, 0, {{"", "text/plain", "twelve"}}, 1'500'000, false}},
       {"value, stale", Value{3, 0x4000, 512, {}, 1'500'000, false, true}},
       {"lease", Lease{token, 3'600'000, true, LeaseCause::holder_died}},
+      {"lease, queued for", Lease{token, 3'600'000, true, LeaseCause::queued}},
       {"failure", Failure{"division by zero", 120}},
       {"cancelled", Cancelled{"cancelled by pid 99 (oncectl)"}},
       {"refused", Refused{ErrorCode::timed_out, "pid 4711 (gunicorn) still computes it"}},
@@ -70,10 +71,11 @@ inline Samples<protocol::Reply> sample_replies() {
       {"lease_lost", LeaseLost{token, LeaseEnd::superseded}},
       {"signal", Signal{SignalEvent::progress, sample_key(), token.epoch, 1001, 990, 3, 0.5, "half"}},
       {"signal, stale", Signal{SignalEvent::stale, sample_key(), token.epoch, 1002, 1001, 3, 0, ""}},
+      {"signal, queued", Signal{SignalEvent::queued, sample_key(), token.epoch, 1003, 1002, 0, 0, "max_concurrent = 2", 5}},
       {"position", Position{token.epoch, 2000}},
       {"state",
        State{StateReason::slow, token.epoch, 2001,
-             {{sample_key(1), KeyState::ready, 3, 0, "", 0}, {sample_key(2), KeyState::computing, 0, 0.75, "almost", 5}}, true}},
+             {{sample_key(1), KeyState::ready, 3, 0, "", 0}, {sample_key(2), KeyState::computing, 0, 0.75, "almost", 5}, {sample_key(3), KeyState::queued, 0, 0, "", 2, 3}}, true}},
       {"status_report", StatusReport{{{"version", std::string("0.1.0")}, {"pid", std::uint64_t{4711}}, {"hit_ratio", 1.0}}}},
       {"statistics", Statistics{{{"hits", std::uint64_t{12}}}, {{"sales", {{"hits", std::uint64_t{12}}, {"seconds_saved", 1.25}}}}, true}},
       {"listing", Listing{{row}, sample_key()}},

@@ -97,6 +97,7 @@ struct Acquire {
   std::vector<Token> held;          // leases that the calling thread holds, outermost first (deadlock, L7)
   bool accept_stale = false;        // a stale value within its grace will do, while somebody else refreshes it
   bool refresh = false;             // the value is fresh, and this caller offers to refresh it ahead of time
+  bool background = false;          // when its function computes as many as it may: after those who are not
 };
 // The caller of request `target` no longer waits. No answer; a value already on its way is released by the client, a lease
 // that the request got before this was read ends.
@@ -201,7 +202,7 @@ struct Value {
   bool stale = false;                // past its time, within its grace
 };
 // How this lease came to the caller.
-enum class LeaseCause : std::uint8_t { absent = 0, forced = 1, abandoned = 2, holder_died = 3, limit_passed = 4, not_taken_up = 5, stale = 6, ahead = 7 };
+enum class LeaseCause : std::uint8_t { absent = 0, forced = 1, abandoned = 2, holder_died = 3, limit_passed = 4, not_taken_up = 5, stale = 6, ahead = 7, queued = 8 };
 struct Lease {
   Token token;
   std::uint64_t limit_ms = 0;
@@ -221,7 +222,7 @@ struct Done { std::uint64_t count = 0; };
 enum class LeaseEnd : std::uint8_t { cancelled = 0, invalidated = 1, superseded = 2, limit_passed = 3, not_taken_up = 4 };
 struct LeaseLost { Token token; LeaseEnd why = LeaseEnd::cancelled; };
 
-enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8, stale = 9 };
+enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8, stale = 9, queued = 10 };
 struct Signal {
   SignalEvent event = SignalEvent::started;
   std::string key;
@@ -231,11 +232,12 @@ struct Signal {
   std::uint64_t version = 0;         // of the key
   double fraction = 0;               // progress
   std::string text;                  // progress, failed, cancelled: what was said
+  std::uint64_t queue_position = 0;  // queued: 1 is next
 };
 // Nothing that matches happened up to here: lets a quiet subscriber resume from a recent position.
 struct Position { std::uint64_t epoch = 0; std::uint64_t sequence = 0; };
 
-enum class KeyState : std::uint8_t { absent = 0, computing = 1, ready = 2, failed = 3 };
+enum class KeyState : std::uint8_t { absent = 0, computing = 1, ready = 2, failed = 3, queued = 4 };
 struct KeyStateEntry {
   std::string key;
   KeyState state = KeyState::absent;
@@ -243,10 +245,12 @@ struct KeyStateEntry {
   double fraction = 0;               // computing
   std::string text;                  // last progress or the failure
   std::uint64_t waiting = 0;
+  std::uint64_t queue_position = 0;  // queued: 1 is next
 };
 enum class StateReason : std::uint8_t { initial = 0, slow = 1, history_gone = 2, other_epoch = 3 };
 // The present state of a scope at a position: what a subscription starts with, and the explicit marker that something
-// was dropped (every reason but initial). A key: that key. A function: its first entries. Everything: what is computed.
+// was dropped (every reason but initial). A key: that key. A function: its first entries. Everything: what is computed,
+// and what is queued.
 struct State {
   StateReason reason = StateReason::initial;
   std::uint64_t epoch = 0;
@@ -284,6 +288,7 @@ struct ListRow {
   std::uint64_t grace_left_ms = 0;   // usable for so long, being stale or after ttl_left_ms
   bool stale = false;
   std::uint64_t hits = 0;            // that the daemon knows of: readers report some of theirs
+  std::uint64_t queue_position = 0;  // queued: 1 is next
 };
 struct PartRow {
   std::string name;
