@@ -16,7 +16,7 @@ using protocol::SignalEvent;
 Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
                            Catalog& catalog, SignalHub& signals, Blobs& blobs)
     : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
-      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), fences_(context.hash), deaths_(context.settings, context.hash) {}
+      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), fences_(context.hash), queues_(context.settings, context.hash), deaths_(context.settings, context.hash) {}
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
   settle(entry);
   catalog_.catch_up(entry);
   if (entry.value && !request.force && (entry.value->stretch != Stretch::stale || request.accept_stale)) {
-    if (is_to_refresh(entry, from, request)) {
+    if (is_to_refresh(entry, from, request) && queues_.has_room(function_of(entry.key))) {
       const bool stale = entry.value->stretch == Stretch::stale;
       return grant(entry, from, id, lease_limit_of(request), stale ? LeaseCause::stale : LeaseCause::ahead);
     }
@@ -56,12 +56,14 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
       return context_.refuse(to, ErrorCode::timed_out, holder_text(*entry.lease) + "; the request was not to wait for it");
     return queue(entry, from, id, std::move(request));
   }
-  if (request.may_compute) {
+  if (request.may_compute && may_begin(entry, is_nested(request))) {
     if (const auto problem = too_much_under_way(from, entry.key.size())) return refuse_for_limit(to, *problem);
     LeaseCause cause = LeaseCause::absent;
     if (entry.value) cause = request.force ? LeaseCause::forced : LeaseCause::stale;
     return grant(entry, from, id, lease_limit_of(request), cause);
   }
+  if (request.wait_ms == 0 && (request.may_compute || entry.queued))
+    return context_.refuse(to, ErrorCode::timed_out, holder_text(entry) + "; the request was not to wait for it");
   if (request.wait_ms == 0)
     return context_.refuse(to, ErrorCode::not_found, "nobody has computed " + display(entry.key) + " and nobody is computing it");
   queue(entry, from, id, std::move(request));
@@ -94,6 +96,8 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   waiter.entry = &entry;
   waiter.may_compute = request.may_compute;
   waiter.accept_stale = request.accept_stale && !request.force;
+  waiter.background = request.background;
+  waiter.nested = is_nested(request);
   waiter.lease_limit = lease_limit_of(request);
   waiter.held = std::move(request.held);
   waiter.stamp = directory_.stamp();
@@ -104,6 +108,7 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   from.waits.emplace(id, &waiter);
   charge(from, waiter.bytes());
   ++waiting_;
+  if (entry.lease == nullptr) line_up(entry, waiter);
 }
 
 // Waits and leases together: every wait may become a lease, which counts for no more than the wait did.
@@ -167,6 +172,7 @@ void Computations::take_out(Waiter& waiter) {
   connection.waits.erase(waiter.from.id);
   discharge(connection, waiter.bytes());
   directory_.may_be_unused(*waiter.entry);
+  if (waiter.entry->queued) left_by_waiters_.push_back(waiter.entry);
   --waiting_;
 }
 
@@ -179,11 +185,9 @@ void Computations::refuse_waiter(Waiter& waiter, Error error) {
 
 void Computations::time_out(Waiter& waiter) {
   ++context_.counters.wait_timeouts;
-  const Lease* lease = waiter.detached != nullptr ? waiter.detached : waiter.entry->lease;
   const std::string waited = "waited " + duration_text(context_.now - waiter.since) + "; ";
   refuse_waiter(waiter, Error{ErrorCode::timed_out,
-                              waited + (lease != nullptr ? holder_text(*lease)
-                                                         : "nobody is computing " + display(waiter.entry->key))});
+                              waited + (waiter.detached != nullptr ? holder_text(*waiter.detached) : holder_text(*waiter.entry))});
 }
 
 std::string Computations::holder_text(const Lease& lease) const {
@@ -197,7 +201,9 @@ std::string Computations::holder_text(const Lease& lease) const {
 
 void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, LeaseCause cause) {
   forget_failure(entry);
+  if (entry.queued) queues_.leave(entry);
   Lease& lease = leases_.create(entry, holder, id);
+  queues_.begun(lease);
   charge(holder, lease.bytes());
   lease.granted = context_.now;
   lease.limit = limit;
@@ -223,6 +229,7 @@ void Computations::end(Lease& lease) {
   Connection& holder = connections_.at(lease.holder.connection);
   discharge(holder, lease.bytes());
   if (!lease.detached) catalog_.set_refreshing(*lease.entry, false);
+  queues_.ended(lease);
   leases_.erase(lease, holder);
   fences_.forget_up_to(leases_.all().empty() ? directory_.stamp() : leases_.all().begin()->second.stamp);
 }
@@ -322,8 +329,9 @@ void Computations::hand_over(Entry& entry, LeaseCause cause) {
   take_out(*next);
   entry.waiters.erase(next);
   Connection& holder = connections_.at(to.connection);
-  context_.note(Note::Level::info, "the lease of " + display(entry.key) + " goes to " + holder.description + ": " +
-                                       std::string(name_of(cause)));
+  if (cause != LeaseCause::queued)
+    context_.note(Note::Level::info, "the lease of " + display(entry.key) + " goes to " + holder.description + ": " +
+                                         std::string(name_of(cause)));
   grant(entry, holder, to.id, limit, cause);
 }
 
@@ -352,7 +360,10 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
   std::vector<Waiter*> joined;
   for (Waiter& waiter : orphans) joined.push_back(&waiter);
   entry.waiters.merge(orphans, [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
-  if (entry.lease == nullptr) return hand_over(entry, cause);
+  if (entry.lease == nullptr) {
+    if (entry.queued && joined.empty()) return;  // it was asked for anew, and that request has its place
+    return hand_over(entry, cause);
+  }
   for (Waiter* waiter : joined) {
     if (auto problem = graph_.check(waiter->held, *entry.lease)) {  // they wait for another lease now
       ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
@@ -430,8 +441,9 @@ void Computations::check_invariants() const {
     failures += entry.failure ? 1U : 0U;
     for (const Waiter& waiter : entry.waiters) {
       check_waiter(waiter, entry, nullptr);
-      ONCED_ASSERT(!waiter.may_compute || entry.lease != nullptr);  // or nobody would ever answer it
+      ONCED_ASSERT(!waiter.may_compute || entry.lease != nullptr || entry.queued);  // or nobody would ever answer it
     }
+    check_queue_of(entry);
   });
   std::size_t live = 0;
   std::size_t held = 0;
@@ -445,7 +457,14 @@ void Computations::check_invariants() const {
     ONCED_ASSERT(in_order(lease.waiters));
     for (const Waiter& waiter : lease.waiters) check_waiter(waiter, *lease.entry, &lease);
     live += lease.detached ? 0U : 1U;
+    const FunctionQueue* function = queues_.find(function_of(lease.entry->key));
+    ONCED_ASSERT(function != nullptr && function->running.contains(counter));
   }
+  queues_.check_invariants();
+  queues_.walk([&](const FunctionQueue& queue) {
+    for (const std::uint64_t counter : queue.running) ONCED_ASSERT(leases_.all().contains(counter));
+  });
+  ONCED_ASSERT(left_by_waiters_.empty());
   std::size_t waits = 0;
   std::size_t invalidating = 0;
   std::size_t under_way_bytes = 0;

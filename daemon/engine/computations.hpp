@@ -1,7 +1,7 @@
 // Who computes which key, who waits for it, and how that ends: the laws L1 to L5 and L7.
 //
 // Ownership: leases are in the LeaseTable, waiters in the list they wait in; connections list both by number.
-// Invariant: a waiter that can compute waits only while there is a lease to wait for; every waiter leaves its list in
+// Invariant: a waiter that can compute waits only while there is a lease to wait for, or its key is queued; every waiter leaves its list in
 //            take_out(), and whoever takes it out sends its one final answer (L3), unless its connection is gone.
 //            Whoever looks at an entry's value, lease or failure has settled it (invalidations.hpp).
 // Errors:    unknown tokens are answered (Refused) or, where the message has no answer, ignored: they come from clients.
@@ -17,6 +17,7 @@
 #include "engine/connections.hpp"
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
+#include "engine/function_queues.hpp"
 #include "engine/function_table.hpp"
 #include "engine/holder_deaths.hpp"
 #include "engine/invalidations.hpp"
@@ -32,7 +33,8 @@ class Computations {
   Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions, Catalog& catalog,
                SignalHub& signals, Blobs& blobs);
 
-  // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest).
+  // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest;
+  // queueing.cpp: keys that wait for a turn).
   void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
   void withdraw(Connection& from, const protocol::Withdraw& request);
   void take_up(Connection& from, const protocol::TakeUp& request);
@@ -50,17 +52,24 @@ class Computations {
   void drain();
   // Does a share of what was cut into steps: invalidations, and dropping older versions.
   void go_on();
-  bool has_work_left() const { return !invalidations_.empty() || !retirements_.empty(); }
+  bool has_work_left() const { return !invalidations_.empty() || !retirements_.empty() || queues_.has_work_left(); }
   // Acts on deadlines that have passed, a bounded number of them.
   void run_deadlines();
   std::optional<Time> next_deadline() const { return timers_.earliest(); }
+  // The last of each step: who may begin now that others have ended, and who is to be told of its place. A bounded number begin.
+  void let_queues_move();
+  void limits_changed() { queues_.limits_changed(); }
 
   const LeaseTable& leases() const { return leases_; }
+  const FunctionQueues& queues() const { return queues_; }
   std::size_t waiting() const { return waiting_; }
+  // Who computes a function, for people: those that run longest by name.
+  std::string running_text(std::string_view function) const;
   int holder_deaths(const Entry& entry) const { return deaths_.count(entry.key, context_.now); }
   void check_invariants() const;
 
   static constexpr std::size_t deadlines_per_step_max = 1024;
+  static constexpr std::size_t begun_per_step_max = 256;  // of those that were queued
 
  private:
   // A value is to take the place of those of other versions; so many entries may have to be examined yet.
@@ -85,6 +94,11 @@ class Computations {
   void refuse_token(Connection& from, protocol::RequestId id);
 
   void queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
+  bool is_nested(const protocol::Acquire& request);
+  bool may_begin(const Entry& entry, bool nested) const;
+  void line_up(Entry& entry, const Waiter& waiter);
+  void leave_queue_if_nobody_waits(Entry& entry);
+  void check_queue_of(const Entry& entry) const;
   bool is_to_refresh(Entry& entry, const Connection& from, const protocol::Acquire& request);
   Duration lease_limit_of(const protocol::Acquire& request) const;
   // Why no more is accepted.
@@ -99,6 +113,8 @@ class Computations {
   void refuse_waiter(Waiter& waiter, Error error);
   void time_out(Waiter& waiter);
   std::string holder_text(const Lease& lease) const;
+  // Of a key: who computes it, or behind whom it is queued.
+  std::string holder_text(const Entry& entry) const;
 
   void keep_failure(Entry& entry, std::string text, Duration ttl);
   void forget_failure(Entry& entry);
@@ -131,6 +147,8 @@ class Computations {
   LeaseTable leases_;
   Invalidations invalidations_;
   TagFences fences_;
+  FunctionQueues queues_;
+  std::vector<Entry*> left_by_waiters_;  // queued ones, in this step
   std::deque<Retirement> retirements_;  // of families too large for one step, each once
   HolderDeaths deaths_;
   WaitGraph graph_;

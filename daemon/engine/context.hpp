@@ -21,7 +21,7 @@ struct Counters {
   std::uint64_t waiters_served = 0;       // waiters answered with a value
   std::uint64_t saved_us = 0;             // computing time of the values that hits and waiters were given
   std::uint64_t grants = 0;               // leases, re-grants included
-  std::array<std::uint64_t, 8> grants_by_cause{};
+  std::array<std::uint64_t, 9> grants_by_cause{};
   std::uint64_t stale_answers = 0;        // of the hits: with a value past its time
   std::uint64_t holder_deaths = 0;
   std::uint64_t computations = 0;         // published under a lease

@@ -190,11 +190,21 @@ void Computations::cancel(Connection& from, protocol::RequestId id, const protoc
       if (scope.kind == ScopeKind::everything || function_of(entry.key) == scope.subject) ended += cancel_entry(entry, text);
       at = leases.upper_bound(counter);
     }
+    std::vector<Entry*> queued;
+    queues_.walk([&](const FunctionQueue& queue) {
+      if (scope.kind == ScopeKind::function && queue.name != scope.subject) return;
+      const auto add = [&](Entry& entry) { queued.push_back(&entry); };
+      queue.first.walk(add);
+      queue.background.walk(add);
+    });
+    std::sort(queued.begin(), queued.end(), [](const Entry* a, const Entry* b) { return a->key < b->key; });
+    for (Entry* entry : queued) ended += cancel_entry(*entry, text);
   }
   context_.send({from.id, id}, protocol::Done{ended});
 }
 
-// Returns how many computations ended: the live one and those that were detached from the key and still run.
+// Returns how many computations ended: the live one and those that were detached from the key and still run, or the one that
+// was queued.
 std::uint64_t Computations::cancel_entry(Entry& entry, const std::string& text) {
   std::uint64_t ended = 0;
   const auto cancel_one = [&](Lease& lease, WaiterList& waiters) {
@@ -208,6 +218,13 @@ std::uint64_t Computations::cancel_entry(Entry& entry, const std::string& text) 
   if (entry.lease != nullptr) {
     cancel_one(*entry.lease, entry.waiters);
     deaths_.forget(entry.key);
+    catalog_.gone().remember(entry.key, Gone{GoneReason::cancelled, context_.now, text});
+    signals_.emit(SignalEvent::cancelled, entry.key, entry.value ? entry.value->version : 0, 0, text);
+  } else if (entry.queued) {
+    queues_.leave(entry);
+    answer_all(entry.waiters, [&](Waiter& waiter) { context_.send(waiter.from, protocol::Cancelled{text}); });
+    ++context_.counters.cancellations;
+    ++ended;
     catalog_.gone().remember(entry.key, Gone{GoneReason::cancelled, context_.now, text});
     signals_.emit(SignalEvent::cancelled, entry.key, entry.value ? entry.value->version : 0, 0, text);
   }

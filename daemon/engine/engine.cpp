@@ -64,6 +64,7 @@ void Engine::apply(Event event, Time now, Effects& effects) {
   state.context.effects = &effects;
   std::visit([&](auto&& one) { state.on(std::forward<decltype(one)>(one)); }, std::move(event));
   state.computations.run_deadlines();
+  state.computations.let_queues_move();
   state.blobs.retry();
   state.catalog.let_time_pass();
   if (state.blobs.passed_in_step()) state.catalog.put_off_reclaim();  // the descriptor must be there when the effect is carried out
@@ -87,6 +88,7 @@ void Engine::reconfigure(const Settings& settings) {
   state_->context.settings.hash_secret = before.hash_secret;
   state_->context.settings.daemon_version = before.daemon_version;
   state_->context.settings.daemon_pid = before.daemon_pid;
+  state_->computations.limits_changed();
 }
 
 protocol::Statistics Engine::statistics(Time now) const { return state_->reports.statistics(now); }

@@ -12,6 +12,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -102,6 +104,7 @@ struct Settings {
   int holder_deaths_max = limits::holder_deaths_max;
   Duration holder_deaths_memory = limits::holder_deaths_memory;
   RetentionSettings retention{};
+  std::map<std::string, std::size_t, std::less<>> max_concurrent{};  // computations at once, by function; not there, or 0: any number
   std::uint64_t blob_bytes_max = std::uint64_t{1} << 30;  // memory of all blobs; the host knows the machine
   std::uint64_t part_bytes_max = limits::part_bytes_max;  // more than this default is cut to it: the record's format says so
   std::uint64_t stored_value_bytes_max = limits::stored_value_bytes_max;

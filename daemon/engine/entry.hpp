@@ -3,7 +3,7 @@
 // Ownership: an Entry lives in the Directory while it has any of these; a Lease in the LeaseTable; a Waiter in the list
 //            it waits in (its key's, or that of a detached lease). Pointers between them never outlive one step's owner.
 // Invariant: a failed answer is kept only while there is no live lease; a waiter that can compute waits only while there
-//            is a lease that it waits for. A value's record is marked refreshing while there is a live lease or a failed answer.
+//            is a lease that it waits for, or its key is queued. A value's record is marked refreshing while there is a live lease or a failed answer.
 #pragma once
 
 #include <cstdint>
@@ -52,6 +52,8 @@ struct Waiter {
   Lease* detached = nullptr;  // waits for this detached lease; otherwise for the key's next value
   bool may_compute = true;
   bool accept_stale = false;
+  bool background = false;
+  bool nested = false;        // of a computation: when it asked its thread had a lease
   Duration lease_limit{};
   std::vector<protocol::Token> held;  // of this daemon's epoch
   std::uint64_t stamp = 0;   // the directory's, when it asked
@@ -123,6 +125,14 @@ struct FailedAnswer {
   std::list<Entry*>::iterator order;
 };
 
+// Of a key that waits because its function computes as many as it may (function_queues.hpp).
+struct QueuePlace {
+  std::uint64_t ticket = 0;
+  bool background = false;
+  std::size_t told = 0;  // the position that subscribers were told last
+  Time since{};
+};
+
 struct Entry {
   std::string_view key;  // of the directory's node
   FunctionNumber function = 0;
@@ -131,6 +141,7 @@ struct Entry {
   Lease* lease = nullptr;        // the live one (L1)
   std::vector<Lease*> detached;  // in order of their grants
   WaiterList waiters;            // in order of arrival
+  std::optional<QueuePlace> queued;  // while there is no lease and a waiter that can compute
   std::uint64_t stamp = 0;       // the newest invalidation that it needs no longer be held against (invalidations.hpp)
   std::list<Entry*>::iterator in_all;          // its places in the directory's orders of stamps
   std::list<Entry*>::iterator in_function;
@@ -142,6 +153,7 @@ struct Entry {
   bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty(); }
   protocol::KeyState state() const {
     if (lease != nullptr) return protocol::KeyState::computing;
+    if (queued) return protocol::KeyState::queued;
     if (value) return protocol::KeyState::ready;
     return failure ? protocol::KeyState::failed : protocol::KeyState::absent;
   }

@@ -80,6 +80,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
     catalog_.answer_inline(waiter.from, inline_value(version, 0), parts);
   });
   if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded);
+  if (entry.queued) queues_.leave(entry);
   context_.send({from.id, id}, protocol::Published{version, stored});
   signals_.emit(SignalEvent::done, entry.key, version);
   if (stored) {

@@ -81,6 +81,7 @@ protocol::StatusReport Reports::status(Time now) const {
       {"seconds_saved", seconds_of(counters.saved_us + readers.reader_saved_us)},
       {"computing", std::uint64_t{computations_.leases().live()}},
       {"waiting", std::uint64_t{computations_.waiting()}},
+      {"queued", std::uint64_t{computations_.queues().queued()}},
       {"connections", std::uint64_t{connections_.size()}},
       {"subscriptions", std::uint64_t{signals_.subscriptions()}},
       {"entries", std::uint64_t{catalog_.size()}},
@@ -112,6 +113,7 @@ protocol::Statistics Reports::statistics(Time now) const {
   for (const protocol::LeaseCause cause : {protocol::LeaseCause::abandoned, protocol::LeaseCause::holder_died,
                                            protocol::LeaseCause::limit_passed, protocol::LeaseCause::not_taken_up})
     add(("regrants_" + std::string(name_of(cause))).c_str(), counters.grants_by_cause[static_cast<std::size_t>(cause)]);
+  add("leases_queued", counters.grants_by_cause[static_cast<std::size_t>(protocol::LeaseCause::queued)]);  // by keys that waited for their turn
   for (const protocol::LeaseCause cause : {protocol::LeaseCause::stale, protocol::LeaseCause::ahead})
     add(("refreshes_" + std::string(name_of(cause))).c_str(), counters.grants_by_cause[static_cast<std::size_t>(cause)]);
   add("holder_deaths", counters.holder_deaths);
@@ -161,6 +163,7 @@ protocol::Statistics Reports::statistics(Time now) const {
     RecordStore::HitTotals seen;
     if (function->number + 1 < protocol::counter_functions && function->number < readers.readers.size())
       seen = readers.readers[function->number];
+    const FunctionQueue* queue = computations_.queues().find(function->name);
     statistics.functions.push_back(
         {function->name,
          {{"calls", function->calls + seen.hits},
@@ -170,7 +173,10 @@ protocol::Statistics Reports::statistics(Time now) const {
           {"seconds_computed", seconds_of(function->computed_us)},
           {"seconds_saved", seconds_of(function->saved_us + seen.saved_us)},
           {"entries", function->entries},
-          {"bytes", function->bytes}}});
+          {"bytes", function->bytes},
+          {"running", std::uint64_t{queue == nullptr ? 0 : queue->running.size()}},
+          {"queued", std::uint64_t{queue == nullptr ? 0 : queue->queued()}},
+          {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function->name)}}}});
   }
   return statistics;
 }
@@ -242,6 +248,9 @@ protocol::ListRow Reports::row_of(const Entry& entry) const {
   if (entry.lease != nullptr) {
     row.holder = entry.lease->holder_name;
     if (!entry.value) row.age_ms = milliseconds_between(entry.lease->granted, context_.now);
+  } else if (entry.queued) {
+    row.queue_position = computations_.queues().standing(entry).position;
+    if (!entry.value) row.age_ms = milliseconds_between(entry.queued->since, context_.now);
   } else if (entry.failure && !entry.value) {
     row.age_ms = milliseconds_between(entry.failure->since, context_.now);
   }
@@ -277,6 +286,11 @@ protocol::Explanation Reports::explain(std::string_view key) const {
       lines.push_back(std::to_string(static_cast<int>(lease.fraction * 100)) + " % done" +
                       (lease.progress.empty() ? "" : ": " + lease.progress));
     lines.push_back("its lease ends in " + duration_text(lease.granted + lease.limit - context_.now) + " at the latest");
+  }
+  if (entry->queued) {
+    lines.push_back("queued for " + ago(entry->queued->since) + " as " + computations_.queues().standing_text(*entry) +
+                    (entry->queued->background ? ", in the background" : ""));
+    lines.push_back("before it: " + computations_.running_text(function_of(key)));
   }
   if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
   if (!entry->value && entry->lease == nullptr && !entry->failure) lines.push_back(how_it_went(key));
@@ -379,7 +393,8 @@ void Reports::describe(const protocol::Scope& scope, protocol::State& state) con
       break;
     case protocol::ScopeKind::everything:
       for (const auto& [counter, lease] : computations_.leases().all())
-        if (!lease.detached && !add(*lease.entry)) break;
+        if (!lease.detached && !add(*lease.entry)) return;
+      computations_.queues().walk_queued(add);
       break;
     case protocol::ScopeKind::tag: break;  // of Invalidate alone
   }
@@ -391,6 +406,7 @@ protocol::KeyStateEntry Reports::state_of(const Entry& entry) const {
   described.state = entry.state();
   described.version = entry.value ? entry.value->version : 0;
   described.waiting = waiting_on(entry);
+  if (entry.queued) described.queue_position = computations_.queues().standing(entry).position;
   if (entry.lease != nullptr) {
     described.fraction = entry.lease->fraction;
     described.text = entry.lease->progress;

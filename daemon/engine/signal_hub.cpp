@@ -29,11 +29,11 @@ bool matches(const protocol::Scope& scope, std::string_view key) {
 }  // namespace
 
 void SignalHub::emit(protocol::SignalEvent event, std::string_view key, std::uint64_t version, double fraction,
-                     std::string text) {
+                     std::string text, std::uint64_t queue_position) {
   ++sequence_;
   ++context_.counters.signals;
   protocol::Signal signal{.event = event, .key = std::string(key), .epoch = context_.settings.epoch, .sequence = sequence_,
-                          .previous = 0, .version = version, .fraction = fraction, .text = std::move(text)};
+                          .previous = 0, .version = version, .fraction = fraction, .text = std::move(text), .queue_position = queue_position};
   const auto tell_all = [&](const std::vector<Subscription*>& subscriptions) {
     for (Subscription* subscription : subscriptions) tell(*subscription, signal);
   };

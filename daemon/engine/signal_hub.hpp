@@ -34,7 +34,7 @@ class SignalHub {
 
   // A change of a key. It must be visible already: whoever is told may look at once (L6).
   void emit(protocol::SignalEvent event, std::string_view key, std::uint64_t version, double fraction = 0,
-            std::string text = {});
+            std::string text = {}, std::uint64_t queue_position = 0);
 
   void subscribe(Connection& connection, protocol::RequestId id, protocol::Subscribe request);
   // False: there is no such subscription.

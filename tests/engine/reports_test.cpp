@@ -49,7 +49,9 @@ TEST_CASE("hits of readers and of the daemon, waiters and computations are count
   const protocol::Report expected{{"calls", std::uint64_t{13}},       {"hits", std::uint64_t{11}},
                                   {"misses", std::uint64_t{2}},       {"computations", std::uint64_t{1}},
                                   {"seconds_computed", 2.0},          {"seconds_saved", 24.0},
-                                  {"entries", std::uint64_t{1}},      {"bytes", std::uint64_t{5}}};
+                                  {"entries", std::uint64_t{1}},      {"bytes", std::uint64_t{5}},
+                                  {"running", std::uint64_t{0}},      {"queued", std::uint64_t{0}},
+                                  {"max_concurrent", std::uint64_t{0}}};
   CHECK(statistics.functions[0].fields == expected);
 }
 

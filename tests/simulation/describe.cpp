@@ -37,6 +37,7 @@ struct RequestWords {
     if (r.force) text += ", forced";
     if (r.accept_stale) text += ", accepts stale";
     if (r.refresh) text += ", offers to refresh";
+    if (r.background) text += ", in the background";
     for (const protocol::Token& token : r.held) text += ", holding " + number(token.counter);
     return text;
   }
@@ -82,7 +83,7 @@ struct ReplyWords {
   std::string operator()(const protocol::LeaseLost& r) const { return "LeaseLost " + number(r.token.counter) + " (" + std::string(name_of(r.why)) + ")"; }
   std::string operator()(const protocol::Signal& r) const {
     return "Signal " + number(r.sequence) + " after " + number(r.previous) + ": " + std::string(name_of(r.event)) + " " + name_of_key(r.key) +
-           " version " + number(r.version);
+           " version " + number(r.version) + (r.queue_position != 0 ? " at place " + number(r.queue_position) : std::string());
   }
   std::string operator()(const protocol::Position& r) const { return "Position " + number(r.sequence); }
   std::string operator()(const protocol::State& r) const {

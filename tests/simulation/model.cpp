@@ -21,9 +21,14 @@ const T* request_in(const engine::Event& event) {
   return requested == nullptr ? nullptr : std::get_if<T>(&requested->request);
 }
 
-std::string function_of_key(const std::string& key) { return std::string(Key::parse(key).value().function()); }
-
 }  // namespace
+
+const std::string& function_of_key(const std::string& key) {
+  static std::map<std::string, std::string> known;  // of the few keys that there are
+  const auto [at, made] = known.try_emplace(key);
+  if (made) at->second = Key::parse(key).value().function();
+  return at->second;
+}
 
 const std::string* Model::content_of(const std::string& key, std::uint64_t version) const {
   const auto found = contents_.find({key, version});
@@ -99,6 +104,7 @@ std::size_t Model::unanswered_invalidations() const {
 
 void Model::before(const engine::Event& event) {
   step_ = Step{};
+  count_running_before();
   if (const auto* connected = std::get_if<engine::Connected>(&event)) {
     constexpr std::uint64_t no_pid = std::uint64_t{1} << 32;  // above all pids
     alive_.insert(connected->connection);
@@ -284,6 +290,9 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
   wait.arrival = ++arrivals_;
   wait.asked_after = last_invalidation_;
+  wait.nested = std::any_of(request.held.begin(), request.held.end(), [&](const protocol::Token& token) {
+    return token.epoch == schedule_.profile.settings.epoch && leases_.contains(token.counter);
+  });
   const KeyModel& key = keys_[request.key];
   const bool answered_at_once = may_have(request, key) || (failed_recently(key) && !request.force);
   if (answered_at_once || key.live == 0) return;
@@ -381,9 +390,11 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     }
     if (step_.failing_detached != 0) forget_lease(step_.failing_detached);
   }
+  update_queues();
   for (const protocol::Signal& change : signals_.check(effects)) on_change(change);
   check_invalidated();
   check_owed();
+  check_queues();
   forget_tags();
   check_no_circle();
   check_blobs();
@@ -447,6 +458,8 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   require(key.live == 0, "a second live lease of one key (L1)");
   require(lease.token.epoch == schedule_.profile.settings.epoch && lease.token.counter > last_counter_, "tokens must rise (L1)");
   const bool first = step_.request == to && !lease.take_up;
+  const bool by_turn = lease.take_up && lease.cause == LeaseCause::queued;
+  check_turn(to, wait, lease);
   if (first) {
     LeaseCause cause = LeaseCause::absent;
     if (usable(key)) cause = fresh(key) ? LeaseCause::ahead : LeaseCause::stale;
@@ -456,12 +469,12 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
     require(wait.request.force || !failed_recently(key), "a lease though the key failed a moment ago (L4)");
   } else {
     const auto ended = step_.ended.find(wait.key);
-    require(ended != step_.ended.end(), "a lease was handed over though none ended (L2)");
-    require(lease.take_up && lease.cause == ended->second, "a hand-over with a wrong cause (L2)");
+    require(by_turn || ended != step_.ended.end(), "a lease was handed over though none ended (L2)");
+    require(by_turn || (lease.take_up && lease.cause == ended->second), "a hand-over with a wrong cause (L2)");
     for (const auto& [address, other] : waits_)
       require(other.key != wait.key || other.detached != 0 || !other.request.may_compute || other.arrival > wait.arrival,
               "a lease went past somebody who waited longer (L2)");
-    step_.ended.erase(ended);
+    if (!by_turn) step_.ended.erase(ended);
   }
   key.failed.reset();
   key.live = last_counter_ = lease.token.counter;
@@ -535,7 +548,7 @@ void Model::on_value(Address to, const protocol::Value& value) {
     require(!value.stale || wait.request.accept_stale, "a stale value for somebody who does not take one");
     require(value.waited ? !value.stale || !wait.request.force : !wait.request.force, "a forced request was answered with what was there");
     const bool wanted = value.stale || (wait.request.refresh && early(key));
-    require(value.waited || !wanted || !wait.request.may_compute || key.live != 0 || failed_recently(key),
+    require(value.waited || !wanted || !wait.request.may_compute || key.live != 0 || failed_recently(key) || !has_room(function_of_key(wait.key)),
             "nobody was asked to refresh a value");
   }
   if (value.record == 0) {
@@ -560,9 +573,13 @@ void Model::on_refused(Address to, const protocol::Refused& refused) {
   const KeyModel& key = keys_[wait.key];
   switch (refused.code) {
     case ErrorCode::timed_out:
+      if (of_step && key.live == 0) {
+        const bool must_begin = wait.nested || holder_waits_for(wait.key) || has_room(function_of_key(wait.key));
+        require(wait.request.may_compute ? !must_begin : key.queued.has_value(), "who would not wait was refused though it need not");
+      }
       return require(schedule_.now >= wait.deadline, "a waiter was timed out before its deadline (L3)");
     case ErrorCode::not_found:
-      return require(of_step && !wait.request.may_compute && wait.request.wait_ms == 0 && key.live == 0, "not_found without need");
+      return require(of_step && !wait.request.may_compute && wait.request.wait_ms == 0 && key.live == 0 && !key.queued, "not_found without need");
     case ErrorCode::recursion: return require(of_step && step_.must_recurse, "a recursion where there is none (L7)");
     case ErrorCode::deadlock:
       if (of_step) return require(step_.would_deadlock, "a deadlock where there is none (L7)");
@@ -652,6 +669,7 @@ void Model::on_change(const protocol::Signal& signal) {
     case SignalEvent::abandoned:
       require(signal.text != "invalidated" || key.softened_by != 0 || (step_.fenced_publish && step_.publishing == signal.key), "a computation was given up though nobody asked for it (L5)");
       break;
+    case SignalEvent::queued: return check_queued_signal(signal);
     case SignalEvent::started:
     case SignalEvent::progress: break;
   }

@@ -27,6 +27,8 @@ using engine::ConnectionId;
 using protocol::RequestId;
 using Address = std::pair<ConnectionId, RequestId>;
 
+const std::string& function_of_key(const std::string& key);
+
 class Model {
  public:
   Model(Schedule& schedule, memory::SegmentStore& store)
@@ -63,6 +65,7 @@ class Model {
     std::uint64_t arrival = 0;
     std::uint64_t detached = 0;  // the token counter it waits for, when that lease is detached
     std::uint64_t asked_after = 0;  // this invalidation
+    bool nested = false;            // of a thread that had a lease when it asked
   };
   struct Lease {
     std::string key;
@@ -90,8 +93,15 @@ class Model {
     std::string text;
     Time until{};
   };
+  // In the queue of its function, while somebody who can compute it waits and nobody does.
+  struct QueuePlace {
+    bool background = false;
+    std::uint64_t since = 0;  // the arrival of whoever put it there
+    bool operator<(const QueuePlace& other) const { return background != other.background ? other.background : since < other.since; }
+  };
   struct KeyModel {
     std::uint64_t live = 0;  // token counter
+    std::optional<QueuePlace> queued;  // at the end of the last step
     std::optional<Value> value;
     std::optional<Failed> failed;
     std::uint64_t invalidated_by = 0;  // the latest hard invalidation that may still have to say so
@@ -144,6 +154,9 @@ class Model {
     std::optional<protocol::Fetch> fetching;
     std::map<std::uint64_t, ConnectionId> lost_words;   // leases that ended before they were told that they had been detached
     std::vector<std::pair<Invalidation, std::uint64_t>> invalidated;  // those that were answered, and with what
+    std::map<std::string, std::size_t> running_before;  // by function
+    std::map<std::string, std::size_t> exempt;          // leases that the limit does not hold for
+    std::set<std::string> entered;                      // keys that are queued now and were not before
   };
 
   void connection_ends(ConnectionId connection);
@@ -168,6 +181,19 @@ class Model {
   void check_owed() const;
   void check_blobs();
   void check_no_circle() const;
+
+  // model_queues.cpp
+  void count_running_before();
+  void check_turn(Address to, const Wait& wait, const protocol::Lease& lease);
+  void update_queues();
+  void check_queues() const;
+  void check_queued_signal(const protocol::Signal& signal) const;
+  std::size_t limit_of(const std::string& function) const;  // the largest number: none
+  std::size_t running(const std::string& function) const;
+  bool is_full(const std::string& function) const { return running(function) >= limit_of(function); }
+  bool has_room(const std::string& function) const;  // and nobody is queued
+  bool holder_waits_for(const std::string& key) const;
+  std::size_t position_of(const std::string& key) const;
 
   Wait take_wait(Address to, const char* what);
   void end_without_result(std::uint64_t counter, protocol::LeaseCause cause);

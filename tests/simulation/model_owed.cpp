@@ -18,12 +18,13 @@ void Model::check_owed() const {
     require(!step_.would_deadlock || step_.request != address, "a deadlock was not refused (L7)");
     if (step_.publishing == wait.key && step_.detached_publish == 0)
       require(wait.detached != 0 || step_.rejoined.contains(address), "a waiter was not told the value that was published (L3)");
-    if (step_.cancelling) require(!in_scope(*step_.cancelling, wait.key) || lease_of(wait) == nullptr, "a waiter outlived a cancellation");
+    if (step_.cancelling) require(!in_scope(*step_.cancelling, wait.key) || (lease_of(wait) == nullptr && !key.queued), "a waiter outlived a cancellation");
     if (wait.detached != 0) {
       require(leases_.contains(wait.detached), "a waiter waits for a lease that ended (L3)");
       continue;
     }
-    require(key.live != 0 || !wait.request.may_compute, "a waiter that can compute was left without a holder (L2, L3)");
+    require(key.live != 0 || !wait.request.may_compute || (is_full(function_of_key(wait.key)) && !holder_waits_for(wait.key)),
+            "a waiter that can compute was left without a holder (L2, L3)");
     require(!may_have(wait.request, key), "a waiter was left waiting though there is a value (L3)");
   }
   for (const auto& [counter, lease] : leases_) {
@@ -35,6 +36,7 @@ void Model::check_owed() const {
     const SignalModel::Replica told = signals_.replica(name);
     const bool to_be_told = (key.invalidated_by != 0 || key.softened_by != 0) && told.computing;  // a lease has been detached
     require(to_be_told || told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
+    require(told.queued == key.queued.has_value(), "the signals say otherwise about whether " + name_of_key(name) + " is queued (L9)");
     require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
     if (!key.value) continue;
     require(!expired(key), "a value outlived its time");

@@ -139,6 +139,7 @@ void Process::act(std::size_t number) {
   if (random.percent(profile.disturb_percent)) disturb();
   if (random.percent(profile.subscribe_percent)) subscribe_or_not();
   if (random.percent(profile.blob_percent)) reserve_or_release();
+  if (random.percent(profile.relimit_percent)) world_.relimit();
   if (thread.waits_in) {
     if (random.percent(10)) {  // it has lost its patience
       send(protocol::Withdraw{*thread.waits_in});
@@ -188,6 +189,7 @@ void Process::ask(Thread& thread, const std::string& key, bool may_compute) {
   acquire.force = random.percent(8);
   acquire.accept_stale = random.percent(world_.schedule().profile.accept_stale_percent);
   acquire.refresh = random.percent(50);
+  acquire.background = random.percent(world_.schedule().profile.background_percent);
   acquire.wait_ms = random.percent(10) ? 0 : random.between(1, random.percent(50) ? 20'000 : 300);
   acquire.lease_limit_ms = random.percent(15) ? random.between(20, 800) : random.between(2000, 30'000);
   for (const Computing& computing : thread.stack) acquire.held.push_back(computing.token);

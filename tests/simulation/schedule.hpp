@@ -43,6 +43,8 @@ struct Profile {
   std::uint64_t blob_percent = 10;     // reserve
   std::uint64_t accept_stale_percent = 50;
   std::uint64_t tag_percent = 40;
+  std::uint64_t background_percent = 0;
+  std::uint64_t relimit_percent = 0;  // another limit of a function
   std::size_t blobs_max = 1024;
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;

@@ -18,13 +18,14 @@ bool SignalModel::matches(const protocol::Scope& scope, const std::string& key) 
 
 void SignalModel::apply(Replica& replica, const protocol::Signal& signal) {
   switch (signal.event) {
-    case SignalEvent::started: replica.computing = true; break;
+    case SignalEvent::started: replica = {replica.version, true, false}; break;
+    case SignalEvent::queued: replica.queued = true; break;
     case SignalEvent::progress: break;
-    case SignalEvent::done: replica = {signal.version, false}; break;
+    case SignalEvent::done: replica = {signal.version, false, false}; break;
     case SignalEvent::failed:
     case SignalEvent::cancelled:
-    case SignalEvent::abandoned: replica.computing = false; break;
-    case SignalEvent::invalidated: replica = {}; break;
+    case SignalEvent::abandoned: replica.computing = replica.queued = false; break;
+    case SignalEvent::invalidated: replica = {0, false, replica.queued}; break;
     case SignalEvent::evicted:
     case SignalEvent::expired: replica.version = 0; break;
     case SignalEvent::stale: break;
@@ -166,7 +167,7 @@ void SignalModel::on_state(Address, Subscription& subscription, const protocol::
   subscription.replicas.clear();
   for (const protocol::KeyStateEntry& entry : state.entries) {
     require(matches(subscription.scope, entry.key), "a state entry outside of its scope");
-    subscription.replicas[entry.key] = {entry.version, entry.state == protocol::KeyState::computing};
+    subscription.replicas[entry.key] = {entry.version, entry.state == protocol::KeyState::computing, entry.state == protocol::KeyState::queued};
   }
 }
 
@@ -176,9 +177,9 @@ void SignalModel::check_replicas(const Subscription& subscription) const {
     if (!matches(subscription.scope, key)) continue;
     const auto found = subscription.replicas.find(key);
     const Replica known = found == subscription.replicas.end() ? Replica{} : found->second;
-    // Everything: the state lists what is computed only, so values from before it are not known.
+    // Everything: the state lists what is computed or queued only, so values from before it are not known.
     if (subscription.scope.kind == protocol::ScopeKind::everything)
-      require(known.computing == replica.computing, "a subscriber believes something false (L9)");
+      require(known.computing == replica.computing && known.queued == replica.queued, "a subscriber believes something false (L9)");
     else
       require(known == replica, "a subscriber believes something false (L9)");
   }

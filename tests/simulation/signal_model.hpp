@@ -30,6 +30,7 @@ class SignalModel {
   struct Replica {
     std::uint64_t version = 0;
     bool computing = false;
+    bool queued = false;
     friend bool operator==(const Replica&, const Replica&) = default;
   };
   // The truth by the monitor's signals.

@@ -156,6 +156,15 @@ void World::send(ConnectionId id, RequestId request_id, const protocol::Request&
 
 void World::stop_reading(ConnectionId id, Duration duration) { connections_.at(id).stopped_until = schedule_.now + duration; }
 
+void World::relimit() {
+  const std::string& function = random().pick(all_functions());
+  const std::uint64_t limit = random().between(0, 3);
+  schedule_.trace([&] { return "        max_concurrent of " + function + " is " + std::to_string(limit) + " from now on"; });
+  schedule_.profile.settings.max_concurrent[function] = limit;
+  engine_.reconfigure(schedule_.profile.settings);
+  plan_tick();
+}
+
 std::optional<std::uint64_t> World::look_up(ConnectionId id, const std::string& key) {
   protocol::PinPage& page = memory_.page(*connections_.at(id).page);
   const protocol::LookupResult found = reader_->lookup(key, reader_->hash(key), page, 0);
@@ -336,7 +345,7 @@ void World::quiesce() {
       if (std::get<std::uint64_t>(number) != expected)
         throw Violation("statistics: " + name + " is " + std::to_string(std::get<std::uint64_t>(number)) + " and not " + std::to_string(expected));
     };
-    if (name == "computing" || name == "waiting" || name == "entries" || name == "keys_known" || name == "detached_leases" || name == "blobs" ||
+    if (name == "computing" || name == "waiting" || name == "queued" || name == "entries" || name == "keys_known" || name == "detached_leases" || name == "blobs" ||
         name == "blobs_reserved" || name == "blob_bytes")
       is(0);
     if (name == "connections" || name == "subscriptions") is(1);

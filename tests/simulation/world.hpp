@@ -59,6 +59,8 @@ class World {
   void send(ConnectionId connection, RequestId id, const protocol::Request& request);
   // The process stops reading for a while.
   void stop_reading(ConnectionId connection, Duration duration);
+  // The operator sets another limit for a function (SIGHUP).
+  void relimit();
   // The process dies; a child that it forked may hold its socket for longer.
   // All its connections go with it.
   void kill(ConnectionId connection);

@@ -1,0 +1,102 @@
+// Computations: keys that wait because their function computes as many as it may (function_queues.hpp).
+//
+// Why no turn can be waited for in vain (L7): whoever holds a lease waits only for leases, never for a turn. It gets the lease of
+// a key at once, above the limit if need be; and a key for which it only waits is not queued, but given to whoever can compute
+// it. So nobody in a queue holds what somebody else waits for, the circles that there can be are those of leases alone, which
+// WaitGraph refuses, and among the leases of a full function there is always one that waits for nothing and ends (by its limit
+// at the latest). The price: nested computations may exceed the limit of their function, by their nesting.
+#include <algorithm>
+#include <utility>
+
+#include "engine/computations.hpp"
+#include "engine/key_fields.hpp"
+#include "engine/text.hpp"
+
+namespace onced::engine {
+
+using protocol::LeaseCause;
+using protocol::SignalEvent;
+
+namespace {
+
+bool is_able(const Waiter& waiter) { return waiter.may_compute; }
+bool is_of_holder(const Waiter& waiter) { return waiter.nested; }
+bool is_in_background(const Waiter& waiter) { return waiter.background; }
+
+}  // namespace
+
+// Detached leases count: their threads wait for each other like any. What a client says that it holds is believed.
+bool Computations::is_nested(const protocol::Acquire& request) {
+  return std::any_of(request.held.begin(), request.held.end(), [&](const protocol::Token& token) { return leases_.find(token) != nullptr; });
+}
+
+// Of a key without a lease: whether somebody who can compute it gets the lease now.
+bool Computations::may_begin(const Entry& entry, bool nested) const {
+  if (nested) return true;
+  if (entry.queued) return false;
+  return queues_.has_room(function_of(entry.key)) || std::any_of(entry.waiters.begin(), entry.waiters.end(), is_of_holder);
+}
+
+// A request has begun to wait for a key without a lease.
+void Computations::line_up(Entry& entry, const Waiter& waiter) {
+  if (waiter.nested) {
+    if (entry.queued) hand_over(entry, LeaseCause::queued);
+    return;
+  }
+  if (!entry.queued && !waiter.may_compute) return;
+  // Those who only wait and came before count as well.
+  const bool in_background = waiter.background && (entry.queued || std::all_of(entry.waiters.begin(), entry.waiters.end(), is_in_background));
+  queues_.enter(entry, in_background, context_.now);
+}
+
+void Computations::let_queues_move() {
+  for (Entry* entry : std::exchange(left_by_waiters_, {})) leave_queue_if_nobody_waits(*entry);
+  for (std::size_t begun = 0; begun < begun_per_step_max; ++begun) {
+    Entry* next = queues_.next();
+    if (next == nullptr) break;
+    settle(*next);
+    hand_over(*next, LeaseCause::queued);
+  }
+  // Those that were handed a lease left their key's list, and that was all that they were in.
+  left_by_waiters_.clear();
+  queues_.tell_moves([&](Entry& entry, std::size_t position) {
+    signals_.emit(SignalEvent::queued, entry.key, entry.value ? entry.value->version : 0, 0, queues_.standing_text(entry), position);
+  });
+}
+
+void Computations::leave_queue_if_nobody_waits(Entry& entry) {
+  if (!entry.queued || std::any_of(entry.waiters.begin(), entry.waiters.end(), is_able)) return;
+  queues_.leave(entry);
+  signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "nobody waits for its turn any more");
+}
+
+std::string Computations::holder_text(const Entry& entry) const {
+  if (entry.lease != nullptr) return holder_text(*entry.lease);
+  const std::string_view function = function_of(entry.key);
+  if (entry.queued) return display(entry.key) + " is queued as " + queues_.standing_text(entry) + "; " + running_text(function);
+  if (queues_.has_room(function)) return "nobody is computing " + display(entry.key);
+  return display(entry.key) + " would have to wait for its turn behind max_concurrent = " + std::to_string(queues_.limit_of(function)) + " of " +
+         std::string(function) + "; " + running_text(function);
+}
+
+std::string Computations::running_text(std::string_view function) const {
+  constexpr std::size_t named_max = 3;
+  const FunctionQueue* queue = queues_.find(function);
+  if (queue == nullptr || queue->running.empty()) return "none of them is being computed";
+  std::string text;
+  std::size_t named = 0;
+  for (const std::uint64_t counter : queue->running) {
+    if (named == named_max) break;
+    text += (named++ == 0 ? "" : "; ") + holder_text(leases_.all().at(counter));
+  }
+  if (const std::size_t more = queue->running.size() - named; more > 0) text += "; and " + count_text(more, "other");
+  return text;
+}
+
+void Computations::check_queue_of(const Entry& entry) const {
+  const bool is_wanted = std::any_of(entry.waiters.begin(), entry.waiters.end(), is_able);
+  ONCED_ASSERT(entry.queued.has_value() == (entry.lease == nullptr && is_wanted));
+  ONCED_ASSERT(!entry.queued || std::none_of(entry.waiters.begin(), entry.waiters.end(), is_of_holder));  // holders wait for no turn
+}
+
+}  // namespace onced::engine

@@ -1,0 +1,652 @@
+// The limit of computations of one function at once: who computes, who queues, who never does (queueing.cpp).
+#include <algorithm>
+
+#include "scene.hpp"
+
+using namespace onced;
+using namespace onced::engine;
+
+namespace {
+
+Settings limited(std::size_t limit) {
+  Settings settings;
+  settings.max_concurrent["f"] = limit;
+  return settings;
+}
+
+struct Queueing : Scene {
+  explicit Queueing(std::size_t limit = 1) : Scene(limited(limit)), worker(connect("pid 1 (worker)")), other(connect("pid 2 (other)")) {}
+
+  RequestId want(ConnectionId from, int argument, std::uint64_t wait_ms = 60'000) { return ask(from, acquire(key_of("f", argument), wait_ms)); }
+  RequestId want_in_background(ConnectionId from, int argument) {
+    protocol::Acquire request = acquire(key_of("f", argument));
+    request.background = true;
+    return ask(from, request);
+  }
+  // The lease has come out of the queue, and is taken up.
+  protocol::Token turn(ConnectionId from, RequestId id) {
+    const auto lease = take<protocol::Lease>(from, id);
+    CHECK(lease.cause == LeaseCause::queued);
+    CHECK(lease.take_up);
+    ask(from, protocol::TakeUp{lease.token});
+    return lease.token;
+  }
+  protocol::ListRow row(int argument) {
+    return take<protocol::Explanation>(worker, ask(worker, protocol::Explain{key_of("f", argument)})).row;
+  }
+  std::string explanation(int argument) {
+    std::string text;
+    for (const std::string& line : take<protocol::Explanation>(worker, ask(worker, protocol::Explain{key_of("f", argument)})).lines)
+      text += line + "\n";
+    return text;
+  }
+  bool is_queued(int argument) { return row(argument).state == protocol::KeyState::queued; }
+  void limit_to(std::size_t limit) {
+    settings.max_concurrent["f"] = limit;
+    engine.reconfigure(settings);
+  }
+  void store_with_grace(int argument, const std::string& bytes) {
+    ask(worker, protocol::Put{key_of("f", argument), value(bytes), {.ttl_ms = 100, .grace_ms = 3'600'000}});
+  }
+  protocol::Acquire for_stale(int argument) const {
+    protocol::Acquire request = acquire(key_of("f", argument));
+    request.accept_stale = true;
+    return request;
+  }
+
+  ConnectionId worker;
+  ConnectionId other;
+};
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("so many keys of a function are computed at once; others queue in order of arrival") {
+  Queueing s(2);
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const auto second = s.take<protocol::Lease>(s.worker, s.want(s.worker, 2));
+  CHECK_FALSE(first.take_up);
+  const RequestId third = s.want(s.worker, 3);
+  const RequestId fourth = s.want(s.other, 4);
+  CHECK_FALSE(s.has_reply(s.worker, third));
+  CHECK(s.row(3).queue_position == 1);
+  CHECK(s.row(4).queue_position == 2);
+  CHECK(s.counted("queued") == 2);
+
+  // The third waits until one of the two ends, whichever that is.
+  s.publish(s.worker, second.token, "two");
+  const protocol::Token third_token = s.turn(s.worker, third);
+  CHECK_FALSE(s.has_reply(s.other, fourth));
+  CHECK(s.row(4).queue_position == 1);
+  s.publish(s.worker, first.token, "one");
+  s.publish(s.other, s.turn(s.other, fourth), "four");
+  s.publish(s.worker, third_token, "three");
+  CHECK(s.counted("queued") == 0);
+  CHECK(s.counted("leases_queued") == 2);
+}
+
+TEST_CASE("a function without a limit, and one whose limit is 0, queue nobody") {
+  Queueing s(0);
+  for (int i = 0; i < 20; ++i) s.take<protocol::Lease>(s.worker, s.want(s.worker, i));
+  Queueing limited_elsewhere(1);
+  for (int i = 0; i < 20; ++i) limited_elsewhere.lease(limited_elsewhere.worker, key_of("g", i));
+  CHECK(limited_elsewhere.counted("queued") == 0);
+}
+
+TEST_CASE("further callers of a queued key wait for that key and share its answer") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId queued = s.want(s.worker, 2);
+  const RequestId same = s.want(s.other, 2);
+  protocol::Acquire passive = s.acquire(key_of("f", 2));
+  passive.may_compute = false;
+  const RequestId only_waits = s.ask(s.other, passive);
+  CHECK(s.counted("queued") == 1);
+  s.publish(s.worker, first.token, "one");
+  s.publish(s.worker, s.turn(s.worker, queued), "two");
+  CHECK(s.inline_bytes(s.other, same) == "two");
+  CHECK(s.inline_bytes(s.other, only_waits) == "two");
+}
+
+TEST_CASE("whichever way a computation ends, the next key begins") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId second = s.want(s.other, 2);
+  const RequestId third = s.want(s.other, 3);
+  const RequestId fourth = s.want(s.other, 4);
+  const RequestId fifth = s.want(s.other, 5);
+  SUBCASE("fail") { s.ask(s.worker, protocol::Fail{first.token, "no", 0}); }
+  SUBCASE("abandon") { s.ask(s.worker, protocol::Abandon{first.token}); }
+  SUBCASE("cancel") { s.ask(s.other, protocol::Cancel{key_scope(key_of("f", 1))}); }
+  SUBCASE("the holder's death") { s.step(ProcessDied{s.worker}); }
+  SUBCASE("the holder's hang-up") { s.step(Disconnected{s.worker}); }
+  s.publish(s.other, s.turn(s.other, second), "two");
+  s.ask(s.other, protocol::Abandon{s.turn(s.other, third)});
+  s.ask(s.other, protocol::Fail{s.turn(s.other, fourth), "no", 0});
+  s.turn(s.other, fifth);
+}
+
+TEST_CASE("a lease that runs into its limit makes room") {
+  Queueing s;
+  protocol::Acquire request = s.acquire(key_of("f", 1));
+  request.lease_limit_ms = 1000;
+  s.take<protocol::Lease>(s.worker, s.ask(s.worker, request));
+  const RequestId second = s.want(s.other, 2);
+  s.pass(999ms);
+  CHECK_FALSE(s.has_reply(s.other, second));
+  s.pass(1ms);
+  s.turn(s.other, second);
+}
+
+TEST_CASE("a lease that is handed over stays in its place: who is queued goes on waiting") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId queued = s.want(s.worker, 2);
+  const RequestId heir = s.want(s.other, 1);
+  s.ask(s.worker, protocol::Abandon{first.token});
+  const auto again = s.take<protocol::Lease>(s.other, heir);
+  CHECK(again.cause == LeaseCause::abandoned);
+  CHECK_FALSE(s.has_reply(s.worker, queued));
+  s.pass(1s);  // it does not take it up, and nobody else waits for that key
+  s.turn(s.worker, queued);
+}
+
+TEST_CASE("a turn that is not taken up goes to the key's next waiter, then to the next key") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId sleeper = s.want(s.other, 2);
+  const RequestId second_sleeper = s.want(s.worker, 2);
+  const RequestId next_key = s.want(s.worker, 3);
+  s.publish(s.worker, first.token, "one");
+  CHECK(s.take<protocol::Lease>(s.other, sleeper).cause == LeaseCause::queued);
+  s.pass(1s);
+  CHECK(s.take<protocol::LeaseLost>(s.other, sleeper).why == LeaseEnd::not_taken_up);
+  CHECK(s.take<protocol::Lease>(s.worker, second_sleeper).cause == LeaseCause::not_taken_up);
+  CHECK_FALSE(s.has_reply(s.worker, next_key));
+  s.pass(1s);
+  s.turn(s.worker, next_key);
+}
+
+TEST_CASE("who does not want to wait is refused when the function is full, and told who computes") {
+  Queueing s;
+  s.want(s.worker, 1);
+  s.pass(2s);
+  const std::string running = "pid 1 (worker) has been computing f(1) for 2.0 s";
+  const std::string not_to_wait = "; the request was not to wait for it";
+  const auto refused = s.take<protocol::Refused>(s.other, s.want(s.other, 2, 0));
+  CHECK(refused.code == ErrorCode::timed_out);
+  CHECK(refused.text == "f(2) would have to wait for its turn behind max_concurrent = 1 of f; " + running + not_to_wait);
+  CHECK(s.counted("queued") == 0);
+  s.want(s.other, 2);
+  protocol::Acquire passive = s.acquire(key_of("f", 2), 0);
+  passive.may_compute = false;
+  for (const RequestId id : {s.want(s.other, 2, 0), s.ask(s.other, passive)}) {
+    const auto again = s.take<protocol::Refused>(s.other, id);
+    CHECK(again.code == ErrorCode::timed_out);
+    CHECK(again.text == "f(2) is queued as number 1 of 1 behind max_concurrent = 1 of f; " + running + not_to_wait);
+  }
+}
+
+TEST_CASE("a deadline in the queue names who computes, the first three of them") {
+  Queueing s(5);
+  for (int i = 1; i <= 5; ++i) s.want(s.worker, i);
+  s.want(s.other, 6);
+  const RequestId late = s.want(s.other, 7, 3000);
+  s.pass(3s);
+  const auto refused = s.take<protocol::Refused>(s.other, late);
+  CHECK(refused.code == ErrorCode::timed_out);
+  CHECK(refused.text ==
+        "waited 3.0 s; f(7) is queued as number 2 of 2 behind max_concurrent = 5 of f; pid 1 (worker) has been computing f(1) for 3.0 s; "
+        "pid 1 (worker) has been computing f(2) for 3.0 s; pid 1 (worker) has been computing f(3) for 3.0 s; and 2 others");
+  CHECK_FALSE(s.is_queued(7));
+  CHECK(s.is_queued(6));
+}
+
+TEST_CASE("a key for which nobody waits any more leaves the queue") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId left = s.want(s.other, 2);
+  const RequestId stays = s.want(s.worker, 3);
+  const RequestId watching = s.ask(s.worker, protocol::Subscribe{key_scope(key_of("f", 2))});
+  SUBCASE("withdrawn") { s.ask(s.other, protocol::Withdraw{left}); }
+  SUBCASE("disconnected") { s.step(Disconnected{s.other}); }
+  SUBCASE("dead") { s.step(ProcessDied{s.other}); }
+  CHECK(s.events(s.worker, watching) == std::vector{SignalEvent::abandoned});
+  CHECK(s.row(2).state == protocol::KeyState::absent);
+  CHECK(s.row(3).queue_position == 1);
+  s.publish(s.worker, first.token, "one");
+  s.turn(s.worker, stays);
+}
+
+TEST_CASE("a queued key stays while somebody waits who can compute it; who only waits does not keep it") {
+  Queueing s;
+  s.want(s.worker, 1);
+  const RequestId first = s.want(s.other, 2);
+  const RequestId second = s.want(s.worker, 2);
+  protocol::Acquire passive = s.acquire(key_of("f", 2));
+  passive.may_compute = false;
+  const RequestId only_waits = s.ask(s.other, passive);
+  s.ask(s.other, protocol::Withdraw{first});
+  CHECK(s.is_queued(2));
+  s.ask(s.worker, protocol::Withdraw{second});
+  CHECK_FALSE(s.is_queued(2));
+  CHECK_FALSE(s.has_reply(s.other, only_waits));  // until somebody comes who can
+  s.want(s.worker, 2);
+  CHECK(s.is_queued(2));
+}
+
+TEST_CASE("a put to a queued key answers all who wait for it, and it leaves the queue") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId queued = s.want(s.other, 2);
+  const RequestId next = s.want(s.other, 3);
+  const RequestId watching = s.ask(s.worker, protocol::Subscribe{key_scope(key_of("f", 2))});
+  s.put(s.worker, key_of("f", 2), "put");
+  CHECK(s.inline_bytes(s.other, queued) == "put");
+  CHECK(s.events(s.worker, watching) == std::vector{SignalEvent::done});
+  CHECK(s.row(3).queue_position == 1);
+  s.publish(s.worker, first.token, "one");
+  s.turn(s.other, next);
+}
+
+TEST_CASE("an invalidated key stays queued: what it will get is newer") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId queued = s.want(s.other, 2);
+  bool soft = false;
+  SUBCASE("hard") {}
+  SUBCASE("softly") { soft = true; }
+  s.ask(s.worker, protocol::Invalidate{key_scope(key_of("f", 2)), soft});
+  s.ask(s.worker, protocol::Invalidate{protocol::Scope{protocol::ScopeKind::tag, "t"}, soft});
+  CHECK(s.is_queued(2));
+  s.publish(s.worker, first.token, "one");
+  s.publish(s.other, s.turn(s.other, queued), "two");
+}
+
+TEST_CASE("a computation that was detached still counts until it ends; the same key queues behind it") {
+  Queueing s;
+  const auto old = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId waited_before = s.want(s.worker, 1);
+  s.ask(s.other, protocol::Invalidate{function_scope("f")});
+  const RequestId anew = s.want(s.other, 1);
+  CHECK_FALSE(s.has_reply(s.other, anew));
+  CHECK(s.is_queued(1));
+  SUBCASE("it is published to those who waited before") {
+    s.publish(s.worker, old.token, "old");
+    CHECK(s.inline_bytes(s.worker, waited_before) == "old");
+    s.publish(s.other, s.turn(s.other, anew), "new");
+  }
+  SUBCASE("it is abandoned: they waited longest") {
+    s.ask(s.worker, protocol::Abandon{old.token});
+    const auto lease = s.take<protocol::Lease>(s.worker, waited_before);
+    CHECK(lease.cause == LeaseCause::abandoned);
+    s.publish(s.worker, lease.token, "new");
+    CHECK(s.inline_bytes(s.other, anew) == "new");
+  }
+}
+
+TEST_CASE("a detached computation that nobody waits for leaves its place to the queue, not to its key") {
+  Queueing s;
+  const auto old = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId before = s.want(s.other, 2);
+  s.ask(s.other, protocol::Invalidate{key_scope(key_of("f", 1))});
+  const RequestId anew = s.want(s.other, 1);
+  s.ask(s.worker, protocol::Abandon{old.token});
+  s.turn(s.other, before);
+  CHECK_FALSE(s.has_reply(s.other, anew));
+}
+
+TEST_CASE("cancelling ends what is queued as well, and counts it") {
+  Queueing s;
+  const RequestId holder = s.want(s.worker, 1);
+  const auto first = s.take<protocol::Lease>(s.worker, holder);
+  const RequestId second = s.want(s.other, 2);
+  const RequestId third = s.want(s.other, 3);
+  const RequestId watching = s.ask(s.worker, protocol::Subscribe{function_scope("f")});
+  s.inbox[{s.worker, watching}].clear();
+  SUBCASE("one key") {
+    CHECK(s.take<protocol::Done>(s.worker, s.ask(s.worker, protocol::Cancel{key_scope(key_of("f", 2))})).count == 1);
+    CHECK(s.take<protocol::Cancelled>(s.other, second).text == "cancelled by pid 1 (worker)");
+    CHECK_FALSE(s.has_reply(s.other, third));
+    const auto told = s.events(s.worker, watching);
+    CHECK(told.front() == SignalEvent::cancelled);
+    s.publish(s.worker, first.token, "one");
+    s.turn(s.other, third);
+    return;
+  }
+  protocol::Scope scope = everything();
+  SUBCASE("the function") { scope = function_scope("f"); }
+  SUBCASE("everything") {}
+  CHECK(s.take<protocol::Done>(s.worker, s.ask(s.worker, protocol::Cancel{scope})).count == 3);
+  CHECK(s.take<protocol::LeaseLost>(s.worker, holder).why == LeaseEnd::cancelled);
+  CHECK(s.take<protocol::Cancelled>(s.other, second).text == "cancelled by pid 1 (worker)");
+  s.take<protocol::Cancelled>(s.other, third);
+  CHECK(s.counted("queued") == 0);
+  CHECK(s.counted("computing") == 0);
+  CHECK(s.events(s.worker, watching) == std::vector(3, SignalEvent::cancelled));
+}
+
+TEST_CASE("cancelling another function leaves the queue alone") {
+  Queueing s;
+  s.want(s.worker, 1);
+  s.want(s.other, 2);
+  CHECK(s.take<protocol::Done>(s.worker, s.ask(s.worker, protocol::Cancel{function_scope("g")})).count == 0);
+  CHECK(s.is_queued(2));
+}
+
+TEST_CASE("draining answers whoever is queued") {
+  Queueing s;
+  s.want(s.worker, 1);
+  const RequestId queued = s.want(s.other, 2);
+  s.step(Draining{});
+  CHECK(s.refused(s.other, queued) == ErrorCode::unavailable);
+  CHECK(s.counted("queued") == 0);
+  CHECK(s.counted("computing") == 1);
+}
+
+// ---- who comes first ------------------------------------------------------------------------------------------------
+
+TEST_CASE("whoever takes a stale value is not queued, and refreshes only when there is room and nobody waits") {
+  Queueing s;
+  s.store_with_grace(1, "old");
+  s.store_with_grace(2, "old");
+  s.pass(200ms);
+  const RequestId refreshing = s.ask(s.worker, s.for_stale(1));
+  const auto refresh = s.take<protocol::Lease>(s.worker, refreshing);
+  CHECK(refresh.cause == LeaseCause::stale);
+
+  CHECK(s.take<protocol::Value>(s.other, s.ask(s.other, s.for_stale(2))).stale);  // at once
+  CHECK(s.counted("queued") == 0);
+  const RequestId interactive = s.want(s.other, 3);
+  s.publish(s.worker, refresh.token, "new");
+  const protocol::Token third = s.turn(s.other, interactive);
+  CHECK(s.take<protocol::Value>(s.other, s.ask(s.other, s.for_stale(2))).stale);
+  s.publish(s.other, third, "three");
+  CHECK(s.take<protocol::Lease>(s.other, s.ask(s.other, s.for_stale(2))).cause == LeaseCause::stale);
+}
+
+TEST_CASE("whoever does not take a stale value queues for a fresh one; others still get the stale one meanwhile") {
+  Queueing s;
+  s.store_with_grace(2, "old");
+  s.pass(200ms);
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId strict = s.want(s.other, 2);
+  CHECK(s.row(2).state == protocol::KeyState::queued);
+  CHECK(s.row(2).version != 0);
+  CHECK(s.take<protocol::Value>(s.other, s.ask(s.other, s.for_stale(2))).stale);
+  s.publish(s.worker, first.token, "one");
+  s.publish(s.other, s.turn(s.other, strict), "new");
+}
+
+TEST_CASE("a refresh ahead of time is offered to nobody while the function is full") {
+  Queueing s;
+  const auto slow = s.take<protocol::Lease>(s.worker, s.want(s.worker, 2));
+  s.pass(10s);
+  s.ask(s.worker, protocol::Publish{slow.token, Scene::value("dear"), {.ttl_ms = 20'000, .refresh_ahead_permille = 1000}});
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  protocol::Acquire offer = s.for_stale(2);
+  offer.refresh = true;
+  CHECK_FALSE(s.take<protocol::Value>(s.other, s.ask(s.other, offer)).stale);
+  s.publish(s.worker, first.token, "one");
+  CHECK(s.take<protocol::Lease>(s.other, s.ask(s.other, offer)).cause == LeaseCause::ahead);
+}
+
+TEST_CASE("callers in the background come after the others, in order of arrival among themselves") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId prefetch = s.want_in_background(s.other, 2);
+  const RequestId second_prefetch = s.want_in_background(s.other, 3);
+  CHECK(s.row(2).queue_position == 1);
+  const RequestId interactive = s.want(s.worker, 4);
+  CHECK(s.row(4).queue_position == 1);
+  CHECK(s.row(2).queue_position == 2);
+  CHECK(s.row(3).queue_position == 3);
+  CHECK(contains(s.explanation(3), ", in the background"));
+  s.publish(s.worker, first.token, "one");
+  s.publish(s.worker, s.turn(s.worker, interactive), "four");
+  s.publish(s.other, s.turn(s.other, prefetch), "two");
+  s.turn(s.other, second_prefetch);
+}
+
+TEST_CASE("a key in the background for which somebody else comes to wait is no longer in the background") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  s.want_in_background(s.other, 2);
+  const RequestId prefetch = s.want_in_background(s.other, 3);
+  const RequestId interactive = s.want(s.worker, 4);
+  const RequestId same = s.want(s.worker, 3);
+  s.want_in_background(s.worker, 3);  // that takes nothing back
+  CHECK(s.row(4).queue_position == 1);
+  CHECK(s.row(3).queue_position == 2);
+  CHECK(s.row(2).queue_position == 3);
+  s.publish(s.worker, first.token, "one");
+  s.publish(s.worker, s.turn(s.worker, interactive), "four");
+  s.publish(s.other, s.turn(s.other, prefetch), "three");  // it has waited longest for this key
+  CHECK(s.inline_bytes(s.worker, same) == "three");
+}
+
+// ---- no deadlock (L7) -----------------------------------------------------------------------------------------------
+
+TEST_CASE("a computation that asks for another key of its full function gets the lease at once") {
+  Queueing s;
+  const protocol::Token outer = s.lease(s.worker, key_of("f", 1));
+  const RequestId queued = s.want(s.other, 2);
+  const protocol::Token inner = s.lease(s.worker, key_of("f", 3), {outer});
+  const protocol::Token innermost = s.lease(s.worker, key_of("f", 2), {outer, inner});  // a queued key
+  CHECK(s.row(2).state == protocol::KeyState::computing);
+  CHECK(s.counted("queued") == 0);
+  s.publish(s.worker, innermost, "two");
+  CHECK(s.inline_bytes(s.other, queued) == "two");
+  const RequestId next = s.want(s.other, 4);
+  s.publish(s.worker, inner, "three");
+  CHECK_FALSE(s.has_reply(s.other, next));  // the outer one still runs
+  s.publish(s.worker, outer, "one");
+  s.turn(s.other, next);
+}
+
+TEST_CASE("a computation whose lease was detached is exempt too; one whose lease ended is not") {
+  Queueing s;
+  const protocol::Token outer = s.lease(s.worker, key_of("f", 1));
+  s.ask(s.other, protocol::Invalidate{everything()});
+  const protocol::Token inner = s.lease(s.worker, key_of("f", 2), {outer});
+  s.publish(s.worker, outer, "one");
+  protocol::Acquire request = s.acquire(key_of("f", 3));
+  request.held = {outer};
+  const RequestId queued = s.ask(s.worker, request);
+  CHECK_FALSE(s.has_reply(s.worker, queued));
+  request.held = {outer, inner};
+  request.key = key_of("f", 4);
+  s.take<protocol::Lease>(s.worker, s.ask(s.worker, request));
+}
+
+TEST_CASE("a key that a computation only waits for is not queued: who can compute it begins") {
+  Queueing s;
+  const protocol::Token outer = s.lease(s.worker, key_of("f", 1));
+  protocol::Acquire passive = s.acquire(key_of("f", 2));
+  passive.may_compute = false;
+  passive.held = {outer};
+  SUBCASE("it is queued already") {
+    const RequestId queued = s.want(s.other, 2);
+    const RequestId waits = s.ask(s.worker, passive);
+    s.publish(s.other, s.turn(s.other, queued), "two");
+    CHECK(s.inline_bytes(s.worker, waits) == "two");
+  }
+  SUBCASE("somebody comes who can") {
+    const RequestId waits = s.ask(s.worker, passive);
+    CHECK_FALSE(s.has_reply(s.worker, waits));
+    const auto lease = s.take<protocol::Lease>(s.other, s.want(s.other, 2));
+    s.publish(s.other, lease.token, "two");
+    CHECK(s.inline_bytes(s.worker, waits) == "two");
+  }
+}
+
+TEST_CASE("two full functions whose computations ask for each other do not block each other") {
+  Scene s([] {
+    Settings settings;
+    settings.max_concurrent = {{"f", 1}, {"g", 1}};
+    return settings;
+  }());
+  const ConnectionId a = s.connect();
+  const ConnectionId b = s.connect();
+  const protocol::Token of_f = s.lease(a, key_of("f", 1));
+  const protocol::Token of_g = s.lease(b, key_of("g", 1));
+  protocol::Acquire from_f = s.acquire(key_of("g", 2));
+  from_f.held = {of_f};
+  const protocol::Token inner_g = s.take<protocol::Lease>(a, s.ask(a, from_f)).token;
+  protocol::Acquire from_g = s.acquire(key_of("f", 2));
+  from_g.held = {of_g};
+  const protocol::Token inner_f = s.take<protocol::Lease>(b, s.ask(b, from_g)).token;
+  // And circles of leases are refused as ever.
+  protocol::Acquire waits = s.acquire(key_of("f", 2));
+  waits.held = {of_f, inner_g};
+  const RequestId waiting = s.ask(a, waits);
+  CHECK_FALSE(s.has_reply(a, waiting));
+  protocol::Acquire closes = s.acquire(key_of("g", 2));
+  closes.held = {of_g, inner_f};
+  CHECK(s.refused(b, s.ask(b, closes)) == ErrorCode::deadlock);
+}
+
+// ---- reloading ------------------------------------------------------------------------------------------------------
+
+TEST_CASE("a raised limit lets those in that are queued, a bounded number in a step") {
+  Queueing s;
+  s.want(s.worker, 0);
+  std::vector<RequestId> queued;
+  for (int i = 1; i <= 300; ++i) queued.push_back(s.want(s.other, i));
+  const auto begun = [&] {
+    return std::count_if(queued.begin(), queued.end(), [&](RequestId id) { return s.has_reply(s.other, id); });
+  };
+  s.limit_to(4);
+  REQUIRE(s.engine.next_deadline() == s.now);
+  s.step(Ticked{});
+  CHECK(begun() == 3);
+  s.limit_to(1000);
+  s.step(Ticked{});
+  CHECK(begun() == 3 + 256);
+  REQUIRE(s.engine.next_deadline() == s.now);
+  s.step(Ticked{});
+  CHECK(begun() == 300);
+  CHECK(s.counted("queued") == 0);
+}
+
+TEST_CASE("without a limit nobody is queued any more") {
+  Queueing s;
+  s.want(s.worker, 0);
+  const RequestId queued = s.want(s.other, 1);
+  s.settings.max_concurrent.clear();
+  s.engine.reconfigure(s.settings);
+  s.step(Ticked{});
+  s.turn(s.other, queued);
+  CHECK(s.engine.next_deadline() > s.now);
+}
+
+TEST_CASE("a lowered limit lets those finish that run; a new one counts those that run already") {
+  Queueing s(0);
+  std::vector<protocol::Token> running;
+  for (int i = 0; i < 3; ++i) running.push_back(s.lease(s.worker, key_of("f", i)));
+  s.limit_to(2);
+  const RequestId queued = s.want(s.other, 7);
+  s.publish(s.worker, running[0], "zero");
+  CHECK_FALSE(s.has_reply(s.other, queued));
+  s.limit_to(1);
+  s.publish(s.worker, running[1], "one");
+  CHECK_FALSE(s.has_reply(s.other, queued));
+  s.publish(s.worker, running[2], "two");
+  s.turn(s.other, queued);
+}
+
+// ---- who is told ----------------------------------------------------------------------------------------------------
+
+TEST_CASE("a subscriber learns that a key is queued, at which place, and when it begins") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId watching = s.ask(s.worker, protocol::Subscribe{key_scope(key_of("f", 3))});
+  s.inbox[{s.worker, watching}].clear();
+  const RequestId second = s.want(s.other, 2);
+  const RequestId third = s.want(s.other, 3);
+  const auto entered = s.take<protocol::Signal>(s.worker, watching);
+  CHECK(entered.event == SignalEvent::queued);
+  CHECK(entered.queue_position == 2);
+  CHECK(entered.text == "number 2 of 2 behind max_concurrent = 1 of f");
+
+  for (const protocol::Scope& scope : {key_scope(key_of("f", 3)), function_scope("f"), everything()}) {
+    const auto state = s.take<protocol::State>(s.other, s.ask(s.other, protocol::Subscribe{scope}));
+    const auto entry = std::find_if(state.entries.begin(), state.entries.end(), [](const auto& one) { return one.key == key_of("f", 3); });
+    REQUIRE(entry != state.entries.end());
+    CHECK(entry->state == protocol::KeyState::queued);
+    CHECK(entry->queue_position == 2);
+    CHECK(entry->waiting == 1);
+  }
+
+  s.publish(s.worker, first.token, "one");
+  CHECK(s.take<protocol::Signal>(s.worker, watching).queue_position == 1);
+  s.publish(s.other, s.turn(s.other, second), "two");
+  CHECK(s.take<protocol::Signal>(s.worker, watching).event == SignalEvent::started);
+  s.turn(s.other, third);
+}
+
+TEST_CASE("a long queue that moves by one tells a few: those that come to 1, 2, 4 ... 64") {
+  Queueing s;
+  s.settings.signals_queued_per_subscription_max = 100'000;
+  s.engine.reconfigure(s.settings);
+  protocol::Token running = s.lease(s.worker, key_of("f", 0));
+  std::vector<RequestId> queued;
+  for (int i = 1; i <= 1000; ++i) queued.push_back(s.want(s.other, i));
+  const RequestId watching = s.ask(s.worker, protocol::Subscribe{function_scope("f")});
+  for (int i = 0; i < 3; ++i) {
+    s.inbox[{s.worker, watching}].clear();
+    s.ask(s.worker, protocol::Publish{running, Scene::value("x"), {}});
+    if (i > 0) s.ask(s.other, protocol::Publish{running, Scene::value("x"), {}});
+    std::vector<std::uint64_t> positions;
+    for (const protocol::Reply& reply : s.inbox[{s.worker, watching}]) {
+      const auto* signal = std::get_if<protocol::Signal>(&reply);
+      if (signal == nullptr || signal->event != SignalEvent::queued) continue;
+      positions.push_back(signal->queue_position);
+      CHECK(signal->key == key_of("f", static_cast<int>(signal->queue_position) + i + 1));
+    }
+    CHECK(positions == std::vector<std::uint64_t>{1, 2, 4, 8, 16, 32, 64});
+    running = s.turn(s.other, queued[static_cast<std::size_t>(i)]);
+  }
+  // A thousand that leave at once move the queue once.
+  s.inbox[{s.worker, watching}].clear();
+  s.want(s.worker, 5000);
+  s.inbox[{s.worker, watching}].clear();
+  s.step(ProcessDied{s.other});
+  const auto told = s.events(s.worker, watching);
+  CHECK(std::count(told.begin(), told.end(), SignalEvent::queued) <= 7);
+  CHECK(std::count(told.begin(), told.end(), SignalEvent::started) == 1);
+}
+
+TEST_CASE("listings, explanations and statistics say who is queued") {
+  Queueing s(2);
+  s.want(s.worker, 1);
+  s.want(s.worker, 2);
+  s.want(s.other, 3);
+  s.want(s.other, 4);
+  s.pass(3s);
+  s.want(s.other, 4);
+  const auto listing = s.take<protocol::Listing>(s.worker, s.ask(s.worker, protocol::List{"f", {}}));
+  REQUIRE(listing.rows.size() == 4);
+  CHECK(listing.rows[3].state == protocol::KeyState::queued);
+  CHECK(listing.rows[3].queue_position == 2);
+  CHECK(listing.rows[3].age_ms == 3000);
+  CHECK(listing.rows[3].waiting == 2);
+  CHECK(listing.rows[0].queue_position == 0);
+  const std::string text = s.explanation(4);
+  CHECK(contains(text, "queued for 3.0 s as number 2 of 2 behind max_concurrent = 2 of f\n"));
+  CHECK(contains(text, "before it: pid 1 (worker) has been computing f(1) for 3.0 s; pid 1 (worker) has been computing f(2) for 3.0 s\n"));
+  CHECK(contains(text, "2 requests wait for it\n"));
+  const auto statistics = s.engine.statistics(s.now);
+  const auto field = [&](const char* name) {
+    const auto& fields = statistics.functions.at(0).fields;
+    const auto found = std::find_if(fields.begin(), fields.end(), [&](const auto& one) { return one.first == name; });
+    REQUIRE(found != fields.end());
+    return std::get<std::uint64_t>(found->second);
+  };
+  CHECK(field("running") == 2);
+  CHECK(field("queued") == 2);
+  CHECK(field("max_concurrent") == 2);
+  const auto status = s.take<protocol::StatusReport>(s.worker, s.ask(s.worker, protocol::GetStatus{}));
+  CHECK(std::find(status.fields.begin(), status.fields.end(), std::pair<std::string, protocol::Number>{"queued", std::uint64_t{2}}) != status.fields.end());
+}
