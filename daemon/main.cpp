@@ -58,7 +58,10 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.lease_limit_default = from.lease_limit_default;
   to.engine.take_up_deadline = from.take_up_deadline;
   to.engine.retention.all = retention_defaults(from.retention);
-  for (const auto& [function, retention] : from.functions) to.engine.retention.functions[function] = retention_defaults(retention);
+  for (const auto& [function, own] : from.functions) {
+    to.engine.retention.functions[function] = retention_defaults(own.retention);
+    if (own.max_concurrent.value_or(0) != 0) to.engine.max_concurrent[function] = *own.max_concurrent;
+  }
   to.engine.holder_deaths_max = static_cast<int>(from.holder_deaths_max);
   to.engine.holder_deaths_memory = from.holder_deaths_memory;
   to.engine.waiters_per_key_max = from.waiters_per_key_max;

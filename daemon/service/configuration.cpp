@@ -211,7 +211,12 @@ std::optional<Kind> kind_of(std::string_view name) {
   if (namespace_setting(name)) return Kind::size;
   const auto of_function = function_setting(name);
   if (!of_function) return std::nullopt;
-  return of_function->member == RetentionMember::refresh_ahead ? Kind::factor : Kind::duration;
+  switch (kind_of_function_setting(of_function->name)) {
+    case FunctionSettingKind::duration: return Kind::duration;
+    case FunctionSettingKind::factor: return Kind::factor;
+    case FunctionSettingKind::count: return Kind::count;
+  }
+  return std::nullopt;
 }
 
 std::string unknown(std::string_view name) {
@@ -248,7 +253,7 @@ Result<void> assign(Configuration& to, std::string_view name, std::string_view t
   if (const auto setting = function_setting(name)) {
     if (setting->function.size() > limits::function_name_bytes_max)
       return invalid("a function's name has at most " + std::to_string(limits::function_name_bytes_max) + " bytes");
-    return set_retention(to.functions[std::string(setting->function)], setting->member, text);
+    return set_function_setting(to.functions[std::string(setting->function)], setting->name, text);
   }
   const Setting* setting = find_setting(name);
   if (setting == nullptr) return invalid(unknown(name));
@@ -432,13 +437,13 @@ std::string print_configuration(const LoadedConfiguration& configuration) {
              origin(std::string(namespaces_prefix) + name + std::string(suffix));
     }
   }
-  for (const auto& [name, retention] : configuration.values.functions) {
+  for (const auto& [name, function] : configuration.values.functions) {
     out += "\n[functions." + in_quotes(name) + "]\n";
-    for (const RetentionSetting& setting : retention_settings()) {
-      const std::string text = get_retention(retention, setting.member);
+    for (const std::string_view setting : function_setting_names()) {
+      const std::string text = get_function_setting(function, setting);
       if (text.empty()) continue;
-      out += std::string(setting.name) + " = " + (setting.member == RetentionMember::refresh_ahead ? text : in_quotes(text)) +
-             origin(std::string(functions_prefix) + name + "." + std::string(setting.name));
+      out += std::string(setting) + " = " + (kind_of_function_setting(setting) == FunctionSettingKind::duration ? in_quotes(text) : text) +
+             origin(std::string(functions_prefix) + name + "." + std::string(setting));
     }
   }
   return out;
@@ -472,18 +477,18 @@ Differences differences(const Configuration& before, const Configuration& after)
   }
   std::set<std::string_view> functions;
   for (const auto* configuration : {&before, &after})
-    for (const auto& [name, retention] : configuration->functions) functions.insert(name);
-  const auto text_in = [](const Configuration& configuration, std::string_view function, RetentionMember member) {
+    for (const auto& [name, function] : configuration->functions) functions.insert(name);
+  const auto text_in = [](const Configuration& configuration, std::string_view function, std::string_view setting) {
     const auto found = configuration.functions.find(function);
-    const std::string text = found == configuration.functions.end() ? std::string() : get_retention(found->second, member);
+    const std::string text = found == configuration.functions.end() ? std::string() : get_function_setting(found->second, setting);
     return text.empty() ? std::string("not set") : text;
   };
   for (const std::string_view function : functions) {
-    for (const RetentionSetting& setting : retention_settings()) {
-      const std::string old_text = text_in(before, function, setting.member);
-      const std::string new_text = text_in(after, function, setting.member);
+    for (const std::string_view setting : function_setting_names()) {
+      const std::string old_text = text_in(before, function, setting);
+      const std::string new_text = text_in(after, function, setting);
       if (old_text == new_text) continue;
-      result.reloaded.push_back(std::string(functions_prefix) + std::string(function) + "." + std::string(setting.name) + ": " + old_text +
+      result.reloaded.push_back(std::string(functions_prefix) + std::string(function) + "." + std::string(setting) + ": " + old_text +
                                 " -> " + new_text);
     }
   }

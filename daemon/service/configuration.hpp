@@ -19,6 +19,7 @@
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/result.hpp>
 
+#include "service/function_settings.hpp"
 #include "service/retention_settings.hpp"
 
 namespace onced::service {
@@ -65,7 +66,7 @@ struct Configuration {
   std::chrono::milliseconds drain_deadline = limits::drain_deadline;
 
   Retention retention = default_retention();                    // of all functions
-  std::map<std::string, Retention, std::less<>> functions;      // what some of them have of their own, by name
+  std::map<std::string, FunctionSettings, std::less<>> functions;  // what some of them have of their own, by name
 
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };

@@ -1,12 +1,9 @@
 #include "service/retention_settings.hpp"
 
-#include <algorithm>
 #include <array>
-#include <vector>
 
 #include <onced/protocol/limits.hpp>
 
-#include "service/configuration.hpp"
 #include "service/quantities.hpp"
 
 namespace onced::service {
@@ -62,28 +59,6 @@ std::string get_retention(const Retention& from, RetentionMember member) {
     return from.refresh_ahead_permille ? print_factor(*from.refresh_ahead_permille) : std::string();
   const std::optional<std::chrono::milliseconds>& duration = from.*duration_of(member);
   return duration ? print_duration(*duration) : std::string();
-}
-
-std::optional<FunctionSetting> function_setting(std::string_view name) {
-  if (!name.starts_with(functions_prefix)) return std::nullopt;
-  name.remove_prefix(functions_prefix.size());
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos || dot == 0) return std::nullopt;
-  const auto found = std::find_if(table.begin(), table.end(), [&](const RetentionSetting& s) { return s.name == name.substr(dot + 1); });
-  if (found == table.end()) return std::nullopt;
-  return FunctionSetting{name.substr(0, dot), found->member};
-}
-
-std::string meant_function_setting(std::string_view name) {
-  const std::size_t first = name.find('.');
-  const std::size_t last = name.rfind('.');
-  if (first == std::string_view::npos || last == first) return {};
-  constexpr std::array<std::string_view, 1> tables{functions_prefix.substr(0, functions_prefix.size() - 1)};
-  if (!closest(name.substr(0, first), tables)) return {};
-  std::vector<std::string_view> names;
-  for (const RetentionSetting& setting : table) names.push_back(setting.name);
-  const auto meant = closest(name.substr(last + 1), names);
-  return meant ? std::string(functions_prefix) + std::string(name.substr(first + 1, last - first)) + std::string(*meant) : std::string();
 }
 
 }  // namespace onced::service

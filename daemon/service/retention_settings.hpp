@@ -1,5 +1,5 @@
 // How long values and failures are kept where their callers say nothing: the settings [retention] of all functions, and
-// [functions."NAME"] of one. They are the same four; a function's own count more.
+// of one (function_settings.hpp). They are the same four; a function's own count more.
 #pragma once
 
 #include <chrono>
@@ -33,16 +33,5 @@ std::span<const RetentionSetting> retention_settings();
 Result<void> set_retention(Retention& to, RetentionMember member, std::string_view text);
 // As set_retention() reads it; empty: nothing is said.
 std::string get_retention(const Retention& from, RetentionMember member);
-
-// "functions.charts.draw.ttl" -> "charts.draw" and ttl: a function's name may have dots.
-struct FunctionSetting {
-  std::string_view function;
-  RetentionMember member;
-};
-std::optional<FunctionSetting> function_setting(std::string_view name);
-// What was probably meant by a name that is none of these but looks like one; empty: it does not.
-std::string meant_function_setting(std::string_view name);
-
-inline constexpr std::string_view functions_prefix = "functions.";
 
 }  // namespace onced::service

@@ -97,8 +97,8 @@ TEST_CASE("how long values are kept is set for all functions and for one by its 
   const Configuration& values = loaded->values;
   CHECK(values.retention == Retention{.ttl = 10min, .grace = 30s, .refresh_ahead_permille = 1500, .failure_ttl = 5s});
   CHECK(values.functions.size() == 2);
-  CHECK(values.functions.at("charts.draw") == Retention{.grace = 1h, .refresh_ahead_permille = 2000});
-  CHECK(values.functions.at("load") == Retention{.ttl = 7s, .refresh_ahead_permille = 250, .failure_ttl = 0ms});
+  CHECK(values.functions.at("charts.draw") == FunctionSettings{.retention = {.grace = 1h, .refresh_ahead_permille = 2000}});
+  CHECK(values.functions.at("load") == FunctionSettings{.retention = {.ttl = 7s, .refresh_ahead_permille = 250, .failure_ttl = 0ms}});
   const std::string printed = print_configuration(*loaded);
   CHECK(contains(printed, "[retention]\nttl = \"10min\"  # " + file + ":2:1\n"));
   CHECK(contains(printed, "refresh_ahead = 1.5  # "));
@@ -127,10 +127,10 @@ TEST_CASE("a reload takes over how long values are kept, functions that come and
   Configuration before;
   before.blob_bytes = 8 << 20;
   Configuration after = before;
-  before.functions["draw"] = {.ttl = 1s};
-  before.functions["gone"] = {.grace = 1s};
+  before.functions["draw"] = {.retention = {.ttl = 1s}};
+  before.functions["gone"] = {.retention = {.grace = 1s}};
   after.retention.ttl = 2s;
-  after.functions["draw"] = {.ttl = 3s, .refresh_ahead_permille = 500};
+  after.functions["draw"] = {.retention = {.ttl = 3s, .refresh_ahead_permille = 500}};
   const Differences differing = differences(before, after);
   CHECK(differing.need_restart.empty());
   CHECK(differing.reloaded == std::vector<std::string>{"retention.ttl: 0ms -> 2s", "functions.draw.ttl: 1s -> 3s",
@@ -186,7 +186,7 @@ TEST_CASE("what is printed is read as the same configuration") {
   Overrides overrides;
   overrides.values = {{"socket", "/x/\"quoted\"\\\t/s"}, {"memory", "7MiB"}, {"limits.hello_deadline", "1500ms"},
                       {"retention.ttl", "10min"}, {"retention.refresh_ahead", "1.25"}, {"functions.a \"b\".c.grace", "1h"},
-                      {"functions.a \"b\".c.refresh_ahead", "0"}, {"functions.d.failure_ttl", "0ms"}, {"namespaces.charts.memory", "9MiB"}, {"namespaces.maps.blobs", "33MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
+                      {"functions.a \"b\".c.refresh_ahead", "0"}, {"functions.d.failure_ttl", "0ms"}, {"functions.d.max_concurrent", "3"}, {"namespaces.charts.memory", "9MiB"}, {"namespaces.maps.blobs", "33MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
   const auto first = load_configuration(overrides, {}, {});
   REQUIRE(first.ok());
   const TempDirectory directory;
@@ -222,6 +222,40 @@ TEST_CASE("the example that is installed shows every setting with its default") 
     CAPTURE(setting.name);
     CHECK((loaded->origins.contains(setting.name) || setting.name == "log.file"));
   }
+}
+
+TEST_CASE("how many computations of a function run at once is set by its name") {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, "[functions.\"charts.draw\"]\nmax_concurrent = 2\n[functions.load]\nmax_concurrent = \"0\"\nttl = \"1s\"\n");
+  Overrides overrides;
+  overrides.file = file;
+  overrides.values = {{"socket", "/x/s"}, {"functions.print.max_concurrent", "7"}};
+  const auto loaded = load_configuration(overrides, {}, {});
+  REQUIRE(loaded.ok());
+  const auto& functions = loaded->values.functions;
+  CHECK(functions.size() == 3);
+  CHECK(functions.at("charts.draw") == FunctionSettings{.retention = {}, .max_concurrent = 2});
+  CHECK(functions.at("load") == FunctionSettings{.retention = {.ttl = 1s}, .max_concurrent = 0});
+  CHECK(functions.at("print").max_concurrent == 7);
+  const std::string printed = print_configuration(*loaded);
+  CHECK(contains(printed, "[functions.\"charts.draw\"]\nmax_concurrent = 2  # " + file + ":2:1\n"));
+  CHECK(contains(printed, "[functions.\"print\"]\nmax_concurrent = 7  # flag\n"));
+
+  CHECK(contains(complaint_about("[functions.draw]\nmax_concurent = 2\n"), "did you mean \"functions.draw.max_concurrent\"?"));
+  CHECK(contains(complaint_about("[functions.draw]\nmax_concurrent = -2\n"), "functions.draw.max_concurrent: \"-2\" is not"));
+  CHECK(contains(complaint_about("[functions.draw]\nmax_concurrent = \"2s\"\n"), "functions.draw.max_concurrent: \"2s\" is not"));
+  CHECK(contains(complaint_about("[functions.draw]\nmax_concurrent = 1.5\n"), "a string or a whole number is wanted"));
+  CHECK(contains(complaint_about("[functions.draw]\nmax_concurrent = 2000000\n"), "2000000 is more than 1000000; 0 is no limit"));
+
+  Configuration before = loaded->values;
+  Configuration after = before;
+  after.functions["charts.draw"].max_concurrent = 4;
+  after.functions.erase("print");
+  CHECK(differences(before, after).reloaded ==
+        std::vector<std::string>{"functions.charts.draw.max_concurrent: 2 -> 4", "functions.print.max_concurrent: 7 -> not set"});
+  CHECK(differences(before, after).need_restart.empty());
+  CHECK(reloaded(before, after).functions == after.functions);
 }
 
 TEST_CASE("a reload takes over what can change and names what cannot") {

@@ -1,0 +1,76 @@
+#include "service/function_settings.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "service/configuration.hpp"
+#include "service/quantities.hpp"
+
+namespace onced::service {
+namespace {
+
+constexpr std::string_view max_concurrent = "max_concurrent";
+constexpr std::uint64_t max_concurrent_most = 1'000'000;
+
+const std::array<std::string_view, 5>& names() {
+  static const std::array<std::string_view, 5> all = [] {
+    std::array<std::string_view, 5> made{};
+    std::transform(retention_settings().begin(), retention_settings().end(), made.begin(), [](const RetentionSetting& s) { return s.name; });
+    made.back() = max_concurrent;
+    return made;
+  }();
+  return all;
+}
+
+RetentionMember member_of(std::string_view name) {
+  const auto all = retention_settings();
+  return std::find_if(all.begin(), all.end(), [&](const RetentionSetting& s) { return s.name == name; })->member;
+}
+
+}  // namespace
+
+std::span<const std::string_view> function_setting_names() { return names(); }
+
+FunctionSettingKind kind_of_function_setting(std::string_view name) {
+  if (name == max_concurrent) return FunctionSettingKind::count;
+  return member_of(name) == RetentionMember::refresh_ahead ? FunctionSettingKind::factor : FunctionSettingKind::duration;
+}
+
+Result<void> set_function_setting(FunctionSettings& to, std::string_view name, std::string_view text) {
+  if (name != max_concurrent) return set_retention(to.retention, member_of(name), text);
+  const Result<std::uint64_t> count = parse_count(text);
+  if (!count) return count.error();
+  if (*count > max_concurrent_most) {
+    return Error{ErrorCode::invalid_argument, std::to_string(*count) + " is more than " + std::to_string(max_concurrent_most) +
+                                                  "; 0 is no limit"};
+  }
+  to.max_concurrent = *count;
+  return {};
+}
+
+std::string get_function_setting(const FunctionSettings& from, std::string_view name) {
+  if (name != max_concurrent) return get_retention(from.retention, member_of(name));
+  return from.max_concurrent ? std::to_string(*from.max_concurrent) : std::string();
+}
+
+std::optional<FunctionSetting> function_setting(std::string_view name) {
+  if (!name.starts_with(functions_prefix)) return std::nullopt;
+  name.remove_prefix(functions_prefix.size());
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos || dot == 0) return std::nullopt;
+  const auto found = std::find(names().begin(), names().end(), name.substr(dot + 1));
+  if (found == names().end()) return std::nullopt;
+  return FunctionSetting{name.substr(0, dot), *found};
+}
+
+std::string meant_function_setting(std::string_view name) {
+  const std::size_t first = name.find('.');
+  const std::size_t last = name.rfind('.');
+  if (first == std::string_view::npos || last == first) return {};
+  constexpr std::array<std::string_view, 1> tables{functions_prefix.substr(0, functions_prefix.size() - 1)};
+  if (!closest(name.substr(0, first), tables)) return {};
+  const auto meant = closest(name.substr(last + 1), names());
+  return meant ? std::string(functions_prefix) + std::string(name.substr(first + 1, last - first)) + std::string(*meant) : std::string();
+}
+
+}  // namespace onced::service
