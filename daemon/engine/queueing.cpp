@@ -3,8 +3,9 @@
 // Why no turn can be waited for in vain (L7): whoever holds a lease waits only for leases, never for a turn. It gets the lease of
 // a key at once, above the limit if need be; and a key for which it only waits is not queued, but given to whoever can compute
 // it. So nobody in a queue holds what somebody else waits for, the circles that there can be are those of leases alone, which
-// WaitGraph refuses, and among the leases of a full function there is always one that waits for nothing and ends (by its limit
-// at the latest). The price: nested computations may exceed the limit of their function, by their nesting.
+// WaitGraph refuses, and of all leases there is always one whose holder waits for no other: it ends (by its limit at the
+// latest), then the next, until those of a full function end as well. The price: nested computations may exceed the limit of
+// their function, by their nesting.
 #include <algorithm>
 #include <utility>
 
@@ -97,6 +98,16 @@ void Computations::check_queue_of(const Entry& entry) const {
   const bool is_wanted = std::any_of(entry.waiters.begin(), entry.waiters.end(), is_able);
   ONCED_ASSERT(entry.queued.has_value() == (entry.lease == nullptr && is_wanted));
   ONCED_ASSERT(!entry.queued || std::none_of(entry.waiters.begin(), entry.waiters.end(), is_of_holder));  // holders wait for no turn
+}
+
+void Computations::check_queues() const {
+  std::size_t running = 0;
+  queues_.walk([&](const FunctionQueue& queue) {
+    for (const std::uint64_t counter : queue.running) ONCED_ASSERT(function_of(leases_.all().at(counter).entry->key) == queue.name);
+    running += queue.running.size();
+  });
+  ONCED_ASSERT(running == leases_.all().size() && left_by_waiters_.empty());
+  queues_.check_invariants();
 }
 
 }  // namespace onced::engine
