@@ -213,6 +213,7 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
   request.may_compute = ask.may_compute;
   request.accept_stale = ask.accept_stale;
   request.refresh = ask.refresh;
+  request.background = options_of_call.background;
   request.force = options_of_call.force;
   request.lease_limit_ms = static_cast<std::uint64_t>(std::max<Milliseconds::rep>(options_of_call.lease_limit.count(), 0));
   for (int attempt = 1;; ++attempt) {

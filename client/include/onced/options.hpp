@@ -41,8 +41,9 @@ struct ClientOptions {
   std::function<void(std::string_view)> on_warning{};
 };
 
-// What to do when wait_timeout passes while somebody else computes. `compute`: here and now, for this caller alone; the
-// result is not published, for the holder is still at it and its result is the one that counts.
+// What to do when wait_timeout passes while somebody else computes, or while the key is queued because its function computes as many
+// as it may. `compute`: here and now, for this caller alone; the result is not published, for the holder is still at it
+// and its result is the one that counts.
 enum class OnDeadline : std::uint8_t { error, compute };
 
 // What says nothing (std::nullopt) is as the daemon's configuration has it for the function, else for the namespace. What the
@@ -70,6 +71,9 @@ struct ComputeOptions {
   Milliseconds lease_limit{0};               // the longest the function may take before others take over; 0: the daemon's
   std::string content_type{};                // of published bytes when the function names none
   bool force = false;                        // compute even if there is a value
+  // Nobody is waiting for it, as of a job that fetches values ahead of time: where the operator limits how many keys of the
+  // function are computed at once (max_concurrent), it comes after all whose callers are not in the background.
+  bool background = false;
   // A stale value within its grace will do, when somebody else refreshes it (Value::stale()). False: wait for the new one.
   bool accept_stale = true;
   // The value depends on every value that the computation reads through the same client, in the thread that has acquired it

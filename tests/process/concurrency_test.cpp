@@ -1,0 +1,155 @@
+// How many keys of a function many processes compute at once, counted by the computations themselves.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "process/processes.hpp"
+#include "support/daemon_process.hpp"
+
+using namespace onced;
+using namespace onced::testing;
+
+namespace {
+
+constexpr int keys = 8;
+constexpr int limit = 2;
+
+struct Counts {
+  std::atomic<int> running;
+  std::atomic<int> running_most;
+  std::atomic<int> computed;
+  std::atomic<bool> was_full;
+  std::atomic<int> order[keys];
+  std::atomic<int> began;
+};
+
+void raise_to(std::atomic<int>& most, int value) {
+  int seen = most;
+  while (seen < value && !most.compare_exchange_weak(seen, value)) continue;
+}
+
+DaemonProcess limited_daemon(int most) { return DaemonProcess(DaemonProcess::options({"--set", "functions.f.max_concurrent=" + std::to_string(most)})); }
+
+}  // namespace
+
+TEST_CASE("8 processes that want 8 keys never compute more of them at once than the limit says, and compute each once") {
+  DaemonProcess daemon = limited_daemon(limit);
+  Shared<Counts> shared;
+  std::vector<Worker> workers;
+  for (int number = 0; number < keys; ++number) {
+    workers.emplace_back([&, number] {
+      Client client(options_for(daemon.socket()));
+      Client observer(options_for(daemon.socket()));
+      if (!client.connect().ok()) return 1;
+      for (int i = 0; i < keys; ++i) {  // each begins with another one
+        const int argument = (number + i) % keys;
+        const auto value = client.get_or_compute(key_named("f", argument), {}, [&](Computation&) {
+          raise_to(shared->running_most, ++shared->running);
+          // The first ones go on when all other keys are queued: whoever is let in too early is seen.
+          wait_until(
+              [&] {
+                if (!shared->was_full && status_of(observer, "queued") == keys - limit && status_of(observer, "computing") == limit)
+                  shared->was_full = true;
+                return shared->was_full.load();
+              },
+              "all other keys to be queued");
+          ++shared->computed;
+          --shared->running;
+          return "value " + std::to_string(argument);
+        });
+        if (!value.ok() || value->text() != "value " + std::to_string(argument)) return 2;
+      }
+      return 0;
+    });
+  }
+  for (Worker& worker : workers) CHECK(worker.wait() == 0);
+  CHECK(shared->running_most == limit);
+  CHECK(shared->computed == keys);
+  Client client(options_for(daemon.socket()));
+  CHECK(status_of(client, "queued") == 0);
+}
+
+TEST_CASE("a worker that is killed while it computes makes room for the next key") {
+  DaemonProcess daemon = limited_daemon(1);
+  Shared<Counts> shared;
+  Worker doomed([&] {
+    Client client(options_for(daemon.socket()));
+    const auto lease = client.acquire(key_named("f", 1));
+    if (!lease.ok()) return 1;
+    ++shared->running;
+    wait_until([] { return false; }, "its end");
+    return 2;
+  });
+  wait_until([&] { return shared->running == 1; }, "the first computation");
+  Worker next([&] {
+    Client client(options_for(daemon.socket()));
+    const auto value = client.get_or_compute(key_named("f", 2), {}, [](Computation&) { return std::string("two"); });
+    return value.ok() && value->computed_here() ? 0 : 1;
+  });
+  Client client(options_for(daemon.socket()));
+  wait_until([&] { return status_of(client, "queued") == 1; }, "the second key to be queued");
+  doomed.kill(SIGKILL);
+  CHECK(doomed.wait() == 128 + SIGKILL);
+  CHECK(next.wait() == 0);
+}
+
+TEST_CASE("SIGHUP raises a limit, and those that are queued begin though nothing else happens") {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  write_file(file, "[functions.f]\nmax_concurrent = 1\n");
+  DaemonProcess daemon(DaemonProcess::options({"--config", file}));
+  Worker queued([&] {
+    Client client(options_for(daemon.socket()));
+    Client observer(options_for(daemon.socket()));
+    wait_until([&] { return status_of(observer, "computing") == 1; }, "the first computation");
+    const auto value = client.get_or_compute(key_named("f", 2), {}, [](Computation&) { return std::string("two"); });
+    return value.ok() && value->computed_here() ? 0 : 1;
+  });
+  Client client(options_for(daemon.socket()));
+  auto first = client.acquire(key_named("f", 1));
+  REQUIRE(first.ok());
+  wait_until([&] { return status_of(client, "queued") == 1; }, "the second key to be queued");
+  write_file(file, "[functions.f]\nmax_concurrent = 2\n");
+  daemon.kill(SIGHUP);
+  daemon.wait_for_log("changed functions.f.max_concurrent: 1 -> 2");
+  CHECK(queued.wait() == 0);
+  CHECK(std::get<Computation>(*first).publish("one").ok());
+}
+
+TEST_CASE("a computation that computes another key of its full function does not wait for itself") {
+  DaemonProcess daemon = limited_daemon(1);
+  Client client(options_for(daemon.socket()));
+  const auto outer = client.get_or_compute(key_named("f", 1), {}, [&](Computation&) -> std::string {
+    const auto inner = client.get_or_compute(key_named("f", 2), {}, [](Computation&) { return std::string("inner"); });
+    return inner.ok() ? "outer of " + std::string(inner->text()) : inner.error().text;
+  });
+  REQUIRE(outer.ok());
+  CHECK(outer->text() == "outer of inner");
+}
+
+TEST_CASE("callers in the background come after the others") {
+  DaemonProcess daemon = limited_daemon(1);
+  Client client(options_for(daemon.socket()));
+  Shared<Counts> shared;
+  auto first = std::make_unique<Result<Client::Acquired>>(client.acquire(key_named("f", 0)));
+  REQUIRE(first->ok());
+  std::vector<Worker> workers;
+  for (int number = 1; number <= 4; ++number) {
+    workers.emplace_back([&, number] {
+      Client own(options_for(daemon.socket()));
+      ComputeOptions options;
+      options.background = number <= 2;
+      const auto value = own.get_or_compute(key_named("f", number), options, [&](Computation&) {
+        shared->order[shared->began++] = number;
+        return std::string("x");
+      });
+      return value.ok() ? 0 : 1;
+    });
+    wait_until([&] { return status_of(client, "queued") == number; }, "it to be queued");
+  }
+  CHECK(std::get<Computation>(**first).publish("x").ok());
+  for (Worker& worker : workers) CHECK(worker.wait() == 0);
+  CHECK(shared->began == 4);
+  const int expected[] = {3, 4, 1, 2};
+  CHECK(std::equal(std::begin(expected), std::end(expected), std::begin(shared->order)));
+}
