@@ -57,6 +57,8 @@ std::vector<Column> columns_for(const Screen& screen) {
       {{"AGE", right}, [](const auto& row) { return human_duration(seconds_of_ms(row.age_ms)); }},
       {{"LEFT", right}, [](const auto& row) { return time_left(row.ttl_left_ms); }, [](const auto& row) { return row.ttl_left_ms > 0; }},
       {{"GRACE", right}, [](const auto& row) { return time_left(row.grace_left_ms); }, [](const auto& row) { return row.grace_left_ms > 0; }},
+      {{"PLACE", right}, [](const auto& row) { return row.queue_position == 0 ? std::string("-") : human_count(row.queue_position); },
+       [](const auto& row) { return row.queue_position > 0; }},
       {{"WAITING", right}, [](const auto& row) { return human_count(row.waiting); }, [](const auto& row) { return row.waiting > 0; }},
       {{"KEY"}, [](const auto& row) { return key_display(row.key) + (row.holder.empty() ? "" : "  by " + escape(row.holder)); }},
   };
@@ -113,6 +115,7 @@ Json row_json(const protocol::ListRow& row) {
   line["age_ms"] = row.age_ms;
   if (row.ttl_left_ms != 0) line["ttl_left_ms"] = row.ttl_left_ms;
   if (row.grace_left_ms != 0) line["grace_left_ms"] = row.grace_left_ms;
+  if (row.queue_position != 0) line["queue_position"] = row.queue_position;
   line["waiting"] = row.waiting;
   if (!row.holder.empty()) line["holder"] = row.holder;
   return line;

@@ -37,7 +37,7 @@ class RowSelection {
 };
 
 // "ready", "stale" (past its time, within its grace), "expired" (about to go), "refreshing" (it is there, and its successor is
-// computed), "computing", "failed".
+// computed), "computing", "queued", "failed".
 std::string_view state_word(const protocol::ListRow& row);
 // Without the parts, which a row does not name.
 Json row_json(const protocol::ListRow& row);

@@ -114,7 +114,8 @@ void add_catalog_commands(CLI::App& app, Context& context) {
                                        "large parts) or both. READERS: who holds the value at this moment. HITS: those that\n"
                                        "the daemon knows of. LEFT: how long it is fresh; GRACE: and then usable, being\n"
                                        "stale, while one caller refreshes it. STATE: ready, stale, refreshing (there is a\n"
-                                       "value, and its successor is computed), computing, failed.\n",
+                                       "value, and its successor is computed), computing, queued (its function computes as\n"
+                                       "many as it may, max_concurrent), failed. PLACE: in the queue of its function.\n",
                                        "  oncectl ls\n"
                                        "  oncectl ls prices --sort cost --limit 10     # the dearest ones first\n"
                                        "  oncectl ls --json | jq -r 'select(.bytes > 10000) | .function'\n"},
@@ -132,7 +133,7 @@ void add_catalog_commands(CLI::App& app, Context& context) {
                    "not reused before they let go. On a miss, when it was there last and why it went; the\n"
                    "versions under which the same arguments have a value; or the nearest entry of the\n"
                    "function and the arguments in which it differs, looked for among its first 4,096.\n"
-                   "Exit code 1 when there is neither a value nor a computation.\n",
+                   "Exit code 1 when there is neither a value nor a computation, nor one that is queued.\n",
                    "  oncectl explain prices '{\"market\": \"north\"}'\n"
                    "  oncectl explain prices '[\"north\"]' --json | jq .nearest.differences\n"},
                   [&context, words] { return explain(context, *words); });

@@ -31,6 +31,7 @@ std::string status_screen(const protocol::Report& report, const Context& context
   screen += row("time saved", context.output.bold(human_duration(number(report, "seconds_saved").value_or(0))));
   const std::string now = human_count(computing) + " computing";
   screen += row("now", (computing > 0 ? context.output.yellow(now) : now) + ", " + amount("waiting") + " waiting, " +
+                           (count(report, "queued") > 0 ? amount("queued") + " queued, " : std::string()) +
                            plural(count(report, "connections"), "connection"));
   return screen;
 }

@@ -51,6 +51,7 @@ struct RunWords {
   std::vector<std::string> inputs;
   RetentionWords retention;
   std::string output_bytes_max;
+  bool background = false;
   bool directory = false;
   bool force = false;
   bool standard_input = false;
@@ -108,6 +109,7 @@ class Runner {
     if (context_.command_words.empty()) return usage("which command? It follows \"--\": oncectl run -- COMMAND [ARG...]");
     ComputeOptions options;
     options.force = words_.force;
+    options.background = words_.background;
     options.failure_ttl = Milliseconds(0);  // told to those who wait now, and to nobody later
     if (context_.options.timeout) options.wait_timeout = *context_.options.timeout;
     const Result<Retention> retention = retention_of(words_.retention);
@@ -271,6 +273,7 @@ void add_run_command(CLI::App& app, Context& context) {
   command.add_flag("--cwd", words->directory, "The working directory counts");
   command.add_flag("--stdin", words->standard_input, "Pass standard input on; its content counts");
   command.add_flag("--force", words->force, "Run it even if there is a result, and replace that");
+  command.add_flag("--background", words->background, "Where the operator limits how many run at once\n(max_concurrent): after all that are not in the background");
   add_retention_options(command, words->retention);
   command.add_option("--max-output", words->output_bytes_max, "The most output that is kept, both streams in sum\n(default: 64MiB)")
       ->type_name("SIZE");

@@ -72,6 +72,7 @@ Json signal_json(const protocol::Signal& signal) {
   if (signal.event == protocol::SignalEvent::progress) {
     line["fraction"] = std::isnan(signal.fraction) ? Json(nullptr) : Json(signal.fraction);
   }
+  if (signal.event == protocol::SignalEvent::queued) line["queue_position"] = signal.queue_position;
   if (!signal.text.empty()) line["text"] = signal.text;
   return line;
 }
@@ -103,6 +104,7 @@ Json resync_json(const protocol::State& state) {
     row["state"] = protocol::name_of(entry.state);
     row["version"] = entry.version;
     row["waiting"] = entry.waiting;
+    if (entry.state == protocol::KeyState::queued) row["queue_position"] = entry.queue_position;
     entries.push_back(std::move(row));
   }
   line["entries"] = std::move(entries);

@@ -21,6 +21,7 @@ using Clock = std::chrono::steady_clock;
 constexpr Milliseconds interval_default{1000};
 constexpr Milliseconds interval_min{100};
 constexpr std::size_t holders_asked_max = 64;  // each is a question of its own
+constexpr std::size_t places_asked_max = 16;   // likewise
 constexpr int polls_max = 64;                  // per frame: a flood of signals must not keep it from being drawn
 
 struct TopWords {
@@ -28,7 +29,7 @@ struct TopWords {
   bool once = false;
 };
 
-// What is being computed, as the namespace's signals tell it.
+// What is being computed, and what is queued, as the namespace's signals tell it.
 class Computing {
  public:
   void note(const Event& event) {
@@ -36,7 +37,10 @@ class Computing {
     using protocol::SignalEvent;
     const protocol::Signal& signal = event.signal;
     switch (signal.event) {
-      case SignalEvent::started: now_[signal.key] = {std::nan(""), {}, Clock::now()}; return;
+      case SignalEvent::started:
+        queued_.erase(signal.key);
+        now_[signal.key] = {std::nan(""), {}, Clock::now()};
+        return;
       case SignalEvent::progress:
         if (const auto found = now_.find(signal.key); found != now_.end()) {
           found->second.fraction = signal.fraction;
@@ -46,12 +50,15 @@ class Computing {
       case SignalEvent::done:
       case SignalEvent::failed:
       case SignalEvent::cancelled:
-      case SignalEvent::invalidated:
-      case SignalEvent::abandoned: now_.erase(signal.key); return;
+      case SignalEvent::abandoned:
+        queued_.erase(signal.key);
+        now_.erase(signal.key);
+        return;
+      case SignalEvent::invalidated: now_.erase(signal.key); return;  // what is queued stays so
       case SignalEvent::evicted:
       case SignalEvent::expired:
       case SignalEvent::stale: return;  // of values
-      case SignalEvent::queued: return;
+      case SignalEvent::queued: queued_[signal.key] = signal.queue_position; return;
     }
   }
 
@@ -71,6 +78,7 @@ class Computing {
       else if (!refresh) seconds = static_cast<double>(row.age_ms) / 1e3;  // otherwise it is the value's age
       data.computing.push_back({key, one.fraction, one.text, seconds, row.waiting, row.holder, refresh});
     }
+    if (const Result<void> described = describe_queued(client, data); !described) return described;
     std::stable_sort(data.computing.begin(), data.computing.end(),
                      [](const auto& a, const auto& b) { return a.seconds.value_or(0) > b.seconds.value_or(0); });
     return {};
@@ -85,15 +93,41 @@ class Computing {
 
   void begin_with(const protocol::State& state) {
     std::map<std::string, One> now;
+    queued_.clear();
     for (const protocol::KeyStateEntry& entry : state.entries) {
+      if (entry.state == protocol::KeyState::queued) {
+        queued_[entry.key] = entry.queue_position;
+        continue;
+      }
       const auto known = now_.find(entry.key);
       now[entry.key] = {entry.fraction, entry.text, known == now_.end() ? std::nullopt : known->second.begun};
     }
     now_ = std::move(now);
-    truncated_ = state.truncated;
+    truncated_ = state.truncated && queued_.empty();  // what is queued comes after all that is computed
+  }
+
+  // The first ones by the place that was told last: signals tell of some moves only.
+  Result<void> describe_queued(Client& client, TopData& data) const {
+    std::vector<std::pair<std::uint64_t, std::string_view>> first;
+    for (const auto& [key, position] : queued_) first.emplace_back(position, key);
+    const std::size_t asked = std::min(first.size(), places_asked_max);
+    std::partial_sort(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(asked), first.end());
+    first.resize(asked);
+    for (const auto& [position, key] : first) {
+      const Result<protocol::Explanation> explanation = client.explain(key);
+      if (!explanation) return explanation.error();
+      const protocol::ListRow& row = explanation->row;
+      if (row.state != protocol::KeyState::queued) continue;
+      std::optional<double> seconds;
+      if (row.version == 0) seconds = static_cast<double>(row.age_ms) / 1e3;  // otherwise it is the value's age
+      data.queued.push_back({std::string(key), row.queue_position, seconds, row.waiting});
+    }
+    std::stable_sort(data.queued.begin(), data.queued.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
+    return {};
   }
 
   std::map<std::string, One> now_;
+  std::map<std::string, std::uint64_t> queued_;  // at the place that was told last
   bool truncated_ = false;
 };
 
@@ -187,9 +221,10 @@ void add_top_command(CLI::App& app, Context& context) {
   CLI::App& command = add_command(
       app, context,
       {"top", "", "Live: who computes what, what each function saves",
-       "What is being computed, for how long, by whom, how far and how many wait; below it\n"
-       "the functions, those that have saved most time first: calls, the share of hits, what\n"
-       "a computation costs on average, time saved, values and their size.\n"
+       "What is being computed, for how long, by whom, how far and how many wait, and what\n"
+       "is queued (max_concurrent) at which place; below it the functions, those that have\n"
+       "saved most time first: calls, the share of hits, what a computation costs on average,\n"
+       "time saved, values and their size, and how many run where that is limited.\n"
        "On a terminal it is drawn again every second until Ctrl-C or q. Elsewhere, or with\n"
        "--once or --json, it is written once; with --interval as well again and again.\n",
       "  oncectl top\n"

@@ -177,6 +177,15 @@ std::string human_count(std::uint64_t count) {
   return digits;
 }
 
+std::string ordinal(std::uint64_t number) {
+  const bool is_teen = number / 10 % 10 == 1;
+  const char* ending = "th";
+  if (!is_teen && number % 10 == 1) ending = "st";
+  if (!is_teen && number % 10 == 2) ending = "nd";
+  if (!is_teen && number % 10 == 3) ending = "rd";
+  return human_count(number) + ending;
+}
+
 std::string plural(std::uint64_t count, std::string_view noun) {
   return human_count(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
 }

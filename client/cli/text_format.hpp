@@ -29,6 +29,7 @@ std::string cut_to(std::string_view utf8, std::size_t columns);
 std::string human_bytes(std::uint64_t bytes);            // "1.5 MiB"
 std::string human_duration(double seconds);              // "83 ns", "1.20 s", "3 h 12 min"
 std::string human_count(std::uint64_t count);            // "1,234,567"
+std::string ordinal(std::uint64_t number);                // "1st", "2nd", "113th"
 std::string plural(std::uint64_t count, std::string_view noun);  // "1 value", "2 values"
 
 // "500ms", "5s", "2m", "1h", "1.5s"; a bare number is seconds. Nothing when it is none of these, negative or absurd.

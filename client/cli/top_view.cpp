@@ -21,7 +21,8 @@ std::string headline(const TopData& data) {
          escape(data.socket) + "\n" +
          "hit ratio " + ratio_text(hits, hits + misses) + ", " + seconds("seconds_saved") + " saved, " +
          plural(count(report, "computations_avoided"), "computation") + " avoided; " + human_count(count(report, "computing")) +
-         " computing, " + human_count(count(report, "waiting")) + " waiting\n" +
+         " computing, " + human_count(count(report, "waiting")) + " waiting" +
+         (count(report, "queued") > 0 ? ", " + human_count(count(report, "queued")) + " queued" : std::string()) + "\n" +
          "memory " + memory_text(report) + ", large parts " + large_parts_text(report) + "\n\n";
 }
 
@@ -46,14 +47,38 @@ std::string first_rows(Table table, const std::vector<Row>& rows, bool truncated
   return text;
 }
 
+using Cells = std::vector<std::string>;
+
+Cells cells_of(const TopComputation& one) {
+  return {percent(one.fraction), for_seconds(one.seconds), human_count(one.waiting), one.holder.empty() ? "-" : cut_to(escape(one.holder), 24),
+          key_display(one.key) + (one.refresh ? "  (refresh)" : "") + (one.text.empty() ? "" : "  " + escape(one.text))};
+}
+
+Cells cells_of(const TopQueued& one) {
+  return {"queued", for_seconds(one.seconds), human_count(one.waiting), ordinal(one.position) + " in the queue", key_display(one.key)};
+}
+
+bool more_are_queued(const TopData& data) { return count(data.statistics.fields, "queued") > data.queued.size(); }
+
+std::size_t computing_rows(const TopData& data) { return data.computing.size() + data.queued.size(); }
+bool computing_goes_on(const TopData& data) { return data.computing_truncated || more_are_queued(data); }
+
 std::string computing_table(const TopData& data, std::size_t lines, std::size_t width) {
-  if (data.computing.empty()) return "nothing is being computed\n";
+  std::vector<Cells> rows;
+  for (const TopComputation& one : data.computing) rows.push_back(cells_of(one));
+  for (const TopQueued& one : data.queued) rows.push_back(cells_of(one));
+  if (rows.empty()) return "nothing is being computed\n";
   const auto right = Table::Align::right;
   Table table({{"DONE", right}, {"FOR", right}, {"WAITING", right}, {"BY"}, {"COMPUTING"}});
-  return first_rows(std::move(table), data.computing, data.computing_truncated, lines, width, [](Table& to, const TopComputation& one) {
-    to.add({percent(one.fraction), for_seconds(one.seconds), human_count(one.waiting), one.holder.empty() ? "-" : cut_to(escape(one.holder), 24),
-            key_display(one.key) + (one.refresh ? "  (refresh)" : "") + (one.text.empty() ? "" : "  " + escape(one.text))});
-  });
+  return first_rows(std::move(table), rows, computing_goes_on(data), lines, width, [](Table& to, Cells cells) { to.add(std::move(cells)); });
+}
+
+// "2 of 2, 5 queued"; without a limit how many run.
+std::string running_text(const protocol::Report& function) {
+  const std::uint64_t limit = count(function, "max_concurrent");
+  const std::uint64_t queued = count(function, "queued");
+  return human_count(count(function, "running")) + (limit > 0 ? " of " + human_count(limit) : std::string()) +
+         (queued > 0 ? ", " + human_count(queued) + " queued" : std::string());
 }
 
 std::optional<double> average_cost(const protocol::Report& function) {
@@ -65,13 +90,21 @@ std::optional<double> average_cost(const protocol::Report& function) {
 std::string functions_table(const TopData& data, std::size_t lines, std::size_t width) {
   if (data.statistics.functions.empty()) return "no function has been asked for yet\n";
   const auto right = Table::Align::right;
-  Table table({{"CALLS", right}, {"HITS", right}, {"AVG COST", right}, {"SAVED", right}, {"ENTRIES", right}, {"SIZE", right}, {"FUNCTION"}});
+  std::vector<Table::Column> columns{{"CALLS", right}, {"HITS", right}, {"AVG COST", right}, {"SAVED", right}, {"ENTRIES", right}, {"SIZE", right}};
+  const bool limits = std::any_of(data.statistics.functions.begin(), data.statistics.functions.end(),
+                                  [](const auto& one) { return count(one.fields, "max_concurrent") > 0; });
+  if (limits) columns.push_back({"RUNNING"});
+  columns.push_back({"FUNCTION"});
+  Table table(std::move(columns));
   return first_rows(std::move(table), by_time_saved(data.statistics.functions), data.statistics.truncated, lines, width,
-                    [](Table& to, const protocol::FunctionStatistics& one) {
+                    [limits](Table& to, const protocol::FunctionStatistics& one) {
                       const std::optional<double> cost = average_cost(one.fields);
-                      to.add({human_count(count(one.fields, "calls")), ratio_text(count(one.fields, "hits"), count(one.fields, "calls")),
+                      Cells cells{human_count(count(one.fields, "calls")), ratio_text(count(one.fields, "hits"), count(one.fields, "calls")),
                               cost ? human_duration(*cost) : "-", human_duration(number(one.fields, "seconds_saved").value_or(0)),
-                              human_count(count(one.fields, "entries")), human_bytes(count(one.fields, "bytes")), escape(one.function)});
+                              human_count(count(one.fields, "entries")), human_bytes(count(one.fields, "bytes"))};
+                      if (limits) cells.push_back(running_text(one.fields));
+                      cells.push_back(escape(one.function));
+                      to.add(std::move(cells));
                     });
 }
 
@@ -104,7 +137,7 @@ std::string top_text(const TopData& data, const Screen& screen) {
     // Half of the room is the computations', and what the functions leave of the other half.
     const std::size_t room = std::max(screen.height, headline_lines + 1 + 2 * table_lines_min) - headline_lines - 1;
     const std::size_t functions_wanted = data.statistics.functions.size() + 1;
-    const std::size_t computing_wanted = data.computing.size() + (data.computing_truncated ? 2 : 1);
+    const std::size_t computing_wanted = computing_rows(data) + (computing_goes_on(data) ? 2 : 1);
     computing_lines = std::min(computing_wanted, std::max(room / 2, room - std::min(room, functions_wanted)));
     function_lines = room - computing_lines;
   }
@@ -128,6 +161,14 @@ Json top_json(const TopData& data) {
     all["computing"].push_back(std::move(line));
   }
   all["computing_truncated"] = data.computing_truncated;
+  all["queued"] = Json::array();
+  for (const TopQueued& one : data.queued) {
+    Json line = key_json(one.key);
+    line["queue_position"] = one.position;
+    line["seconds"] = one.seconds ? Json(*one.seconds) : Json(nullptr);
+    line["waiting"] = one.waiting;
+    all["queued"].push_back(std::move(line));
+  }
   all["functions"] = Json::array();
   for (const protocol::FunctionStatistics& one : by_time_saved(data.statistics.functions)) {
     Json line = Json::object();

@@ -23,12 +23,21 @@ struct TopComputation {
   bool refresh = false;  // there is a value meanwhile
 };
 
+// Waits until its function computes less than it may.
+struct TopQueued {
+  std::string key;
+  std::uint64_t position = 0;
+  std::optional<double> seconds;
+  std::uint64_t waiting = 0;
+};
+
 struct TopData {
   std::string socket;
   std::string namespace_name;
   protocol::Statistics statistics;
   std::vector<TopComputation> computing;  // the longest first
   bool computing_truncated = false;       // there are more
+  std::vector<TopQueued> queued;          // the first ones; how many there are is in the statistics
 };
 
 // Those that save most first.

@@ -17,6 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int quiet_ms = 200;  // nothing is drawn before
 constexpr int frame_ms = 200;
+constexpr int frames_per_question = 5;  // about the place in a queue
 
 }  // namespace
 
@@ -45,7 +46,7 @@ void WaitBar::draw() {
   if (!pause(quiet_ms)) return;
   Result<Subscription> subscription = client_.subscribe(key_);
   WaitProgress progress;
-  while (subscription) {
+  for (int frame = 0; subscription; ++frame) {
     const Result<std::size_t> events = subscription->poll([&](const Event& event) {
       if (event.kind == Event::Kind::signal) progress.note(event.signal);
       else progress.note(event.state);
@@ -54,6 +55,9 @@ void WaitBar::draw() {
     if (progress.needs_holder()) {
       const Result<protocol::Explanation> explanation = client_.explain(key_.bytes());
       progress.set_holder(explanation ? explanation->row.holder : std::string());
+    }
+    if (progress.queued() && frame % frames_per_question == 0) {
+      if (const Result<protocol::Explanation> explanation = client_.explain(key_.bytes())) progress.set_place(explanation->row.queue_position);
     }
     if (progress.known()) {
       const double waited = std::chrono::duration<double>(Clock::now() - begun).count();

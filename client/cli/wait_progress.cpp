@@ -17,6 +17,7 @@ std::string waited_text(double seconds) {
 
 void WaitProgress::start(double fraction, std::string text) {
   computing_ = true;
+  queued_ = false;
   holder_asked_ = false;
   holder_.clear();
   fraction_ = fraction;
@@ -25,9 +26,19 @@ void WaitProgress::start(double fraction, std::string text) {
 
 void WaitProgress::stop(std::string text, double fraction) {
   computing_ = false;
+  queued_ = false;
   holder_.clear();
   fraction_ = fraction;
   text_ = std::move(text);
+}
+
+void WaitProgress::queue(std::uint64_t position) {
+  stop("queued, " + ordinal(position));
+  queued_ = true;
+}
+
+void WaitProgress::set_place(std::uint64_t position) {
+  if (queued_ && position != 0) queue(position);
 }
 
 void WaitProgress::note(const protocol::State& state) {
@@ -35,6 +46,7 @@ void WaitProgress::note(const protocol::State& state) {
   stop("nobody computes it yet");
   for (const protocol::KeyStateEntry& entry : state.entries) {
     if (entry.state == protocol::KeyState::computing) start(entry.fraction, entry.text);
+    if (entry.state == protocol::KeyState::queued) queue(entry.queue_position);
   }
 }
 
@@ -57,7 +69,7 @@ void WaitProgress::note(const protocol::Signal& signal) {
     case SignalEvent::evicted:
     case SignalEvent::expired:
     case SignalEvent::stale: return;  // of an older value
-    case SignalEvent::queued: return;
+    case SignalEvent::queued: return queue(signal.queue_position);
   }
 }
 

@@ -1,8 +1,9 @@
-// What somebody who waits for a key is shown: how far its computation is and whose it is. Pure: signals in, a line out.
+// What somebody who waits for a key is shown: how far its computation is and whose it is, or which place it has in the queue. Pure: signals in, a line out.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include <onced/protocol/messages.hpp>
@@ -20,6 +21,10 @@ class WaitProgress {
     holder_asked_ = true;
   }
 
+  // It is queued, and signals tell of some of its moves only: ask for its place now and then. 0: it is not queued any more.
+  bool queued() const { return queued_; }
+  void set_place(std::uint64_t position);
+
   // A state has been noted: there is something to show.
   bool known() const { return known_; }
   // Somebody computes it, and set_holder() has not said who.
@@ -30,10 +35,12 @@ class WaitProgress {
  private:
   void start(double fraction, std::string text);
   void stop(std::string text, double fraction = std::nan(""));
+  void queue(std::uint64_t position);
 
   bool known_ = false;
   bool computing_ = false;
   bool holder_asked_ = false;
+  bool queued_ = false;
   double fraction_ = std::nan("");
   std::string text_;
   std::string holder_;

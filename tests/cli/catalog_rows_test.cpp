@@ -77,6 +77,20 @@ TEST_CASE("a value past its time is stale within its grace, and one whose succes
   CHECK(state_word(row) == "computing");
 }
 
+TEST_CASE("a queued key is shown with its place") {
+  protocol::ListRow row = row_of(1, 5);
+  CHECK_FALSE(contains(rows_text({row}, {.terminal = true, .width = 200}), "PLACE"));
+  CHECK_FALSE(row_json(row).contains("queue_position"));
+  row.state = protocol::KeyState::queued;
+  row.version = 0;
+  row.queue_position = 1234;
+  CHECK(state_word(row) == "queued");
+  CHECK(contains(rows_text({row}, {.terminal = true, .width = 200}), "PLACE"));
+  CHECK(contains(rows_text({row}, {.terminal = true, .width = 200}), "1,234"));
+  CHECK(row_json(row)["queue_position"] == 1234);
+  CHECK(row_json(row)["state"] == "queued");
+}
+
 TEST_CASE("a table says freshness, grace and hits; on a terminal only where there is something to say") {
   const Screen terminal{.terminal = true, .width = 200};
   protocol::ListRow row = row_of(1, 5);

@@ -56,6 +56,12 @@ TEST_CASE("sizes, durations and counts are for people") {
   CHECK(human_duration(std::nan("")) == "-");
   CHECK(human_count(7) == "7");
   CHECK(human_count(1234567) == "1,234,567");
+  CHECK(ordinal(1) == "1st");
+  CHECK(ordinal(2) == "2nd");
+  CHECK(ordinal(3) == "3rd");
+  CHECK(ordinal(4) == "4th");
+  for (const std::uint64_t teen : {11U, 12U, 13U, 111U, 212U}) CHECK(ordinal(teen).ends_with("th"));
+  CHECK(ordinal(1121) == "1,121st");
   CHECK(plural(1, "value") == "1 value");
   CHECK(plural(1000, "value") == "1,000 values");
 }

@@ -58,6 +58,33 @@ TEST_CASE("a computation is shown with progress, time, waiters, holder and key; 
   CHECK(contains(text, "hit ratio 50.0 %"));
 }
 
+TEST_CASE("what is queued is shown after what is computed, at its place, with the limits of functions") {
+  TopData data = data_of(1, 2);
+  CHECK_FALSE(contains(top_text(data, {.width = 0, .height = 0}), "RUNNING"));
+  data.queued.push_back({std::string(KeyBuilder("report", "v1").add(8).build()->bytes()), 1, 3.2, 4});
+  data.queued.push_back({std::string(KeyBuilder("report", "v1").add(9).build()->bytes()), 2, std::nullopt, 1});
+  data.statistics.fields.emplace_back("queued", std::uint64_t{7});
+  auto& limited = data.statistics.functions[1].fields;
+  limited.emplace_back("running", std::uint64_t{2});
+  limited.emplace_back("queued", std::uint64_t{7});
+  limited.emplace_back("max_concurrent", std::uint64_t{2});
+  data.statistics.functions[0].fields.emplace_back("running", std::uint64_t{3});
+  const std::string text = top_text(data, {.width = 0, .height = 0});
+  CHECK(contains(text, "0 waiting, 7 queued\n"));
+  CHECK(contains(text, "queued   3 s        4  1st in the queue   report@v1(8)\n"));
+  CHECK(contains(text, "queued     -        1  2nd in the queue   report@v1(9)\nand more\n"));
+  CHECK(contains(text, "2.0 KiB  2 of 2, 7 queued  f1\n"));
+  CHECK(contains(text, "2.0 KiB  3                 f0\n"));
+  CHECK(text.find("report@v1(0)") < text.find("report@v1(8)"));
+  for (const std::size_t height : {8U, 10U, 24U})
+    CHECK(lines_of(top_text(data, {.terminal = true, .width = 80, .height = height})).size() <= height);
+  const Json json = top_json(data);
+  CHECK(json["queued"][0]["queue_position"] == 1);
+  CHECK(json["queued"][0]["waiting"] == 4);
+  CHECK(json["queued"][1]["seconds"].is_null());
+  CHECK(json["functions"][0]["max_concurrent"] == 2);
+}
+
 TEST_CASE("functions are in order of the time they saved") {
   const std::string text = top_text(data_of(0, 3), {.width = 0, .height = 0});
   CHECK(contains(text, "nothing is being computed"));

@@ -61,6 +61,30 @@ TEST_CASE("the next computation starts without the last one's progress, words an
   CHECK(progress.needs_holder());
 }
 
+TEST_CASE("who is queued is told its place, which is asked for now and then") {
+  WaitProgress progress;
+  protocol::State state = state_of(KeyState::queued);
+  state.entries.front().queue_position = 13;
+  progress.note(state);
+  CHECK(progress.queued());
+  CHECK_FALSE(progress.needs_holder());
+  CHECK(shown(progress).ends_with("  ? %  3 s  queued, 13th"));
+  progress.set_place(12);
+  CHECK(shown(progress).ends_with("  queued, 12th"));
+  progress.set_place(0);  // it has begun meanwhile, and the signal is on its way
+  CHECK(shown(progress).ends_with("  queued, 12th"));
+  protocol::Signal moved = signal_of(SignalEvent::queued, "number 2 of 9");
+  moved.queue_position = 2;
+  progress.note(moved);
+  CHECK(shown(progress).ends_with("  queued, 2nd"));
+  progress.note(signal_of(SignalEvent::invalidated));
+  CHECK(shown(progress).ends_with("  queued, 2nd"));
+  progress.note(signal_of(SignalEvent::started));
+  CHECK_FALSE(progress.queued());
+  progress.set_place(1);
+  CHECK(shown(progress).ends_with("  computing"));
+}
+
 TEST_CASE("the last word is that it is done, at 100 %, or why it is not") {
   WaitProgress progress;
   progress.note(state_of(KeyState::computing, 0.9, "nearly"));
