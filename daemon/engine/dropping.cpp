@@ -114,6 +114,7 @@ void Computations::settle(Entry& entry) {
 // Returns whether a value was dropped, or made stale. Later requests start anew; those who wait already still get what is
 // being computed.
 bool Computations::invalidate_entry(Entry& entry, const std::string& by, bool soft) {
+  deaths_.forget(entry.key);  // also here: only the entries say which keys a tag concerns
   if (soft) return soften_entry(entry);
   directory_.clear_tags(entry);
   if (!entry.value && entry.lease == nullptr && !entry.failure) return false;

@@ -228,3 +228,30 @@ TEST_CASE("the daemon remembers no more invalidated tags than its limit, and for
   CHECK_FALSE(scene.publish_tagged(scene.a, old_lease, "x", {"green"}).stored);
   CHECK(scene.explains(key, "it is forgotten which"));
 }
+
+TEST_CASE("an invalidation of a tag starts the count of deaths anew for the keys that have it, and for no other (L2)") {
+  Tagged scene;
+  bool soft = false;
+  SUBCASE("a hard one") {}
+  SUBCASE("a soft one") { soft = true; }
+  for (const std::string& each : {key, other}) scene.put_tagged(each, {each == key ? "blue" : "red"});
+  const auto die_computing = [&](const std::string& of) {
+    const auto crashing = scene.connect();
+    auto request = scene.acquire(of);
+    request.force = true;
+    scene.ask(crashing, request);
+    scene.step(Disconnected{crashing});
+  };
+  for (const std::string& each : {key, other}) {
+    die_computing(each);
+    die_computing(each);
+    CHECK(scene.explains(each, "2 processes in a row died"));
+  }
+  CHECK(scene.invalidate("blue", soft) == 1);
+  CHECK_FALSE(scene.explains(key, "died"));
+  CHECK(scene.explains(other, "2 processes in a row died"));
+  die_computing(key);
+  die_computing(other);
+  CHECK_FALSE(scene.explains(key, "holders died in a row"));
+  CHECK(scene.explains(other, "holders died in a row"));
+}

@@ -332,7 +332,7 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
       key.live = 0;
     }
     (request.soft ? key.softened_by : key.invalidated_by) = number;
-    if (!of_tag) key.deaths.clear();
+    key.deaths.clear();
     key.failed.reset();
     if (!request.soft || !usable(key)) key.tags.clear();
   }
