@@ -54,6 +54,7 @@ constexpr const char* must_be_reached[] = {
     "regrants_abandoned", "regrants_holder_died", "regrants_limit_passed", "regrants_not_taken_up", "detached_publishes", "puts",
     "failures", "cancellations", "invalidations", "evictions", "expirations", "stored_inline", "wait_timeouts",
     "blob_evictions", "reservations_refused", "stale_answers", "refreshes_stale", "refreshes_ahead", "soft_invalidations", "leases_queued",
+    "older_versions_dropped",
     "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs"};
 
 Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) {

@@ -21,6 +21,16 @@ const T* request_in(const engine::Event& event) {
   return requested == nullptr ? nullptr : std::get_if<T>(&requested->request);
 }
 
+// Of two keys that differ in nothing but the function's version.
+bool is_other_version(const std::string& a, const std::string& b) {
+  const auto without_version = [](const std::string& key) {
+    std::string name = name_of_key(key);
+    if (const std::size_t version = name.find('@'); version != std::string::npos) name.erase(version, name.find('(') - version);
+    return name;
+  };
+  return a != b && without_version(a) == without_version(b);
+}
+
 }  // namespace
 
 const std::string& function_of_key(const std::string& key) {
@@ -364,6 +374,12 @@ void Model::forget_tags() {
   }
 }
 
+// All values that there are by now are older.
+void Model::supersede_others_than(const std::string& newer) {
+  for (auto& [name, key] : keys_)
+    if (key.value && is_other_version(name, newer)) key.value->superseded = true;
+}
+
 void Model::keep_failure(const std::string& key, std::string text, engine::Duration ttl) {
   if (ttl > engine::Duration::zero()) keys_[key].failed = Failed{std::move(text), schedule_.now + ttl};
 }
@@ -600,6 +616,7 @@ void Model::on_published(const protocol::Published& published) {
   require(step_.version == 0 || step_.version == published.version, "Published names another version than its waiters got");
   require(published.version > last_version_ || step_.version == published.version, "versions must rise");
   require(step_.detached_publish == 0 || !published.stored, "the value of a detached lease was stored (L5)");
+  step_.stored = published.stored;
   require(published.stored || step_.detached_publish != 0 || schedule_.profile.small_arena, "a value was not stored though there is room");
   step_.version = last_version_ = published.version;
   contents_[{*step_.publishing, published.version}] = step_.content;
@@ -621,6 +638,7 @@ void Model::on_change(const protocol::Signal& signal) {
       value.grace_ms = lifespan.grace_ms;
       key.value = value;
       key.tags = {step_.retention.tags.begin(), step_.retention.tags.end()};
+      if (step_.stored && step_.retention.retire_older) supersede_others_than(signal.key);
       break;
     }
     case SignalEvent::stale: {
@@ -642,9 +660,9 @@ void Model::on_change(const protocol::Signal& signal) {
       break;
     case SignalEvent::evicted:
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
-      require(schedule_.profile.small_arena || (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
+      require(schedule_.profile.small_arena || key.value->superseded || (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
               "`evicted` though there is room");
-      require(!step_.reserving || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
+      require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
       key.value.reset();
       break;
     case SignalEvent::invalidated:
@@ -703,9 +721,11 @@ void Model::check_invalidated() {
   }
 }
 
-void Model::check_all_invalidated() const {
-  for (const auto& [name, key] : keys_)
+void Model::check_all_dropped() const {
+  for (const auto& [name, key] : keys_) {
     require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0), "an invalidation never ended (L6)");
+    require(!key.value || !key.value->superseded, "a value stayed though one of a newer version took its place");
+  }
   for (const auto& [counter, lease] : leases_) require(!lease.owes_lost, "a holder was never told that its lease was detached");
 }
 

@@ -49,8 +49,8 @@ class Model {
   // How old the time word may be at most.
   engine::Duration time_word_age_max() const;
   std::size_t pending() const { return waits_.size() + unanswered_invalidations(); }
-  // Throws when a value is left that an invalidation should have dropped.
-  void check_all_invalidated() const;
+  // Throws when a value is left that an invalidation, or a value of a newer version, should have dropped.
+  void check_all_dropped() const;
   std::size_t leases() const { return leases_.size(); }
   std::uint64_t computations() const { return computations_; }
   bool alive(ConnectionId connection) const { return alive_.contains(connection); }
@@ -88,6 +88,7 @@ class Model {
     bool stale = false;              // as the signals say
     std::uint64_t dropped_by = 0;    // the first hard invalidation that meant it: it is there for readers only
     std::uint64_t softened_by = 0;   // the first soft one, while it was fresh: for readers it may still be
+    bool superseded = false;         // a newer value of another version is to take its place
   };
   struct Failed {
     std::string text;
@@ -136,6 +137,7 @@ class Model {
     protocol::Retention retention;
     std::uint64_t cost_us = 0;
     std::uint64_t version = 0;
+    bool stored = false;
     bool put = false;
     std::string failing_key;                            // the key of an accepted Fail
     std::uint64_t failing_detached = 0;
@@ -169,6 +171,7 @@ class Model {
   void fence_by_tags(std::uint64_t counter, const std::vector<std::string>& tags);
   void forget_tags();
   void keep_failure(const std::string& key, std::string text, engine::Duration ttl);
+  void supersede_others_than(const std::string& newer);
   void on_send(const engine::Send& send);
   void on_lease(Address to, const protocol::Lease& lease);
   void on_lease_lost(Address to, const protocol::LeaseLost& lost);

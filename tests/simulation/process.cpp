@@ -44,6 +44,7 @@ protocol::Retention Process::any_retention() {
   if (!random.percent(20)) retention.refresh_ahead_permille = random.percent(50) ? random.between(1, 2000) : 0;
   while (random.percent(world_.schedule().profile.tag_percent)) retention.tags.push_back(random.pick(all_tags()));
   if (retention.tags.size() > limits::tags_max) retention.tags.resize(limits::tags_max);
+  retention.retire_older = random.percent(world_.schedule().profile.retire_older_percent);
   return retention;
 }
 

@@ -16,7 +16,7 @@ const std::vector<std::string>& all_keys() {
     std::vector<std::string> made;
     for (int number = 0; number < 4; ++number)
       for (const std::string& function : all_functions())
-        made.emplace_back(KeyBuilder(function).add(number).build().value().bytes());
+        made.emplace_back(KeyBuilder(function, number % 2 == 0 ? "" : "v2").add(number / 2).build().value().bytes());
     return made;
   }();
   return keys;
@@ -68,6 +68,7 @@ Profile::Profile(Random& random) {
     if (random.percent(limited_percent)) settings.max_concurrent[function] = random.between(1, random.percent(50) ? 1 : 3);
   background_percent = random.percent(50) ? random.between(10, 70) : 0;
   relimit_percent = random.percent(25) ? random.between(1, 6) : 0;
+  retire_older_percent = random.percent(40) ? random.between(20, 70) : 0;
 }
 
 }  // namespace onced::simulation

@@ -20,7 +20,7 @@ struct Violation : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The keys of all schedules: three functions of four keys.
+// The keys of all schedules: three functions of four keys, which are two versions of two.
 const std::vector<std::string>& all_keys();
 const std::vector<std::string>& all_functions();
 const std::vector<std::string>& all_tags();
@@ -45,6 +45,7 @@ struct Profile {
   std::uint64_t tag_percent = 40;
   std::uint64_t background_percent = 0;
   std::uint64_t relimit_percent = 0;  // another limit of a function
+  std::uint64_t retire_older_percent = 20;
   std::size_t blobs_max = 1024;
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;

@@ -326,7 +326,7 @@ void World::check_readers() {
 // nothing of them may be left.
 void World::quiesce() {
   if (model_.pending() != 0) throw Violation("a waiter never got an answer (L3)");
-  model_.check_all_invalidated();
+  model_.check_all_dropped();
   if (model_.leases() != 0) throw Violation("a lease never ended (L2)");
   for (auto& [id, connection] : connections_) {
     if (id == SignalModel::monitor) continue;
