@@ -170,7 +170,9 @@ Result<Value> Computation::publish() {
       version = published->version;
       state_->client.unkept_told.store(false, std::memory_order_relaxed);
     } else {
-      not_stored = Error{ErrorCode::out_of_memory, "only those who waited have it: it, or what it depends on, was invalidated or replaced meanwhile, or there was no room for it"};
+      not_stored = Error{ErrorCode::out_of_memory,
+                         "only those who waited have it: its key or one of its tags was invalidated, or a value was put in its place, while it "
+                         "was computed, or there was no room for it that is worth what would go for it; `oncectl explain` says which"};
     }
   } else {
     not_stored = Error{ErrorCode::unavailable, local() ? "computed without a daemon" : "the lease was not held any more"};

@@ -59,6 +59,11 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
   return false;
 }
 
+std::string Catalog::why_not_stored(const Entry& entry) const {
+  const Gone* gone = gone_.find(entry.key);
+  return gone != nullptr ? gone->text : std::string("there is no room for it");
+}
+
 // Places the record, evicting in rounds, each twice as deep as the one before: memory that readers pin does not come
 // back by eviction, so the first rounds must not clear the whole cache.
 Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, double worth_us, RecordRef& placed) {

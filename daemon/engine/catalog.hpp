@@ -47,6 +47,9 @@ class Catalog {
   // small; the key has no value then (the former one would be an old answer), and why is remembered.
   bool store(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Origin origin);
 
+  // After a store() that did not: why, for people.
+  std::string why_not_stored(const Entry& entry) const;
+
   // No reader finds the value any more. Sends no signal.
   void drop(Entry& entry, GoneReason reason, std::string text = {});
 

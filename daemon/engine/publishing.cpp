@@ -169,8 +169,8 @@ void Computations::note_not_stored(const Entry& entry) {
   if (not_stored_noted_ && context_.now - *not_stored_noted_ < std::chrono::seconds(10)) return;
   not_stored_noted_ = context_.now;
   context_.note(Note::Level::warning, "the value of " + display(entry.key) + " could not be stored (" +
-                                          std::to_string(context_.counters.stored_inline) +
-                                          " so far): the arena is too small or blocked by readers; see memory in the settings");
+                                          std::to_string(context_.counters.stored_inline) + " so far): " + catalog_.why_not_stored(entry) +
+                                          "; a larger segment (the setting memory) has room for more");
 }
 
 }  // namespace onced::engine

@@ -71,18 +71,22 @@ TEST_CASE("a value that cannot be stored still reaches holder and waiters, and a
   const auto token = scene.take<protocol::Lease>(a, scene.ask(a, forced)).token;
   const auto of_b = scene.ask(b, forced);
   const auto watcher = scene.ask(b, protocol::Subscribe{key_scope(key), 0, 0});
+  std::string why = "the arena is full of values that are being read";
   SUBCASE("because readers pin everything") {
     scene.store.pinned = true;
     scene.store.records_max = 1;
   }
-  SUBCASE("because it is larger than the arena") { scene.store.too_large = true; }
+  SUBCASE("because it is larger than the arena") {
+    scene.store.too_large = true;
+    why = "it is larger than the arena";
+  }
   CHECK_FALSE(scene.publish(a, token, "new").stored);
   CHECK(scene.inline_bytes(b, of_b) == "new");
   CHECK_FALSE(scene.store.visible(key));
   CHECK(scene.counted("stored_inline") == 1);
   CHECK(scene.events(b, watcher) == std::vector{SignalEvent::done, SignalEvent::evicted});
   REQUIRE(scene.notes.size() == 1);
-  CHECK(scene.notes[0].find("could not be stored") != std::string::npos);
+  CHECK(scene.notes[0].find("could not be stored (1 so far): " + why) != std::string::npos);
 }
 
 TEST_CASE("replacing the only value that fits does not evict anything else") {
