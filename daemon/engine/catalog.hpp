@@ -65,6 +65,11 @@ class Catalog {
 
   // A use that the engine saw itself.
   void touch(Entry& entry);
+  // Counts the uses that readers report in their pages, so that what is told of them is up to date: some of the pages, the next
+  // ones in turn, and not more often than every harvest_period.
+  void harvest();
+  // The same once in a second of steps, so that uses are known also where nothing is evicted and nobody asks.
+  void harvest_now_and_then();
   // What computing a value is thought to cost when it was measured once as this; capped, and held against the average of
   // its function, so that one holder that was stopped for an hour does not make its value dear. Without a measurement
   // (a value that was put): that average.
@@ -110,6 +115,7 @@ class Catalog {
   static constexpr Duration reclaim_period_max = std::chrono::seconds(1);
   // Reading the pin pages' tables of recent hits costs time in proportion to connections: not more often than this.
   static constexpr Duration harvest_period = std::chrono::milliseconds(1);
+  static constexpr Duration harvest_anyway_period = std::chrono::seconds(1);
 
  private:
   static constexpr const char* not_worth_it = "it is large, and values that save far more computing time would have been evicted for it";
@@ -136,7 +142,6 @@ class Catalog {
   static std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t inline_bytes, std::size_t parts);
   static std::uint64_t record_bytes(const Entry& entry);
   bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
-  void harvest();
 
   Context& context_;
   Directory& directory_;
@@ -156,6 +161,7 @@ class Catalog {
   std::optional<Time> reclaim_at_;
   Duration reclaim_period_{};
   std::optional<Time> harvested_;
+  std::optional<Time> harvest_anyway_at_;
 };
 
 }  // namespace onced::engine

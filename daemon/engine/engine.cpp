@@ -45,6 +45,10 @@ struct Engine::State {
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request);
   void end_everything_of(Connection& connection);
   std::optional<Catalog::Newcomer> newcomer_of(const Connection& connection, std::uint64_t bytes) const;
+  Reports& with_recent_uses() {
+    catalog.harvest();
+    return reports;
+  }
 };
 
 protocol::Reply whole_reply(const Send& send) {
@@ -67,6 +71,7 @@ void Engine::apply(Event event, Time now, Effects& effects) {
   state.computations.let_queues_move();
   state.blobs.retry();
   state.catalog.let_time_pass();
+  state.catalog.harvest_now_and_then();
   if (state.blobs.passed_in_step()) state.catalog.put_off_reclaim();  // the descriptor must be there when the effect is carried out
   else state.catalog.reclaim_blobs();
   state.directory.sweep();
@@ -222,11 +227,11 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     }
     void operator()(GetStatus&&) const { state.context.send(to, state.reports.status(state.context.now)); }
     void operator()(GetStats&&) const { state.context.send(to, state.reports.statistics(state.context.now)); }
-    void operator()(List&& r) const { state.context.send(to, state.reports.list(r)); }
+    void operator()(List&& r) const { state.context.send(to, state.with_recent_uses().list(r)); }
     void operator()(Reserve&& r) const { state.blobs.reserve(from, to.id, r); }
     void operator()(Fetch&& r) const { state.blobs.fetch(from, to.id, r); }
     void operator()(Release&& r) const { state.blobs.release(from, r); }
-    void operator()(Explain&& r) const { state.context.send(to, state.reports.explain(r.key)); }
+    void operator()(Explain&& r) const { state.context.send(to, state.with_recent_uses().explain(r.key)); }
   };
   std::visit(Answer{*this, from, to}, std::move(request));
 }

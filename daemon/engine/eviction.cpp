@@ -17,6 +17,11 @@ void Catalog::harvest() {
   });
 }
 
+void Catalog::harvest_now_and_then() {
+  if (harvest_anyway_at_ && context_.now < *harvest_anyway_at_) return;
+  if (std::exchange(harvest_anyway_at_, context_.now + harvest_anyway_period)) harvest();
+}
+
 void Catalog::touch(Entry& entry) {
   StoredValue& value = *entry.value;
   ++value.uses;

@@ -55,6 +55,22 @@ TEST_CASE("hits of readers and of the daemon, waiters and computations are count
   CHECK(statistics.functions[0].fields == expected);
 }
 
+TEST_CASE("readers' hits are known in a listing and in an explanation though nothing was ever evicted") {
+  Scene scene;
+  const auto a = scene.connect();
+  scene.put(a, key, "value");
+  const RecordRef record = *scene.store.find(key);
+  scene.store.hits = {record, record};
+  CHECK(scene.take<protocol::Listing>(a, scene.ask(a, protocol::List{})).rows.at(0).hits == 2);
+  scene.now += 1ms;
+  scene.store.hits = {record};
+  CHECK(scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key})).row.hits == 3);
+  scene.now += 1s;  // and in a second of steps in any case, for a table holds one hit of a key
+  scene.store.hits = {record};
+  scene.put(a, key_of("another"), "value");
+  CHECK(scene.store.hits.empty());
+}
+
 TEST_CASE("a listing is in order of key bytes and goes on behind its cursor") {
   Scene scene;
   scene.store.records_max = 5000;
