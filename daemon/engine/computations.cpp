@@ -36,6 +36,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
     function.saved_us += entry.value->cost_us;
     ++context_.counters.hits;
     context_.counters.saved_us += entry.value->cost_us;
+    context_.recent.add(entry.function, {.avoided = 1, .saved_us = entry.value->cost_us}, context_.now);
     context_.counters.stale_answers += entry.value->stretch == Stretch::stale ? 1U : 0U;
     catalog_.touch(entry);
     SharedParts parts;
@@ -347,7 +348,7 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
       const auto waiter = at++;
       if (!stale || waiter->accept_stale) served.splice(served.end(), orphans, waiter);
     }
-    count_served(entry, entry.value->cost_us, served.size());
+    count_served(entry, entry.value->cost_us, served);
     context_.counters.stale_answers += stale ? served.size() : 0;
     SharedParts parts;
     answer_all(served, [&](Waiter& waiter) { catalog_.answer(entry, waiter.from, true, parts); });

@@ -121,7 +121,7 @@ class Computations {
   void forget_failure(Entry& entry);
   const FailedAnswer* failure_of(Entry& entry);
   void count_computation(const Lease& lease, std::uint64_t cost_us);
-  void count_served(Entry& entry, std::uint64_t cost_us, std::size_t waiters);
+  void count_served(const Entry& entry, std::uint64_t cost_us, const WaiterList& waiters);
   bool value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts);
   void note_not_stored(const Entry& entry);
   bool has_too_many_invalidations(const Connection& from, ReplyAddress to);

@@ -11,6 +11,8 @@
 #include "engine/engine.hpp"
 #include "engine/entry.hpp"
 #include "engine/key_map.hpp"
+#include "engine/longest_turn.hpp"
+#include "engine/recent_statistics.hpp"
 
 namespace onced::engine {
 
@@ -19,6 +21,7 @@ struct Counters {
   std::uint64_t hits = 0;                 // Acquires answered with a value that was there
   std::uint64_t misses = 0;               // Acquires that found none
   std::uint64_t waiters_served = 0;       // waiters answered with a value
+  std::uint64_t duplicates_avoided = 0;   // of those: who would have computed it themselves, at the same time
   std::uint64_t saved_us = 0;             // computing time of the values that hits and waiters were given
   std::uint64_t grants = 0;               // leases, re-grants included
   std::array<std::uint64_t, 9> grants_by_cause{};
@@ -58,6 +61,8 @@ struct Context {
   Time now{};
   Effects* effects = nullptr;  // of the present step
   Counters counters{};
+  RecentStatistics recent{};
+  LongestTurn longest_turn{};
   bool draining = false;
 
   void send(ReplyAddress to, protocol::Reply reply, SharedParts parts = {}) {

@@ -49,6 +49,11 @@ struct Engine::State {
     catalog.harvest();
     return reports;
   }
+  // What readers say of their hits, as of now, for what is asked about it.
+  Reports& with_readers_hits(Time now) {
+    context.recent.look(catalog.store(), now);
+    return reports;
+  }
 };
 
 protocol::Reply whole_reply(const Send& send) {
@@ -72,6 +77,7 @@ void Engine::apply(Event event, Time now, Effects& effects) {
   state.blobs.retry();
   state.catalog.let_time_pass();
   state.catalog.harvest_now_and_then();
+  state.context.recent.look_when_due(state.catalog.store(), state.connections.size(), state.context.now);
   if (state.blobs.passed_in_step()) state.catalog.put_off_reclaim();  // the descriptor must be there when the effect is carried out
   else state.catalog.reclaim_blobs();
   state.directory.sweep();
@@ -82,7 +88,7 @@ std::optional<Time> Engine::next_deadline() const {
   if (state_->computations.has_work_left()) return state_->context.now;
   std::optional<Time> earliest;
   for (const std::optional<Time> one : {state_->computations.next_deadline(), state_->catalog.next_turn(), state_->catalog.next_reclaim(),
-                                        state_->blobs.next_retry()})
+                                        state_->blobs.next_retry(), state_->context.recent.next_look()})
     if (one && (!earliest || *one < *earliest)) earliest = one;
   return earliest;
 }
@@ -96,7 +102,9 @@ void Engine::reconfigure(const Settings& settings) {
   state_->computations.limits_changed();
 }
 
-protocol::Statistics Engine::statistics(Time now) const { return state_->reports.statistics(now); }
+protocol::Statistics Engine::statistics(Time now) const { return state_->with_readers_hits(now).statistics(now); }
+
+void Engine::turn_took(Duration took, Time ended) { state_->context.longest_turn.add(took, ended); }
 
 void Engine::check_invariants() const {
   state_->computations.check_invariants();
@@ -225,8 +233,8 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     void operator()(Unsubscribe&& r) const {
       state.context.send(to, Done{state.signals.unsubscribe(from, r.target) ? 1U : 0U});
     }
-    void operator()(GetStatus&&) const { state.context.send(to, state.reports.status(state.context.now)); }
-    void operator()(GetStats&&) const { state.context.send(to, state.reports.statistics(state.context.now)); }
+    void operator()(GetStatus&&) const { state.context.send(to, state.with_readers_hits(state.context.now).status(state.context.now)); }
+    void operator()(GetStats&&) const { state.context.send(to, state.with_readers_hits(state.context.now).statistics(state.context.now)); }
     void operator()(List&& r) const { state.context.send(to, state.with_recent_uses().list(r)); }
     void operator()(Reserve&& r) const { state.blobs.reserve(from, to.id, r); }
     void operator()(Fetch&& r) const { state.blobs.fetch(from, to.id, r); }

@@ -136,6 +136,8 @@ class Engine {
 
   // Counters and gauges as `oncectl stats` shows them; without running a step.
   protocol::Statistics statistics(Time now) const;
+  // A turn of the loop that runs this engine took so long: no step, a number for the statistics.
+  void turn_took(Duration took, Time ended);
 
   // Aborts with a sentence when an invariant is broken. For tests: walks everything.
   void check_invariants() const;

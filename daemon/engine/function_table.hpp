@@ -26,6 +26,8 @@ struct Function {
   std::uint64_t misses = 0;
   std::uint64_t computations = 0;  // published under a lease
   std::uint64_t computed_us = 0;
+  std::uint64_t waiters_served = 0;
+  std::uint64_t duplicates_avoided = 0;  // waiters served who would have computed it themselves
   std::uint64_t saved_us = 0;      // computing time of the values that daemon hits and waiters were given
   std::uint64_t entries = 0;
   std::uint64_t bytes = 0;

@@ -1,4 +1,5 @@
 // Computations: how a lease ends with a value or a failure, and values that come without a lease.
+#include <algorithm>
 #include <utility>
 
 #include "engine/computations.hpp"
@@ -33,7 +34,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
 
   if (lease->detached) {
     ++context_.counters.detached_publishes;
-    count_served(entry, cost_us, lease->waiters.size());
+    count_served(entry, cost_us, lease->waiters);
     answer_all(lease->waiters, [&](Waiter& waiter) {
       catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
     });
@@ -47,7 +48,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   const bool stored = catalog_.store(entry, *parts, request.retention, {version, cost_us, from.description, false});
   end(*lease);
   deaths_.forget(entry.key);
-  count_served(entry, cost_us, entry.waiters.size());
+  count_served(entry, cost_us, entry.waiters);
   answer_all(entry.waiters, [&](Waiter& waiter) {
     if (stored) return catalog_.answer(entry, waiter.from, true, parts);
     catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
@@ -74,7 +75,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   directory_.set_tags(entry, request.retention.tags);
   const bool stored = catalog_.store(entry, *parts, request.retention, {version, 0, from.description, true});
   deaths_.forget(entry.key);
-  count_served(entry, 0, entry.waiters.size());
+  count_served(entry, 0, entry.waiters);
   answer_all(entry.waiters, [&](Waiter& waiter) {
     if (stored) return catalog_.answer(entry, waiter.from, true, parts);
     catalog_.answer_inline(waiter.from, inline_value(version, 0), parts);
@@ -156,12 +157,22 @@ void Computations::count_computation(const Lease& lease, std::uint64_t cost_us) 
   function.computed_us += cost_us;
   ++context_.counters.computations;
   context_.counters.computed_us += cost_us;
+  context_.recent.add(function.number, {.computations = 1}, context_.now);
 }
 
-void Computations::count_served(Entry& entry, std::uint64_t cost_us, std::size_t waiters) {
-  functions_.at(entry.function).saved_us += cost_us * waiters;
-  context_.counters.saved_us += cost_us * waiters;
-  context_.counters.waiters_served += waiters;
+void Computations::count_served(const Entry& entry, std::uint64_t cost_us, const WaiterList& waiters) {
+  if (waiters.empty()) return;
+  const auto duplicates = std::count_if(waiters.begin(), waiters.end(), [](const Waiter& waiter) { return waiter.may_compute; });
+  const Savings savings{.avoided = waiters.size(), .duplicates_avoided = static_cast<std::uint64_t>(duplicates),
+                        .saved_us = cost_us * waiters.size()};
+  Function& function = functions_.at(entry.function);
+  function.waiters_served += savings.avoided;
+  function.duplicates_avoided += savings.duplicates_avoided;
+  function.saved_us += savings.saved_us;
+  context_.counters.waiters_served += savings.avoided;
+  context_.counters.duplicates_avoided += savings.duplicates_avoided;
+  context_.counters.saved_us += savings.saved_us;
+  context_.recent.add(entry.function, savings, context_.now);
 }
 
 // At most one line in ten seconds: a blocked arena meets every publish.

@@ -79,7 +79,9 @@ class RecordStore {
     std::uint64_t hits = 0;
     std::uint64_t saved_us = 0;
   };
-  // Sums of all pages, living and dead, by function number (functions from counter_functions - 1 on share the last).
+  // Sums of all pages, living and dead, by function number (functions from counter_functions - 1 on share the last). One
+  // call reads at most so many living pages anew, the next ones in turn.
+  static constexpr std::size_t totals_pages_per_call = 16;
   virtual std::vector<HitTotals> hit_totals() const = 0;
 
   struct Usage {

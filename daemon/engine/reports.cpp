@@ -43,6 +43,18 @@ std::string tags_text(const Entry& entry) {
   return text;
 }
 
+void add_last_hour(protocol::Report& report, const Savings& savings) {
+  report.emplace_back("computations_last_hour", savings.computations);
+  report.emplace_back("computations_avoided_last_hour", savings.avoided);
+  report.emplace_back("duplicates_avoided_last_hour", savings.duplicates_avoided);
+  report.emplace_back("seconds_saved_last_hour", seconds_of(savings.saved_us));
+}
+
+void add_turn(protocol::Report& report, const std::string& suffix, const LongestTurn::Turn& turn, Time now) {
+  report.emplace_back("longest_turn_seconds" + suffix, std::chrono::duration<double>(turn.took).count());
+  report.emplace_back("longest_turn_ago_seconds" + suffix, std::chrono::duration<double>(now - std::min(now, turn.ended)).count());
+}
+
 std::uint64_t waiting_on(const Entry& entry) {
   std::uint64_t waiting = entry.waiters.size();
   for (const Lease* lease : entry.detached) waiting += lease->waiters.size();
@@ -52,7 +64,7 @@ std::uint64_t waiting_on(const Entry& entry) {
 }  // namespace
 
 Reports::Totals Reports::totals() const {
-  Totals totals{.readers = catalog_.store().hit_totals()};
+  Totals totals{.readers = context_.recent.readers()};
   for (const RecordStore::HitTotals& one : totals.readers) {
     totals.reader_hits += one.hits;
     totals.reader_saved_us += one.saved_us;
@@ -77,6 +89,7 @@ protocol::StatusReport Reports::status(Time now) const {
       {"hit_ratio", asked == 0 ? 0.0 : static_cast<double>(hits) / static_cast<double>(asked)},
       {"computations", counters.computations},
       {"computations_avoided", hits + counters.waiters_served},
+      {"duplicates_avoided", counters.duplicates_avoided},
       {"seconds_computed", seconds_of(counters.computed_us)},
       {"seconds_saved", seconds_of(counters.saved_us + readers.reader_saved_us)},
       {"computing", std::uint64_t{computations_.leases().live()}},
@@ -94,6 +107,7 @@ protocol::StatusReport Reports::status(Time now) const {
       {"blob_bytes_max", context_.settings.blob_bytes_max},
       {"draining", std::uint64_t{context_.draining ? 1U : 0U}},
   };
+  add_last_hour(report.fields, context_.recent.total(now));
   return report;
 }
 
@@ -149,6 +163,8 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("retired_records", usage.retired_records);
   add("retired_with_blobs", usage.retired_with_blobs);
   add("index_slots", usage.index_slots);
+  add_turn(statistics.fields, "", context_.longest_turn.ever(), now);
+  add_turn(statistics.fields, "_last_hour", context_.longest_turn.in_last_hour(now), now);
 
   std::vector<const Function*> functions;
   for (const Function& function : functions_.all()) functions.push_back(&function);
@@ -164,19 +180,21 @@ protocol::Statistics Reports::statistics(Time now) const {
     if (function->number + 1 < protocol::counter_functions && function->number < readers.readers.size())
       seen = readers.readers[function->number];
     const FunctionQueue* queue = computations_.queues().find(function->name);
-    statistics.functions.push_back(
-        {function->name,
-         {{"calls", function->calls + seen.hits},
-          {"hits", function->hits + seen.hits},
-          {"misses", function->misses},
-          {"computations", function->computations},
-          {"seconds_computed", seconds_of(function->computed_us)},
-          {"seconds_saved", seconds_of(function->saved_us + seen.saved_us)},
-          {"entries", function->entries},
-          {"bytes", function->bytes},
-          {"running", std::uint64_t{queue == nullptr ? 0 : queue->running.size()}},
-          {"queued", std::uint64_t{queue == nullptr ? 0 : queue->queued()}},
-          {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function->name)}}}});
+    protocol::Report report{{"calls", function->calls + seen.hits},
+                            {"hits", function->hits + seen.hits},
+                            {"misses", function->misses},
+                            {"computations", function->computations},
+                            {"computations_avoided", function->hits + function->waiters_served + seen.hits},
+                            {"duplicates_avoided", function->duplicates_avoided},
+                            {"seconds_computed", seconds_of(function->computed_us)},
+                            {"seconds_saved", seconds_of(function->saved_us + seen.saved_us)},
+                            {"entries", function->entries},
+                            {"bytes", function->bytes},
+                            {"running", std::uint64_t{queue == nullptr ? 0 : queue->running.size()}},
+                            {"queued", std::uint64_t{queue == nullptr ? 0 : queue->queued()}},
+                            {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function->name)}}};
+    add_last_hour(report, context_.recent.of(function->number, now));
+    statistics.functions.push_back({function->name, std::move(report)});
   }
   return statistics;
 }

@@ -16,6 +16,7 @@
 
 #include <onced/protocol/pin_page.hpp>
 
+#include "engine/record_store.hpp"
 #include "engine/types.hpp"
 #include "memory/hit_claims.hpp"
 
@@ -55,7 +56,7 @@ class PinTable {
   // Sums over all pages, living and dead, by function number. Reads at most totals_pages_per_call living pages anew, the
   // next ones in turn with every call: with more connections a living one's part may be as old as the last round. What a
   // page claimed when it was removed is in it exactly.
-  static constexpr std::size_t totals_pages_per_call = 16;
+  static constexpr std::size_t totals_pages_per_call = engine::RecordStore::totals_pages_per_call;
   std::vector<HitTotals> hit_totals() const;
 
  private:

@@ -19,7 +19,9 @@ TEST_CASE("the status has the names that scripts rely on") {
   const auto a = scene.connect();
   const auto report = scene.take<protocol::StatusReport>(a, scene.ask(a, protocol::GetStatus{}));
   for (const char* name : {"version", "pid", "uptime_seconds", "hits", "misses", "computations", "computations_avoided",
-                           "seconds_saved", "computing", "waiting", "connections", "entries", "memory_bytes"}) {
+                           "duplicates_avoided", "seconds_saved", "computing", "waiting", "connections", "entries", "memory_bytes",
+                           "computations_last_hour", "computations_avoided_last_hour", "duplicates_avoided_last_hour",
+                           "seconds_saved_last_hour"}) {
     CAPTURE(name);
     CHECK(std::any_of(report.fields.begin(), report.fields.end(), [&](const auto& field) { return field.first == name; }));
   }
@@ -46,13 +48,67 @@ TEST_CASE("hits of readers and of the daemon, waiters and computations are count
   CHECK(std::get<double>(saved->second) == doctest::Approx(24));  // one waiter, one hit, ten readers' claims of 20 s
   REQUIRE(statistics.functions.size() == 1);
   CHECK(statistics.functions[0].function == "chart");
-  const protocol::Report expected{{"calls", std::uint64_t{13}},       {"hits", std::uint64_t{11}},
-                                  {"misses", std::uint64_t{2}},       {"computations", std::uint64_t{1}},
-                                  {"seconds_computed", 2.0},          {"seconds_saved", 24.0},
-                                  {"entries", std::uint64_t{1}},      {"bytes", std::uint64_t{5}},
-                                  {"running", std::uint64_t{0}},      {"queued", std::uint64_t{0}},
-                                  {"max_concurrent", std::uint64_t{0}}};
+  const protocol::Report expected{{"calls", std::uint64_t{13}},
+                                  {"hits", std::uint64_t{11}},
+                                  {"misses", std::uint64_t{2}},
+                                  {"computations", std::uint64_t{1}},
+                                  {"computations_avoided", std::uint64_t{12}},
+                                  {"duplicates_avoided", std::uint64_t{1}},
+                                  {"seconds_computed", 2.0},
+                                  {"seconds_saved", 24.0},
+                                  {"entries", std::uint64_t{1}},
+                                  {"bytes", std::uint64_t{5}},
+                                  {"running", std::uint64_t{0}},
+                                  {"queued", std::uint64_t{0}},
+                                  {"max_concurrent", std::uint64_t{0}},
+                                  {"computations_last_hour", std::uint64_t{1}},
+                                  {"computations_avoided_last_hour", std::uint64_t{12}},
+                                  {"duplicates_avoided_last_hour", std::uint64_t{1}},
+                                  {"seconds_saved_last_hour", 24.0}};
   CHECK(statistics.functions[0].fields == expected);
+}
+
+TEST_CASE("who waited but would not have computed is served, and no duplicate is avoided") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  auto passive = scene.acquire(key);
+  passive.may_compute = false;
+  scene.ask(b, passive);
+  scene.ask(b, scene.acquire(key));
+  scene.publish(a, token, "value");
+  CHECK(scene.counted("waiters_served") == 2);
+  CHECK(scene.counted("computations_avoided") == 2);
+  CHECK(scene.counted("duplicates_avoided") == 1);
+  CHECK(scene.counted("duplicates_avoided_last_hour") == 1);
+}
+
+TEST_CASE("what was saved more than an hour ago is in the totals only") {
+  Scene scene;
+  const auto a = scene.connect();
+  scene.publish(a, scene.lease(a, key), "value");
+  scene.ask(a, scene.acquire(key));
+  scene.store.totals = {{10, 0}};
+  scene.pass(50min);
+  CHECK(scene.counted("computations_last_hour") == 1);
+  CHECK(scene.counted("computations_avoided_last_hour") == 11);
+  scene.pass(62min);
+  CHECK(scene.counted("computations_last_hour") == 0);
+  CHECK(scene.counted("computations_avoided_last_hour") == 0);
+  CHECK(scene.counted("computations_avoided") == 11);
+}
+
+TEST_CASE("while readers hit, the daemon looks at what they say once in five minutes; afterwards it sleeps") {
+  Scene scene;
+  const auto a = scene.connect();
+  scene.put(a, key, "value");
+  CHECK_FALSE(scene.engine.next_deadline());
+  scene.store.totals = {{10, 0}};
+  scene.now = 301s;
+  scene.step(Ticked{});
+  CHECK(scene.engine.next_deadline() == std::optional<Time>(600s));
+  scene.pass(10min);
+  CHECK_FALSE(scene.engine.next_deadline());
 }
 
 TEST_CASE("readers' hits are known in a listing and in an explanation though nothing was ever evicted") {
@@ -69,6 +125,23 @@ TEST_CASE("readers' hits are known in a listing and in an explanation though not
   scene.store.hits = {record};
   scene.put(a, key_of("another"), "value");
   CHECK(scene.store.hits.empty());
+}
+
+TEST_CASE("the longest turn of the loop is told, since the start and of the last hour, and how long ago it was") {
+  Scene scene;
+  const auto seconds = [&](const std::string& name) {
+    const auto statistics = scene.engine.statistics(scene.now);
+    const auto found = std::find_if(statistics.fields.begin(), statistics.fields.end(), [&](const auto& field) { return field.first == name; });
+    REQUIRE(found != statistics.fields.end());
+    return std::get<double>(found->second);
+  };
+  scene.engine.turn_took(300ms, 10s);
+  scene.engine.turn_took(200ms, 5000s);
+  scene.now = 5010s;
+  CHECK(seconds("longest_turn_seconds") == doctest::Approx(0.3));
+  CHECK(seconds("longest_turn_ago_seconds") == doctest::Approx(5000));
+  CHECK(seconds("longest_turn_seconds_last_hour") == doctest::Approx(0.2));
+  CHECK(seconds("longest_turn_ago_seconds_last_hour") == doctest::Approx(10));
 }
 
 TEST_CASE("a listing is in order of key bytes and goes on behind its cursor") {

@@ -36,10 +36,10 @@ std::span<std::byte> Memory::segment() {
   return {segment_.get(), segment_bytes};
 }
 
-// The counters, most of a page, stay zero: simulated clients do not count.
+// The counters are most of a page; simulated clients count in the first line only.
 protocol::PinPage& Memory::fresh_page(std::size_t number) {
   while (pages_.size() <= number) pages_.emplace_back(aligned(sizeof(protocol::PinPage)));
-  std::memset(pages_[number].get(), 0, offsetof(protocol::PinPage, counters));
+  std::memset(pages_[number].get(), 0, offsetof(protocol::PinPage, counters) + sizeof(protocol::PinPage::counters[0]));
   return memory::format_pin_page({pages_[number].get(), sizeof(protocol::PinPage)});
 }
 
@@ -335,6 +335,7 @@ void World::quiesce() {
     disconnect(id);
   }
   step(engine::Requested{SignalModel::monitor, 2, protocol::Invalidate{{protocol::ScopeKind::everything, {}}}});
+  (void)engine_.statistics(schedule_.now);  // finds what readers hit last: the engine looks once more when the period ends, and then sleeps
   while (engine_.next_deadline()) {
     schedule_.now = std::max(schedule_.now, *engine_.next_deadline());
     step(engine::Ticked{});
