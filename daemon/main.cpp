@@ -49,6 +49,28 @@ engine::RetentionDefaults retention_defaults(const service::Retention& from) {
           .failure_ttl_ms = milliseconds(from.failure_ttl)};
 }
 
+engine::AccessRule access_rule(const service::Access& from) {
+  engine::AccessRule to{.restricted = from.restricted()};
+  for (const auto& [ids, into] : {std::pair(&from.uids, &to.uids), std::pair(&from.gids, &to.gids)})
+    if (*ids) into->insert((*ids)->begin(), (*ids)->end());
+  for (const auto& [names, into] : {std::pair(&from.users, &to.uids), std::pair(&from.groups, &to.gids)}) {
+    if (!*names) continue;
+    for (const service::AllowedName& one : **names) into->insert(one.id);
+  }
+  return to;
+}
+
+net::NamespaceSettings namespace_settings(const service::Configuration& of_all, const service::Budget& budget, const service::NamespaceRules& rules) {
+  net::NamespaceSettings to{.memory_bytes = budget.memory_bytes, .blob_bytes_max = budget.blob_bytes, .access = access_rule(rules.access)};
+  const service::EffectiveSettings settings = service::settings_in(of_all, rules);
+  to.retention.emplace().all = retention_defaults(settings.retention);
+  for (const auto& [function, own] : settings.functions) {
+    to.retention->functions[function] = retention_defaults(own.retention);
+    if (own.max_concurrent.value_or(0) != 0) to.max_concurrent[function] = *own.max_concurrent;
+  }
+  return to;
+}
+
 // `descriptors`: how many may be open.
 net::HostSettings host_settings(const service::Configuration& from, std::uint64_t epoch, std::uint64_t descriptors) {
   net::HostSettings to;
@@ -57,11 +79,6 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.daemon_pid = static_cast<std::uint32_t>(::getpid());
   to.engine.lease_limit_default = from.lease_limit_default;
   to.engine.take_up_deadline = from.take_up_deadline;
-  to.engine.retention.all = retention_defaults(from.retention);
-  for (const auto& [function, own] : from.functions) {
-    to.engine.retention.functions[function] = retention_defaults(own.retention);
-    if (own.max_concurrent.value_or(0) != 0) to.engine.max_concurrent[function] = *own.max_concurrent;
-  }
   to.engine.holder_deaths_max = static_cast<int>(from.holder_deaths_max);
   to.engine.holder_deaths_memory = from.holder_deaths_memory;
   to.engine.waiters_per_key_max = from.waiters_per_key_max;
@@ -73,8 +90,8 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.signal_history = from.signal_history;
   to.engine.part_bytes_max = from.part_bytes_max;
   to.engine.stored_value_bytes_max = from.stored_value_bytes_max;
-  to.namespaces["default"] = {from.memory_bytes, from.blob_bytes};
-  for (const auto& [name, budget] : from.namespaces) to.namespaces[name] = {budget.memory_bytes, budget.blob_bytes};
+  to.namespaces["default"] = namespace_settings(from, {from.memory_bytes, from.blob_bytes}, from.default_rules);
+  for (const auto& [name, space] : from.namespaces) to.namespaces[name] = namespace_settings(from, space.budget, space.rules);
   to.blobs_per_namespace_max = blobs_per_namespace(from, descriptors);
   to.admission = {from.connections_max, from.connections_per_uid_max};
   to.send_queue_bytes_max = from.send_queue_bytes_max;
@@ -93,7 +110,7 @@ service::Level level_of(net::LogLevel level) {
   return service::Level::error;
 }
 
-service::Machine machine() { return {::geteuid() == 0, memory::memory_available_bytes()}; }
+service::Machine machine() { return {.is_root = ::geteuid() == 0, .memory_bytes = memory::memory_available_bytes()}; }
 
 Result<void> check_budget(const service::Configuration& configuration) {
   const service::Budget budget = service::whole_budget(configuration);
@@ -127,9 +144,9 @@ class Reloader {
     const service::Configuration after = service::reloaded(configuration_, loaded->values);
     if (auto allowed = check_budget(after); !allowed) return allowed;
     const auto changes = service::differences(configuration_, loaded->values);
+    if (auto taken = host_.reconfigure(host_settings(after, epoch_, descriptors_)); !taken) return taken;
     configuration_ = after;
     log_.set_level(configuration_.log_level);
-    host_.reconfigure(host_settings(configuration_, epoch_, descriptors_));
     for (const auto& change : changes.reloaded) log_.write(service::Level::info, "changed " + change);
     for (const auto& change : changes.need_restart) log_.write(service::Level::warning, "needs a restart: " + change);
     return {};

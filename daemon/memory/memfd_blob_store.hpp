@@ -45,6 +45,9 @@ class MemfdBlobStore final : public engine::BlobStore {
   std::uint64_t charged(engine::BlobId blob) const override;
   Usage usage() const override;
 
+  // Another number of descriptors; fewer than there are ends none.
+  void set_count_max(std::size_t count_max) { options_.count_max = count_max; }
+
   // A live record names it, or none any more: tells readers. For SegmentStore.
   void enlist(engine::BlobId blob);
   void delist(engine::BlobId blob);

@@ -1,5 +1,7 @@
 #include "net/host.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -18,43 +20,15 @@ Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction 
       listener_(
           context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); },
           [this](LogLevel level, std::string_view text) { log_client(level, std::string(text)); }),
+      own_uid_(::geteuid()),
       admission_(settings_.admission) {}
 
 Host::~Host() { end(); }
-
-Result<void> Host::open_namespaces() {
-  for (const auto& [name, budget] : settings_.namespaces) {
-    memory::BlobOptions blobs;
-    blobs.count_max = settings_.blobs_per_namespace_max;
-    blobs.close_later = [this](memory::FileDescriptor last, std::function<void()> closed) {
-      memory_closer_.give(last.release(), Closer::Kind::own, Closer::nobody, std::move(closed));
-    };
-    auto host = NamespaceHost::create(name, budget.memory_bytes, std::move(blobs), engine_settings(name), *this);
-    if (!host) return host.error();
-    namespaces_[name] = std::move(*host);
-  }
-  return {};
-}
-
-engine::Settings Host::engine_settings(const std::string& name) const {
-  engine::Settings settings = settings_.engine;
-  if (const auto budget = settings_.namespaces.find(name); budget != settings_.namespaces.end()) {
-    settings.blob_bytes_max = budget->second.blob_bytes_max;
-  }
-  return settings;
-}
 
 Result<void> Host::serve(int listening_socket) {
   auto started = listener_.start(listening_socket);
   finish_turn();
   return started;
-}
-
-void Host::reconfigure(HostSettings settings) {
-  settings_ = std::move(settings);
-  admission_.reconfigure(settings_.admission);
-  for (auto& [name, host] : namespaces_) host->reconfigure(engine_settings(name));
-  finish_turn();
 }
 
 void Host::drain(std::function<void()> finished) {

@@ -29,6 +29,7 @@
 #include <onced/protocol/messages.hpp>
 #include <onced/protocol/result.hpp>
 
+#include "engine/access.hpp"
 #include "engine/admission.hpp"
 #include "engine/engine.hpp"
 #include "net/alarm.hpp"
@@ -41,20 +42,30 @@
 
 namespace onced::net {
 
-// What one namespace may use.
-struct NamespaceBudget {
-  std::uint64_t memory_bytes = 0;  // its segment
+// What one namespace may use, and who may use it.
+struct NamespaceSettings {
+  std::uint64_t memory_bytes = 0;  // its segment; one that is there keeps the size it began with
   std::uint64_t blob_bytes_max = 0;
+  engine::AccessRule access{};
+  std::optional<engine::RetentionSettings> retention{};  // nothing: as for all namespaces
+  decltype(engine::Settings::max_concurrent) max_concurrent{};
+};
+
+// Where it is known from who is at the other end; for tests: from elsewhere.
+struct PeerSource {
+  std::function<Result<Peer>(int socket)> identify = net::identify;
+  std::function<std::vector<gid_t>(int socket)> further_groups = net::further_groups;
 };
 
 struct HostSettings {
-  engine::Settings engine;  // of every namespace, but for its budget
-  std::map<std::string, NamespaceBudget, std::less<>> namespaces;
+  engine::Settings engine;  // of every namespace, but for its own
+  std::map<std::string, NamespaceSettings, std::less<>> namespaces;
   std::size_t blobs_per_namespace_max = 1024;  // what open descriptors allow
   engine::Admission::Settings admission;
   std::size_t send_queue_bytes_max = limits::send_queue_bytes_max;
   Closer::Options foreign_closer{};  // for tests
   Closer::Options memory_closer{};   // for tests: how it closes
+  PeerSource peers{};
   engine::Duration hello_deadline = limits::hello_deadline;
   engine::Duration drain_deadline = limits::drain_deadline;
 };
@@ -81,9 +92,13 @@ class Host final : private Outbox {
   // Clients get in from here on. `listening_socket` is the caller's, and stays open at least until drain().
   Result<void> serve(int listening_socket);
 
-  // Everything may change but the engine's identity, which namespaces there are, and their segments; what is already under
-  // way keeps its old deadline.
-  void reconfigure(HostSettings settings);
+  // Everything may change but the engine's identity and the sizes of segments; what is already under way keeps its old
+  // deadline. Fails, and changes nothing, when the kernel does not give a new namespace its memory.
+  //
+  // A namespace that is not named any more is gone: its waiters get their final answer, its connections are ended, its memory
+  // goes back. One whose rule is narrower than before begins anew in the same way, with an empty segment: who mapped
+  // the old one goes on reading it as long as he likes, and must not read what comes.
+  Result<void> reconfigure(HostSettings settings);
 
   // No new clients; every waiter gets its final answer; finished() is called when all of it has left or after
   // drain_deadline. Then end() and destroy.
@@ -145,8 +160,15 @@ class Host final : private Outbox {
   void set_deadline(Connection& connection, engine::Time when);
   void clear_deadline(Connection& connection);
 
+  // host_namespaces.cpp: which there are, and who may use them.
+  engine::Settings engine_settings(const HostSettings& from, const std::string& name) const;
+  Result<std::unique_ptr<NamespaceHost>> make_namespace(const HostSettings& from, const std::string& name, std::uint64_t epoch);
+  // The namespace of this name, if this peer may use it; null: for this peer there is none.
+  NamespaceHost* home_of(Connection& connection, const std::string& name);
+  // Ends it and all that is connected to it; they are told `why`.
+  void retire(std::unique_ptr<NamespaceHost> host, const std::string& why);
+
   // host.cpp: the turn.
-  engine::Settings engine_settings(const std::string& name) const;
   void finish_turn();
   void ring();
   void report_departures(Connection& connection);
@@ -163,6 +185,7 @@ class Host final : private Outbox {
   Closer memory_closer_;  // outlives all that holds blobs
   Alarm alarm_;
   Listener listener_;
+  const std::uint32_t own_uid_;
   std::map<std::string, std::unique_ptr<NamespaceHost>, std::less<>> namespaces_;
   engine::Admission admission_;
   std::unordered_map<Id, std::unique_ptr<Connection>> connections_;

@@ -40,7 +40,7 @@ void Host::accepted(memory::FileDescriptor socket) {
     send_refusal(socket.get(), error);
     closer_.give(socket.release(), Closer::Kind::connection);
   };
-  Result<Peer> peer = identify(socket.get());
+  Result<Peer> peer = settings_.peers.identify(socket.get());
   if (!peer) return refuse(peer.error());
   if (auto allowed = check_peer(*peer); !allowed) return refuse(allowed.error());
   const std::uint32_t uid = peer->uid;
@@ -67,21 +67,22 @@ void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
     return end_connection(connection, Error{ErrorCode::malformed, "the first message of a connection must be HELLO"});
   }
   if (auto checked = check_hello(*hello); !checked) return end_connection(connection, checked.error());
-  const auto home = namespaces_.find(hello->namespace_name.empty() ? "default" : std::string_view(hello->namespace_name));
-  if (home == namespaces_.end()) {
-    return end_connection(connection, Error{ErrorCode::not_found, "no namespace \"" + hello->namespace_name +
-                                                                      "\" is configured; add [namespaces." +
-                                                                      hello->namespace_name + "] to the daemon's "
-                                                                      "configuration"});
+  const std::string name = hello->namespace_name.empty() ? std::string("default") : hello->namespace_name;
+  NamespaceHost* const home = home_of(connection, name);
+  if (home == nullptr) {
+    // The same words whether it exists or not: to a stranger it does not.
+    return end_connection(connection, Error{ErrorCode::not_found, "there is no namespace \"" + name + "\" for uid " +
+                                                                      std::to_string(connection.peer.uid) + "; [namespaces." + name +
+                                                                      "] in the daemon's configuration says which there are, and for whom"});
   }
   if (drained_) return end_connection(connection, Error{ErrorCode::unavailable, "the daemon is shutting down"});
 
-  NamespaceHost& host = *home->second;
+  NamespaceHost& host = *home;
   Descriptors descriptors;
   protocol::Welcome welcome;
   welcome.protocol_version = limits::protocol_version;
   welcome.daemon_version = settings_.engine.daemon_version;
-  welcome.epoch = settings_.engine.epoch;
+  welcome.epoch = host.epoch();
   welcome.connection = static_cast<std::uint64_t>(connection.id());
   welcome.daemon_pid = settings_.engine.daemon_pid;
   if (hello->wants_mapping) {

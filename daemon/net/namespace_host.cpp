@@ -48,6 +48,7 @@ Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, s
 NamespaceHost::NamespaceHost(std::string name, memory::SealedMemory segment, std::unique_ptr<memory::SegmentStore> store,
                              memory::LifeKeeper life, const engine::Settings& settings, Outbox& outbox)
     : name_(std::move(name)),
+      epoch_(settings.epoch),
       segment_(std::move(segment)),
       store_(std::move(store)),
       life_(std::move(life)),

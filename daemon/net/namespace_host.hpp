@@ -35,7 +35,8 @@ class Outbox {
 
 class NamespaceHost {
  public:
-  // `settings` are this namespace's own. What `blobs` gives for closing outlives this object, and every Outbox call.
+  // `settings` are this namespace's own; their epoch is one that no other namespace of this name ever had (tokens and
+  // positions name it). What `blobs` gives for closing outlives this object, and every Outbox call.
   // Fails when the kernel does not give the memory.
   static Result<std::unique_ptr<NamespaceHost>> create(std::string name, std::uint64_t memory_bytes, memory::BlobOptions blobs,
                                                        const engine::Settings& settings, Outbox& outbox);
@@ -43,6 +44,7 @@ class NamespaceHost {
   NamespaceHost& operator=(const NamespaceHost&) = delete;
 
   const std::string& name() const { return name_; }
+  std::uint64_t epoch() const { return epoch_; }
 
   // The connection's pins count from here until leave(). Its descriptor and segment_descriptor() go to the client.
   Result<memory::SealedMemory> enter(engine::ConnectionId connection);
@@ -53,7 +55,10 @@ class NamespaceHost {
   // One step of the engine, and its effects.
   void apply(engine::Event event, engine::Time now);
   std::optional<engine::Time> next_deadline() const { return engine_.next_deadline(); }
-  void reconfigure(const engine::Settings& settings) { engine_.reconfigure(settings); }
+  void reconfigure(const engine::Settings& settings, std::size_t blobs_max) {
+    engine_.reconfigure(settings);
+    store_->blobs().set_count_max(blobs_max);
+  }
 
   // Readers see that the daemon is gone when this returns.
   void end_life() { life_.stop(); }
@@ -65,6 +70,7 @@ class NamespaceHost {
   void carry_out(const engine::Send& send);
 
   std::string name_;
+  std::uint64_t epoch_;
   memory::SealedMemory segment_;
   std::unique_ptr<memory::SegmentStore> store_;
   memory::LifeKeeper life_;  // stops before the segment is unmapped

@@ -10,10 +10,15 @@
 #include <cstdio>
 #include <cstring>
 
+#include "engine/access.hpp"
+
 namespace onced::net {
 namespace {
 
-constexpr int so_peerpidfd = 77;  // SO_PEERPIDFD, Linux 6.5; not in the headers of older systems
+constexpr int so_peerpidfd = 77;    // SO_PEERPIDFD, Linux 6.5; not in the headers of older systems
+constexpr int so_peergroups = 59;   // SO_PEERGROUPS, Linux 4.13; likewise
+constexpr std::size_t groups_first = 64;
+constexpr std::size_t groups_max = 65536;  // NGROUPS_MAX of the kernel
 
 Error no_descriptor() {
   return Error{ErrorCode::limit_reached,
@@ -70,8 +75,22 @@ Result<Peer> identify(int socket) {
   return peer;
 }
 
+std::vector<gid_t> further_groups(int socket) {
+  std::vector<gid_t> groups(groups_first);
+  for (;;) {
+    socklen_t length = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    if (::getsockopt(socket, SOL_SOCKET, so_peergroups, groups.data(), &length) == 0) {
+      groups.resize(length / sizeof(gid_t));
+      return groups;
+    }
+    const std::size_t wanted = length / sizeof(gid_t);
+    if (errno != ERANGE || wanted <= groups.size() || wanted > groups_max) return {};
+    groups.resize(wanted);
+  }
+}
+
 Result<void> check_peer(const Peer& peer) {
-  if (peer.uid == unmapped_uid) {
+  if (peer.uid == engine::unmapped_uid) {
     return Error{ErrorCode::not_permitted, "uid 65534 stands for users that this daemon cannot tell apart; connect as a "
                                            "user of the daemon's own user namespace"};
   }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include <onced/protocol/result.hpp>
 
@@ -26,12 +27,12 @@ struct Peer {
 // Fails with limit_reached when there is no descriptor left for the pidfd.
 Result<Peer> identify(int socket);
 
-// The uid that stands for every user whom our user namespace does not know. It is nobody in particular and matches no
-// rule, whatever else is configured.
-inline constexpr uid_t unmapped_uid = 65534;
+// The groups of the peer beside its own one, as they were when it connected. A kernel without SO_PEERGROUPS (before 4.13)
+// names none, and nothing else is asked: what /proc says of a process may be another one's by then.
+std::vector<gid_t> further_groups(int socket);
 
-// Whether the peer may use the daemon at all. Root and the daemon's own user may; everybody else whom the modes of the
-// socket and its directory have let in may too, but for the unmapped uid.
+// Whether the peer may use the daemon at all: whoever the modes of the socket and its directory have let in may, but for the
+// uid that stands for all whom our user namespace does not know. Which namespaces it may use is engine/access.hpp's to say.
 Result<void> check_peer(const Peer& peer);
 
 // "pid 4711 (gunicorn)": for logs and error texts. The name is the client's claim; control bytes are escaped.

@@ -1,5 +1,7 @@
 #include "net/send_queue.hpp"
 
+#include <algorithm>
+
 #include <onced/protocol/result.hpp>
 
 namespace onced::net {
@@ -68,6 +70,10 @@ void SendQueue::take_departures(Departures& departures) {
     if (!departures.empty() && departures.back().first == subscription) ++departures.back().second;
     else departures.emplace_back(subscription, 1);
   }
+}
+
+bool SendQueue::borrows() const {
+  return std::any_of(attachments_.begin(), attachments_.end(), [](const Attachment& one) { return one.descriptors.keeper == nullptr; });
 }
 
 void SendQueue::clear() {

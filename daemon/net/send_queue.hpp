@@ -56,6 +56,9 @@ class SendQueue {
   using Departures = std::vector<std::pair<protocol::RequestId, std::uint32_t>>;
   void take_departures(Departures& departures);
 
+  // Whether somebody else's descriptors still wait in it (Descriptors::borrowed).
+  bool borrows() const;
+
   void clear();
   std::size_t allocated_bytes() const { return buffer_.capacity(); }
 

@@ -20,7 +20,8 @@ void set_default_budgets(Configuration& configuration, const Machine& machine) {
   if (configuration.memory_bytes == 0) {
     configuration.memory_bytes = std::clamp(whole_mebibytes(there / 16), 4 * mebibyte, 1024 * mebibyte);
   }
-  for (auto& [name, budget] : configuration.namespaces) {
+  for (auto& [name, space] : configuration.namespaces) {
+    Budget& budget = space.budget;
     // One of the two was said, or there would be no such namespace.
     if (budget.memory_bytes == 0) budget.memory_bytes = whole_mebibytes(budget.blob_bytes / blobs_per_segment);
     if (budget.blob_bytes == 0) budget.blob_bytes = budget.memory_bytes * blobs_per_segment;
@@ -35,9 +36,9 @@ void set_default_budgets(Configuration& configuration, const Machine& machine) {
 
 Budget whole_budget(const Configuration& configuration) {
   Budget whole{configuration.memory_bytes, configuration.blob_bytes};
-  for (const auto& [name, budget] : configuration.namespaces) {
-    whole.memory_bytes += budget.memory_bytes;
-    whole.blob_bytes += budget.blob_bytes;
+  for (const auto& [name, space] : configuration.namespaces) {
+    whole.memory_bytes += space.budget.memory_bytes;
+    whole.blob_bytes += space.budget.blob_bytes;
   }
   return whole;
 }

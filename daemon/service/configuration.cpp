@@ -19,16 +19,6 @@ using Kind = Setting::Kind;
 
 constexpr std::array<std::string_view, 4> level_words{"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> format_words{"text", "json"};
-constexpr std::string_view namespaces_prefix = "namespaces.";
-
-// The settings of a further namespace.
-struct BudgetSetting {
-  std::string_view suffix;
-  std::uint64_t Budget::*member;
-};
-constexpr std::array<BudgetSetting, 2> budget_settings{{{".memory", &Budget::memory_bytes}, {".blobs", &Budget::blob_bytes}}};
-constexpr std::uint64_t memory_bytes_min = 1024 * 1024;
-constexpr std::uint64_t memory_bytes_max = std::uint64_t{64} << 40;
 
 Error invalid(std::string text) { return Error{ErrorCode::invalid_argument, std::move(text)}; }
 
@@ -86,17 +76,9 @@ Result<void> set_count(Configuration& to, std::string_view text) {
 template <std::uint64_t Configuration::*member>
 std::string get_count(const Configuration& from) { return std::to_string(from.*member); }
 
-Result<std::uint64_t> bounded_size(std::string_view text, std::uint64_t least, std::uint64_t most) {
-  const Result<std::uint64_t> size = parse_size(text);
-  if (!size) return size.error();
-  if (*size < least || *size > most) {
-    return invalid(print_size(*size) + " is outside " + print_size(least) + " to " + print_size(most));
-  }
-  return *size;
-}
 template <std::uint64_t Configuration::*member, std::uint64_t least, std::uint64_t most>
 Result<void> set_size(Configuration& to, std::string_view text) {
-  const Result<std::uint64_t> size = bounded_size(text, least, most);
+  const Result<std::uint64_t> size = parse_size_between(text, least, most);
   if (!size) return size.error();
   to.*member = *size;
   return {};
@@ -183,46 +165,36 @@ const Setting* find_setting(std::string_view name) {
   return found == std::end(table) ? nullptr : found;
 }
 
-bool is_namespace_name(std::string_view name) {
-  return !name.empty() && name.size() <= limits::namespace_name_bytes_max &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-         });
-}
-
-// "namespaces.charts.memory" -> "charts" and its memory.
-struct NamespaceSetting {
-  std::string_view space;
-  std::uint64_t Budget::*member;
-};
-std::optional<NamespaceSetting> namespace_setting(std::string_view name) {
-  if (!name.starts_with(namespaces_prefix)) return std::nullopt;
-  name.remove_prefix(namespaces_prefix.size());
-  for (const BudgetSetting& setting : budget_settings) {
-    if (!name.ends_with(setting.suffix) || name.size() == setting.suffix.size()) continue;
-    name.remove_suffix(setting.suffix.size());
-    return NamespaceSetting{name, setting.member};
-  }
-  return std::nullopt;
-}
-
-std::optional<Kind> kind_of(std::string_view name) {
-  if (const Setting* setting = find_setting(name)) return setting->kind;
-  if (namespace_setting(name)) return Kind::size;
-  const auto of_function = function_setting(name);
-  if (!of_function) return std::nullopt;
-  switch (kind_of_function_setting(of_function->name)) {
+Kind kind_of_function(std::string_view setting) {
+  switch (kind_of_function_setting(setting)) {
     case FunctionSettingKind::duration: return Kind::duration;
     case FunctionSettingKind::factor: return Kind::factor;
     case FunctionSettingKind::count: return Kind::count;
   }
-  return std::nullopt;
+  return Kind::count;
+}
+
+std::optional<Kind> kind_of(std::string_view name) {
+  if (const Setting* setting = find_setting(name)) return setting->kind;
+  if (const auto setting = namespace_setting(name)) {
+    switch (setting->kind) {
+      case NamespaceSetting::Kind::memory:
+      case NamespaceSetting::Kind::blobs: return Kind::size;
+      case NamespaceSetting::Kind::access: return Kind::list;
+      case NamespaceSetting::Kind::retention: return setting->retention == RetentionMember::refresh_ahead ? Kind::factor : Kind::duration;
+      case NamespaceSetting::Kind::function: return kind_of_function(setting->function_setting);
+    }
+  }
+  const auto of_function = function_setting(name);
+  if (!of_function) return std::nullopt;
+  return kind_of_function(of_function->name);
 }
 
 std::string unknown(std::string_view name) {
   std::vector<std::string_view> names;
   for (const Setting& setting : table) names.push_back(setting.name);
   std::string text = "unknown setting \"" + std::string(name) + "\"";
+  if (const std::string meant = meant_namespace_setting(name); !meant.empty()) return text + "; did you mean \"" + meant + "\"?";
   if (const std::string meant = meant_function_setting(name); !meant.empty()) return text + "; did you mean \"" + meant + "\"?";
   if (const auto meant = closest(name, names)) return text + "; did you mean \"" + std::string(*meant) + "\"?";
   // The right name in the wrong table, or in none.
@@ -235,24 +207,15 @@ std::string unknown(std::string_view name) {
   return text + "; `onced --print-config` shows them all";
 }
 
-Result<void> assign(Configuration& to, std::string_view name, std::string_view text) {
+Result<void> assign(Configuration& to, std::string_view name, std::string_view text, const UserDatabase& users) {
   if (const auto setting = namespace_setting(name)) {
-    if (!is_namespace_name(setting->space)) {
-      return invalid("a namespace's name has 1 to " + std::to_string(limits::namespace_name_bytes_max) +
-                     " letters, digits, _ or -");
-    }
-    if (setting->space == "default") {
-      return invalid("the namespace \"default\" is always there; set \"" + std::string(name.substr(name.rfind('.') + 1)) +
-                     "\" instead");
-    }
-    const Result<std::uint64_t> size = bounded_size(text, memory_bytes_min, memory_bytes_max);
-    if (!size) return size.error();
-    to.namespaces[std::string(setting->space)].*setting->member = *size;
-    return {};
+    if (auto checked = check_namespace_name(setting->space); !checked) return checked;
+    if (setting->space == "default") return set_in_namespace(nullptr, to.default_rules, *setting, text, users);
+    NamespaceConfiguration& space = to.namespaces[std::string(setting->space)];
+    return set_in_namespace(&space.budget, space.rules, *setting, text, users);
   }
   if (const auto setting = function_setting(name)) {
-    if (setting->function.size() > limits::function_name_bytes_max)
-      return invalid("a function's name has at most " + std::to_string(limits::function_name_bytes_max) + " bytes");
+    if (auto checked = check_function_name(setting->function); !checked) return checked;
     return set_function_setting(to.functions[std::string(setting->function)], setting->name, text);
   }
   const Setting* setting = find_setting(name);
@@ -263,12 +226,18 @@ Result<void> assign(Configuration& to, std::string_view name, std::string_view t
 // What the file's own syntax may say for a kind of value.
 std::optional<std::string> wrong_syntax(const FileValue& value) {
   const std::optional<Kind> kind = kind_of(value.name);
-  if (kind == Kind::factor) return value.kind == FileValue::Kind::other ? std::optional("a number is wanted, as in 1.5") : std::nullopt;
-  if (value.kind == FileValue::Kind::other || value.kind == FileValue::Kind::real) return "a string or a whole number is wanted";
+  const bool single = value.kind != FileValue::Kind::other && value.kind != FileValue::Kind::list;
+  if (kind == Kind::factor) return !single ? std::optional("a number is wanted, as in 1.5") : std::nullopt;
+  if (kind == Kind::list) {
+    if (value.kind == FileValue::Kind::list || value.kind == FileValue::Kind::string) return std::nullopt;
+    return "a list is wanted, as in [1000, 1001] or [\"alice\"]";
+  }
+  if (value.kind != FileValue::Kind::string && value.kind != FileValue::Kind::integer) return "a string or a whole number is wanted";
   if (!kind || value.kind == FileValue::Kind::string) return std::nullopt;
   switch (*kind) {
     case Kind::count:
     case Kind::factor:
+    case Kind::list:
     case Kind::size: return std::nullopt;
     case Kind::duration: return "write a duration as a string with its unit, as in \"5s\"";
     case Kind::mode: return "write a mode as a string, as in \"0660\"";
@@ -304,18 +273,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     }
   }
   return row[b.size()];
-}
-
-std::string in_quotes(std::string_view text) {
-  static constexpr char digits[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') (out += '\\') += c;
-    else if (byte < 0x20 || byte == 0x7f) ((out += "\\u00") += digits[byte >> 4]) += digits[byte & 15];
-    else out += c;
-  }
-  return out + "\"";
 }
 
 }  // namespace
@@ -359,7 +316,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
     mistakes += (mistakes.empty() ? "" : "\n") + place + ": " + text;
   };
   const auto take = [&](std::string_view name, std::string_view text, const std::string& place, const std::string& origin) {
-    if (auto assigned = assign(result.values, name, text); !assigned) {
+    if (auto assigned = assign(result.values, name, text, machine.users); !assigned) {
       const bool known = kind_of(name).has_value();
       mistake(place, (known ? std::string(name) + ": " : "") + assigned.error().text);
     } else {
@@ -398,6 +355,13 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
     }
   }
   for (const auto& [name, value] : overrides.values) take(name, value, "command line", "flag");
+  for (const auto& [name, space] : result.values.namespaces) {
+    if (space.budget.memory_bytes != 0 || space.budget.blob_bytes != 0) continue;
+    const std::string prefix = std::string(namespaces_prefix) + name + ".";
+    const auto first = result.origins.lower_bound(prefix);  // what has made it a namespace, unless that was a mistake itself
+    if (first == result.origins.end() || !first->first.starts_with(prefix)) continue;
+    mistake(first->second, "the namespace \"" + name + "\" has no size; set " + prefix + "memory, " + prefix + "blobs or both");
+  }
   if (!mistakes.empty()) return invalid(mistakes);
 
   Configuration& values = result.values;
@@ -430,13 +394,17 @@ std::string print_configuration(const LoadedConfiguration& configuration) {
     out += std::string(dot == std::string_view::npos ? setting.name : setting.name.substr(dot + 1)) + " = " +
            (setting.kind == Kind::count || setting.kind == Kind::factor ? text : in_quotes(text)) + origin(setting.name);
   }
-  for (const auto& [name, budget] : configuration.values.namespaces) {
-    out += "\n[namespaces." + name + "]\n";
-    for (const auto& [suffix, member] : budget_settings) {
-      out += std::string(suffix.substr(1)) + " = " + in_quotes(print_size(budget.*member)) +
-             origin(std::string(namespaces_prefix) + name + std::string(suffix));
+  const auto print_namespace = [&](const std::string& name, const Budget* budget, const NamespaceRules& rules) {
+    std::optional<std::string> table;
+    for (const NamespaceValue& value : values_of(budget, rules)) {
+      const std::string of_namespace = std::string(namespaces_prefix) + name;
+      if (table != value.table) out += "\n[" + of_namespace + (value.table.empty() ? "" : ".") + value.table + "]\n";
+      table = value.table;
+      out += value.key + " = " + value.toml + origin(of_namespace + "." + value.name);
     }
-  }
+  };
+  print_namespace("default", nullptr, configuration.values.default_rules);
+  for (const auto& [name, space] : configuration.values.namespaces) print_namespace(name, &space.budget, space.rules);
   for (const auto& [name, function] : configuration.values.functions) {
     out += "\n[functions." + in_quotes(name) + "]\n";
     for (const std::string_view setting : function_setting_names()) {
@@ -458,22 +426,18 @@ Differences differences(const Configuration& before, const Configuration& after)
     (setting.reloadable ? result.reloaded : result.need_restart)
         .push_back(std::string(setting.name) + ": " + old_text + " -> " + new_text);
   }
-  for (const auto& [name, budget] : after.namespaces) {
+  const auto add = [&](NamespaceDifferences&& of_namespace) {
+    result.reloaded.insert(result.reloaded.end(), of_namespace.reloaded.begin(), of_namespace.reloaded.end());
+    result.need_restart.insert(result.need_restart.end(), of_namespace.need_restart.begin(), of_namespace.need_restart.end());
+  };
+  add(differences_of("default", values_of(nullptr, before.default_rules), values_of(nullptr, after.default_rules)));
+  for (const auto& [name, space] : after.namespaces) {
     const auto old = before.namespaces.find(name);
-    if (old == before.namespaces.end()) {
-      result.need_restart.push_back(std::string(namespaces_prefix) + name + " is new");
-      continue;
-    }
-    const auto compare = [&](std::uint64_t Budget::*member, const char* suffix, std::vector<std::string>& list) {
-      if (old->second.*member == budget.*member) return;
-      list.push_back(std::string(namespaces_prefix) + name + suffix + ": " + print_size(old->second.*member) + " -> " +
-                     print_size(budget.*member));
-    };
-    compare(&Budget::memory_bytes, ".memory", result.need_restart);
-    compare(&Budget::blob_bytes, ".blobs", result.reloaded);
+    if (old == before.namespaces.end()) result.reloaded.push_back(std::string(namespaces_prefix) + name + " is new");
+    else add(differences_of(name, values_of(&old->second.budget, old->second.rules), values_of(&space.budget, space.rules)));
   }
-  for (const auto& [name, budget] : before.namespaces) {
-    if (!after.namespaces.contains(name)) result.need_restart.push_back(std::string(namespaces_prefix) + name + " is gone");
+  for (const auto& [name, space] : before.namespaces) {
+    if (!after.namespaces.contains(name)) result.reloaded.push_back(std::string(namespaces_prefix) + name + " is gone");
   }
   std::set<std::string_view> functions;
   for (const auto* configuration : {&before, &after})
@@ -495,17 +459,33 @@ Differences differences(const Configuration& before, const Configuration& after)
   return result;
 }
 
+EffectiveSettings settings_in(const Configuration& configuration, const NamespaceRules& rules) {
+  EffectiveSettings result;
+  result.retention = first_said(rules.retention, configuration.retention);
+  // A function of which only the namespaces together say something: what this namespace says of all counts more.
+  for (const auto& [name, function] : configuration.functions)
+    result.functions[name] = {first_said(rules.retention, function.retention), function.max_concurrent};
+  for (const auto& [name, own] : rules.functions) {
+    const auto of_all = configuration.functions.find(name);
+    const FunctionSettings further = of_all == configuration.functions.end() ? FunctionSettings{} : of_all->second;
+    result.functions[name] = {first_said(own.retention, first_said(rules.retention, further.retention)),
+                              own.max_concurrent ? own.max_concurrent : further.max_concurrent};
+  }
+  return result;
+}
+
 Configuration reloaded(const Configuration& before, const Configuration& after) {
   Configuration result = before;
   for (const Setting& setting : table) {
     // The text was made by get(), so set() takes it.
     if (setting.reloadable) ONCED_ASSERT(setting.set(result, setting.get(after)).ok());
   }
-  for (auto& [name, budget] : result.namespaces) {
-    if (const auto changed = after.namespaces.find(name); changed != after.namespaces.end()) {
-      budget.blob_bytes = changed->second.blob_bytes;
-    }
+  result.namespaces = after.namespaces;
+  for (auto& [name, space] : result.namespaces) {
+    // A segment keeps its size.
+    if (const auto old = before.namespaces.find(name); old != before.namespaces.end()) space.budget.memory_bytes = old->second.budget.memory_bytes;
   }
+  result.default_rules = after.default_rules;
   result.functions = after.functions;
   return result;
 }

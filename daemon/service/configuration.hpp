@@ -19,7 +19,9 @@
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/result.hpp>
 
+#include "service/access_settings.hpp"
 #include "service/function_settings.hpp"
+#include "service/namespace_settings.hpp"
 #include "service/retention_settings.hpp"
 
 namespace onced::service {
@@ -27,20 +29,14 @@ namespace onced::service {
 enum class Level : std::uint8_t { debug, info, warning, error };
 enum class Format : std::uint8_t { text, json };
 
-// What a namespace may use. 0 in a Configuration that is still being read: nobody has said.
-struct Budget {
-  std::uint64_t memory_bytes = 0;  // its segment
-  std::uint64_t blob_bytes = 0;    // large parts, which lie outside
-  friend bool operator==(const Budget&, const Budget&) = default;
-};
-
 struct Configuration {
   std::string socket;
   std::uint32_t socket_mode = 0;     // 0: 0660 for a service, else 0600
   std::uint32_t directory_mode = 0;  // 0: 0750 for a service, else 0700
   std::uint64_t memory_bytes = 0;    // of the namespace "default"
   std::uint64_t blob_bytes = 0;      // likewise
-  std::map<std::string, Budget, std::less<>> namespaces;  // further ones, by name
+  NamespaceRules default_rules;      // likewise
+  std::map<std::string, NamespaceConfiguration, std::less<>> namespaces;  // further ones, by name
 
   Level log_level = Level::info;
   Format log_format = Format::text;
@@ -72,7 +68,7 @@ struct Configuration {
 };
 
 struct Setting {
-  enum class Kind : std::uint8_t { text, choice, mode, size, count, duration, factor };
+  enum class Kind : std::uint8_t { text, choice, mode, size, count, duration, factor, list };
   std::string_view name;  // "limits.connections_max"
   Kind kind;
   bool reloadable;        // SIGHUP takes it over
@@ -102,6 +98,7 @@ struct LoadedConfiguration {
 struct Machine {
   bool is_root = false;            // without a runtime directory of its own root serves the system's socket
   std::uint64_t memory_bytes = 0;  // what this process may use at most, its cgroup considered; 0: not known
+  UserDatabase users = system_users();
 };
 // Reads all sources.
 Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const Environment& environment,
@@ -114,6 +111,14 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
 void set_default_budgets(Configuration& configuration, const Machine& machine);
 // Of all namespaces together.
 Budget whole_budget(const Configuration& configuration);
+
+// How long values of one namespace are kept and how many of a function are computed at once: what it says itself, of one
+// function or of all, counts more than what is said for all namespaces.
+struct EffectiveSettings {
+  Retention retention{};  // says everything
+  std::map<std::string, FunctionSettings, std::less<>> functions{};
+};
+EffectiveSettings settings_in(const Configuration& configuration, const NamespaceRules& rules);
 
 // The whole configuration as a file, with the origin of each value as a comment.
 std::string print_configuration(const LoadedConfiguration& configuration);
@@ -131,9 +136,9 @@ Configuration reloaded(const Configuration& before, const Configuration& after);
 
 // One value of a file as text. `kind` is what the file's own syntax says.
 struct FileValue {
-  enum class Kind : std::uint8_t { string, integer, real, other };
+  enum class Kind : std::uint8_t { string, integer, real, list, other };
   std::string name;  // dotted
-  std::string text;
+  std::string text;  // of a list: its elements, separated by commas
   Kind kind = Kind::other;
   std::string place;  // "/etc/onced/onced.toml:12:3"
 };

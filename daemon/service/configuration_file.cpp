@@ -21,6 +21,22 @@ std::string place_of(const std::string& path, const toml::source_region& region)
   return path + ":" + std::to_string(region.begin.line) + ":" + std::to_string(region.begin.column);
 }
 
+// Nothing: an element is neither a string without a comma nor a whole number.
+std::optional<std::string> joined(const toml::array& array) {
+  std::string text;
+  bool first = true;
+  for (const toml::node& node : array) {
+    std::string element;
+    if (const auto* string = node.as_string()) element = string->get();
+    else if (const auto* integer = node.as_integer()) element = std::to_string(integer->get());
+    else return std::nullopt;
+    if (element.empty() || element.find_first_of(",\n") != std::string::npos) return std::nullopt;
+    text += (first ? "" : ",") + element;
+    first = false;
+  }
+  return text;
+}
+
 std::optional<Error> collect(const std::string& path, const toml::table& table, const std::string& prefix, int depth,
                              std::vector<FileValue>& values) {
   for (auto&& [key, node] : table) {
@@ -44,6 +60,11 @@ std::optional<Error> collect(const std::string& path, const toml::table& table, 
       char text[64];
       const auto end = std::to_chars(std::begin(text), std::end(text), real->get()).ptr;  // as short as possible
       value.text.assign(text, end);
+    } else if (const auto* array = node.as_array()) {
+      if (auto text = joined(*array)) {
+        value.kind = FileValue::Kind::list;
+        value.text = std::move(*text);
+      }
     }
     values.push_back(std::move(value));
   }

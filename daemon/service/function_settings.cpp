@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <onced/protocol/limits.hpp>
+
 #include "service/configuration.hpp"
 #include "service/quantities.hpp"
 
@@ -61,6 +63,11 @@ std::optional<FunctionSetting> function_setting(std::string_view name) {
   const auto found = std::find(names().begin(), names().end(), name.substr(dot + 1));
   if (found == names().end()) return std::nullopt;
   return FunctionSetting{name.substr(0, dot), *found};
+}
+
+Result<void> check_function_name(std::string_view function) {
+  if (function.size() <= limits::function_name_bytes_max) return {};
+  return Error{ErrorCode::invalid_argument, "a function's name has at most " + std::to_string(limits::function_name_bytes_max) + " bytes"};
 }
 
 std::string meant_function_setting(std::string_view name) {

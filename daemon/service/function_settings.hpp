@@ -38,6 +38,7 @@ struct FunctionSetting {
   std::string_view name;
 };
 std::optional<FunctionSetting> function_setting(std::string_view name);
+Result<void> check_function_name(std::string_view function);
 // What was probably meant by a name that is none of these but looks like one; empty: it does not.
 std::string meant_function_setting(std::string_view name);
 

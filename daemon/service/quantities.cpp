@@ -71,6 +71,15 @@ Result<std::uint64_t> parse_size(std::string_view text) {
   return *bytes;
 }
 
+Result<std::uint64_t> parse_size_between(std::string_view text, std::uint64_t least, std::uint64_t most) {
+  const Result<std::uint64_t> size = parse_size(text);
+  if (!size) return size.error();
+  if (*size < least || *size > most) {
+    return Error{ErrorCode::invalid_argument, print_size(*size) + " is outside " + print_size(least) + " to " + print_size(most)};
+  }
+  return *size;
+}
+
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   const auto quantity = split(text);
   const auto milliseconds = quantity ? in_units(*quantity, duration_units) : std::nullopt;
@@ -122,6 +131,18 @@ std::string print_mode(std::uint32_t mode) {
   std::string text(1, '0');
   for (int shift = 6; shift >= 0; shift -= 3) text += static_cast<char>('0' + ((mode >> shift) & 7));
   return text;
+}
+
+std::string in_quotes(std::string_view text) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') (out += '\\') += c;
+    else if (byte < 0x20 || byte == 0x7f) ((out += "\\u00") += digits[byte >> 4]) += digits[byte & 15];
+    else out += c;
+  }
+  return out + "\"";
 }
 
 }  // namespace onced::service

@@ -17,6 +17,7 @@ namespace onced::service {
 Result<std::uint64_t> parse_count(std::string_view text);
 // Bytes: digits, then one of B KiB MiB GiB TiB (powers of 1024) or nothing.
 Result<std::uint64_t> parse_size(std::string_view text);
+Result<std::uint64_t> parse_size_between(std::string_view text, std::uint64_t least, std::uint64_t most);
 // Digits, then one of ms s min h d.
 Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 // In thousandths: digits, perhaps a point and one to three more: "2", "0.25".
@@ -29,5 +30,8 @@ std::string print_size(std::uint64_t bytes);
 std::string print_duration(std::chrono::milliseconds duration);
 std::string print_factor(std::uint64_t permille);
 std::string print_mode(std::uint32_t mode);
+
+// As a TOML string.
+std::string in_quotes(std::string_view text);
 
 }  // namespace onced::service

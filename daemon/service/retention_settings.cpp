@@ -34,6 +34,14 @@ Retention default_retention() {
   return {.ttl = milliseconds(0), .grace = milliseconds(0), .refresh_ahead_permille = 0, .failure_ttl = limits::failure_ttl_default};
 }
 
+Retention first_said(const Retention& first, const Retention& second) {
+  const auto either = [](const auto& a, const auto& b) { return a ? a : b; };
+  return {.ttl = either(first.ttl, second.ttl),
+          .grace = either(first.grace, second.grace),
+          .refresh_ahead_permille = either(first.refresh_ahead_permille, second.refresh_ahead_permille),
+          .failure_ttl = either(first.failure_ttl, second.failure_ttl)};
+}
+
 std::span<const RetentionSetting> retention_settings() { return table; }
 
 Result<void> set_retention(Retention& to, RetentionMember member, std::string_view text) {

@@ -22,6 +22,8 @@ struct Retention {
   friend bool operator==(const Retention&, const Retention&) = default;
 };
 Retention default_retention();
+// Each of the four from the first that says it.
+Retention first_said(const Retention& first, const Retention& second);
 
 enum class RetentionMember : std::uint8_t { ttl, grace, refresh_ahead, failure_ttl };
 struct RetentionSetting {

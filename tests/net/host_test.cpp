@@ -7,9 +7,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 
 #include <thread>
 
@@ -18,6 +16,7 @@
 #include <onced/protocol/key.hpp>
 
 #include "net/gate.hpp"
+#include "net/running_host.hpp"
 #include "net/socket_pair.hpp"
 #include "support/raw_client.hpp"
 #include "support/temp_directory.hpp"
@@ -25,61 +24,11 @@
 using namespace onced;
 using onced::testing::Gate;
 using onced::testing::RawClient;
+using onced::testing::RunningHost;
 using onced::testing::TempDirectory;
 using onced::testing::wait_until;
 
 namespace {
-
-class RunningHost {
- public:
-  struct Unstarted {};
-  RunningHost(Unstarted, net::HostSettings changed)
-      : host_(context_, std::move(changed), [](net::LogLevel, std::string_view) {}) {
-    REQUIRE(host_.open_namespaces().ok());
-    listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path().c_str(), sizeof(address.sun_path) - 1);
-    REQUIRE(::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
-    REQUIRE(::listen(listener_, 64) == 0);
-    REQUIRE(host_.serve(listener_).ok());
-  }
-  struct ByHand {};
-  // Without a thread: the test calls turn().
-  RunningHost(ByHand, net::HostSettings changed) : RunningHost(Unstarted{}, std::move(changed)) {}
-  explicit RunningHost(net::HostSettings changed = settings()) : RunningHost(Unstarted{}, std::move(changed)) {
-    thread_ = std::thread([this] { context_.run(); });
-  }
-  ~RunningHost() {
-    context_.stop();
-    if (thread_.joinable()) thread_.join();
-    host_.end();
-    ::close(listener_);
-  }
-  std::string path() const { return (directory_ / "host.sock").string(); }
-  // One thing that has happened, if any has.
-  void turn() { context_.poll_one(); }
-  // Other users may connect.
-  void open_to_all() const {
-    REQUIRE(::chmod(directory_.path().c_str(), 0755) == 0);
-    REQUIRE(::chmod(path().c_str(), 0666) == 0);
-  }
-
-  static net::HostSettings settings() {
-    net::HostSettings settings;
-    settings.engine.epoch = 1;
-    settings.engine.daemon_version = "test";
-    settings.namespaces["default"] = {.memory_bytes = 8 << 20, .blob_bytes_max = 64 << 20};
-    return settings;
-  }
-
- private:
-  TempDirectory directory_;
-  boost::asio::io_context context_{1};
-  net::Host host_;
-  int listener_ = -1;
-  std::thread thread_;
-};
 
 // A TCP socket whose last close() would wait an hour for a peer that never reads.
 int lingering_socket(int& listener, int& peer) {

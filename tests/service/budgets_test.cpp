@@ -46,9 +46,9 @@ TEST_CASE("a further namespace has four times its segment's size for blobs, or a
   const Configuration configuration =
       loaded({{"namespaces.a.memory", "8MiB"}, {"namespaces.b.blobs", "8MiB"}, {"namespaces.c.memory", "1MiB"},
               {"namespaces.c.blobs", "9MiB"}, {"memory", "10MiB"}}, 4096 * mebibyte);
-  CHECK(configuration.namespaces.at("a") == Budget{8 * mebibyte, 32 * mebibyte});
-  CHECK(configuration.namespaces.at("b") == Budget{2 * mebibyte, 8 * mebibyte});
-  CHECK(configuration.namespaces.at("c") == Budget{1 * mebibyte, 9 * mebibyte});
+  CHECK(configuration.namespaces.at("a").budget == Budget{8 * mebibyte, 32 * mebibyte});
+  CHECK(configuration.namespaces.at("b").budget == Budget{2 * mebibyte, 8 * mebibyte});
+  CHECK(configuration.namespaces.at("c").budget == Budget{1 * mebibyte, 9 * mebibyte});
   CHECK(configuration.blob_bytes == 1024 * mebibyte);
   CHECK(whole_budget(configuration) == Budget{21 * mebibyte, (1024 + 32 + 8 + 9) * mebibyte});
 }

@@ -186,7 +186,11 @@ TEST_CASE("what is printed is read as the same configuration") {
   Overrides overrides;
   overrides.values = {{"socket", "/x/\"quoted\"\\\t/s"}, {"memory", "7MiB"}, {"limits.hello_deadline", "1500ms"},
                       {"retention.ttl", "10min"}, {"retention.refresh_ahead", "1.25"}, {"functions.a \"b\".c.grace", "1h"},
-                      {"functions.a \"b\".c.refresh_ahead", "0"}, {"functions.d.failure_ttl", "0ms"}, {"functions.d.max_concurrent", "3"}, {"namespaces.charts.memory", "9MiB"}, {"namespaces.maps.blobs", "33MiB"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
+                      {"functions.a \"b\".c.refresh_ahead", "0"}, {"functions.d.failure_ttl", "0ms"}, {"functions.d.max_concurrent", "3"}, {"namespaces.maps.functions.d.max_concurrent", "7"},
+                      {"namespaces.charts.memory", "9MiB"}, {"namespaces.maps.blobs", "33MiB"},
+                      {"namespaces.charts.allow_uids", "1000, 1001"}, {"namespaces.charts.allow_groups", ""}, {"namespaces.charts.allow_users", "root"},
+                      {"namespaces.charts.retention.ttl", "1s"}, {"namespaces.charts.retention.refresh_ahead", "0.5"}, {"namespaces.maps.functions.a \"b\".c.grace", "3s"},
+                      {"namespaces.default.allow_gids", "7"}, {"namespaces.default.retention.grace", "9s"}, {"log.level", "debug"}, {"socket_mode", "0640"}};
   const auto first = load_configuration(overrides, {}, {});
   REQUIRE(first.ok());
   const TempDirectory directory;
@@ -202,13 +206,13 @@ TEST_CASE("what is printed is read as the same configuration") {
 TEST_CASE("the example that is installed shows every setting with its default") {
   std::string text = onced::testing::read_file(ONCED_EXAMPLE);
   REQUIRE_FALSE(text.empty());
-  // Every commented setting becomes a setting; the namespace and the function are examples, not defaults.
+  // Every commented setting becomes a setting; functions and namespaces are examples, not defaults.
   text.erase(text.find("\n#[functions."));
   text = std::regex_replace(text, std::regex("(^|\n)#(?=[a-z_]+ = )"), "$1");
   text = std::regex_replace(text, std::regex("file = \"\""), "");
   const TempDirectory directory;
   const std::string file = (directory / "onced.toml").string();
-  onced::testing::write_file(file, std::regex_replace(text, std::regex("memory = \"64MiB\"|blobs = \"256MiB\""), ""));
+  onced::testing::write_file(file, text);
   Overrides overrides;
   overrides.file = file;
   const Machine machine{.is_root = true, .memory_bytes = std::uint64_t{4} << 30};
@@ -273,11 +277,10 @@ TEST_CASE("a reload takes over what can change and names what cannot") {
   before.blob_bytes = before.memory_bytes = 8 << 20;
   const Differences differing = differences(before, after);
   CHECK(differing.reloaded == std::vector<std::string>{"blobs: 8MiB -> 9MiB", "log.level: info -> debug",
-                                                          "limits.connections_max: 4096 -> 5",
-                                                          "namespaces.maps.blobs: 4MiB -> 5MiB"});
+                                                          "limits.connections_max: 4096 -> 5", "namespaces.charts is new",
+                                                          "namespaces.maps.blobs: 4MiB -> 5MiB", "namespaces.gone is gone"});
   CHECK(differing.need_restart == std::vector<std::string>{"socket: /x/s -> /y/s", "memory: 8MiB -> 9MiB",
-                                                              "namespaces.charts is new", "namespaces.maps.memory: 1MiB -> 2MiB",
-                                                              "namespaces.gone is gone"});
+                                                              "namespaces.maps.memory: 1MiB -> 2MiB"});
   const Configuration taken = reloaded(before, after);
   CHECK(taken.socket == "/x/s");
   CHECK(taken.connections_max == 5);
@@ -285,5 +288,6 @@ TEST_CASE("a reload takes over what can change and names what cannot") {
   CHECK(taken.memory_bytes == 8 << 20);
   CHECK(taken.blob_bytes == 9 << 20);
   CHECK(taken.namespaces.size() == 2);
-  CHECK(taken.namespaces.at("maps") == Budget{1 << 20, 5 << 20});
+  CHECK(taken.namespaces.at("charts").budget == Budget{1 << 20, 1 << 20});
+  CHECK(taken.namespaces.at("maps").budget == Budget{1 << 20, 5 << 20});
 }

@@ -96,8 +96,10 @@ class RawClient {
     return hello;
   }
 
-  protocol::Welcome hello(bool wants_mapping = false) {
-    request(1, hello_message(wants_mapping));
+  protocol::Welcome hello(bool wants_mapping = false, const std::string& namespace_name = "default") {
+    protocol::Hello message = hello_message(wants_mapping);
+    message.namespace_name = namespace_name;
+    request(1, message);
     auto answer = receive();
     if (!answer) throw std::runtime_error("the daemon hung up instead of saying WELCOME");
     if (auto* welcome = std::get_if<protocol::Welcome>(&answer->second)) return *welcome;

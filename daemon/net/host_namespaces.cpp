@@ -1,0 +1,110 @@
+// Which namespaces there are, who may use them, and how they come and go.
+#include <fcntl.h>
+#include <sys/random.h>
+
+#include <utility>
+#include <vector>
+
+#include "net/host.hpp"
+
+namespace onced::net {
+
+Result<void> Host::open_namespaces() {
+  for (const auto& [name, own] : settings_.namespaces) {
+    auto host = make_namespace(settings_, name, settings_.engine.epoch);
+    if (!host) return host.error();
+    namespaces_[name] = std::move(*host);
+  }
+  return {};
+}
+
+engine::Settings Host::engine_settings(const HostSettings& from, const std::string& name) const {
+  engine::Settings settings = from.engine;
+  if (const auto own = from.namespaces.find(name); own != from.namespaces.end()) {
+    settings.blob_bytes_max = own->second.blob_bytes_max;
+    if (own->second.retention) settings.retention = *own->second.retention;
+    settings.max_concurrent = own->second.max_concurrent;
+  }
+  return settings;
+}
+
+Result<std::unique_ptr<NamespaceHost>> Host::make_namespace(const HostSettings& from, const std::string& name, std::uint64_t epoch) {
+  memory::BlobOptions blobs;
+  blobs.count_max = from.blobs_per_namespace_max;
+  blobs.close_later = [this](memory::FileDescriptor last, std::function<void()> closed) {
+    memory_closer_.give(last.release(), Closer::Kind::own, Closer::nobody, std::move(closed));
+  };
+  engine::Settings settings = engine_settings(from, name);
+  settings.epoch = epoch;
+  return NamespaceHost::create(name, from.namespaces.at(name).memory_bytes, std::move(blobs), settings, *this);
+}
+
+NamespaceHost* Host::home_of(Connection& connection, const std::string& name) {
+  // Whatever is asked for, the same is looked at before anything is decided: how long it takes says nothing.
+  engine::Identity who{connection.peer.uid, connection.peer.gid};
+  for (const gid_t group : settings_.peers.further_groups(connection.socket())) who.further_gids.push_back(group);
+  const auto host = namespaces_.find(name);
+  if (host == namespaces_.end()) return nullptr;
+  if (engine::may_use(settings_.namespaces.at(name).access, who, own_uid_)) return host->second.get();
+  log_client(LogLevel::warning, "the namespace \"" + name + "\" is not for uid " + std::to_string(who.uid) + ", gid " +
+                                    std::to_string(who.gid) + ", " + describe(connection.peer, {}));
+  return nullptr;
+}
+
+Result<void> Host::reconfigure(HostSettings settings) {
+  // What may fail first: then nothing has changed.
+  std::map<std::string, std::unique_ptr<NamespaceHost>, std::less<>> made;
+  for (const auto& [name, own] : settings.namespaces) {
+    const auto before = settings_.namespaces.find(name);
+    if (before != settings_.namespaces.end() && !engine::is_narrower(own.access, before->second.access)) continue;
+    std::uint64_t epoch = 0;
+    if (::getrandom(&epoch, sizeof(epoch), 0) != sizeof(epoch)) return Error{ErrorCode::internal, "the kernel gives no random numbers"};
+    auto host = make_namespace(settings, name, epoch | 1);  // 0 means none on the wire
+    if (!host) return Error{host.error().code, "namespace \"" + name + "\": " + host.error().text};
+    made[name] = std::move(*host);
+  }
+  std::vector<std::pair<std::unique_ptr<NamespaceHost>, std::string>> ending;
+  for (auto& [name, host] : namespaces_) {
+    if (!settings.namespaces.contains(name)) ending.emplace_back(std::move(host), "the namespace \"" + name + "\" is gone from the daemon's configuration");
+    else if (made.contains(name)) ending.emplace_back(std::move(host), "the namespace \"" + name + "\" begins anew: fewer may use it than before; connect again");
+  }
+  std::erase_if(namespaces_, [](const auto& entry) { return entry.second == nullptr; });
+  namespaces_.merge(made);
+
+  settings_ = std::move(settings);
+  admission_.reconfigure(settings_.admission);
+  for (auto& [name, host] : namespaces_) host->reconfigure(engine_settings(settings_, name), settings_.blobs_per_namespace_max);
+  for (auto& [host, why] : ending) {
+    log_(LogLevel::info, why);
+    retire(std::move(host), why);
+  }
+  finish_turn();
+  return {};
+}
+
+void Host::retire(std::unique_ptr<NamespaceHost> host, const std::string& why) {
+  host->apply(engine::Draining{}, alarm_.now());
+  host->end_life();  // no reader has a hit from here on
+  std::vector<Id> members;
+  for (const auto& [id, connection] : connections_) {
+    if (connection->home == host.get()) members.push_back(id);
+  }
+  for (const Id id : members) {
+    Connection& connection = *find(id);
+    // Its memory is never used again: nobody needs its pins.
+    if (connection.page) host->leave(id);
+    const bool was_waiting_for_its_end = connection.state == Connection::State::ended;
+    if (connection.out.borrows()) connection.out.clear();  // a Welcome that nobody has read: its descriptors go now
+    connection.page.reset();
+    end_connection(connection, Error{ErrorCode::unavailable, why});
+    if (was_waiting_for_its_end) to_forget_.push_back(id);
+    ONCED_ASSERT(!connection.engine_knows);
+    connection.home = nullptr;
+  }
+  // The last reference to a large segment takes long to close.
+  const int last = ::fcntl(host->segment_descriptor(), F_DUPFD_CLOEXEC, 0);
+  host.reset();
+  if (last >= 0) memory_closer_.give(last, Closer::Kind::own);
+}
+
+}  // namespace onced::net
