@@ -75,7 +75,9 @@ class BlobEnd {
 
 class BlobClient {
  public:
-  explicit BlobClient(const std::string& socket) : client_(socket) { client_.hello(); }
+  explicit BlobClient(const std::string& socket, const std::string& namespace_name = "default") : client_(socket) {
+    client_.hello(false, namespace_name);
+  }
   RawClient& raw() { return client_; }
   std::uint64_t receipt() const { return receipt_; }
 
