@@ -67,6 +67,8 @@ Result<SealedMemory> SealedMemory::create(const char* name, std::size_t bytes, U
   } catch (const interprocess::interprocess_exception& exception) {
     return refused(name, "mmap", exception.get_native_error());
   }
+  // Values, and who reads which, are for this machine's memory: not for a core file that travels to a bug tracker.
+  if (::madvise(mapping->get_address(), bytes, MADV_DONTDUMP) != 0) return refused(name, "madvise", errno);
   // After the mapping: FUTURE_WRITE leaves alone what is mapped already.
   if (::fcntl(descriptor.get(), F_ADD_SEALS, seals(use)) != 0) return refused(name, "sealing", errno);
   return SealedMemory(std::move(descriptor), std::move(mapping));

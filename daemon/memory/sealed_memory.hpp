@@ -5,7 +5,7 @@
 //   pin page  sealed SHRINK|GROW|SEAL: its client writes to it too
 //
 // The file is sparse: memory is used as pages are touched. Nothing is preallocated (fallocate beyond a memory cgroup's
-// limit kills the process instead of failing). Newer kernels may add seals of their own; compare with a mask.
+// limit kills the process instead of failing). It is left out of core files. Newer kernels may add seals of their own; compare with a mask.
 //
 // Ownership: descriptor and mapping; both go with the object. Receivers' mappings live on.
 // Errors:    what the kernel refuses, with its reason. Boost's exceptions end in sealed_memory.cpp.

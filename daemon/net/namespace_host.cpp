@@ -1,6 +1,5 @@
 #include "net/namespace_host.hpp"
 
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <utility>
@@ -26,8 +25,6 @@ Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, s
                                                              Outbox& outbox) {
   auto segment = memory::SealedMemory::create("onced-segment", memory_bytes, memory::SealedMemory::Use::segment);
   if (!segment) return segment.error();
-  // Values are for this machine's memory: not for a core file that travels to a bug tracker.
-  ::madvise(segment->bytes().data(), segment->bytes().size(), MADV_DONTDUMP);
   std::uint64_t hash_seed = 0;
   if (::getrandom(&hash_seed, sizeof(hash_seed), 0) != sizeof(hash_seed)) {
     return Error{ErrorCode::internal, "the kernel gives no random numbers"};

@@ -37,8 +37,8 @@ class Lifecycle {
   bool draining_ = false;
 };
 
-// For the whole process, before threads are started: SIGPIPE is ignored, the limit of open descriptors is raised as far
-// as it goes. Returns that limit.
+// For the whole process, before threads are started: SIGPIPE is ignored, no memory of it gets into core files, the limit of open
+// descriptors is raised as far as it goes. Returns that limit.
 std::uint64_t prepare_process();
 
 }  // namespace onced::service

@@ -68,7 +68,7 @@ pid_t spawn(Prepared& prepared, int out, int error) {
 }
 
 ExitStatus decode(int status) {
-  if (WIFSIGNALED(status)) return {0, WTERMSIG(status)};
+  if (WIFSIGNALED(status)) return {0, WTERMSIG(status), WCOREDUMP(status) != 0};
   return {WEXITSTATUS(status), 0};
 }
 

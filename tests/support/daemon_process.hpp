@@ -35,6 +35,7 @@ struct DaemonOptions {
 struct ExitStatus {
   int code = 0;    // what it exited with, when signal is 0
   int signal = 0;  // what killed it, or 0
+  bool dumped = false;  // a core file was written
   friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
 };
 
