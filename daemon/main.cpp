@@ -81,6 +81,12 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.take_up_deadline = from.take_up_deadline;
   to.engine.holder_deaths_max = static_cast<int>(from.holder_deaths_max);
   to.engine.holder_deaths_memory = from.holder_deaths_memory;
+  to.engine.requests_in_flight_per_connection_max = from.requests_in_flight_per_connection_max;
+  to.engine.blobs_reserved_per_connection_max = from.blobs_reserved_per_connection_max;
+  to.engine.reserved_bytes_per_connection_max = from.reserved_bytes_per_connection_max;
+  to.engine.reserved_bytes_per_uid_max = from.reserved_bytes_per_uid_max;
+  to.engine.invalidations_per_connection_max = from.invalidations_per_connection_max;
+  to.engine.invalidations_max = from.invalidations_max;
   to.engine.waiters_per_key_max = from.waiters_per_key_max;
   to.engine.under_way_bytes_per_connection_max = from.under_way_bytes_per_connection_max;
   to.engine.under_way_bytes_max = from.under_way_bytes_max;

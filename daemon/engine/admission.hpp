@@ -55,6 +55,11 @@ class Admission {
   }
 
   std::size_t connections() const { return connections_; }
+  std::size_t connections_of(std::uint32_t uid) const {
+    const auto found = of_users_.find(uid);
+    return found == of_users_.end() ? 0 : found->second;
+  }
+  const Settings& settings() const { return settings_; }
 
  private:
   Settings settings_;

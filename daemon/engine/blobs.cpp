@@ -76,13 +76,7 @@ bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const proto
   if (request.bytes > part_bytes_max()) {
     return refuse(ErrorCode::too_large, "a blob has " + exceeds_text(request.bytes, part_bytes_max()) + " (limits.part_bytes_max)");
   }
-  if (from.blobs() >= limits::blobs_reserved_per_connection_max) {
-    ++context_.counters.limits_reached;
-    return refuse(ErrorCode::limit_reached,
-                           "this connection has " + std::to_string(from.reserved.size()) + " reserved, " + std::to_string(from.reserving.size()) +
-                               " still to be reserved and " + std::to_string(from.loans) + " lent blobs; the limit is " + std::to_string(limits::blobs_reserved_per_connection_max) +
-                               " (blobs_reserved_per_connection_max, no setting); publish or release some");
-  }
+  if (refuse_too_much(from, to, request.bytes)) return true;
   const Result<Room> room = make_room_(from, request.bytes);
   if (room && *room == Room::being_given_back && may_wait) return false;
   const Result<void> has_room = !room                   ? Result<void>(room.error())
@@ -93,11 +87,56 @@ bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const proto
     ++context_.counters.reservations_refused;
     return refuse(made.error().code, made.error().text);
   }
-  from.reserved.insert(*made);
+  add_reservation(from, *made);
   outside_.insert(*made);
-  ++reserved_;
   pass(from, id, *made);
   return true;
+}
+
+bool Blobs::refuse_too_much(const Connection& from, ReplyAddress to, std::uint64_t more_bytes) {
+  const Settings& settings = context_.settings;
+  if (from.blobs() >= settings.blobs_reserved_per_connection_max) {
+    context_.refuse_for(Limit::blobs_reserved_per_connection, to,
+                        "this connection has " + std::to_string(from.reserved.size()) + " reserved, " + std::to_string(from.reserving.size()) +
+                            " still to be reserved and " + std::to_string(from.loans) + " lent blobs, and can publish or release some");
+    return true;
+  }
+  const auto too_much = [&](Limit limit, std::uint64_t bytes, const std::string& who) {
+    if (more_bytes <= value_of(limit, settings) && bytes <= value_of(limit, settings) - more_bytes) return false;
+    context_.refuse_for(limit, to, who + " has reserved " + std::to_string(bytes) + " bytes for blobs that are not published yet, and this one has " +
+                                       std::to_string(more_bytes));
+    return true;
+  };
+  return too_much(Limit::reserved_bytes_per_connection, from.reserved_bytes, "this connection") ||
+         too_much(Limit::reserved_bytes_per_uid, reserved_bytes_of(from.process.uid), "user " + std::to_string(from.process.uid));
+}
+
+void Blobs::add_reservation(Connection& of, BlobId blob) {
+  of.reserved.insert(blob);
+  ++reserved_;
+  of.reserved_bytes += store_.charged(blob);
+  reserved_bytes_[of.process.uid] += store_.charged(blob);
+}
+
+bool Blobs::end_reservation(Connection& of, BlobId blob) {
+  if (of.reserved.erase(blob) == 0) return false;
+  --reserved_;
+  of.reserved_bytes -= store_.charged(blob);
+  const auto of_user = reserved_bytes_.find(of.process.uid);
+  of_user->second -= store_.charged(blob);
+  if (of_user->second == 0) reserved_bytes_.erase(of_user);
+  return true;
+}
+
+std::uint64_t Blobs::reserved_bytes_of(std::uint32_t uid) const {
+  const auto found = reserved_bytes_.find(uid);
+  return found == reserved_bytes_.end() ? 0 : found->second;
+}
+
+std::uint64_t Blobs::reserved_bytes_most() const {
+  std::uint64_t most = 0;
+  for (const auto& [uid, bytes] : reserved_bytes_) most = std::max(most, bytes);
+  return most;
 }
 
 Error Blobs::still_closing() const {
@@ -119,8 +158,7 @@ void Blobs::fetch(Connection& from, protocol::RequestId id, const protocol::Fetc
 void Blobs::release(Connection& from, const protocol::Release& request) {
   for (const std::uint64_t number : request.blobs) {
     const BlobId blob{number};
-    if (from.reserved.erase(blob) != 0) {
-      --reserved_;
+    if (end_reservation(from, blob)) {
       drop_hold(blob);
     } else if (const auto lent = from.lent.find(blob); lent != from.lent.end()) {
       if (--lent->second == 0) from.lent.erase(lent);
@@ -132,9 +170,11 @@ void Blobs::release(Connection& from, const protocol::Release& request) {
 
 void Blobs::connection_gone(Connection& connection) {
   connection.reserving.clear();
-  for (const BlobId blob : connection.reserved) drop_hold(blob);
-  reserved_ -= connection.reserved.size();
-  connection.reserved.clear();
+  while (!connection.reserved.empty()) {
+    const BlobId blob = *connection.reserved.begin();
+    end_reservation(connection, blob);
+    drop_hold(blob);
+  }
   for (const auto& [blob, times] : connection.lent)
     for (std::uint32_t i = 0; i < times; ++i) drop_hold(blob);
   connection.lent.clear();
@@ -148,8 +188,7 @@ void Blobs::claim(Connection& from, const protocol::Request& request) {
   const std::vector<protocol::Part>* parts = parts_in(request);
   if (parts == nullptr || from.reserved.empty()) return;
   for (const protocol::Part& part : *parts) {
-    if (part.blob == 0 || from.reserved.erase(BlobId{part.blob}) == 0) continue;
-    --reserved_;
+    if (part.blob == 0 || !end_reservation(from, BlobId{part.blob})) continue;
     claimed_.insert(BlobId{part.blob});
   }
 }
@@ -187,7 +226,7 @@ void Blobs::placed(const std::vector<BlobId>& blobs) {
 bool Blobs::lend(ConnectionId to, const std::vector<protocol::Part>& parts) {
   const std::vector<BlobId> blobs = sums_of(parts).blobs;
   Connection& connection = connections_.at(to);
-  if (!blobs.empty() && connection.blobs() + blobs.size() > limits::blobs_reserved_per_connection_max) return false;
+  if (!blobs.empty() && connection.blobs() + blobs.size() > context_.settings.blobs_reserved_per_connection_max) return false;
   for (const BlobId blob : blobs) {
     store_.hold(blob);
     ++connection.lent[blob];
@@ -222,6 +261,7 @@ std::uint64_t Blobs::part_bytes_max() const { return std::min(context_.settings.
 void Blobs::check_invariants() const {
   std::size_t reserved = 0;
   std::size_t waiting = 0;
+  std::map<std::uint32_t, std::uint64_t> of_users;
   for (const auto& [id, connection] : connections_.all()) {
     std::size_t loans = 0;
     for (const auto& [blob, times] : connection.lent) {
@@ -229,13 +269,17 @@ void Blobs::check_invariants() const {
       loans += times;
     }
     for (const BlobId blob : connection.reserved) ONCED_ASSERT(store_.size(blob) > 0 && outside_.contains(blob));
-    ONCED_ASSERT(loans == connection.loans && connection.blobs() <= limits::blobs_reserved_per_connection_max);
+    ONCED_ASSERT(loans == connection.loans);
+    std::uint64_t bytes = 0;
+    for (const BlobId blob : connection.reserved) bytes += store_.charged(blob);
+    ONCED_ASSERT(bytes == connection.reserved_bytes);
+    if (bytes > 0) of_users[connection.process.uid] += bytes;
     ONCED_ASSERT(!connection.gone || connection.blobs() == 0);
     reserved += connection.reserved.size();
     waiting += connection.reserving.size();
   }
   ONCED_ASSERT(waiting <= postponed_.size());  // of connections that went, some are still to be forgotten
-  ONCED_ASSERT(reserved == reserved_ && claimed_.empty());
+  ONCED_ASSERT(reserved == reserved_ && claimed_.empty() && of_users == reserved_bytes_);
   for (const BlobId blob : outside_) ONCED_ASSERT(store_.size(blob) > 0);
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <deque>
+#include <map>
 #include <optional>
 #include <set>
 #include <unordered_set>
@@ -72,6 +73,9 @@ class Blobs {
   std::uint64_t charged(BlobId blob) const { return store_.charged(blob); }
   BlobStore::Usage usage() const { return store_.usage(); }
   std::size_t reserved() const { return reserved_; }
+  std::uint64_t reserved_bytes_of(std::uint32_t uid) const;
+  // Of the user who has most.
+  std::uint64_t reserved_bytes_most() const;
   void check_invariants() const;
 
  private:
@@ -90,6 +94,11 @@ class Blobs {
   void pass(Connection& to, protocol::RequestId id, BlobId blob);
   Error still_closing() const;
   void drop_hold(BlobId blob);
+  // A reservation begins, and ends: counted for the connection and its user. False: it was none of this connection.
+  void add_reservation(Connection& of, BlobId blob);
+  bool end_reservation(Connection& of, BlobId blob);
+  // Refuses what is above one of the limits of reservations. False: nothing is.
+  bool refuse_too_much(const Connection& from, ReplyAddress to, std::uint64_t more_bytes);
   std::uint64_t part_bytes_max() const;
 
   Context& context_;
@@ -98,6 +107,7 @@ class Blobs {
   MakeRoom make_room_;
   bool passed_ = false;
   std::size_t reserved_ = 0;            // by all connections
+  std::map<std::uint32_t, std::uint64_t> reserved_bytes_;  // by uid; who has none is not in it
   std::set<BlobId> claimed_;            // by the request of this step
   std::deque<Postponed> postponed_;     // in the order of their arrival
   std::optional<Time> retry_at_;

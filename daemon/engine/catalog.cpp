@@ -241,10 +241,8 @@ void Catalog::answer(const Entry& entry, ReplyAddress to, bool waited, SharedPar
 
 void Catalog::answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts) {
   if (blobs_.lend(to.connection, *parts)) return context_.send(to, std::move(value), parts);
-  ++context_.counters.limits_reached;
-  context_.refuse(to, ErrorCode::limit_reached,
-                  "the value's blobs cannot be lent: this connection has " + std::to_string(limits::blobs_reserved_per_connection_max) +
-                      " reserved or lent blobs with them (blobs_reserved_per_connection_max, no setting); publish or release some");
+  context_.refuse_for(Limit::blobs_reserved_per_connection, to,
+                      "the value's blobs cannot be lent: with them this connection would have too many that are reserved or lent; publish or release some");
 }
 
 void Catalog::check_invariants() const {

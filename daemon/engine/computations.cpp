@@ -58,7 +58,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
     return queue(entry, from, id, std::move(request));
   }
   if (request.may_compute && may_begin(entry, is_nested(request))) {
-    if (const auto problem = too_much_under_way(from, entry.key.size())) return refuse_for_limit(to, *problem);
+    if (const auto problem = too_much_under_way(from, entry.key.size())) return context_.refuse_for(problem->limit, to, problem->text);
     LeaseCause cause = LeaseCause::absent;
     if (entry.value) cause = request.force ? LeaseCause::forced : LeaseCause::stale;
     return grant(entry, from, id, lease_limit_of(request), cause);
@@ -84,11 +84,10 @@ Duration Computations::lease_limit_of(const protocol::Acquire& request) const {
 
 void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request) {
   if (entry.waiters.size() >= context_.settings.waiters_per_key_max) {
-    return refuse_for_limit({from.id, id}, std::to_string(entry.waiters.size()) + " requests wait for this key already; the limit is " +
-                                               std::to_string(context_.settings.waiters_per_key_max) + " (limits.waiters_per_key_max)");
+    return context_.refuse_for(Limit::waiters_per_key, {from.id, id}, std::to_string(entry.waiters.size()) + " requests wait for this key already");
   }
   if (const auto problem = too_much_under_way(from, entry.key.size() + request.held.size() * sizeof(protocol::Token)))
-    return refuse_for_limit({from.id, id}, *problem);
+    return context_.refuse_for(problem->limit, {from.id, id}, problem->text);
 
   const auto self = entry.waiters.emplace(entry.waiters.end());
   Waiter& waiter = *self;
@@ -113,30 +112,20 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
 }
 
 // Waits and leases together: every wait may become a lease, which counts for no more than the wait did.
-std::optional<std::string> Computations::too_much_under_way(const Connection& from, std::size_t more_bytes) const {
+std::optional<Computations::TooMuch> Computations::too_much_under_way(const Connection& from, std::size_t more_bytes) const {
   const Settings& settings = context_.settings;
-  const auto bytes_text_of = [&](std::size_t bytes, std::size_t limit, const char* setting) {
-    return std::to_string(bytes) + " bytes of keys under way, this request adds " + std::to_string(more_bytes) + "; the limit is " +
-           std::to_string(limit) + " (limits." + setting + ")";
+  const auto bytes_text_of = [&](std::size_t bytes) {
+    return std::to_string(bytes) + " bytes of keys under way, this request adds " + std::to_string(more_bytes);
   };
-  if (from.waits.size() + from.leases.size() >= limits::requests_in_flight_per_connection_max) {
-    return "this connection has " + std::to_string(from.waits.size()) + " requests that wait and " +
-           std::to_string(from.leases.size()) + " leases; the limit is " +
-           std::to_string(limits::requests_in_flight_per_connection_max) + " (requests_in_flight_per_connection_max, no setting)";
+  if (from.waits.size() + from.leases.size() >= settings.requests_in_flight_per_connection_max) {
+    return TooMuch{Limit::requests_in_flight_per_connection, "this connection has " + std::to_string(from.waits.size()) +
+                                                                 " requests that wait and " + std::to_string(from.leases.size()) + " leases"};
   }
-  if (from.under_way_bytes + more_bytes > settings.under_way_bytes_per_connection_max) {
-    return "this connection has " + bytes_text_of(from.under_way_bytes, settings.under_way_bytes_per_connection_max,
-                                                  "under_way_bytes_per_connection_max");
-  }
-  if (under_way_bytes_ + more_bytes > settings.under_way_bytes_max) {
-    return "all connections together have " + bytes_text_of(under_way_bytes_, settings.under_way_bytes_max, "under_way_bytes_max");
-  }
+  if (from.under_way_bytes + more_bytes > settings.under_way_bytes_per_connection_max)
+    return TooMuch{Limit::under_way_bytes_per_connection, "this connection has " + bytes_text_of(from.under_way_bytes)};
+  if (under_way_bytes_ + more_bytes > settings.under_way_bytes_max)
+    return TooMuch{Limit::under_way_bytes, "all connections together have " + bytes_text_of(under_way_bytes_)};
   return std::nullopt;
-}
-
-void Computations::refuse_for_limit(ReplyAddress to, std::string text) {
-  ++context_.counters.limits_reached;
-  context_.refuse(to, ErrorCode::limit_reached, std::move(text));
 }
 
 void Computations::charge(Connection& connection, std::size_t bytes) {

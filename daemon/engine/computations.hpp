@@ -63,6 +63,8 @@ class Computations {
   const LeaseTable& leases() const { return leases_; }
   const FunctionQueues& queues() const { return queues_; }
   std::size_t waiting() const { return waiting_; }
+  std::size_t under_way_bytes() const { return under_way_bytes_; }
+  std::size_t invalidations_under_way() const { return invalidations_.size(); }
   // Who computes a function, for people: those that run longest by name.
   std::string running_text(std::string_view function) const;
   int holder_deaths(const Entry& entry) const { return deaths_.count(entry.key, context_.now); }
@@ -103,8 +105,11 @@ class Computations {
   bool is_to_refresh(Entry& entry, const Connection& from, const protocol::Acquire& request);
   Duration lease_limit_of(const protocol::Acquire& request) const;
   // Why no more is accepted.
-  std::optional<std::string> too_much_under_way(const Connection& from, std::size_t more_bytes) const;
-  void refuse_for_limit(ReplyAddress to, std::string text);
+  struct TooMuch {
+    Limit limit;
+    std::string text;
+  };
+  std::optional<TooMuch> too_much_under_way(const Connection& from, std::size_t more_bytes) const;
   void charge(Connection& connection, std::size_t bytes);
   void discharge(Connection& connection, std::size_t bytes);
   // Removes a waiter from everything but its list; the caller answers and erases it.

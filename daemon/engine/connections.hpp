@@ -29,6 +29,7 @@ struct Connection {
   std::set<protocol::RequestId> invalidations{};  // that are not answered yet
   std::set<protocol::RequestId> reserving{};      // Reserve requests that wait for memory
   std::set<BlobId> reserved{};                    // blobs that it fills
+  std::uint64_t reserved_bytes = 0;               // their memory
   std::map<BlobId, std::uint32_t> lent{};         // blobs of values that it was told inline, and how often
   std::size_t loans = 0;                          // their sum
   std::uint64_t receipt = 0;                      // of the last blob that was passed to it

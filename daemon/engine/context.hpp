@@ -11,6 +11,7 @@
 #include "engine/engine.hpp"
 #include "engine/entry.hpp"
 #include "engine/key_map.hpp"
+#include "engine/limit_table.hpp"
 #include "engine/longest_turn.hpp"
 #include "engine/recent_statistics.hpp"
 
@@ -49,6 +50,7 @@ struct Counters {
   std::uint64_t deadlocks = 0;
   std::uint64_t tokens_refused = 0;
   std::uint64_t limits_reached = 0;
+  RefusalsByLimit refusals_by_limit{};    // of those
   std::uint64_t protocol_errors = 0;
   std::uint64_t signals = 0;              // changes; each is one step of the sequence
   std::uint64_t signals_delivered = 0;
@@ -78,6 +80,12 @@ struct Context {
   }
   void refuse(ReplyAddress to, ErrorCode code, std::string text) {
     send(to, protocol::Refused{code, std::move(text)});
+  }
+  // `what` says what there is already: "this key has 4096 waiters".
+  void refuse_for(Limit limit, ReplyAddress to, const std::string& what) {
+    ++counters.limits_reached;
+    ++counters.refusals_by_limit[static_cast<std::size_t>(limit)];
+    refuse(to, ErrorCode::limit_reached, what + limit_text(limit, settings));
   }
   void note(Note::Level level, std::string text) { effects->emplace_back(Note{level, std::move(text)}); }
 };

@@ -44,14 +44,13 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
 }
 
 bool Computations::has_too_many_invalidations(const Connection& from, ReplyAddress to) {
-  const bool of_connection = from.invalidations.size() >= limits::invalidations_per_connection_max;
-  if (!of_connection && invalidations_.size() < limits::invalidations_max) return false;
-  ++context_.counters.limits_reached;
-  context_.refuse(to, ErrorCode::limit_reached,
-                  of_connection ? "this connection has " + std::to_string(from.invalidations.size()) +
-                                      " invalidations under way; the limit is invalidations_per_connection_max; wait for their answers"
-                                : std::to_string(invalidations_.size()) +
-                                      " invalidations are under way; the limit is invalidations_max; try again later");
+  if (from.invalidations.size() >= context_.settings.invalidations_per_connection_max) {
+    context_.refuse_for(Limit::invalidations_per_connection, to,
+                        "this connection waits for the answers to " + std::to_string(from.invalidations.size()) + " invalidations");
+    return true;
+  }
+  if (invalidations_.size() < context_.settings.invalidations_max) return false;
+  context_.refuse_for(Limit::invalidations, to, std::to_string(invalidations_.size()) + " invalidations are under way");
   return true;
 }
 

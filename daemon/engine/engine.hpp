@@ -108,9 +108,15 @@ struct Settings {
   std::uint64_t blob_bytes_max = std::uint64_t{1} << 30;  // memory of all blobs; the host knows the machine
   std::uint64_t part_bytes_max = limits::part_bytes_max;  // more than this default is cut to it: the record's format says so
   std::uint64_t stored_value_bytes_max = limits::stored_value_bytes_max;
+  std::size_t requests_in_flight_per_connection_max = limits::requests_in_flight_per_connection_max;
   std::size_t waiters_per_key_max = limits::waiters_per_key_max;
   std::size_t under_way_bytes_per_connection_max = limits::under_way_bytes_per_connection_max;
   std::size_t under_way_bytes_max = limits::under_way_bytes_max;
+  std::size_t blobs_reserved_per_connection_max = limits::blobs_reserved_per_connection_max;
+  std::uint64_t reserved_bytes_per_connection_max = limits::reserved_bytes_per_connection_max;
+  std::uint64_t reserved_bytes_per_uid_max = limits::reserved_bytes_per_uid_max;
+  std::size_t invalidations_per_connection_max = limits::invalidations_per_connection_max;
+  std::size_t invalidations_max = limits::invalidations_max;
   std::size_t subscriptions_per_connection_max = limits::subscriptions_per_connection_max;
   std::size_t subscriptions_max = limits::subscriptions_max;
   std::size_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;

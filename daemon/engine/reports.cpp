@@ -111,6 +111,37 @@ protocol::StatusReport Reports::status(Time now) const {
   return report;
 }
 
+std::vector<Reports::LimitUse> Reports::limit_uses() const {
+  std::uint64_t requests = 0;
+  std::uint64_t under_way = 0;
+  std::uint64_t subscriptions = 0;
+  std::uint64_t invalidations = 0;
+  std::uint64_t blobs = 0;
+  std::uint64_t reserved = 0;
+  for (const auto& [id, connection] : connections_.all()) {
+    requests = std::max<std::uint64_t>(requests, connection.waits.size() + connection.leases.size());
+    under_way = std::max<std::uint64_t>(under_way, connection.under_way_bytes);
+    subscriptions = std::max<std::uint64_t>(subscriptions, connection.subscriptions.size());
+    invalidations = std::max<std::uint64_t>(invalidations, connection.invalidations.size());
+    blobs = std::max<std::uint64_t>(blobs, connection.blobs());
+    reserved = std::max(reserved, connection.reserved_bytes);
+  }
+  std::uint64_t waiters = 0;
+  for (const auto& [counter, lease] : computations_.leases().all())
+    waiters = std::max<std::uint64_t>(waiters, std::max(lease.waiters.size(), lease.entry->waiters.size()));
+  return {{Limit::requests_in_flight_per_connection, requests},
+          {Limit::under_way_bytes_per_connection, under_way},
+          {Limit::under_way_bytes, computations_.under_way_bytes()},
+          {Limit::waiters_per_key, waiters},
+          {Limit::subscriptions_per_connection, subscriptions},
+          {Limit::subscriptions, signals_.subscriptions()},
+          {Limit::invalidations_per_connection, invalidations},
+          {Limit::invalidations, computations_.invalidations_under_way()},
+          {Limit::blobs_reserved_per_connection, blobs},
+          {Limit::reserved_bytes_per_connection, reserved},
+          {Limit::reserved_bytes_per_uid, blobs_.reserved_bytes_most()}};
+}
+
 protocol::Statistics Reports::statistics(Time now) const {
   const Counters& counters = context_.counters;
   const Totals readers = totals();
@@ -152,6 +183,12 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("deadlocks_refused", counters.deadlocks);
   add("tokens_refused", counters.tokens_refused);
   add("limits_reached", counters.limits_reached);
+  for (const LimitUse& use : limit_uses()) {
+    const std::string name(name_of(use.limit));
+    add((name + "_most").c_str(), use.most);
+    add((name + "_max").c_str(), value_of(use.limit, context_.settings));
+    add((name + "_refused").c_str(), counters.refusals_by_limit[static_cast<std::size_t>(use.limit)]);
+  }
   add("protocol_errors", counters.protocol_errors);
   add("signals", counters.signals);
   add("signals_delivered", counters.signals_delivered);

@@ -13,6 +13,7 @@
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
 #include "engine/function_table.hpp"
+#include "engine/limit_table.hpp"
 #include "engine/signal_hub.hpp"
 
 namespace onced::engine {
@@ -41,6 +42,11 @@ class Reports {
   Totals totals() const;
   protocol::ListRow row_of(const Entry& entry) const;
   protocol::KeyStateEntry state_of(const Entry& entry) const;
+  struct LimitUse {
+    Limit limit;
+    std::uint64_t most;  // what there is now; of the connection, key or user that has most
+  };
+  std::vector<LimitUse> limit_uses() const;
   std::string freshness_text(const Entry& entry) const;
   void explain_parts(const StoredValue& value, protocol::Explanation& explanation) const;
   std::string how_it_went(std::string_view key) const;

@@ -49,14 +49,12 @@ void SignalHub::emit(protocol::SignalEvent event, std::string_view key, std::uin
 void SignalHub::subscribe(Connection& connection, protocol::RequestId id, protocol::Subscribe request) {
   const ReplyAddress to{connection.id, id};
   const Settings& settings = context_.settings;
-  const auto limit_reached = [&](std::size_t limit, const char* name) {
-    ++context_.counters.limits_reached;
-    context_.refuse(to, ErrorCode::limit_reached,
-                    "there are " + std::to_string(limit) + " subscriptions already; the setting is " + name);
-  };
-  if (connection.subscriptions.size() >= settings.subscriptions_per_connection_max)
-    return limit_reached(settings.subscriptions_per_connection_max, "subscriptions_per_connection_max");
-  if (subscriptions_.size() >= settings.subscriptions_max) return limit_reached(settings.subscriptions_max, "subscriptions_max");
+  if (connection.subscriptions.size() >= settings.subscriptions_per_connection_max) {
+    return context_.refuse_for(Limit::subscriptions_per_connection, to,
+                               "this connection has " + std::to_string(connection.subscriptions.size()) + " subscriptions already");
+  }
+  if (subscriptions_.size() >= settings.subscriptions_max)
+    return context_.refuse_for(Limit::subscriptions, to, "there are " + std::to_string(subscriptions_.size()) + " subscriptions already");
 
   Subscription& made = subscriptions_.try_emplace(Place{connection.id, id}).first->second;
   made.to = to;

@@ -30,6 +30,12 @@ namespace onced::net {
 
 class NamespaceHost;
 
+// What one connection has taken of one turn.
+struct TurnWork {
+  std::uint32_t receives = 0;
+  std::uint32_t requests = 0;
+};
+
 // A connection's deadline (for HELLO, for what is queued at the end), kept by the host in one ordered place.
 using ConnectionDeadlines = std::multimap<engine::Time, engine::ConnectionId>;
 
@@ -69,6 +75,7 @@ class Connection {
   bool flush_wanted = false;                  // it is in the host's list
   bool held_back = false;                     // it is in the host's list of those whose user is not read from now
   bool process_died = false;
+  TurnWork turn;                              // what of the present turn, or of its last one, was its
   // Nobody takes answers any more: what was sent before that is read, so many bytes of it at most, then it is cut.
   std::optional<std::size_t> leaving;
   std::optional<ConnectionDeadlines::iterator> deadline;

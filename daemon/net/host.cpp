@@ -77,7 +77,21 @@ void Host::send(Id id, protocol::RequestId request, const protocol::Reply& reply
   if (connection == nullptr || connection->state != Connection::State::open || connection->leaving) return;
   const std::size_t bytes_max = settings_.send_queue_bytes_max * send_queue_hard_factor;
   if (connection->out.bytes() > bytes_max) return;  // it is ended with this turn: more would only cost memory
-  connection->out.push(request, reply, std::move(with));
+  if (const auto* statistics = std::get_if<protocol::Statistics>(&reply)) {
+    // Of the asker's own user: what others have is theirs to know.
+    protocol::Statistics all = *statistics;
+    all.fields.emplace_back("connections_per_uid_most", std::uint64_t{admission_.connections_of(connection->peer.uid)});
+    all.fields.emplace_back("connections_per_uid_max", std::uint64_t{admission_.settings().connections_per_uid_max});
+    const NamespaceHost::Turns& turns = connection->home->turns();
+    all.fields.emplace_back("turn_requests_most", std::uint64_t{turns.requests_most});
+    all.fields.emplace_back("turn_requests_max", std::uint64_t{requests_per_turn_max});
+    all.fields.emplace_back("turn_receives_most", std::uint64_t{turns.receives_most});
+    all.fields.emplace_back("turn_receives_max", std::uint64_t{receives_per_turn_max});
+    all.fields.emplace_back("turns_used_up", turns.used_up);
+    connection->out.push(request, protocol::Reply(std::move(all)), std::move(with));
+  } else {
+    connection->out.push(request, reply, std::move(with));
+  }
   want_flush(*connection);
   if (connection->out.bytes() > bytes_max) to_end_.push_back(id);
 }

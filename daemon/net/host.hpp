@@ -74,6 +74,11 @@ struct HostSettings {
 // queue all their answers before the client has had a chance to read.
 inline constexpr std::size_t send_queue_hard_factor = 16;
 
+// What one connection may take of a turn, whatever it has sent: then others get theirs, and it goes on in a turn of its own. A
+// share of time (limits::turn_share) beside it, since requests cost more or less.
+inline constexpr std::uint32_t receives_per_turn_max = 4;
+inline constexpr std::uint32_t requests_per_turn_max = 256;
+
 // Open descriptors that so many connections need at most: socket, process and pin page of each, a blob that has been dropped
 // and is still to be sent; the segments; what may wait to be closed, and some of our own.
 inline std::uint64_t descriptors_wanted(std::uint64_t connections, std::uint64_t namespaces) {
@@ -125,6 +130,7 @@ class Host final : private Outbox {
   void read(Connection& connection);
   // False: its share of this turn is used up, and more may be there.
   bool read_some(Connection& connection);
+  bool read_share(Connection& connection);
   // Nobody takes its answers: reads what was sent before that, then cuts.
   void let_leave(Connection& connection);
   // False: its share of this turn is used up, and frames may be left.

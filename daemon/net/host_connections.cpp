@@ -1,6 +1,7 @@
 // A connection's life: accepted, greeted, served, ended, forgotten.
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -15,8 +16,6 @@ constexpr auto stream_read = boost::asio::posix::stream_descriptor::wait_read;
 constexpr auto stream_write = boost::asio::posix::stream_descriptor::wait_write;
 constexpr auto stream_error = boost::asio::posix::stream_descriptor::wait_error;
 
-// Receives of one connection in one turn, while each fills the room there is: then others get their turn.
-constexpr int receives_per_turn = 4;
 // How often those are looked at whose users' descriptors are still being closed.
 constexpr auto held_back_period = std::chrono::milliseconds(20);
 
@@ -136,15 +135,24 @@ void Host::read(Connection& connection) {
 }
 
 bool Host::read_some(Connection& connection) {
+  connection.turn = {};
+  const bool all = read_share(connection);
+  if (connection.home != nullptr) connection.home->count_turn(connection.turn, !all);
+  return all;
+}
+
+bool Host::read_share(Connection& connection) {
   using State = Connection::State;
   if (!handle_frames(connection)) return false;  // what a pause has left in the reader
-  for (int i = 0; i < receives_per_turn; ++i) {
+  while (connection.turn.receives < receives_per_turn_max) {
     if (connection.state != State::greeting && connection.state != State::open) return true;
     if (throttled(connection)) return true;  // flush() reads on
+    if (connection.leaving && *connection.leaving == 0) return true;
     if (foreign_closer_.overfull(connection.peer.uid)) {
       hold_back(connection);
       return true;
     }
+    ++connection.turn.receives;
     Connection::Receipt receipt = connection.receive();
     switch (receipt.received.kind) {
       case Received::Kind::nothing:
@@ -168,13 +176,10 @@ bool Host::read_some(Connection& connection) {
       case Received::Kind::bytes:
         break;
     }
+    // Before its frames are handled: they may take more turns than this one.
+    if (connection.leaving) *connection.leaving -= std::min(*connection.leaving, receipt.received.bytes);
     if (!handle_frames(connection)) return false;
-    if (connection.leaving) {
-      if (*connection.leaving <= receipt.received.bytes) return true;
-      *connection.leaving -= receipt.received.bytes;
-    } else if (!receipt.filled) {
-      break;
-    }
+    if (!connection.leaving && !receipt.filled) break;
   }
   if (connection.leaving) return false;
   if (connection.state == State::greeting || connection.state == State::open) {
@@ -208,9 +213,10 @@ bool Host::handle_frames(Connection& connection) {
       return true;
     }
     if (!*frame) return true;
+    ++connection.turn.requests;
     if (connection.state == State::greeting) handle_hello(connection, **frame);
     else handle_request(connection, **frame);
-    if (alarm_.now() >= until) return false;
+    if (connection.turn.requests >= requests_per_turn_max || alarm_.now() >= until) return false;
   }
   return true;
 }

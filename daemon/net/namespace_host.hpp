@@ -6,6 +6,7 @@
 // Threads:   the loop.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 #include "memory/life_keeper.hpp"
 #include "memory/sealed_memory.hpp"
 #include "memory/segment_store.hpp"
+#include "net/connection.hpp"
 #include "net/log_function.hpp"
 #include "net/send_queue.hpp"
 
@@ -60,6 +62,20 @@ class NamespaceHost {
     store_->blobs().set_count_max(blobs_max);
   }
 
+  // What connections of this namespace take of the loop's turns: the most that one has taken of one, and how often one had used
+  // up its share and went on later.
+  void count_turn(const TurnWork& work, bool used_up) {
+    turns_.requests_most = std::max(turns_.requests_most, work.requests);
+    turns_.receives_most = std::max(turns_.receives_most, work.receives);
+    if (used_up) ++turns_.used_up;
+  }
+  struct Turns {
+    std::uint32_t requests_most = 0;
+    std::uint32_t receives_most = 0;
+    std::uint64_t used_up = 0;
+  };
+  const Turns& turns() const { return turns_; }
+
   // Readers see that the daemon is gone when this returns.
   void end_life() { life_.stop(); }
 
@@ -76,6 +92,7 @@ class NamespaceHost {
   memory::LifeKeeper life_;  // stops before the segment is unmapped
   engine::Engine engine_;
   Outbox& outbox_;
+  Turns turns_;
   engine::Effects effects_;  // of the present step; kept for its memory
 };
 

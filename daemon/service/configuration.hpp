@@ -46,9 +46,15 @@ struct Configuration {
   std::uint64_t stored_value_bytes_max = limits::stored_value_bytes_max;
   std::uint64_t connections_max = limits::connections_max;
   std::uint64_t connections_per_uid_max = limits::connections_per_uid_max;
+  std::uint64_t requests_in_flight_per_connection_max = limits::requests_in_flight_per_connection_max;
   std::uint64_t waiters_per_key_max = limits::waiters_per_key_max;
   std::uint64_t under_way_bytes_per_connection_max = limits::under_way_bytes_per_connection_max;
   std::uint64_t under_way_bytes_max = limits::under_way_bytes_max;
+  std::uint64_t blobs_reserved_per_connection_max = limits::blobs_reserved_per_connection_max;
+  std::uint64_t reserved_bytes_per_connection_max = limits::reserved_bytes_per_connection_max;
+  std::uint64_t reserved_bytes_per_uid_max = limits::reserved_bytes_per_uid_max;
+  std::uint64_t invalidations_per_connection_max = limits::invalidations_per_connection_max;
+  std::uint64_t invalidations_max = limits::invalidations_max;
   std::uint64_t subscriptions_per_connection_max = limits::subscriptions_per_connection_max;
   std::uint64_t subscriptions_max = limits::subscriptions_max;
   std::uint64_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;

@@ -125,6 +125,35 @@ TEST_CASE("a client that shuts down its sending direction keeps its pins until i
   });
 }
 
+TEST_CASE("a child that floods on over the socket of its dead parent is cut") {
+  DaemonProcess daemon;
+  int report[2];
+  REQUIRE(::pipe(report) == 0);
+  const pid_t parent = ::fork();
+  REQUIRE(parent >= 0);
+  if (parent == 0) {
+    RawClient client(daemon.socket());
+    client.hello();
+    if (::fork() == 0) {
+      // Far more requests in each receive than a connection's share of a turn.
+      std::string many;
+      for (int i = 0; i < 2000; ++i) many += RawClient::encoded(7, protocol::Withdraw{1});
+      while (client.send(many)) {
+      }
+      static_cast<void>(!::write(report[1], "c", 1));
+    }
+    ::_exit(0);
+  }
+  ::close(report[1]);
+  REQUIRE(::waitpid(parent, nullptr, 0) == parent);
+  pollfd wait{report[0], POLLIN, 0};
+  CHECK(::poll(&wait, 1, static_cast<int>(std::chrono::milliseconds(onced::testing::watchdog_limit).count())) == 1);
+  char byte = 0;
+  CHECK(::read(report[0], &byte, 1) == 1);
+  ::close(report[0]);
+  Bystander(daemon.socket()).check();
+}
+
 TEST_CASE("what a process has sent before it died counts, though a child keeps its socket") {
   DaemonProcess daemon;
   int keep[2];  // the child stays until this is closed

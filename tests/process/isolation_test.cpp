@@ -43,7 +43,9 @@ Fields statistics_of(RawClient& client) {
   const auto statistics = client.receive_only<Statistics>();
   Fields fields;
   for (const auto& [name, number] : statistics.fields) {
-    if (name != "uptime_seconds") fields[name] = text_of(number);
+    // What moves by itself and by asking; and what the user has, who is the same in both.
+    if (name == "uptime_seconds" || name.starts_with("turn") || name == "connections_per_uid_most") continue;
+    fields[name] = text_of(number);
   }
   for (const FunctionStatistics& function : statistics.functions)
     for (const auto& [name, number] : function.fields) fields[function.function + "." + name] = text_of(number);

@@ -48,6 +48,9 @@ inline constexpr std::size_t requests_in_flight_per_connection_max = 4096;
 inline constexpr std::size_t under_way_bytes_per_connection_max = 4 * 1024 * 1024;
 inline constexpr std::size_t under_way_bytes_max = 128 * 1024 * 1024;  // of one namespace
 inline constexpr std::size_t blobs_reserved_per_connection_max = 1024;  // not yet published, or lent and not yet released
+// Memory of blobs that are being filled, or only reserved: one value of the largest size, and a user's workers four of them.
+inline constexpr std::uint64_t reserved_bytes_per_connection_max = stored_value_bytes_max;
+inline constexpr std::uint64_t reserved_bytes_per_uid_max = 4 * stored_value_bytes_max;
 inline constexpr std::size_t waiters_per_key_max = 4096;
 inline constexpr std::size_t subscriptions_per_connection_max = 64;
 inline constexpr std::size_t subscriptions_max = 4096;
