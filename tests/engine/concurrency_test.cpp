@@ -264,6 +264,33 @@ TEST_CASE("an invalidated key stays queued: what it will get is newer") {
   s.publish(s.other, s.turn(s.other, queued), "two");
 }
 
+TEST_CASE("a queued key whose stale value is invalidated, or runs out of grace, is queued as before") {
+  Queueing s;
+  s.ask(s.worker, protocol::Put{key_of("f", 2), Scene::value("old"), {.ttl_ms = 100, .grace_ms = 5000}});
+  s.pass(200ms);
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  const RequestId queued = s.want(s.other, 2);
+  const RequestId watching = s.ask(s.worker, protocol::Subscribe{key_scope(key_of("f", 2))});
+  CHECK(s.row(2).version != 0);
+  SUBCASE("the function is invalidated") {
+    s.ask(s.worker, protocol::Invalidate{function_scope("f")});
+    CHECK(s.events(s.worker, watching) == std::vector{SignalEvent::invalidated});
+  }
+  SUBCASE("it is told softly that it is stale already") {
+    s.ask(s.worker, protocol::Invalidate{key_scope(key_of("f", 2)), true});
+    s.ask(s.worker, protocol::Invalidate{key_scope(key_of("f", 2))});
+    CHECK(s.events(s.worker, watching) == std::vector{SignalEvent::invalidated});
+  }
+  SUBCASE("its grace is over") {
+    s.pass(6s);
+    CHECK(s.events(s.worker, watching) == std::vector{SignalEvent::expired});
+  }
+  CHECK(s.row(2).version == 0);
+  CHECK(s.is_queued(2));
+  s.publish(s.worker, first.token, "one");
+  s.publish(s.other, s.turn(s.other, queued), "two");
+}
+
 TEST_CASE("a computation that was detached still counts until it ends; the same key queues behind it") {
   Queueing s;
   const auto old = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));

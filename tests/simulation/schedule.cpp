@@ -63,7 +63,7 @@ Profile::Profile(Random& random) {
   settings.signals_queued_per_subscription_max = random.between(24, 32);  // one step makes fewer changes
   settings.invalidated_per_step_max = random.percent(60) ? random.between(1, 3) : 256;
   settings.signal_history = random.between(4, 40);
-  const std::uint64_t limited_percent = random.percent(60) ? random.between(20, 100) : 0;
+  const std::uint64_t limited_percent = random.percent(40) ? random.between(20, 100) : 0;
   for (const std::string& function : all_functions())
     if (random.percent(limited_percent)) settings.max_concurrent[function] = random.between(1, random.percent(50) ? 1 : 3);
   background_percent = random.percent(50) ? random.between(10, 70) : 0;
