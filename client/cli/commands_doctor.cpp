@@ -41,6 +41,7 @@ void ask_daemon(Client& client, std::uint32_t daemon_pid, std::uint64_t segment_
   }
   if (const Result<protocol::Statistics> statistics = client.statistics()) {
     findings.push_back(check_pinned(statistics->fields));
+    findings.push_back(check_turns(statistics->fields));
   } else {
     findings.push_back({Finding::Level::fail, "daemon", statistics.error().text, remedy_for(statistics.error().code)});
   }
@@ -105,9 +106,9 @@ void add_doctor_command(CLI::App& app, Context& context) {
   add_command(app, context,
               {"doctor", "", "What is wrong, and how to mend it",
                "Looks at the socket that every command uses (and says why that one), permissions,\n"
-               "seals, kernel, memory, descriptors, large parts and long computations; when nobody\n"
-               "serves there, at who serves elsewhere. Exit code 0 when nothing fails, 3 or\n"
-               "5 when the daemon cannot be reached or refuses, else 1.\n",
+               "seals, kernel, memory, descriptors, large parts, long computations and long turns of\n"
+               "the daemon's loop; when nobody serves there, at who serves elsewhere. Exit code 0\n"
+               "when nothing fails, 3 or 5 when the daemon cannot be reached or refuses, else 1.\n",
               "  oncectl doctor\n"
               "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n"},
               [&context] { return doctor(context); });

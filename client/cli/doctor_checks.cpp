@@ -307,6 +307,21 @@ Findings check_holders(const std::vector<protocol::ListRow>& rows) {
   return findings;
 }
 
+Finding check_turns(const protocol::Report& statistics) {
+  constexpr double long_turn_seconds = 0.1;
+  const auto longest = [&](const std::string& of) {
+    return human_duration(number(statistics, "longest_turn_seconds" + of).value_or(0)) + " (" +
+           human_duration(number(statistics, "longest_turn_ago_seconds" + of).value_or(0)) + " ago)";
+  };
+  const bool none = number(statistics, "longest_turn_seconds_last_hour").value_or(0) == 0;
+  const std::string text = "longest turn of the daemon's loop: " + (none ? std::string("none") : longest("_last_hour")) + " in the last hour, " +
+                           longest("") + " since its start";
+  if (number(statistics, "longest_turn_seconds_last_hour").value_or(0) <= long_turn_seconds) return {Level::ok, "loop", text, ""};
+  return {Level::warn, "loop", text + ": every client waited for so long",
+          "give the daemon its share of a busy machine (CPUWeight= of the unit) and keep its memory out of the swap "
+          "(MemorySwapMax=0); a debugger or SIGSTOP does it too; when neither is so, its log tells what happened then"};
+}
+
 Finding check_pinned(const protocol::Report& statistics) {
   const std::uint64_t arena = count(statistics, "memory_bytes_max");
   const std::uint64_t retired = count(statistics, "retired_bytes");

@@ -45,6 +45,8 @@ Findings check_blobs(const protocol::Report& status);
 Findings check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, const protocol::Report& status);
 // Who computes for long.
 Findings check_holders(const std::vector<protocol::ListRow>& rows);
+// How long the daemon's loop kept everybody waiting at most.
+Finding check_turns(const protocol::Report& statistics);
 // Memory that readers keep from being reused.
 Finding check_pinned(const protocol::Report& statistics);
 

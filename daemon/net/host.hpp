@@ -174,8 +174,10 @@ class Host final : private Outbox {
   // Ends it and all that is connected to it; they are told `why`.
   void retire(std::unique_ptr<NamespaceHost> host, const std::string& why);
 
-  // host.cpp: the turn.
+  // host.cpp: the turn. Whatever the io_context calls begins one and finishes it; how long it took goes to the statistics.
+  void begin_turn() { turn_began_ = alarm_.now(); }
   void finish_turn();
+  void measure_turn();
   void ring();
   void report_departures(Connection& connection);
   void check_drained();
@@ -196,6 +198,7 @@ class Host final : private Outbox {
   engine::Admission admission_;
   std::unordered_map<Id, std::unique_ptr<Connection>> connections_;
   ConnectionDeadlines deadlines_;
+  engine::Time turn_began_{};
   std::uint64_t last_id_ = 0;
   std::vector<Id> to_flush_;  // in order of their first effect in this turn
   std::vector<Id> to_end_;    // whose queue has grown above the hard limit in this turn

@@ -34,6 +34,7 @@ Result<void> check_hello(const protocol::Hello& hello) {
 // ---- beginning ------------------------------------------------------------------------------------------------------
 
 void Host::accepted(memory::FileDescriptor socket) {
+  begin_turn();
   const auto refuse = [&](const Error& error) {
     log_client(LogLevel::warning, "refused a connection: " + error.text);
     send_refusal(socket.get(), error);
@@ -120,6 +121,7 @@ void Host::watch_process(Connection& connection) {
 void Host::on_readable(Id id) {
   Connection* connection = find(id);
   if (connection == nullptr) return;
+  begin_turn();
   connection->reading = false;
   read(*connection);
   finish_turn();
@@ -264,6 +266,7 @@ void Host::send_now(Connection& connection) {
 void Host::on_writable(Id id) {
   Connection* connection = find(id);
   if (connection == nullptr) return;
+  begin_turn();
   connection->writing = false;
   want_flush(*connection);
   finish_turn();
@@ -292,6 +295,7 @@ void Host::drop_overflowing(Connection& connection) {
 void Host::on_process_died(Id id) {
   Connection* connection = find(id);
   if (connection == nullptr) return;
+  begin_turn();
   connection->process_died = true;
   // Its last words may lie in the socket: a result that was published is not computed again.
   let_leave(*connection);
@@ -317,6 +321,7 @@ void Host::cut(Connection& connection) {
 
 void Host::on_hung_up(Id id) {
   if (find(id) == nullptr) return;
+  begin_turn();
   to_forget_.push_back(id);
   finish_turn();
 }

@@ -52,6 +52,7 @@ NamespaceHost* Host::home_of(Connection& connection, const std::string& name) {
 }
 
 Result<void> Host::reconfigure(HostSettings settings) {
+  begin_turn();
   // What may fail first: then nothing has changed.
   std::map<std::string, std::unique_ptr<NamespaceHost>, std::less<>> made;
   for (const auto& [name, own] : settings.namespaces) {

@@ -76,6 +76,8 @@ class NamespaceHost {
   };
   const Turns& turns() const { return turns_; }
 
+  void turn_took(engine::Duration took, engine::Time ended) { engine_.turn_took(took, ended); }
+
   // Readers see that the daemon is gone when this returns.
   void end_life() { life_.stop(); }
 

@@ -84,6 +84,20 @@ TEST_CASE("memory that readers hold is warned of when it is much") {
   CHECK(check_pinned({{"memory_bytes_max", std::uint64_t{1000}}, {"retired_bytes", std::uint64_t{900}}}).level == Level::warn);
 }
 
+TEST_CASE("a turn of the loop that kept everybody waiting is warned of for an hour") {
+  const auto check = [](double last_hour, double ever) {
+    return check_turns({{"longest_turn_seconds", ever}, {"longest_turn_ago_seconds", 7200.0},
+                        {"longest_turn_seconds_last_hour", last_hour}, {"longest_turn_ago_seconds_last_hour", 60.0}});
+  };
+  CHECK(check(0.02, 0.02).level == Level::ok);
+  CHECK(check(0.0, 0.5).level == Level::ok);
+  CHECK(check(0.0, 0.5).text.find("500.0 ms (2 h 0 min ago) since its start") != std::string::npos);
+  const Finding found = check(0.3, 0.5);
+  CHECK(found.level == Level::warn);
+  CHECK(found.text.find("300.0 ms (1 min 0 s ago) in the last hour") != std::string::npos);
+  CHECK_FALSE(found.remedy.empty());
+}
+
 TEST_CASE("large parts are warned of when the descriptors for them run out or their memory is next to nothing") {
   const auto levels = [](std::uint64_t blobs, std::uint64_t blobs_max, std::uint64_t bytes_max) {
     const Findings found = check_blobs({{"blobs", blobs}, {"blobs_max", blobs_max}, {"blob_bytes_max", bytes_max}});
