@@ -27,9 +27,33 @@ class Lru final : public EvictionPolicy {
   std::unordered_map<ItemNumber, std::list<ItemNumber>::iterator> places_;
 };
 
+// Items in order of their arrival, with the bytes of them all.
+class ByteQueue {
+ public:
+  explicit ByteQueue(std::span<const CacheItem> items) : items_(items) {}
+  bool empty() const { return order_.empty(); }
+  std::uint64_t bytes() const { return bytes_; }
+  void push(ItemNumber item) {
+    order_.push_back(item);
+    bytes_ += items_[item].bytes;
+  }
+  ItemNumber pop() {
+    const ItemNumber oldest = order_.front();
+    order_.pop_front();
+    bytes_ -= items_[oldest].bytes;
+    return oldest;
+  }
+
+ private:
+  std::span<const CacheItem> items_;
+  std::deque<ItemNumber> order_;
+  std::uint64_t bytes_ = 0;
+};
+
 class S3Fifo final : public EvictionPolicy {
  public:
-  using EvictionPolicy::EvictionPolicy;
+  S3Fifo(std::span<const CacheItem> items, std::uint64_t capacity_bytes)
+      : EvictionPolicy(items, capacity_bytes), small_(items), main_(items), ghost_order_(items) {}
   bool keeps(ItemNumber item) const override { return uses_.contains(item); }
   void hit(ItemNumber item) override {
     int& uses = uses_.at(item);
@@ -38,72 +62,58 @@ class S3Fifo final : public EvictionPolicy {
 
  private:
   void evict() override {
-    if (small_bytes_ >= capacity_bytes() / 10 || main_.empty()) evict_small();
+    if (small_.bytes() >= capacity_bytes() / 10 || main_.empty()) evict_small();
     else evict_main();
   }
   void evict_small() {
     while (!small_.empty()) {
-      const ItemNumber oldest = small_.front();
-      small_.pop_front();
-      small_bytes_ -= item(oldest).bytes;
+      const ItemNumber oldest = small_.pop();
       if (uses_.at(oldest) <= 1) {
         uses_.erase(oldest);
         gone(oldest);
         return remember(oldest);
       }
       uses_.at(oldest) = 0;
-      main_.push_back(oldest);
-      main_bytes_ += item(oldest).bytes;
-      if (main_bytes_ > main_bytes_max()) return evict_main();
+      main_.push(oldest);
+      if (main_.bytes() > main_bytes_max()) return evict_main();
     }
     evict_main();
   }
   void evict_main() {
     while (!main_.empty()) {
-      const ItemNumber oldest = main_.front();
-      main_.pop_front();
+      const ItemNumber oldest = main_.pop();
       if (int& uses = uses_.at(oldest); uses > 0) {
         --uses;
-        main_.push_back(oldest);
+        main_.push(oldest);
         continue;
       }
-      main_bytes_ -= item(oldest).bytes;
       uses_.erase(oldest);
       return gone(oldest);
     }
   }
   void insert(ItemNumber number) override {
     uses_[number] = 0;
-    if (ghosts_.erase(number) != 0) {
-      main_.push_back(number);
-      main_bytes_ += item(number).bytes;
-    } else {
-      small_.push_back(number);
-      small_bytes_ += item(number).bytes;
-    }
+    (ghosts_.erase(number) != 0 ? main_ : small_).push(number);
   }
   void remember(ItemNumber number) {
-    ghosts_[number] = ++ghosts_made_;
-    ghost_order_.emplace_back(number, ghosts_made_);
-    ghost_bytes_ += item(number).bytes;
-    while (ghost_bytes_ > main_bytes_max()) {
-      const auto [oldest, made] = ghost_order_.front();
-      ghost_order_.pop_front();
-      ghost_bytes_ -= item(oldest).bytes;
+    ++ghosts_made_;
+    ghosts_[number] = ghosts_made_;
+    ghost_order_.push(number);
+    while (ghost_order_.bytes() > main_bytes_max()) {
+      const std::uint64_t made = ++ghosts_forgotten_;  // they go in the order in which they were made
+      const ItemNumber oldest = ghost_order_.pop();
       if (const auto found = ghosts_.find(oldest); found != ghosts_.end() && found->second == made) ghosts_.erase(found);
     }
   }
   std::uint64_t main_bytes_max() const { return capacity_bytes() / 10 * 9; }
 
   std::unordered_map<ItemNumber, int> uses_;  // of what is kept
-  std::deque<ItemNumber> small_;
-  std::deque<ItemNumber> main_;
-  std::uint64_t small_bytes_ = 0;
-  std::uint64_t main_bytes_ = 0;
-  std::unordered_map<ItemNumber, std::uint64_t> ghosts_;
-  std::deque<std::pair<ItemNumber, std::uint64_t>> ghost_order_;
+  ByteQueue small_;
+  ByteQueue main_;
+  std::unordered_map<ItemNumber, std::uint64_t> ghosts_;  // the which-th that was made
+  ByteQueue ghost_order_;
   std::uint64_t ghosts_made_ = 0;
-  std::uint64_t ghost_bytes_ = 0;
+  std::uint64_t ghosts_forgotten_ = 0;
 };
 
 class Gdsf final : public EvictionPolicy {

@@ -76,6 +76,20 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+// "1.5h": a number and what stands behind it.
+struct Quantity {
+  double amount = -1;
+  std::string_view unit;
+};
+std::optional<Quantity> parse_quantity(std::string_view text) {
+  Quantity quantity;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, quantity.amount, std::chars_format::fixed);
+  if (error != std::errc()) return std::nullopt;
+  quantity.unit = std::string_view(rest, static_cast<std::size_t>(end - rest));
+  return quantity;
+}
+
 }  // namespace
 
 std::string escape(std::string_view foreign) {
@@ -191,11 +205,9 @@ std::string plural(std::uint64_t count, std::string_view noun) {
 }
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
-  double amount = -1;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, amount, std::chars_format::fixed);
-  if (error != std::errc()) return std::nullopt;
-  const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
+  const std::optional<Quantity> quantity = parse_quantity(text);
+  if (!quantity) return std::nullopt;
+  const auto& [amount, unit] = *quantity;
   double factor = 0;
   if (unit == "ms") factor = 1;
   if (unit == "s" || unit.empty()) factor = 1e3;
@@ -208,11 +220,9 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
 }
 
 std::optional<std::uint64_t> parse_size(std::string_view text) {
-  double amount = -1;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, amount, std::chars_format::fixed);
-  if (error != std::errc()) return std::nullopt;
-  const std::string_view unit(rest, static_cast<std::size_t>(end - rest));
+  const std::optional<Quantity> quantity = parse_quantity(text);
+  if (!quantity) return std::nullopt;
+  const auto& [amount, unit] = *quantity;
   double factor = 0;
   if (unit.empty() || unit == "B") factor = 1;
   if (unit == "K" || unit == "KiB") factor = 1024;

@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <onced/client.hpp>
+
 #include "command.hpp"
 #include "support/daemon_process.hpp"
 
@@ -28,6 +30,14 @@ class Oncectl {
   }
   void put(const std::string& function, const std::string& arguments, const std::string& value) const {
     (*this)({"put", function, arguments}, {.input = value});
+  }
+  // A worker beside it.
+  Client client() const {
+    ClientOptions options;
+    options.socket = daemon.socket();
+    options.name = "gunicorn";
+    options.strict = true;
+    return Client(options);
   }
   nlohmann::json status() const { return nlohmann::json::parse((*this)({"status", "--json"}).out); }
 

@@ -28,13 +28,6 @@ std::vector<json> lines_of(const std::string& out) {
   return lines;
 }
 
-Client client_of(const Oncectl& oncectl) {
-  ClientOptions options;
-  options.socket = oncectl.daemon.socket();
-  options.strict = true;
-  return Client(options);
-}
-
 Key key_of(int argument) { return *KeyBuilder("f").add(argument).build(); }
 
 void wait_for_watch(const Command& watch) {
@@ -65,7 +58,7 @@ TEST_CASE("wait waits for a value that nobody has begun yet") {
 TEST_CASE("wait says with its exit code that time is up, that it failed, that it was cancelled") {
   const Oncectl oncectl;
   CHECK(oncectl({"--timeout", "50ms", "wait", "f", "[1]"}).status == 4);
-  Client client = client_of(oncectl);
+  Client client = oncectl.client();
   for (const bool fails : {true, false}) {
     ComputeOptions options;
     options.failure_ttl = Milliseconds(0);
@@ -85,7 +78,7 @@ TEST_CASE("watch shows a computation from its start to its end, with all the pro
   const Oncectl oncectl;
   Command watch(oncectl.words({"watch", "f", "--json", "--count", "4"}));
   wait_for_watch(watch);
-  Client client = client_of(oncectl);
+  Client client = oncectl.client();
   oncectl.put("other", "[]", "not watched");
   const auto value = client.get_or_compute(key_of(1), {}, [](Computation& computation) -> std::string {
     computation.progress(0.5, "half-way");

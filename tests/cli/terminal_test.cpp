@@ -17,14 +17,6 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 CommandOptions on_terminal() { return {.environment = {{"TERM", "xterm"}, {"NO_COLOR", "1"}}, .terminal = true}; }
 
-Client client_of(const Oncectl& oncectl) {
-  ClientOptions options;
-  options.socket = oncectl.daemon.socket();
-  options.name = "gunicorn";
-  options.strict = true;
-  return Client(options);
-}
-
 }  // namespace
 
 TEST_CASE("bytes that are no text go to a terminal only when they are forced") {
@@ -53,7 +45,7 @@ TEST_CASE("bytes that are no text go to a terminal only when they are forced") {
 
 TEST_CASE("wait shows progress and who computes, and begins anew with the next holder") {
   const Oncectl oncectl;
-  Client client = client_of(oncectl);
+  Client client = oncectl.client();
   const Key key = *KeyBuilder("f").build();
   auto first = client.acquire(key);
   REQUIRE(first.ok());
@@ -96,7 +88,7 @@ TEST_CASE("run shows that and for whom it waits, and afterwards says so") {
 
 TEST_CASE("top shows who computes what, follows it, and gives the terminal back") {
   const Oncectl oncectl;
-  Client client = client_of(oncectl);
+  Client client = oncectl.client();
   auto first = client.acquire(*KeyBuilder("report", "v1").add(7).build());
   REQUIRE(first.ok());
   for (const std::string end : {"\x03", "q"}) {

@@ -10,7 +10,7 @@
 
 #include "channel.hpp"
 #include "child.hpp"
-#include "fake_daemon.hpp"
+#include "connected.hpp"
 #include "support/watchdog.hpp"
 
 using namespace onced;
@@ -53,20 +53,8 @@ struct Pair {
 };
 
 // A client whose daemon the test plays.
-struct Played {
-  Played() {
-    ClientOptions options;
-    options.socket = daemon.path();
-    options.on_warning = [](std::string_view) {};
-    options.request_timeout = std::chrono::duration_cast<Milliseconds>(watchdog_limit);
-    client = std::make_unique<Client>(options);
-    std::jthread connecting([this] { REQUIRE(client->connect().ok()); });
-    connection = daemon.welcome(space);
-  }
-  FakeDaemon daemon;
-  FakeNamespace space;
-  std::unique_ptr<Client> client;
-  std::optional<FakeConnection> connection;
+struct Played : ConnectedClient {
+  Played() : ConnectedClient({.request_timeout = std::chrono::duration_cast<Milliseconds>(watchdog_limit)}) {}
 
   void send_blob(protocol::RequestId id, const protocol::Blob& blob, const Descriptor& descriptor) {
     connection->send_raw(FakeConnection::frame(id, blob), {descriptor.number()});
