@@ -93,7 +93,7 @@ int explain(Context& context, const KeyWords& words) {
     line["lines"] = explanation->lines;
     context.json_line(line);
   } else {
-    std::string text = context.output.bold(key->display()) + ": " + std::string(protocol::name_of(explanation->row.state)) + "\n";
+    std::string text = context.output.bold(key->display()) + ": " + std::string(state_word(explanation->row)) + "\n";
     for (const std::string& line : explanation->lines) text += "  " + escape(failure_sentence(line)) + "\n";
     if (nearest) {
       for (const std::string& line : nearest->lines()) text += "  " + line + "\n";
@@ -111,11 +111,12 @@ void add_catalog_commands(CLI::App& app, Context& context) {
   CLI::App& list_command = add_command(app, context, {"ls", "[FUNCTION]", "Values and computations, one a line",
                                        "Off a terminal all columns are there and sizes are bytes; on one, columns without\n"
                                        "news are left out. WHERE: memory (beside the key), blob (memory of its own, for\n"
-                                       "large parts) or both. READERS: who holds the value at this moment. HITS: those that\n"
-                                       "the daemon knows of. LEFT: how long it is fresh; GRACE: and then usable, being\n"
-                                       "stale, while one caller refreshes it. STATE: ready, stale, refreshing (there is a\n"
-                                       "value, and its successor is computed), computing, queued (its function computes as\n"
-                                       "many as it may, max_concurrent), failed. PLACE: in the queue of its function.\n",
+                                       "large parts) or both. READERS: who holds the value at this moment. HITS: at least\n"
+                                       "so many; readers of the shared memory report some of theirs. LEFT: how long it is\n"
+                                       "fresh; GRACE: and then usable, being stale, while one caller refreshes it. STATE:\n"
+                                       "ready, stale, refreshing (there is a value, and its successor is computed),\n"
+                                       "computing, queued (its function computes as many as it may, max_concurrent),\n"
+                                       "failed. PLACE: in the queue of its function.\n",
                                        "  oncectl ls\n"
                                        "  oncectl ls prices --sort cost --limit 10     # the dearest ones first\n"
                                        "  oncectl ls --json | jq -r 'select(.bytes > 10000) | .function'\n"},

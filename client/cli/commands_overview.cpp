@@ -27,8 +27,10 @@ std::string status_screen(const protocol::Report& report, const Context& context
   screen += row("entries", amount("entries"));
   screen += row("hit ratio", context.output.bold(ratio_text(hits, hits + misses)) + "  (" + plural(hits, "hit") + ", " +
                                  human_count(misses) + (misses == 1 ? " miss)" : " misses)"));
-  screen += row("computations", amount("computations") + ", " + amount("computations_avoided") + " avoided");
+  screen += row("computations", amount("computations") + ", " + amount("computations_avoided") + " avoided, of them " +
+                                    plural(count(report, "duplicates_avoided"), "duplicate"));
   screen += row("time saved", context.output.bold(human_duration(number(report, "seconds_saved").value_or(0))));
+  screen += row("last hour", last_hour_text(report));
   const std::string now = human_count(computing) + " computing";
   screen += row("now", (computing > 0 ? context.output.yellow(now) : now) + ", " + amount("waiting") + " waiting, " +
                            (count(report, "queued") > 0 ? amount("queued") + " queued, " : std::string()) +
@@ -58,6 +60,30 @@ Json statistics_json(const protocol::Statistics& statistics) {
   return all;
 }
 
+// A table of the fields whose names end so, without the end; of all other fields when it is empty.
+std::string functions_text(const protocol::Statistics& statistics, std::string_view end, std::size_t width) {
+  constexpr std::string_view last_hour = "_last_hour";
+  std::vector<std::string> names;
+  std::vector<Table::Column> columns;
+  for (const auto& [name, value] : statistics.functions.front().fields) {
+    if (name.ends_with(last_hour) == end.empty()) continue;
+    names.push_back(name);
+    columns.push_back({name.substr(0, name.size() - end.size()), Table::Align::right});
+  }
+  columns.push_back({"function"});
+  Table table(std::move(columns));
+  for (const auto& function : statistics.functions) {
+    std::vector<std::string> cells;
+    for (const std::string& name : names) {
+      const auto field = std::find_if(function.fields.begin(), function.fields.end(), [&](const auto& one) { return one.first == name; });
+      cells.push_back(field == function.fields.end() ? "-" : human(name, field->second));
+    }
+    cells.push_back(escape(function.function));
+    table.add(std::move(cells));
+  }
+  return table.text(width);
+}
+
 std::string statistics_text(const protocol::Statistics& statistics, const Output& output) {
   std::string out;
   std::size_t widest = 0;
@@ -66,21 +92,8 @@ std::string statistics_text(const protocol::Statistics& statistics, const Output
     out += escape(name) + std::string(widest - name.size() + 2, ' ') + human(name, value) + "\n";
   }
   if (statistics.functions.empty()) return out;
-  std::vector<Table::Column> columns;
-  for (const auto& [name, value] : statistics.functions.front().fields) columns.push_back({name, Table::Align::right});
-  columns.push_back({"function"});
-  Table table(std::move(columns));
-  for (const auto& function : statistics.functions) {
-    std::vector<std::string> cells;
-    for (const auto& [name, first] : statistics.functions.front().fields) {
-      const auto same = [&](const auto& field) { return field.first == name; };
-      const auto field = std::find_if(function.fields.begin(), function.fields.end(), same);
-      cells.push_back(field == function.fields.end() ? "-" : human(name, field->second));
-    }
-    cells.push_back(escape(function.function));
-    table.add(std::move(cells));
-  }
-  return out + "\n" + table.text(output.data_screen().width);
+  const std::size_t width = output.data_screen().width;
+  return out + "\n" + functions_text(statistics, {}, width) + "\nin the last hour:\n" + functions_text(statistics, "_last_hour", width);
 }
 
 int stats(Context& context) {
@@ -99,7 +112,12 @@ void add_overview_commands(CLI::App& app, Context& context) {
               "  oncectl status\n"
               "  oncectl status --json | jq .seconds_saved\n"},
               [&context] { return status(context); });
-  add_command(app, context, {"stats", "", "Every counter, also per function", "",
+  add_command(app, context, {"stats", "", "Every counter, also per function",
+              "In all since the daemon's start, and in the last hour (fields ..._last_hour: the last\n"
+              "55 to 60 minutes). computations_avoided: callers who were given a value;\n"
+              "duplicates_avoided: those of them who waited for one that was being computed, and\n"
+              "would have computed it beside. longest_turn: how long everybody had to wait for the\n"
+              "daemon's one loop at most.\n",
               "  oncectl stats\n"
               "  oncectl stats --json | jq '.functions[] | {function, hits}'\n"},
               [&context] { return stats(context); });

@@ -202,7 +202,8 @@ class Runner {
     }
     if (!result) return failed(result.error());
     const std::string cost = human_duration(static_cast<double>(value.cost_us()) / 1e6);
-    verbose(waited ? "not run: waited for another run of it, which took " + cost : "not run: its result was there already, from a run of " + cost);
+    const std::string stale = value.stale() ? "; it is stale, and somebody else renews it" : "";
+    verbose((waited ? "not run: waited for another run of it, which took " + cost : "not run: its result was there already, from a run of " + cost) + stale);
     return show(*result);
   }
 

@@ -71,9 +71,19 @@ struct GetWords {
   PartChoice part;
 };
 
-int print_json(Context& context, const Key& key, const Value& value, const PartChoice& choice) {
+// When it was stored, as the daemon says; nothing when it says so of another version by now, or nothing at all.
+std::optional<std::uint64_t> age_ms_of(Client& client, const Key& key, const Value& value) {
+  const Result<protocol::Explanation> known = client.explain(key.bytes());
+  if (!known || known->row.version != value.version()) return std::nullopt;
+  return known->row.age_ms;
+}
+
+int print_json(Context& context, Client& client, const Key& key, const Value& value, const PartChoice& choice) {
   Json line = key_json(key.bytes());
   line["version"] = value.version();
+  line["stale"] = value.stale();
+  const std::optional<std::uint64_t> age_ms = age_ms_of(client, key, value);
+  line["age_ms"] = age_ms ? Json(*age_ms) : Json(nullptr);
   line["cost_us"] = value.cost_us();
   line["parts"] = parts_json(value);
   const Result<Part> part = value.part(std::string_view(choice.name.value_or("")));
@@ -102,7 +112,14 @@ int get(Context& context, const GetWords& words) {
     return exit_code::miss;
   }
   const Value& value = **found;
-  return context.options.json ? print_json(context, *key, value, words.part) : write_part(context, value, words.part);
+  if (context.options.json) return print_json(context, client, *key, value, words.part);
+  const int status = write_part(context, value, words.part);
+  if (value.stale() && status == exit_code::ok) {
+    const std::optional<std::uint64_t> age_ms = age_ms_of(client, *key, value);
+    context.output.talk("this value is stale" + (age_ms ? ", " + human_duration(static_cast<double>(*age_ms) / 1e3) + " old" : std::string()) +
+                        "; the next one who computes it renews it");
+  }
+  return status;
 }
 
 }  // namespace
@@ -140,7 +157,9 @@ void add_value_commands(CLI::App& app, Context& context) {
                    "Unchanged, nothing added; of one part only, which is all that is read. Exit code\n"
                    "1 when there is no such value or no part of that name, 2 when the value has named\n"
                    "parts only and --part is missing, or when bytes that are no text would go to a\n"
-                   "terminal. With --json a list of the parts as well.\n",
+                   "terminal. A stale value (past its time, within its grace) is written as well, and a\n"
+                   "note to standard error says so. With --json the fields stale, age_ms and version, and\n"
+                   "a list of the parts as well.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"
                   "  oncectl get model --part weights > model.bin\n"

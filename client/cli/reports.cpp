@@ -60,6 +60,12 @@ std::string large_parts_text(const protocol::Report& status) {
   return use_of(status, "blob_bytes", "blob_bytes_max") + " in " + plural(count(status, "blobs"), "blob");
 }
 
+std::string last_hour_text(const protocol::Report& status) {
+  return plural(count(status, "computations_avoided_last_hour"), "computation") + " avoided, " +
+         human_duration(number(status, "seconds_saved_last_hour").value_or(0)) + " saved, " +
+         plural(count(status, "duplicates_avoided_last_hour"), "duplicate") + " avoided";
+}
+
 std::string human(std::string_view name, const protocol::Number& value) {
   if (const auto* words = std::get_if<std::string>(&value)) return escape(*words);
   const protocol::Report one{{std::string(name), value}};

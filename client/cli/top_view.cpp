@@ -9,7 +9,7 @@
 namespace onced::cli {
 namespace {
 
-constexpr std::size_t headline_lines = 4;  // with the empty one below
+constexpr std::size_t headline_lines = 5;  // with the empty one below
 constexpr std::size_t table_lines_min = 3; // its title, one row, and how many more there are
 
 std::string headline(const TopData& data) {
@@ -23,6 +23,7 @@ std::string headline(const TopData& data) {
          plural(count(report, "computations_avoided"), "computation") + " avoided; " + human_count(count(report, "computing")) +
          " computing, " + human_count(count(report, "waiting")) + " waiting" +
          (count(report, "queued") > 0 ? ", " + human_count(count(report, "queued")) + " queued" : std::string()) + "\n" +
+         "last hour: " + last_hour_text(report) + "\n" +
          "memory " + memory_text(report) + ", large parts " + large_parts_text(report) + "\n\n";
 }
 
@@ -90,7 +91,7 @@ std::optional<double> average_cost(const protocol::Report& function) {
 std::string functions_table(const TopData& data, std::size_t lines, std::size_t width) {
   if (data.statistics.functions.empty()) return "no function has been asked for yet\n";
   const auto right = Table::Align::right;
-  std::vector<Table::Column> columns{{"CALLS", right}, {"HITS", right}, {"AVG COST", right}, {"SAVED", right}, {"ENTRIES", right}, {"SIZE", right}};
+  std::vector<Table::Column> columns{{"CALLS", right}, {"HITS", right}, {"AVG COST", right}, {"SAVED", right}, {"LAST HOUR", right}, {"ENTRIES", right}, {"SIZE", right}};
   const bool limits = std::any_of(data.statistics.functions.begin(), data.statistics.functions.end(),
                                   [](const auto& one) { return count(one.fields, "max_concurrent") > 0; });
   if (limits) columns.push_back({"RUNNING"});
@@ -101,6 +102,7 @@ std::string functions_table(const TopData& data, std::size_t lines, std::size_t 
                       const std::optional<double> cost = average_cost(one.fields);
                       Cells cells{human_count(count(one.fields, "calls")), ratio_text(count(one.fields, "hits"), count(one.fields, "calls")),
                               cost ? human_duration(*cost) : "-", human_duration(number(one.fields, "seconds_saved").value_or(0)),
+                              human_duration(number(one.fields, "seconds_saved_last_hour").value_or(0)),
                               human_count(count(one.fields, "entries")), human_bytes(count(one.fields, "bytes"))};
                       if (limits) cells.push_back(running_text(one.fields));
                       cells.push_back(escape(one.function));

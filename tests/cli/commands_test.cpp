@@ -28,10 +28,13 @@ TEST_CASE("status is one screen for people and has the promised fields for progr
   const Outcome text = oncectl({"status"});
   CHECK(text.status == 0);
   CHECK(contains(text.out, "hit ratio"));
+  CHECK(contains(text.out, "\nlast hour     1 computation avoided, 0 s saved, 0 duplicates avoided\n"));  // a value that was put cost nothing
   CHECK(std::count(text.out.begin(), text.out.end(), '\n') < 24);
   const json status = oncectl.status();
   for (const char* field : {"version", "pid", "uptime_seconds", "hits", "misses", "computations", "computations_avoided",
-                            "seconds_saved", "computing", "waiting", "connections", "entries", "memory_bytes"}) {
+                            "duplicates_avoided", "seconds_saved", "computing", "waiting", "connections", "entries", "memory_bytes",
+                            "computations_last_hour", "computations_avoided_last_hour", "duplicates_avoided_last_hour",
+                            "seconds_saved_last_hour"}) {
     CAPTURE(field);
     CHECK(status.contains(field));
   }
@@ -46,8 +49,11 @@ TEST_CASE("stats shows every counter, also per function") {
   const Outcome text = oncectl({"stats"});
   CHECK(text.status == 0);
   CHECK(contains(text.out, "puts"));
+  CHECK(contains(text.out, "\nin the last hour:\n"));
   const json stats = json::parse(oncectl({"stats", "--json"}).out);
   CHECK(stats["puts"] == 1);
+  CHECK(stats["longest_turn_seconds"] > 0.0);
+  CHECK(stats["longest_turn_seconds_last_hour"] == stats["longest_turn_seconds"]);
   REQUIRE(stats["functions"].size() == 1);
   CHECK(stats["functions"][0]["function"] == "f");
   CHECK(stats["functions"][0]["entries"] == 1);

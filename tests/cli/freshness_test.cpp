@@ -1,9 +1,15 @@
 // How long values stay fresh and usable, as the command line says it, and values that are made stale.
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
+
+#include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "oncectl.hpp"
+#include "support/temp_directory.hpp"
 #include "support/watchdog.hpp"
 
 namespace onced::testing {
@@ -37,7 +43,53 @@ TEST_CASE("a value past its time is shown as stale, and still found within its g
   CHECK(oncectl({"put", "f", "--ttl", "1ms", "--grace", "1h"}, {.input = "old"}).status == 0);
   wait_until([&] { return row_of(oncectl, "f")["stale"] == true; }, "the value to become stale");
   CHECK(oncectl({"ls"}).out.find("\nstale ") != std::string::npos);
-  CHECK(oncectl({"get", "f"}).out == "old");
+  const Outcome plain = oncectl({"get", "f"});
+  CHECK(plain.out == "old");
+  CHECK(plain.status == 0);
+  CHECK(contains(plain.err, "this value is stale, "));
+  const json line = json::parse(oncectl({"get", "f", "--json"}).out);
+  CHECK(line["stale"] == true);
+  CHECK(line["text"] == "old");
+  CHECK(line["version"] == row_of(oncectl, "f")["version"]);
+  CHECK(line["age_ms"].is_number_unsigned());
+  CHECK(contains(oncectl({"explain", "f"}).out, "f(): stale\n"));
+  CHECK(json::parse(oncectl({"explain", "f", "--json"}).out)["stale"] == true);
+}
+
+TEST_CASE("of a fresh value get says nothing but its bytes, and in JSON that it is fresh") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", "new");
+  const Outcome plain = oncectl({"get", "f"});
+  CHECK(plain.out == "new");
+  CHECK(plain.err.empty());
+  CHECK(json::parse(oncectl({"get", "f", "--json"}).out)["stale"] == false);
+}
+
+TEST_CASE("run gives a stale result while another run renews it, and says so when asked to be verbose") {
+  const Oncectl oncectl;
+  const TempDirectory directory;
+  const std::string gate = (directory / "gate").string();
+  REQUIRE(::mkfifo(gate.c_str(), 0600) == 0);
+  // The first run ends at once; the second one, who renews, when somebody opens the gate.
+  const std::string script = "if [ -e " + gate + ".ran ]; then cat " + gate + "; fi; touch " + gate + ".ran; echo done";
+  const auto arguments = [&](bool verbose) {
+    std::vector<std::string> words{"run", "--name", "n", "--ttl", "1ms", "--grace", "1h"};
+    if (verbose) words.push_back("--verbose");
+    words.insert(words.end(), {"--", "sh", "-c", script});
+    return words;
+  };
+  CHECK(oncectl(arguments(false)).out == "done\n");
+  wait_until([&] { return row_of(oncectl, "run:n")["stale"] == true; }, "the result to become stale");
+  std::thread renewing([&] { CHECK(oncectl(arguments(false)).out == "done\n"); });
+  wait_until([&] { return row_of(oncectl, "run:n")["state"] == "computing"; }, "another run to begin");
+  const Outcome quiet = oncectl(arguments(false));
+  const Outcome told = oncectl(arguments(true));
+  std::ofstream(gate).close();
+  renewing.join();
+  CHECK(quiet.out == "done\n");
+  CHECK(quiet.err.empty());
+  CHECK(told.out == "done\n");
+  CHECK(contains(told.err, "it is stale, and somebody else renews it"));
 }
 
 TEST_CASE("a soft invalidation makes values stale and says how many, a hard one drops them") {

@@ -14,7 +14,7 @@ using protocol::FunctionStatistics;
 
 FunctionStatistics function_of(const std::string& name, double saved) {
   return {name, {{"calls", std::uint64_t{4}}, {"hits", std::uint64_t{3}}, {"computations", std::uint64_t{2}}, {"seconds_computed", 5.0},
-                 {"seconds_saved", saved}, {"entries", std::uint64_t{1}}, {"bytes", std::uint64_t{2048}}}};
+                 {"seconds_saved", saved}, {"seconds_saved_last_hour", 30.0}, {"entries", std::uint64_t{1}}, {"bytes", std::uint64_t{2048}}}};
 }
 
 TopComputation computation_of(int argument, double fraction = std::nan("")) {
@@ -31,7 +31,9 @@ TopData data_of(std::size_t computations, std::size_t functions) {
   TopData data;
   data.socket = "/run/onced/onced.sock";
   data.namespace_name = "default";
-  data.statistics.fields = {{"version", std::string("0.1.0")}, {"hits", std::uint64_t{1}}, {"misses", std::uint64_t{1}}};
+  data.statistics.fields = {{"version", std::string("0.1.0")}, {"hits", std::uint64_t{1}}, {"misses", std::uint64_t{1}},
+                            {"computations_avoided_last_hour", std::uint64_t{1234}}, {"seconds_saved_last_hour", 312.0},
+                            {"duplicates_avoided_last_hour", std::uint64_t{310}}};
   for (std::size_t i = 0; i < computations; ++i) data.computing.push_back(computation_of(static_cast<int>(i), 0.4));
   for (std::size_t i = 0; i < functions; ++i) data.statistics.functions.push_back(function_of("f" + std::to_string(i), static_cast<double>(i)));
   return data;
@@ -54,8 +56,9 @@ TEST_CASE("a computation is shown with progress, time, waiters, holder and key; 
   data.computing[0].refresh = true;
   const std::string text = top_text(data, {.width = 0, .height = 0});
   CHECK(contains(text, "40 %  12 s        3  pid 41 (gunicorn)  report@v1(0)  (refresh)  half-way\\x1b[31m\n"));
-  CHECK(contains(text, "    4  75.0 %    2.50 s    0 s        1  2.0 KiB  f0\n"));
+  CHECK(contains(text, "    4  75.0 %    2.50 s    0 s     30.0 s        1  2.0 KiB  f0\n"));
   CHECK(contains(text, "hit ratio 50.0 %"));
+  CHECK(contains(text, "\nlast hour: 1,234 computations avoided, 5 min 12 s saved, 310 duplicates avoided\n"));
 }
 
 TEST_CASE("what is queued is shown after what is computed, at its place, with the limits of functions") {
