@@ -108,6 +108,17 @@ Attachment::~Attachment() { mappings->detach(); }
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
+// Fills `value` from a record that is pinned by `pin`. `ask`: the record is damaged.
+[[gnu::always_inline]] inline Look Attachment::view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value) {
+  value.version_ = record->version;
+  value.cost_us_ = record->cost_us;
+  value.attachment_ = this;
+  value.pin_ = pin;
+  value.fork_epoch_ = fork_epoch;
+  if ((record->flags & protocol::record_plain) == 0) [[unlikely]] return view_parts(record, value);
+  return reader_.plain_part(record, value.bytes_, value.content_type_) ? Look::hit : Look::ask;
+}
+
 Look Attachment::look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value) {
   // Acquire: pairs with publish_lines(), which may have run in another thread.
   if (lines_published_.load(std::memory_order_acquire) <= node.line) [[unlikely]] publish_lines(node.line + 1);
@@ -122,6 +133,12 @@ Look Attachment::look_up(std::string_view key, ReaderNode& node, std::optional<V
   if (found.freshness != protocol::Freshness::fresh) [[unlikely]] view.age_ = age_of(reader_, found, node.lottery);
   const Look look = view_of(found.record, found.pin, fork_epoch, view);
   if (look == Look::hit && !found.copy_only) [[likely]] return look;
+  return other_look(look, found, value);
+}
+
+// The rest of a look-up whose hit is not simply a view.
+[[gnu::noinline]] Look Attachment::other_look(Look look, const protocol::LookupResult found, std::optional<Value>& value) {
+  Value& view = *value;
   if (look == Look::unmapped && !found.copy_only) return look;
   if (found.copy_only && look != Look::ask) {
     if (auto own = own_copy(found.record)) {
@@ -148,17 +165,6 @@ void Attachment::publish_lines(std::uint32_t count) {
   std::uint32_t known = lines_published_.load(std::memory_order_seq_cst);
   while (known < count && !lines_published_.compare_exchange_weak(known, count, std::memory_order_seq_cst)) {
   }
-}
-
-// Fills `value` from a record that is pinned by `pin`. `ask`: the record is damaged.
-Look Attachment::view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value) {
-  value.version_ = record->version;
-  value.cost_us_ = record->cost_us;
-  value.attachment_ = this;
-  value.pin_ = pin;
-  value.fork_epoch_ = fork_epoch;
-  if ((record->flags & protocol::record_plain) == 0) [[unlikely]] return view_parts(record, value);
-  return reader_.plain_part(record, value.bytes_, value.content_type_) ? Look::hit : Look::ask;
 }
 
 // Of a record that is not plain.
@@ -301,18 +307,14 @@ void Attachment::drop_view(std::uint32_t pin, std::uint32_t fork_epoch, BlobMapp
   const bool granted = pin >= protocol::client_pins;
   if (fork_epoch == now && now % 2 == 0) [[likely]] {
     // A granted view goes before its pin: once the pin is clear, the daemon may grant it anew.
-    if (granted) granted_views_.remove(pin);
-    if (node->asymmetric) {
+    if (granted) [[unlikely]] granted_views_.remove(pin);
+    if (node->asymmetric) [[likely]] {
       protocol::release_pin(page_, pin);
     } else {
       protocol::pin_at(page_, pin).store(0, std::memory_order_seq_cst);
     }
   } else {
-    if (retained_count_.fetch_add(1, std::memory_order_relaxed) + 1 >= retained_pins_max) {
-      worn_.store(true, std::memory_order_relaxed);
-    }
-    retained_.add(pin);
-    if (granted) granted_views_.remove(pin);
+    retain(pin);
   }
   // After the pin is cleared, before `retired` is read: who retires does it the other way round, with a heavy barrier
   // between. One of us sees the other.
@@ -320,6 +322,15 @@ void Attachment::drop_view(std::uint32_t pin, std::uint32_t fork_epoch, BlobMapp
   const bool last_of_many = retired.load(std::memory_order_seq_cst);
   node->unprotect();
   if (last_of_many) [[unlikely]] node->process->reclaim();
+}
+
+// A view that is older than the latest fork was dropped: its pin stays.
+[[gnu::noinline]] void Attachment::retain(std::uint32_t pin) {
+  if (retained_count_.fetch_add(1, std::memory_order_relaxed) + 1 >= retained_pins_max) {
+    worn_.store(true, std::memory_order_relaxed);
+  }
+  retained_.add(pin);
+  if (pin >= protocol::client_pins) granted_views_.remove(pin);
 }
 
 bool Attachment::has_views() const {

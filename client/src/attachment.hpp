@@ -110,6 +110,8 @@ struct Attachment {
   Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake, const Settings& settings);
   void publish_lines(std::uint32_t count);
   Look view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value);
+  Look other_look(Look look, protocol::LookupResult found, std::optional<Value>& value);
+  void retain(std::uint32_t pin);
   Look view_parts(const protocol::RecordHeader* record, Value& value);
   void forget_view(Value& value);
   std::optional<Value> own_copy(const protocol::RecordHeader* record);

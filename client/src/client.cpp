@@ -48,20 +48,9 @@ Result<void> Client::connect() {
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
-std::optional<Value> Client::peek(std::string_view key) {
-  std::optional<Value> value = client_detail::no_value();
-  if (!peek_at_once(key, value)) {
-    state_->peek_slowly(key, value, deadline_in(state_->options.connect_timeout));
-  } else if (!value || value->age_ == Age::fresh) [[likely]] {
-    return value;
-  }
-  if (value) state_->given(key, *value);
-  return value;
-}
-
 // False: this thread, process or client is not ready to look, or the look was spoilt; peek_slowly() does it. A value that is
 // fresh counts as given; one of another age is for the caller to judge.
-bool Client::peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within) {
+[[gnu::always_inline]] inline bool Client::peek_in_place(std::string_view key, std::optional<Value>& value, Milliseconds within) {
   ReaderNode* const node = this_thread_node;
   if (node == nullptr || node->process != Process::current()) [[unlikely]] return false;
   // Acquire: pairs with State::connector_here().
@@ -80,6 +69,21 @@ bool Client::peek_at_once(std::string_view key, std::optional<Value>& value, Mil
     if (value && value->age_ == Age::fresh) state_->given(key, *value);
   }
   return true;
+}
+
+bool Client::peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within) {
+  return peek_in_place(key, value, within);
+}
+
+std::optional<Value> Client::peek(std::string_view key) {
+  std::optional<Value> value = client_detail::no_value();
+  if (!peek_in_place(key, value, Milliseconds::max())) {
+    state_->peek_slowly(key, value, deadline_in(state_->options.connect_timeout));
+  } else if (!value || value->age_ == Age::fresh) [[likely]] {
+    return value;
+  }
+  if (value) state_->given(key, *value);
+  return value;
 }
 
 Result<Client::Acquired> Client::acquire(std::string_view key, const ComputeOptions& options) {

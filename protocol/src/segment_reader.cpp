@@ -1,7 +1,6 @@
 #include <onced/protocol/segment_reader.hpp>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
 #include <string>
@@ -55,18 +54,31 @@ unsigned slots_with_tag(const Bucket& bucket, std::uint64_t tag_bits) {
 }
 #endif
 
-// One store would not do: a struct of small fields is returned by way of the stack, and its second word is loaded whole.
-LookupResult packed(const RecordHeader* record, std::uint32_t pin, LookupOutcome outcome, Freshness freshness,
-                    bool refreshing, bool copy_only) {
+// What is in a LookupResult beside its record (SegmentReader::Packed).
+constexpr std::uint64_t fields_of(std::uint64_t pin, LookupOutcome outcome, Freshness freshness, bool refreshing, bool copy_only) {
   static_assert(std::endian::native == std::endian::little);
   static_assert(offsetof(LookupResult, pin) == 8 && offsetof(LookupResult, outcome) == 12 &&
                 offsetof(LookupResult, freshness) == 13 && offsetof(LookupResult, refreshing) == 14 &&
                 offsetof(LookupResult, copy_only) == 15);
-  const std::uint64_t fields = pin | static_cast<std::uint64_t>(outcome) << 32 | static_cast<std::uint64_t>(freshness) << 40 |
-                               static_cast<std::uint64_t>(refreshing) << 48 | static_cast<std::uint64_t>(copy_only) << 56;
-  return std::bit_cast<LookupResult>(std::array<std::uint64_t, 2>{reinterpret_cast<std::uintptr_t>(record), fields});
+  return pin | static_cast<std::uint64_t>(outcome) << 32 | static_cast<std::uint64_t>(freshness) << 40 |
+         static_cast<std::uint64_t>(refreshing) << 48 | static_cast<std::uint64_t>(copy_only) << 56;
 }
-LookupResult without_value(LookupOutcome outcome) { return packed(nullptr, 0, outcome, Freshness::fresh, false, false); }
+// Whether a key in a pinned record is this one. In place and not by memcmp(): around a call all that is in registers must be saved.
+#if defined(__SSE2__)
+bool same_key(const std::byte* recorded, std::string_view key) {
+  constexpr std::size_t step = sizeof(__m128i);
+  if (key.size() < step) return std::memcmp(recorded, key.data(), key.size()) == 0;
+  const auto differ = [&](std::size_t at) {
+    const __m128i ours = _mm_loadu_si128(reinterpret_cast<const __m128i*>(key.data() + at));
+    return _mm_xor_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(recorded + at)), ours);
+  };
+  __m128i difference = differ(key.size() - step);  // may overlap the last whole step
+  for (std::size_t at = 0; at + step < key.size(); at += step) difference = _mm_or_si128(difference, differ(at));
+  return _mm_movemask_epi8(_mm_cmpeq_epi8(difference, _mm_setzero_si128())) == 0xffff;
+}
+#else
+bool same_key(const std::byte* recorded, std::string_view key) { return std::memcmp(recorded, key.data(), key.size()) == 0; }
+#endif
 
 // Returns pins_per_line when all are taken.
 std::size_t claim_pin(PinLine& line, std::uint64_t offset, LineUse use) {
@@ -185,8 +197,11 @@ inline std::uint64_t SegmentReader::buckets_used() const {
   return std::clamp<std::uint64_t>(header_->buckets_used.load(std::memory_order_acquire), 2, bucket_count_);
 }
 
-LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line,
-                                   LineUse use) const {
+SegmentReader::Packed SegmentReader::find(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line,
+                                          LineUse use) const {
+  const auto without_value = [](LookupOutcome outcome) {
+    return Packed{nullptr, fields_of(0, outcome, Freshness::fresh, false, false)};
+  };
   ONCED_ASSERT(line < client_pin_lines);
   if (!alive()) return without_value(LookupOutcome::dead);
   const std::uint64_t tag_bits = make_slot(tag_of(hash), 0);
@@ -202,11 +217,12 @@ LookupResult SegmentReader::lookup(std::string_view key, KeyHash hash, PinPage& 
         const std::atomic<std::uint64_t>& slot = bucket->slots[std::countr_zero(matches)];
         // Acquire, like slots_with_tag(): it may be gone by now because it moved.
         const std::uint64_t word = slot.load(std::memory_order_acquire);
-        LookupResult result;
-        switch (probe(slot, word, key, page, line, use, result)) {
+        const auto* const record = reinterpret_cast<const RecordHeader*>(base_ + (word & slot_offset_mask));
+        std::uint64_t fields = 0;
+        switch (probe(slot, word, key, page, line, use, fields)) {
           case Probe::hit:
-            count_hit(page, line, use, word, *result.record);
-            return result;
+            count_hit(page, line, use, word, *record);
+            return {record, fields};
           case Probe::other:
             break;
           case Probe::changed:
@@ -241,7 +257,7 @@ std::optional<SegmentReader::Life> SegmentReader::life_of(const RecordHeader& re
 // One slot whose word carried the right tag: pin, look again, compare. Leaves a pin set only for a hit.
 inline SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word,
                                           std::string_view key, PinPage& page, std::uint32_t line,
-                                          LineUse use, LookupResult& result) const {
+                                          LineUse use, std::uint64_t& fields) const {
   const std::uint64_t offset = word & slot_offset_mask;
   if (!plausible(offset)) return Probe::other;  // a free slot, for tag 0
   const std::byte* const at = base_ + offset;
@@ -262,11 +278,11 @@ inline SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t
   const auto* const record = reinterpret_cast<const RecordHeader*>(at);
   const std::size_t room = arena_end_ - offset - sizeof(RecordHeader);
   if (record->key_bytes != key.size() || key.size() > room ||
-      std::memcmp(at + sizeof(RecordHeader), key.data(), key.size()) != 0) {
+      !same_key(at + sizeof(RecordHeader), key)) {
     release_pin(page, pin_number);
     return Probe::other;
   }
-  Life life;
+  fields = fields_of(pin_number, LookupOutcome::hit, Freshness::fresh, false, pin == copying_pin);
   // Not fresh_until_ms - early_ms, which would wrap.
   if (time_ms() + record->early_ms >= fresh_until_ms(*record)) [[unlikely]] {
     const auto other = life_of(*record);
@@ -274,9 +290,8 @@ inline SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t
       release_pin(page, pin_number);
       return Probe::expired;
     }
-    life = *other;
+    fields = fields_of(pin_number, LookupOutcome::hit, other->freshness, other->refreshing, pin == copying_pin);
   }
-  result = packed(record, pin_number, LookupOutcome::hit, life.freshness, life.refreshing, pin == copying_pin);
   return Probe::hit;
 }
 

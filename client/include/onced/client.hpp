@@ -190,6 +190,7 @@ class Client {
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
                              bool looked, std::optional<Value> found);
   bool peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within = Milliseconds::max());
+  bool peek_in_place(std::string_view key, std::optional<Value>& value, Milliseconds within);  // the same, inline
 
   friend class Computation;
   friend class ValueBuilder;

@@ -159,7 +159,9 @@ inline std::uint16_t tag_of(const KeyHash& hash) { return static_cast<std::uint1
 inline std::uint64_t bucket_of(std::uint64_t hash, std::uint64_t used) {
   const std::uint64_t mask = ~std::uint64_t{0} >> std::countl_zero(used - 1);
   const std::uint64_t bucket = hash & mask;
-  return bucket < used ? bucket : bucket & (mask >> 1);
+  // Without a branch, which no processor could predict: which way it goes depends on the hash alone.
+  const std::uint64_t beyond = std::uint64_t{0} - static_cast<std::uint64_t>(bucket >= used);
+  return bucket & ~(beyond & (mask ^ (mask >> 1)));
 }
 inline std::uint64_t split_bucket(std::uint64_t used) { return used - std::bit_floor(used); }
 // The two candidate buckets (they may be the same one).

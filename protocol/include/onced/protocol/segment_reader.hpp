@@ -18,6 +18,7 @@
 // same, so that a damaged or foreign segment gives `malformed` at open() or a miss, never a wild read.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -82,7 +83,9 @@ class SegmentReader {
   // first seven pins, or the eighth with copy_only; counts the hit in the page. Bounded: lookup_retries_max passes over
   // two buckets.
   LookupResult lookup(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line,
-                      LineUse use = LineUse::exclusive) const;
+                      LineUse use = LineUse::exclusive) const {
+    return std::bit_cast<LookupResult>(find(key, hash, page, line, use));
+  }
 
   // The record at an offset that the daemon has pinned for us (messages.hpp, Value); null when it is no record of
   // `key`. Counts nothing: the daemon knows of this hit.
@@ -129,6 +132,15 @@ class SegmentReader {
   bool blob_live(std::uint64_t blob) const;
 
  private:
+  // A LookupResult as the two words that it is returned in. A struct of small fields is taken apart by the compiler inside the function
+  // that makes it, and put together again at its end: thirty instructions of a hit.
+  struct Packed {
+    const RecordHeader* record;
+    std::uint64_t fields;
+  };
+  static_assert(sizeof(Packed) == sizeof(LookupResult));
+  Packed find(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line, LineUse use) const;
+
   enum class Probe : std::uint8_t { hit, other, expired, changed, no_pin };
 
   SegmentReader() = default;
@@ -144,7 +156,7 @@ class SegmentReader {
   };
   std::optional<Life> life_of(const RecordHeader& record) const;
   Probe probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word, std::string_view key, PinPage& page,
-              std::uint32_t line, LineUse use, LookupResult& result) const;
+              std::uint32_t line, LineUse use, std::uint64_t& fields) const;
   const std::byte* base_ = nullptr;
   const SegmentHeader* header_ = nullptr;
   const Bucket* buckets_ = nullptr;
