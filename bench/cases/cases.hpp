@@ -20,8 +20,9 @@ Case make_threshold_case(const Settings& settings);
 Case make_daemon_case(const Settings& settings);
 Case make_eviction_case(const Settings& settings);
 Case make_publish_case(const Settings& settings);
+Case make_hostile_case(const Settings& settings);
 
-inline constexpr std::array<std::pair<std::string_view, MakeCase>, 11> all_cases{{
+inline constexpr std::array<std::pair<std::string_view, MakeCase>, 12> all_cases{{
     {"hit", make_hit_case},
     {"scaling", make_scaling_case},
     {"storm", make_storm_case},
@@ -33,6 +34,7 @@ inline constexpr std::array<std::pair<std::string_view, MakeCase>, 11> all_cases
     {"daemon", make_daemon_case},
     {"eviction", make_eviction_case},
     {"publish", make_publish_case},
+    {"hostile", make_hostile_case},
 }};
 
 }  // namespace onced::bench

@@ -2,7 +2,8 @@
 //
 // A turn is: one wake-up, what it brought is read, every whole frame in it becomes a step of its namespace's engine, the
 // effects are queued at their connections, and at the end of the turn each of these is sent with one system call. Only then
-// is the next wait begun: a system call that no answer needs.
+// is the next wait begun: a system call that no answer needs. Users take turns (turn_queue.hpp): who has a thousand connections keeps
+// another user's one waiting as long as who has one.
 //
 // Ownership: connections and namespaces. Borrows the io_context, which it is the only user of besides the service's
 //            signals; closers are its own.
@@ -39,6 +40,7 @@
 #include "net/log_budget.hpp"
 #include "net/log_function.hpp"
 #include "net/namespace_host.hpp"
+#include "net/turn_queue.hpp"
 
 namespace onced::net {
 
@@ -78,6 +80,8 @@ inline constexpr std::size_t send_queue_hard_factor = 16;
 // share of time (limits::turn_share) beside it, since requests cost more or less.
 inline constexpr std::uint32_t receives_per_turn_max = 4;
 inline constexpr std::uint32_t requests_per_turn_max = 256;
+// What all connections of a user may take of a round, before other users' are served.
+inline constexpr engine::Duration user_share = std::chrono::milliseconds(1);
 
 // Open descriptors that so many connections need at most: socket, process and pin page of each, a blob that has been dropped
 // and is still to be sent; the segments; what may wait to be closed, and some of our own.
@@ -124,6 +128,11 @@ class Host final : private Outbox {
   // host_connections.cpp: a connection's life.
   void accepted(memory::FileDescriptor socket);
   void on_readable(Id id);
+  // Reads it, and what it has taken counts for its user.
+  void serve(Connection& connection);
+  // Those that wait for their users' turns, in a round of its own.
+  void want_round();
+  void serve_round();
   void on_writable(Id id);
   void on_hung_up(Id id);
   void on_process_died(Id id);
@@ -200,6 +209,8 @@ class Host final : private Outbox {
   ConnectionDeadlines deadlines_;
   engine::Time turn_began_{};
   std::uint64_t last_id_ = 0;
+  TurnQueue turns_{user_share};
+  bool round_wanted_ = false;
   std::vector<Id> to_flush_;  // in order of their first effect in this turn
   std::vector<Id> to_end_;    // whose queue has grown above the hard limit in this turn
   std::vector<Id> to_forget_;

@@ -57,6 +57,7 @@ void Host::accepted(memory::FileDescriptor socket) {
   // A client usually has said HELLO by now.
   read(added);
   finish_turn();
+  turns_.used(uid, alarm_.now() - turn_began_);
 }
 
 void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
@@ -121,10 +122,32 @@ void Host::watch_process(Connection& connection) {
 void Host::on_readable(Id id) {
   Connection* connection = find(id);
   if (connection == nullptr) return;
+  // It counts as being read while it waits: nobody else begins.
+  if (!turns_.ask(connection->peer.uid, id)) return want_round();
+  serve(*connection);
+}
+
+void Host::serve(Connection& connection) {
+  const TurnQueue::User user = connection.peer.uid;
   begin_turn();
-  connection->reading = false;
-  read(*connection);
+  connection.reading = false;
+  read(connection);
   finish_turn();
+  turns_.used(user, alarm_.now() - turn_began_);
+}
+
+void Host::want_round() {
+  if (std::exchange(round_wanted_, true)) return;
+  boost::asio::post(context_, [this] { serve_round(); });
+}
+
+void Host::serve_round() {
+  round_wanted_ = false;
+  turns_.begin_round();
+  while (const auto id = turns_.next()) {
+    if (Connection* connection = find(*id)) serve(*connection);
+  }
+  if (turns_.somebody_waits()) want_round();
 }
 
 void Host::read(Connection& connection) {
