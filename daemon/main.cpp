@@ -85,6 +85,7 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.blobs_reserved_per_connection_max = from.blobs_reserved_per_connection_max;
   to.engine.reserved_bytes_per_connection_max = from.reserved_bytes_per_connection_max;
   to.engine.reserved_bytes_per_uid_max = from.reserved_bytes_per_uid_max;
+  to.engine.pinned_bytes_per_connection_max = from.pinned_bytes_per_connection_max;
   to.engine.invalidations_per_connection_max = from.invalidations_per_connection_max;
   to.engine.invalidations_max = from.invalidations_max;
   to.engine.waiters_per_key_max = from.waiters_per_key_max;

@@ -42,6 +42,8 @@ void ask_daemon(Client& client, std::uint32_t daemon_pid, std::uint64_t segment_
   if (const Result<protocol::Statistics> statistics = client.statistics()) {
     findings.push_back(check_pinned(statistics->fields));
     findings.push_back(check_turns(statistics->fields));
+    const Findings of_limits = check_limit_use(statistics->fields);
+    findings.insert(findings.end(), of_limits.begin(), of_limits.end());
   } else {
     findings.push_back({Finding::Level::fail, "daemon", statistics.error().text, remedy_for(statistics.error().code)});
   }

@@ -21,6 +21,9 @@
 #include "reports.hpp"
 #include "text_format.hpp"
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
 #endif
@@ -90,6 +93,18 @@ bool peer_pidfd_offered() {
   socklen_t size = sizeof(pidfd);
   const bool there = ::getsockopt(ends[0], SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0;
   if (pidfd >= 0) ::close(pidfd);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  return there;
+}
+
+bool peer_groups_offered() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  gid_t group = 0;
+  socklen_t size = sizeof(group);
+  // ERANGE: there are more than fit, so they would be told.
+  const bool there = ::getsockopt(ends[0], SOL_SOCKET, SO_PEERGROUPS, &group, &size) == 0 || errno == ERANGE;
   ::close(ends[0]);
   ::close(ends[1]);
   return there;
@@ -209,6 +224,7 @@ Findings check_kernel() {
   }
   findings.push_back(feature("pidfd_open", pidfd_offered(), "a holder's death is noticed by its socket only", "5.3"));
   findings.push_back(feature("SO_PEERPIDFD", peer_pidfd_offered(), "pidfd_open with a second look is used instead", "6.5"));
+  findings.push_back(feature("SO_PEERGROUPS", peer_groups_offered(), "rules of namespaces see a user's own group only, no further ones", "4.13"));
   findings.push_back(feature("membarrier", membarrier_offered(), "hits take a locked instruction more, and reconnecting is slower", "4.16"));
   // Older kernels do without SO_PEERPIDFD as a matter of course.
   for (Finding& finding : findings) {
@@ -322,15 +338,37 @@ Finding check_turns(const protocol::Report& statistics) {
           "(MemorySwapMax=0); a debugger or SIGSTOP does it too; when neither is so, its log tells what happened then"};
 }
 
+Findings check_limit_use(const protocol::Report& statistics) {
+  constexpr std::string_view most_suffix = "_most";
+  Findings findings;
+  std::size_t looked_at = 0;
+  for (const auto& [field, number] : statistics) {
+    if (!field.ends_with(most_suffix) || field.starts_with("turn_")) continue;  // a turn's share is used up as a matter of course
+    const std::string name = field.substr(0, field.size() - most_suffix.size());
+    const std::uint64_t most = count(statistics, field);
+    const std::uint64_t limit = count(statistics, name + "_max");
+    const std::uint64_t refused = count(statistics, name + "_refused");
+    ++looked_at;
+    if (refused == 0 && most < limit - limit / 10) continue;
+    findings.push_back({Level::warn, "limits", "limits." + name + "_max is " + human_count(limit) + "; the most there is now: " + human_count(most) +
+                                                   (refused > 0 ? ", refused since the start: " + human_count(refused) : std::string()),
+                        "find out who needs so much (`oncectl ls`, `oncectl status`), or raise the setting limits." + name + "_max"});
+  }
+  if (findings.empty()) findings.push_back({Level::ok, "limits", plural(looked_at, "limit") + " of clients, none met or near", ""});
+  return findings;
+}
+
 Finding check_pinned(const protocol::Report& statistics) {
   const std::uint64_t arena = count(statistics, "memory_bytes_max");
   const std::uint64_t retired = count(statistics, "retired_bytes");
-  const std::string text = human_bytes(retired) + " of " + human_bytes(arena) + " dropped and not yet reused";
+  const std::uint64_t pinned = count(statistics, "pinned_bytes");
+  std::string sentence = human_bytes(retired) + " of " + human_bytes(arena) + " dropped and not yet reused";
+  if (pinned > 0) sentence += "; readers hold on to " + human_bytes(pinned) + ", large parts included, most of it " + escape(text(statistics, "pinned_most_by"));
   if (arena > 0 && retired > arena / 4) {
-    return {Level::warn, "pins", text + ": readers hold on to it",
+    return {Level::warn, "pins", sentence + ": readers hold on to it",
             "let clients destroy their values sooner, or give the daemon more memory"};
   }
-  return {Level::ok, "pins", text, ""};
+  return {Level::ok, "pins", sentence, ""};
 }
 
 }  // namespace onced::cli

@@ -49,6 +49,8 @@ Findings check_holders(const std::vector<protocol::ListRow>& rows);
 Finding check_turns(const protocol::Report& statistics);
 // Memory that readers keep from being reused.
 Finding check_pinned(const protocol::Report& statistics);
+// Limits that have refused something, or are nearly met: of each the statistics have NAME_most, NAME_max and NAME_refused.
+Findings check_limit_use(const protocol::Report& statistics);
 
 // The smallest memory.max from a cgroup (v2) up to the root; nothing: no limit, or it cannot be read.
 std::optional<std::uint64_t> cgroup_memory_limit(const std::string& root, const std::string& cgroup);

@@ -230,7 +230,10 @@ void Catalog::answer(const Entry& entry, ReplyAddress to, bool waited, SharedPar
   answer.cost_us = entry.value->cost_us;
   answer.waited = waited;
   answer.stale = entry.value->stretch == Stretch::stale;
-  if (const auto pin = store_.grant_pin(to.connection, entry.value->record)) {
+  // Who keeps so much of what was dropped from reuse gets copies until he lets go of some. His own pins nobody can forbid.
+  const bool may_pin = store_.pinned_bytes(to.connection) <= context_.settings.pinned_bytes_per_connection_max;
+  if (!may_pin) ++context_.counters.refusals_by_limit[static_cast<std::size_t>(Limit::pinned_bytes_per_connection)];
+  if (const auto pin = may_pin ? store_.grant_pin(to.connection, entry.value->record) : std::nullopt) {
     answer.record = static_cast<std::uint64_t>(entry.value->record);
     answer.pin = *pin;
     return context_.send(to, std::move(answer));

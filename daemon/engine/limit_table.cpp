@@ -18,6 +18,7 @@ constexpr Row table[] = {
     ONCED_LIMIT(waiters_per_key),                   ONCED_LIMIT(subscriptions_per_connection),   ONCED_LIMIT(subscriptions),
     ONCED_LIMIT(invalidations_per_connection),      ONCED_LIMIT(invalidations),                  ONCED_LIMIT(blobs_reserved_per_connection),
     ONCED_LIMIT(reserved_bytes_per_connection),     ONCED_LIMIT(reserved_bytes_per_uid),
+    ONCED_LIMIT(pinned_bytes_per_connection),
 };
 #undef ONCED_LIMIT
 static_assert(std::size(table) == limits_known);

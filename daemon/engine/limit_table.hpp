@@ -26,8 +26,9 @@ enum class Limit : std::uint8_t {
   blobs_reserved_per_connection,
   reserved_bytes_per_connection,
   reserved_bytes_per_uid,
+  pinned_bytes_per_connection,
 };
-inline constexpr std::size_t limits_known = 11;
+inline constexpr std::size_t limits_known = 12;
 using RefusalsByLimit = std::array<std::uint64_t, limits_known>;
 
 std::string_view name_of(Limit limit);  // "waiters_per_key"

@@ -66,6 +66,8 @@ class RecordStore {
 
   // Sets a pin on the client's behalf in its page; nothing when it has no page or no free granted pin.
   virtual std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef record) = 0;
+  // Bytes of retired records, and of their blobs, that this connection's pins kept from reuse when they were last looked at.
+  virtual std::uint64_t pinned_bytes(ConnectionId connection) const = 0;
   // How many pins name each of these live records now, in all pages. One scan of all pins.
   virtual std::vector<std::uint32_t> pins(std::span<const RecordRef> records) const = 0;
 
@@ -90,6 +92,9 @@ class RecordStore {
     std::uint64_t retired_bytes = 0;   // of those: unlinked, waiting for readers
     std::uint64_t retired_records = 0;
     std::uint64_t retired_with_blobs = 0;  // of those: records that still hold blobs
+    std::uint64_t pinned_bytes = 0;        // of retired records and their blobs, when pins were last looked at: pinned by somebody,
+    std::uint64_t pinned_most_bytes = 0;   // by the connection that pins most of them,
+    ConnectionId pinned_most_by{};         // which is this one
     std::uint64_t index_slots = 0;
   };
   virtual Usage usage() const = 0;

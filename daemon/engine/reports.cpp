@@ -139,7 +139,8 @@ std::vector<Reports::LimitUse> Reports::limit_uses() const {
           {Limit::invalidations, computations_.invalidations_under_way()},
           {Limit::blobs_reserved_per_connection, blobs},
           {Limit::reserved_bytes_per_connection, reserved},
-          {Limit::reserved_bytes_per_uid, blobs_.reserved_bytes_most()}};
+          {Limit::reserved_bytes_per_uid, blobs_.reserved_bytes_most()},
+          {Limit::pinned_bytes_per_connection, catalog_.store().usage().pinned_most_bytes}};
 }
 
 protocol::Statistics Reports::statistics(Time now) const {
@@ -199,6 +200,11 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("retired_bytes", usage.retired_bytes);
   add("retired_records", usage.retired_records);
   add("retired_with_blobs", usage.retired_with_blobs);
+  add("pinned_bytes", usage.pinned_bytes);
+  const auto most = connections_.all().find(usage.pinned_most_by);
+  add("pinned_most_by", usage.pinned_most_bytes == 0       ? std::string()
+                        : most == connections_.all().end() ? std::string("a connection that has ended")
+                                                           : most->second.description);
   add("index_slots", usage.index_slots);
   add_turn(statistics.fields, "", context_.longest_turn.ever(), now);
   add_turn(statistics.fields, "_last_hour", context_.longest_turn.in_last_hour(now), now);

@@ -38,7 +38,13 @@ class PinTable {
   // after it; one that was claimed without a fence, by any scan that begins with a reader barrier (Reclaimer::scan).
   template <typename Pinned>
   void for_each_pin(Pinned pinned) const {
+    for_each_pin_by_page([](engine::ConnectionId) {}, pinned);
+  }
+  // Likewise, page by page: page(connection) comes before the pins of each.
+  template <typename Page, typename Pinned>
+  void for_each_pin_by_page(Page page, Pinned pinned) const {
     for (const Entry& entry : entries_) {
+      page(entry.connection);
       scan_lines(entry.page->client_lines, client_lines_in_use(*entry.page), pinned);
       scan_lines(entry.page->granted_lines, entry.granted_lines_used, pinned);
     }

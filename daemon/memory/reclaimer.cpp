@@ -5,8 +5,8 @@
 
 namespace onced::memory {
 
-void Reclaimer::retire(std::uint64_t offset, std::size_t bytes, Holds holds) {
-  (holds == Holds::blobs ? waiting_with_blobs_ : waiting_).push_back({offset, bytes});
+void Reclaimer::retire(std::uint64_t offset, std::size_t bytes, Holds holds, std::uint64_t blob_bytes) {
+  (holds == Holds::blobs ? waiting_with_blobs_ : waiting_).push_back({offset, bytes, blob_bytes});
   retired_bytes_ += bytes;
 }
 
@@ -41,12 +41,29 @@ void Reclaimer::scan() {
   const auto by_offset = [](const Retired& a, const Retired& b) { return a.offset < b.offset; };
   const auto lists = {&waiting_with_blobs_, &waiting_};
   for (auto* const list : lists) std::sort(list->begin(), list->end(), by_offset);
-  pins_.for_each_pin([&](std::uint64_t offset) {
+  kept_.clear();
+  kept_most_ = {};
+  std::size_t page = 0;
+  Kept kept;  // by the present page
+  const auto end_page = [&] {
+    if (kept.bytes == 0) return;
+    kept_[kept.by] = kept.bytes;
+    if (kept.bytes > kept_most_.bytes) kept_most_ = kept;
+  };
+  const auto begin_page = [&](engine::ConnectionId connection) {
+    end_page();
+    ++page;
+    kept = {connection, 0};
+  };
+  pins_.for_each_pin_by_page(begin_page, [&](std::uint64_t offset) {
     for (auto* const list : lists) {
       const auto found = std::lower_bound(list->begin(), list->end(), Retired{offset, 0}, by_offset);
-      if (found != list->end() && found->offset == offset) found->pinned = true;
+      if (found == list->end() || found->offset != offset || found->page == page) continue;
+      found->page = page;  // a page may pin a record often, and it counts once
+      kept.bytes += found->bytes + found->blob_bytes;
     }
   });
+  end_page();
   const std::size_t before = unpinned_.size();
   move_unpinned(waiting_with_blobs_);
   // Each is told once: it is in no list any more that a scan looks at.
@@ -54,13 +71,16 @@ void Reclaimer::scan() {
     for (std::size_t i = before; i < unpinned_.size(); ++i) blobs_unpinned_(unpinned_[i].offset);
   }
   move_unpinned(waiting_);
+  kept_bytes_ = 0;
+  for (const auto* const list : lists)
+    for (const Retired& record : *list) kept_bytes_ += record.bytes + record.blob_bytes;
 }
 
 void Reclaimer::move_unpinned(std::vector<Retired>& waiting) {
-  const auto unpinned = std::partition(waiting.begin(), waiting.end(), [](const Retired& r) { return r.pinned; });
+  const auto unpinned = std::partition(waiting.begin(), waiting.end(), [](const Retired& r) { return r.page != 0; });
   unpinned_.insert(unpinned_.end(), unpinned, waiting.end());
   waiting.erase(unpinned, waiting.end());
-  for (Retired& record : waiting) record.pinned = false;
+  for (Retired& record : waiting) record.page = 0;
 }
 
 }  // namespace onced::memory

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -37,20 +38,34 @@ class Reclaimer {
       : base_(base), arena_(arena), pins_(pins), barrier_(std::move(barrier)), blobs_unpinned_(std::move(blobs_unpinned)) {}
 
   enum class Holds : std::uint8_t { bytes, blobs };
-  // The record's slot has been stored over already.
-  void retire(std::uint64_t offset, std::size_t bytes, Holds holds = Holds::bytes);
+  // The record's slot has been stored over already. `blob_bytes`: what its blobs are charged.
+  void retire(std::uint64_t offset, std::size_t bytes, Holds holds = Holds::bytes, std::uint64_t blob_bytes = 0);
 
   // Frees what it can within the bounds; returns bytes freed. Costs nothing when nothing is retired.
   std::size_t reclaim();
 
   std::size_t retired_bytes() const { return retired_bytes_; }
+  // What pins kept from reuse when they were last looked at, blobs with it: of one connection's page, of the page that keeps most,
+  // and together. A record that several pin counts for each of them.
+  struct Kept {
+    engine::ConnectionId by{};
+    std::uint64_t bytes = 0;
+  };
+  std::uint64_t kept_by(engine::ConnectionId connection) const {
+    const auto found = kept_.find(connection);
+    return found == kept_.end() ? 0 : found->second;
+  }
+  Kept kept_most() const { return kept_most_; }
+  std::uint64_t kept_bytes() const { return kept_bytes_; }
+
   std::size_t retired_records() const { return waiting_.size() + waiting_with_blobs_.size() + unpinned_.size(); }
 
  private:
   struct Retired {
     std::uint64_t offset;
     std::size_t bytes;
-    bool pinned = false;  // by the present scan
+    std::uint64_t blob_bytes = 0;
+    std::size_t page = 0;  // the last one that pins it in the present scan, from 1; 0: none does
   };
   std::size_t wipe_unpinned(std::size_t bytes_max);
   void scan();
@@ -65,6 +80,9 @@ class Reclaimer {
   std::vector<Retired> waiting_with_blobs_;
   std::vector<Retired> unpinned_;
   std::size_t retired_bytes_ = 0;
+  std::unordered_map<engine::ConnectionId, std::uint64_t> kept_;  // by the last scan; pages that keep nothing are not in it
+  Kept kept_most_;
+  std::uint64_t kept_bytes_ = 0;
 };
 
 }  // namespace onced::memory

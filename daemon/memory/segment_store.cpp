@@ -164,6 +164,9 @@ SegmentStore::Usage SegmentStore::usage() const {
   usage.retired_bytes = reclaimer_.retired_bytes();
   usage.retired_records = reclaimer_.retired_records();
   usage.retired_with_blobs = retired_with_blobs_;
+  usage.pinned_bytes = reclaimer_.kept_bytes();
+  usage.pinned_most_bytes = reclaimer_.kept_most().bytes;
+  usage.pinned_most_by = reclaimer_.kept_most().by;
   usage.used_bytes = live_bytes_ + usage.retired_bytes;
   usage.index_slots = index_.slot_count();
   return usage;
@@ -229,12 +232,16 @@ void SegmentStore::give_blobs_back(std::uint64_t offset) {
 void SegmentStore::retire(RecordRef record) {
   const auto found = records_.find(offset_of(record));
   auto holds = Reclaimer::Holds::bytes;
+  std::uint64_t blob_bytes = 0;
   if (const auto blobs = record_blobs_.find(found->first); blobs != record_blobs_.end()) {
     holds = Reclaimer::Holds::blobs;
-    for (const engine::BlobId blob : blobs->second) blobs_.delist(blob);
+    for (const engine::BlobId blob : blobs->second) {
+      blobs_.delist(blob);
+      blob_bytes += blobs_.charged(blob);
+    }
     ++retired_with_blobs_;
   }
-  reclaimer_.retire(found->first, found->second.bytes, holds);
+  reclaimer_.retire(found->first, found->second.bytes, holds, blob_bytes);
   live_bytes_ -= found->second.bytes;
   records_.erase(found);
 }

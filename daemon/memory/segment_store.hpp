@@ -60,6 +60,7 @@ class SegmentStore final : public engine::RecordStore {
   // Bounded (reclaimer.hpp): call again while it returns more than 0 to free everything.
   std::size_t reclaim() override;
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override;
+  std::uint64_t pinned_bytes(engine::ConnectionId connection) const override { return reclaimer_.kept_by(connection); }
   // Without the barrier: for reports and for choosing whom to evict, not to decide that memory is free.
   std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override;
   std::vector<protocol::Part> read(engine::RecordRef record) const override;

@@ -53,6 +53,7 @@ struct Configuration {
   std::uint64_t blobs_reserved_per_connection_max = limits::blobs_reserved_per_connection_max;
   std::uint64_t reserved_bytes_per_connection_max = limits::reserved_bytes_per_connection_max;
   std::uint64_t reserved_bytes_per_uid_max = limits::reserved_bytes_per_uid_max;
+  std::uint64_t pinned_bytes_per_connection_max = limits::pinned_bytes_per_connection_max;
   std::uint64_t invalidations_per_connection_max = limits::invalidations_per_connection_max;
   std::uint64_t invalidations_max = limits::invalidations_max;
   std::uint64_t subscriptions_per_connection_max = limits::subscriptions_per_connection_max;

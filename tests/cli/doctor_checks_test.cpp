@@ -98,6 +98,22 @@ TEST_CASE("a turn of the loop that kept everybody waiting is warned of for an ho
   CHECK_FALSE(found.remedy.empty());
 }
 
+TEST_CASE("limits are warned of that have refused something or are nearly met, with their settings") {
+  const auto found = [](std::uint64_t most, std::uint64_t limit, std::uint64_t refused) {
+    return check_limit_use({{"uptime_seconds", 1.0}, {"waiters_per_key_most", most}, {"waiters_per_key_max", limit}, {"waiters_per_key_refused", refused},
+                            {"turn_requests_most", std::uint64_t{256}}, {"turn_requests_max", std::uint64_t{256}}});
+  };
+  REQUIRE(found(10, 100, 0).size() == 1);
+  CHECK(found(10, 100, 0)[0].level == Level::ok);
+  CHECK(found(89, 100, 0)[0].level == Level::ok);
+  CHECK(found(90, 100, 0)[0].level == Level::warn);
+  CHECK(found(0, 1, 0)[0].level == Level::ok);
+  const Finding refused = found(3, 1000, 7)[0];
+  CHECK(refused.level == Level::warn);
+  CHECK(refused.text == "limits.waiters_per_key_max is 1,000; the most there is now: 3, refused since the start: 7");
+  CHECK(refused.remedy.find("limits.waiters_per_key_max") != std::string::npos);
+}
+
 TEST_CASE("large parts are warned of when the descriptors for them run out or their memory is next to nothing") {
   const auto levels = [](std::uint64_t blobs, std::uint64_t blobs_max, std::uint64_t bytes_max) {
     const Findings found = check_blobs({{"blobs", blobs}, {"blobs_max", blobs_max}, {"blob_bytes_max", bytes_max}});

@@ -24,6 +24,7 @@ class FakeStore final : public RecordStore {
   bool pinned = false;                    // retired records keep their room and their blobs
   bool too_large = false;
   std::set<ConnectionId> mapped;          // connections with a pin page
+  std::map<ConnectionId, std::uint64_t> kept;  // bytes of retired records that connections pin
   std::vector<RecordRef> hits;            // reported by the next harvest
   std::vector<HitTotals> totals;
   std::map<RecordRef, std::uint32_t> pin_counts;
@@ -94,6 +95,10 @@ class FakeStore final : public RecordStore {
   std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef) override {
     if (!mapped.contains(connection)) return std::nullopt;
     return ++last_pin_;
+  }
+  std::uint64_t pinned_bytes(ConnectionId connection) const override {
+    const auto found = kept.find(connection);
+    return found == kept.end() ? 0 : found->second;
   }
   std::vector<std::uint32_t> pins(std::span<const RecordRef> asked) const override {
     ++pin_scans;

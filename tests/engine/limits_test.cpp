@@ -165,6 +165,26 @@ TEST_CASE("what is published is not reserved any more") {
   }
 }
 
+TEST_CASE("who keeps too much of what was dropped from reuse gets copies, and pins again when he has let go") {
+  Settings settings = tight();
+  settings.pinned_bytes_per_connection_max = 1000;
+  LimitScene scene(settings);
+  const std::string key = key_of("f");
+  const auto a = scene.connect(), b = scene.connect();
+  scene.put(a, key, "value");
+  scene.store.mapped = {a, b};
+  const auto is_pinned = [&](ConnectionId by) { return scene.take<protocol::Value>(by, scene.ask(by, scene.acquire(key))).record != 0; };
+  CHECK(is_pinned(a));
+  scene.store.kept[a] = 1001;
+  CHECK_FALSE(is_pinned(a));
+  CHECK(scene.inline_bytes(a, scene.ask(a, scene.acquire(key))) == "value");
+  CHECK(is_pinned(b));
+  CHECK(scene.counted("pinned_bytes_per_connection_refused") == 2);
+  CHECK(scene.counted("pinned_bytes_per_connection_max") == 1000);
+  scene.store.kept[a] = 1000;
+  CHECK(is_pinned(a));
+}
+
 TEST_CASE("a sum of sizes that would overflow is above a limit") {
   Settings settings = tight();
   settings.part_bytes_max = limits::part_bytes_max;

@@ -62,6 +62,40 @@ TEST_CASE("what nobody pins is wiped and freed, what somebody pins stays until t
   CHECK(scene.reclaimer.retired_bytes() == 0);
 }
 
+TEST_CASE("what pins keep from reuse is known of each connection, blobs with it, and a record counts once for a page") {
+  Scene scene(64 * 1024);
+  test::HeapPinPage second;
+  scene.pins.add(ConnectionId{2}, *second);
+  const std::uint64_t a = scene.retired(1024);
+  const std::uint64_t b = scene.retired(2048);
+  std::byte* const piece = scene.arena.allocate(512);
+  const auto with_blobs = static_cast<std::uint64_t>(piece - scene.memory.bytes().data());
+  scene.reclaimer.retire(with_blobs, 512, memory::Reclaimer::Holds::blobs, 1'000'000);
+  CHECK(scene.reclaimer.kept_by(ConnectionId{1}) == 0);
+  for (const int pin : {0, 1, 5}) scene.page->client_lines[0].pins[pin] = a;
+  const auto granted = scene.pins.grant(ConnectionId{1}, a);
+  second->client_lines[0].pins[0] = a;
+  second->client_lines[0].pins[1] = with_blobs;
+  second->client_lines[0].pins[2] = 12'345;  // nonsense
+  CHECK(scene.reclaimer.reclaim() == 2048);
+  CHECK(scene.memory.bytes()[b] == std::byte{0});
+  CHECK(scene.reclaimer.kept_by(ConnectionId{1}) == 1024);
+  CHECK(scene.reclaimer.kept_by(ConnectionId{2}) == 1024 + 512 + 1'000'000);
+  CHECK(scene.reclaimer.kept_most().by == ConnectionId{2});
+  CHECK(scene.reclaimer.kept_most().bytes == 1024 + 512 + 1'000'000);
+  CHECK(scene.reclaimer.kept_bytes() == 1024 + 512 + 1'000'000);
+  second->client_lines[0].pins[1] = 0;
+  scene.reclaimer.reclaim();
+  CHECK(scene.reclaimer.kept_by(ConnectionId{2}) == 1024);
+  for (const int pin : {0, 1, 5}) scene.page->client_lines[0].pins[pin] = 0;
+  second->client_lines[0].pins[0] = 0;
+  protocol::release_pin(*scene.page, *granted);
+  scene.reclaimer.reclaim();
+  CHECK(scene.reclaimer.kept_bytes() == 0);
+  CHECK(scene.reclaimer.kept_most().bytes == 0);
+  CHECK(scene.reclaimer.retired_records() == 0);
+}
+
 TEST_CASE("a pin beside a record, not at its start, holds nothing") {
   Scene scene(64 * 1024);
   const std::uint64_t record = scene.retired(1024);

@@ -54,6 +54,7 @@ class WatchedStore final : public engine::RecordStore {
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override {
     return store_->grant_pin(connection, record);
   }
+  std::uint64_t pinned_bytes(engine::ConnectionId connection) const override { return store_->pinned_bytes(connection); }
   std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override {
     return store_->pins(records);
   }

@@ -51,6 +51,8 @@ inline constexpr std::size_t blobs_reserved_per_connection_max = 1024;  // not y
 // Memory of blobs that are being filled, or only reserved: one value of the largest size, and a user's workers four of them.
 inline constexpr std::uint64_t reserved_bytes_per_connection_max = stored_value_bytes_max;
 inline constexpr std::uint64_t reserved_bytes_per_uid_max = 4 * stored_value_bytes_max;
+// Dropped values, with their blobs, that one connection's pins keep from reuse; above: the daemon sets no more pins for it.
+inline constexpr std::uint64_t pinned_bytes_per_connection_max = std::uint64_t{1} << 30;
 inline constexpr std::size_t waiters_per_key_max = 4096;
 inline constexpr std::size_t subscriptions_per_connection_max = 64;
 inline constexpr std::size_t subscriptions_max = 4096;
