@@ -37,6 +37,13 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
   image.early_ms = early_ms_of(lifespan, origin.cost_us);
   image.grace_ms = lifespan.grace_ms;
 
+  if (origin.outdated) {
+    lifespans_.move_time_word();  // or readers would take it for fresh until the word has come to the present time
+    image.fresh_until_ms = time_word(context_.now);
+    image.early_ms = 0;
+    if (image.grace_ms == 0) image.grace_ms = static_cast<std::uint32_t>(std::chrono::milliseconds(limits::soft_grace).count());
+  }
+
   // A value that takes the place of another goes on from its uses: being replaced is none.
   const Crf crf = entry.value ? entry.value->crf : recency_frequency_.stored(context_.hash(entry.key), by_record_.size());
   const double worth = recency_frequency_.uses(crf) *
@@ -111,6 +118,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
   value.content_type = content_type_of(*image.parts);
   value.origin = std::move(origin.by);
   value.was_put = origin.was_put;
+  value.outdated = origin.outdated;
   value.stored = context_.now;
   value.used = context_.now;
   value.crf = crf;
@@ -126,6 +134,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
     blobs_.placed(sums.blobs);
   }
   lifespans_.begin(entry);
+  if (value.outdated) lifespans_.advance(entry);
   by_record_.emplace(record, &entry);
 }
 
@@ -146,6 +155,7 @@ void Catalog::take_out(Entry& entry) {
     blobs_retired_ = true;
   }
   lifespans_.end(entry);
+  directory_.dependencies().value_gone(entry);
   Function& function = functions_.at(entry.function);
   --function.entries;
   function.bytes -= value.bytes;

@@ -42,6 +42,7 @@ class Catalog {
     std::uint64_t cost_us = 0;
     std::string by;  // for people
     bool was_put = false;
+    bool outdated = false;  // stale from the first moment; to be said with a signal after that of its publication
   };
   // True: readers find the value now, and the key's former one is retired. False: the arena is blocked by pins or too
   // small; the key has no value then (the former one would be an old answer), and why is remembered.

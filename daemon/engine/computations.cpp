@@ -16,7 +16,8 @@ using protocol::SignalEvent;
 Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
                            Catalog& catalog, SignalHub& signals, Blobs& blobs)
     : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
-      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), fences_(context.hash), queues_(context.settings, context.hash), deaths_(context.settings, context.hash) {}
+      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), fences_(context.hash), queues_(context.settings, context.hash),
+      waves_(directory.dependencies()), deaths_(context.settings, context.hash) {}
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
 
@@ -369,6 +370,9 @@ void Computations::lose(const Lease& lease, LeaseEnd why) {
 
 void Computations::process_gone(Connection& connection) {
   connections_.set_gone(connection);
+  for (Wave& wave : waves_.all())
+    if (wave.reply_to && wave.reply_to->connection == connection.id) wave.reply_to.reset();
+  connection.held_back.clear();
   for (Invalidation& one : invalidations_.all())
     if (one.to && one.to->connection == connection.id) one.to.reset();  // it goes on: it was accepted
   connection.invalidations.clear();
@@ -386,6 +390,7 @@ void Computations::drain() {
     context_.refuse(*one.to, ErrorCode::unavailable, "the daemon is shutting down; what it has not dropped yet goes with it");
     one.to.reset();
   }
+  for (Wave& wave : waves_.all()) give_held_back(wave);
   for (auto& [id, connection] : connections_.all())
     while (!connection.waits.empty())
       refuse_waiter(*connection.waits.begin()->second, Error{ErrorCode::unavailable, "the daemon is shutting down"});

@@ -16,6 +16,7 @@
 #include "engine/catalog.hpp"
 #include "engine/connections.hpp"
 #include "engine/context.hpp"
+#include "engine/dependency_waves.hpp"
 #include "engine/directory.hpp"
 #include "engine/function_queues.hpp"
 #include "engine/function_table.hpp"
@@ -34,7 +35,7 @@ class Computations {
                SignalHub& signals, Blobs& blobs);
 
   // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest;
-  // queueing.cpp: keys that wait for a turn).
+  // queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what).
   void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
   void withdraw(Connection& from, const protocol::Withdraw& request);
   void take_up(Connection& from, const protocol::TakeUp& request);
@@ -52,7 +53,9 @@ class Computations {
   void drain();
   // Does a share of what was cut into steps: invalidations, and dropping older versions.
   void go_on();
-  bool has_work_left() const { return !invalidations_.empty() || !retirements_.empty() || queues_.has_work_left(); }
+  bool has_work_left() const {
+    return !invalidations_.empty() || !retirements_.empty() || queues_.has_work_left() || !waves_.empty() || directory_.has_work_left();
+  }
   // Acts on deadlines that have passed, a bounded number of them.
   void run_deadlines();
   std::optional<Time> next_deadline() const { return timers_.earliest(); }
@@ -72,6 +75,7 @@ class Computations {
 
   static constexpr std::size_t deadlines_per_step_max = 1024;
   static constexpr std::size_t begun_per_step_max = 256;  // of those that were queued
+  static constexpr std::size_t dependants_evicted_max = 256;  // for one value, whose own upstreams are to be recorded
 
  private:
   // A value is to take the place of those of other versions; so many entries may have to be examined yet.
@@ -98,6 +102,7 @@ class Computations {
   void queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
   bool is_nested(const protocol::Acquire& request);
   bool may_begin(const Entry& entry, bool nested) const;
+  void begin_or_line_up(Entry& entry, protocol::LeaseCause cause);
   void line_up(Entry& entry, const Waiter& waiter);
   void leave_queue_if_nobody_waits(Entry& entry);
   void check_queue_of(const Entry& entry) const;
@@ -129,16 +134,48 @@ class Computations {
   void count_served(const Entry& entry, std::uint64_t cost_us, const WaiterList& waiters);
   bool value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts);
   void note_not_stored(const Entry& entry);
+  void note_invalidated(std::uint64_t stamp);
   bool has_too_many_invalidations(const Connection& from, ReplyAddress to);
-  bool detach_if_tag_was_invalidated(Lease& lease, const std::vector<std::string>& tags);
+  bool detach_if_overtaken(Lease& lease, const std::vector<std::string>& tags, Standing of_upstreams);
+
+  // What became of what a value was computed from, under this lease or put without one.
+  Standing standing_of(const Entry& own, const std::vector<protocol::Dependency>& upstreams, const Lease* lease);
+  Standing standing_of(const protocol::Dependency& upstream, const Lease* lease);
+  Derivation* record_upstreams(Entry& entry, std::uint64_t version, const std::vector<protocol::Dependency>& upstreams);
+  bool make_room_for(const std::vector<protocol::Dependency>& upstreams);
+  void note_dependencies_full();
+  // Stores a value whose upstreams are not condemned, records them, and begins with what depends on the value it replaces.
+  struct Kept {
+    bool stored = false;
+    bool outdated = false;   // stale from the first moment
+    std::uint64_t wave = 0;  // 0: nothing depends on the former value
+  };
+  Kept keep(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Catalog::Origin origin, bool has_room);
+  void answer_takers(Entry& entry, const Kept& kept, std::uint64_t version, std::uint64_t cost_us, const SharedParts& parts);
+  void tell_kept(Entry& entry, const Kept& kept, std::uint64_t version, bool retires_older);
+  // What depends on the value that the entry had, on that derivation, on any value of the entry. Return the number of the wave that
+  // sees to it; 0: nothing does.
+  std::uint64_t supersede(Entry& entry, std::string why);
+  std::uint64_t outdate(Derivation& derivation, std::string why);
+  std::uint64_t condemn(Entry& entry, const std::string& by);
+  void go_on_with_waves(std::size_t most);
+  void reach(Wave& wave, Derivation& reached);
+  void end_wave(Wave& wave);
+  // While the daemon drains: what it holds back.
+  void give_held_back(Wave& wave);
+  void answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply);
   void settle(Entry& entry);
   Entry* oldest_of(const Invalidation& one);
   // Drops some of what the invalidations under way concern, and answers those that are done.
   void go_on_invalidating();
   void retire_older(Entry& newer);
   std::size_t retire_some(Retirement& retirement, std::size_t most);
-  bool invalidate_entry(Entry& entry, const std::string& by, bool soft);
-  bool soften_entry(Entry& entry);
+  struct Invalidated {
+    bool value = false;      // was dropped, or made stale
+    std::uint64_t wave = 0;  // 0: nothing depends on it
+  };
+  Invalidated invalidate_entry(Entry& entry, const std::string& by, bool soft);
+  Invalidated soften_entry(Entry& entry, const std::string& by);
   void fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder);
   std::uint64_t cancel_entry(Entry& entry, const std::string& by);
 
@@ -155,6 +192,10 @@ class Computations {
   TagFences fences_;
   FunctionQueues queues_;
   std::vector<Entry*> left_by_waiters_;  // queued ones, in this step
+  DependencyWaves waves_;
+  std::uint64_t invalidated_at_ = 0;     // the stamp of the latest that anything was dropped by invalidation
+  std::uint64_t invalidated_up_to_ = 0;  // the newest version at the latest hard invalidation
+  std::optional<Time> dependencies_noted_;
   std::deque<Retirement> retirements_;  // of families too large for one step, each once
   HolderDeaths deaths_;
   WaitGraph graph_;

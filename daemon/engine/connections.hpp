@@ -27,6 +27,7 @@ struct Connection {
   std::size_t under_way_bytes = 0;   // of these waits and leases
   std::set<protocol::RequestId> subscriptions{};
   std::set<protocol::RequestId> invalidations{};  // that are not answered yet
+  std::set<protocol::RequestId> held_back{};      // answers that come when what was derived from a value has been reached
   std::set<protocol::RequestId> reserving{};      // Reserve requests that wait for memory
   std::set<BlobId> reserved{};                    // blobs that it fills
   std::uint64_t reserved_bytes = 0;               // their memory
@@ -37,7 +38,7 @@ struct Connection {
 
   std::size_t blobs() const { return reserving.size() + reserved.size() + loans; }
   bool in_flight(protocol::RequestId request) const {
-    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request) || reserving.contains(request);
+    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request) || held_back.contains(request) || reserving.contains(request);
   }
 };
 

@@ -41,6 +41,11 @@ struct Counters {
   std::uint64_t eviction_looks = 0;       // at values, to find those that are to be evicted
   std::uint64_t expirations = 0;
   std::uint64_t older_versions_dropped = 0;  // by values that were to take their place
+  std::uint64_t dependants_made_stale = 0;   // because what they were computed from was replaced or made stale
+  std::uint64_t dependants_dropped = 0;      // because it was invalidated
+  std::uint64_t stored_outdated = 0;      // values that were outdated when they were published
+  std::uint64_t overtaken = 0;            // computations not kept because what they were made from was invalidated meanwhile
+  std::uint64_t dependency_evictions = 0; // of the evictions: for the limit of recorded dependencies
   std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them
   std::uint64_t not_worth_storing = 0;    // values and blobs for which more computing time would have been thrown away
   std::uint64_t blob_evictions = 0;       // of the evictions: for the budget of blobs

@@ -52,7 +52,12 @@ void Directory::may_be_unused(Entry& entry) {
   to_sweep_.push_back(&entry);
 }
 
+void Directory::release_dependencies(std::size_t most) {
+  dependencies_.release(most, [this](Entry& entry) { may_be_unused(entry); });
+}
+
 void Directory::sweep() {
+  release_dependencies(released_per_step_max);
   for (Entry* entry : to_sweep_) {
     entry->sweep_due = false;
     if (!entry->unused()) continue;
@@ -87,6 +92,10 @@ void Directory::check_invariants() const {
   }
   for (const Entry* entry : by_stamp_) tagged -= entry->tags.size();
   ONCED_ASSERT(tagged == 0);
+  std::size_t edges = 0;
+  std::size_t derivations = 0;
+  for (const Entry* entry : by_stamp_) DependencyGraph::check(*entry, edges, derivations);
+  ONCED_ASSERT(edges == dependencies_.edges() && derivations == dependencies_.size());
   ONCED_ASSERT(versions_.families() <= entries_.size() && (versions_.families() == 0) == entries_.empty());
 }
 

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/dependency_graph.hpp"
 #include "engine/entry.hpp"
 #include "engine/function_table.hpp"
 #include "engine/key_map.hpp"
@@ -53,6 +54,12 @@ class Directory {
 
   VersionIndex& versions() { return versions_; }
 
+  DependencyGraph& dependencies() { return dependencies_; }
+  const DependencyGraph& dependencies() const { return dependencies_; }
+  // Takes apart some of what is not needed of it any more, as sweep() does.
+  void release_dependencies(std::size_t most);
+  bool has_work_left() const { return dependencies_.has_releases_left(); }
+
   void may_be_unused(Entry& entry);
   void sweep();
 
@@ -83,6 +90,8 @@ class Directory {
   }
   void check_invariants() const;
 
+  static constexpr std::size_t released_per_step_max = 1024;  // edges of the graph
+
  private:
   struct ByKey {
     using is_transparent = void;
@@ -98,6 +107,7 @@ class Directory {
   std::list<Entry*> by_stamp_;
   VersionIndex versions_;
   TagTable tags_;
+  DependencyGraph dependencies_;
   std::vector<Entry*> to_sweep_;
 };
 

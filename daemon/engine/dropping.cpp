@@ -14,13 +14,13 @@ using protocol::SignalEvent;
 void Computations::invalidate(Connection& from, protocol::RequestId id, const protocol::Invalidate& request) {
   const protocol::Scope& scope = request.scope;
   if (scope.kind == ScopeKind::key) {
-    std::uint64_t values = 0;
     deaths_.forget(scope.subject);
-    if (Entry* entry = directory_.find(scope.subject)) {
-      settle(*entry);
-      values = invalidate_entry(*entry, from.description, request.soft) ? 1 : 0;
-    }
-    return context_.send({from.id, id}, protocol::Done{values});
+    Entry* const entry = directory_.find(scope.subject);
+    if (entry != nullptr) settle(*entry);
+    if (!request.soft) note_invalidated(directory_.next_stamp());
+    const Invalidated done = entry == nullptr ? Invalidated{} : invalidate_entry(*entry, from.description, request.soft);
+    answer_after(done.wave, {from.id, id}, protocol::Done{done.value ? 1U : 0U});
+    return go_on_with_waves(context_.settings.invalidated_per_step_max);
   }
   Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description, .soft = request.soft};
   if (scope.kind == ScopeKind::function) {
@@ -31,6 +31,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   }
   if (has_too_many_invalidations(from, {from.id, id})) return;
   invalidation.stamp = directory_.next_stamp();
+  if (!request.soft) note_invalidated(invalidation.stamp);
   if (scope.kind == ScopeKind::tag) {
     invalidation.tag = scope.subject;
     invalidation.by += " through its tag " + scope.subject;
@@ -59,6 +60,12 @@ void Computations::go_on_invalidating() {
     Invalidation& first = invalidations_.front();
     Entry* entry = oldest_of(first);
     if (entry == nullptr || entry->stamp >= first.stamp) {
+      if (!waves_.is_over(first.last_wave)) {
+        if (left == 0) return;
+        go_on_with_waves(std::exchange(left, 0));
+        continue;
+      }
+      if (!first.soft) invalidated_at_ = directory_.next_stamp();  // until now it could be read
       if (first.to) {
         connections_.at(first.to->connection).invalidations.erase(first.to->id);
         context_.send(*first.to, protocol::Done{first.values});
@@ -77,12 +84,20 @@ Entry* Computations::oldest_of(const Invalidation& one) {
   return one.function ? directory_.oldest_of(*one.function) : directory_.oldest();
 }
 
-// A computation whose value turns out to have a tag that was invalidated since it began is no longer the key's. Those who had
-// asked by then get its value; the others go on waiting for the key.
-bool Computations::detach_if_tag_was_invalidated(Lease& lease, const std::vector<std::string>& tags) {
+// What is under way may have read it, or may do so until it is dropped.
+void Computations::note_invalidated(std::uint64_t stamp) {
+  invalidated_at_ = stamp;
+  invalidated_up_to_ = last_version_;
+}
+
+// A computation whose value turns out to have a tag that was invalidated since it began, or to have been made from what was, is no longer
+// the key's. Those who had asked by then get its value; the others go on waiting for the key.
+bool Computations::detach_if_overtaken(Lease& lease, const std::vector<std::string>& tags, Standing of_upstreams) {
   if (lease.detached) return false;
-  const auto fence = fences_.of(tags, lease.stamp);
+  const bool condemned = of_upstreams == Standing::condemned;
+  const auto fence = condemned ? TagFences::Fence{lease.stamp + 1, {}} : fences_.of(tags, lease.stamp);
   if (!fence) return false;
+  context_.counters.overtaken += condemned ? 1U : 0U;
   Entry& entry = *lease.entry;
   detach(lease, LeaseEnd::invalidated);
   for (auto at = lease.waiters.begin(); at != lease.waiters.end();) {
@@ -92,7 +107,8 @@ bool Computations::detach_if_tag_was_invalidated(Lease& lease, const std::vector
     entry.waiters.splice(entry.waiters.end(), lease.waiters, waiter);
   }
   catalog_.gone().remember(entry.key, Gone{GoneReason::not_stored, context_.now,
-                                           fence->tag.empty() ? "tags were invalidated while it was computed, and by now it is forgotten which"
+                                           condemned ? "what it was computed from was invalidated while it was computed"
+                                           : fence->tag.empty() ? "tags were invalidated while it was computed, and by now it is forgotten which"
                                                               : "its tag " + fence->tag + " was invalidated while it was computed"});
   signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "invalidated");
   return true;
@@ -103,7 +119,12 @@ void Computations::settle(Entry& entry) {
   if (invalidations_.empty() || entry.stamp == directory_.stamp()) return;
   for (Invalidation& one : invalidations_.all()) {
     if (!invalidations_.is_due(one, entry)) continue;
-    if (invalidate_entry(entry, one.by, one.soft)) ++one.values;
+    const Invalidated done = invalidate_entry(entry, one.by, one.soft);
+    one.values += done.value ? 1U : 0U;
+    if (done.wave != 0) {
+      one.last_wave = done.wave;
+      waves_.at(done.wave).invalidation = one.stamp;
+    }
     if (!one.soft) break;  // nothing is left for the others
   }
   directory_.may_be_unused(entry);
@@ -112,11 +133,12 @@ void Computations::settle(Entry& entry) {
 
 // Returns whether a value was dropped, or made stale. Later requests start anew; those who wait already still get what is
 // being computed.
-bool Computations::invalidate_entry(Entry& entry, const std::string& by, bool soft) {
+Computations::Invalidated Computations::invalidate_entry(Entry& entry, const std::string& by, bool soft) {
   deaths_.forget(entry.key);  // also here: only the entries say which keys a tag concerns
-  if (soft) return soften_entry(entry);
+  if (soft) return soften_entry(entry, by);
   directory_.clear_tags(entry);
-  if (!entry.value && entry.lease == nullptr && !entry.failure) return false;
+  const std::uint64_t wave = condemn(entry, by);
+  if (!entry.value && entry.lease == nullptr && !entry.failure) return {false, wave};
   const std::uint64_t version = entry.value ? entry.value->version : 0;
   const bool had_value = entry.value.has_value();
   if (had_value) catalog_.drop(entry, GoneReason::invalidated, by);
@@ -124,23 +146,27 @@ bool Computations::invalidate_entry(Entry& entry, const std::string& by, bool so
   forget_failure(entry);
   signals_.emit(SignalEvent::invalidated, entry.key, version);
   context_.counters.invalidations += had_value ? 1U : 0U;
-  return had_value;
+  return {had_value, wave};
 }
 
 // For subscribers the computation is over: what it brings is not the key's.
-bool Computations::soften_entry(Entry& entry) {
+Computations::Invalidated Computations::soften_entry(Entry& entry, const std::string& by) {
   forget_failure(entry);
   if (entry.lease != nullptr) {
     detach(*entry.lease, LeaseEnd::invalidated);
     signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "invalidated");
   }
+  if (entry.value) entry.value->outdated = true;
   const bool changed = entry.value && catalog_.make_stale(entry);
-  if (!entry.value) directory_.clear_tags(entry);
+  Derivation* const latest = entry.derivations == nullptr ? nullptr : entry.derivations->latest;
+  const std::uint64_t wave = latest == nullptr ? 0 : outdate(*latest, "was invalidated softly by " + by);
+  if (!entry.value && entry.derivations == nullptr) directory_.clear_tags(entry);
   context_.counters.soft_invalidations += changed ? 1U : 0U;
-  return changed;
+  return {changed, wave};
 }
 
 void Computations::go_on() {
+  go_on_with_waves(context_.settings.invalidated_per_step_max);
   go_on_invalidating();
   std::size_t most = context_.settings.invalidated_per_step_max;
   while (most > 0 && !retirements_.empty()) {
@@ -167,6 +193,7 @@ std::size_t Computations::retire_some(Retirement& retirement, std::size_t most) 
     if (!older.value || older.value->version > retirement.version) return;
     const std::uint64_t version = older.value->version;
     const std::string_view name = version_of(newer.key);
+    supersede(older, "was superseded by " + (name.empty() ? std::string("a value without a version") : "version " + std::string(name)));
     catalog_.drop(older, GoneReason::superseded, name.empty() ? std::string("no version") : "version " + std::string(name));
     ++context_.counters.older_versions_dropped;
     signals_.emit(SignalEvent::evicted, older.key, version);

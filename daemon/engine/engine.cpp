@@ -114,7 +114,8 @@ void Engine::check_invariants() const {
   state_->signals.check_invariants();
   for (const auto& [id, connection] : state_->connections.all())
     ONCED_ASSERT(!connection.gone || (connection.waits.empty() && connection.leases.empty() &&
-                                      connection.subscriptions.empty() && connection.invalidations.empty()));
+                                      connection.subscriptions.empty() && connection.invalidations.empty() &&
+                                      connection.held_back.empty()));
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------

@@ -123,6 +123,8 @@ struct Settings {
   std::size_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;
   std::size_t signal_history = limits::signal_history;
   std::size_t invalidated_per_step_max = limits::invalidated_per_step_max;
+  std::size_t dependency_edges_max = limits::dependency_edges_max;
+  std::size_t dependency_key_bytes_max = limits::dependency_key_bytes_max;
 };
 
 class Engine {

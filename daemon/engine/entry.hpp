@@ -10,6 +10,7 @@
 #include <limits>
 #include <list>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -34,6 +35,10 @@ struct ReplyAddress {
   protocol::RequestId id = 0;
 };
 
+struct Derivations;  // dependency_graph.hpp
+struct DerivationsDeleter {
+  void operator()(Derivations* derivations) const;
+};
 struct Tag;
 // Where an entry is in the order of one of its tags (tag_table.hpp).
 struct TagPlace {
@@ -104,6 +109,7 @@ struct StoredValue {
   std::string content_type;
   std::string origin;  // who computed or put it, for people
   bool was_put = false;
+  bool outdated = false;          // stale not by its time: an invalidation said so, or what it was computed from is
   Time stored{};
   std::uint64_t uses = 0;  // that are known: readers report some of theirs
   Time used{};                    // its latest known use
@@ -148,9 +154,10 @@ struct Entry {
   std::uint64_t family = 0;      // those that differ from it in their version only (version_index.hpp)
   std::list<Entry*>::iterator in_family;
   std::vector<TagPlace> tags;    // of its last value
+  std::unique_ptr<Derivations, DerivationsDeleter> derivations;  // while anything hangs on a version of this key or the other way round
   bool sweep_due = false;
 
-  bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty(); }
+  bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty() && derivations == nullptr; }
   protocol::KeyState state() const {
     if (lease != nullptr) return protocol::KeyState::computing;
     if (queued) return protocol::KeyState::queued;

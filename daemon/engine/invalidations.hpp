@@ -31,6 +31,7 @@ struct Invalidation {
   std::string by;                          // for people
   bool soft = false;
   std::uint64_t values = 0;                // dropped or made stale so far
+  std::uint64_t last_wave = 0;             // of those through what depends on them (dependency_waves.hpp)
 };
 
 class Invalidations {

@@ -14,8 +14,8 @@ using protocol::SignalEvent;
 namespace {
 
 // Its parts travel beside it (Send::parts).
-protocol::Value inline_value(std::uint64_t version, std::uint64_t cost_us) {
-  return protocol::Value{.version = version, .parts = {}, .cost_us = cost_us, .waited = true};
+protocol::Value inline_value(std::uint64_t version, std::uint64_t cost_us, bool stale = false) {
+  return protocol::Value{.version = version, .parts = {}, .cost_us = cost_us, .waited = true, .stale = stale};
 }
 
 }  // namespace
@@ -26,7 +26,9 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   if (value_is_wrong(from, id, request.parts)) return;
   Entry& entry = *lease->entry;
   directory_.may_be_unused(entry);
-  const bool fenced = detach_if_tag_was_invalidated(*lease, request.retention.tags);
+  const bool has_room = lease->detached || make_room_for(request.retention.depends_on);
+  const Standing of_upstreams = lease->detached ? Standing::current : standing_of(entry, request.retention.depends_on, lease);
+  const bool fenced = detach_if_overtaken(*lease, request.retention.tags, of_upstreams);
   const std::uint64_t cost_us = microseconds_between(lease->granted, context_.now);
   const std::uint64_t version = ++last_version_;
   SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
@@ -45,22 +47,14 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   }
   directory_.set_tags(entry, request.retention.tags);
 
-  const bool stored = catalog_.store(entry, *parts, request.retention, {version, cost_us, from.description, false});
+  const Kept kept = keep(entry, *parts, request.retention, {version, cost_us, from.description, false}, has_room);
   end(*lease);
   deaths_.forget(entry.key);
-  count_served(entry, cost_us, entry.waiters);
-  answer_all(entry.waiters, [&](Waiter& waiter) {
-    if (stored) return catalog_.answer(entry, waiter.from, true, parts);
-    catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
-  });
-  context_.send({from.id, id}, protocol::Published{version, stored});
-  signals_.emit(SignalEvent::done, entry.key, version);
-  if (stored) {
-    if (request.retention.retire_older) retire_older(entry);
-    return;
-  }
-  note_not_stored(entry);
-  signals_.emit(SignalEvent::evicted, entry.key, version);  // it was computed, and cannot be found
+  answer_takers(entry, kept, version, cost_us, parts);
+  answer_after(kept.wave, {from.id, id}, protocol::Published{version, kept.stored});
+  tell_kept(entry, kept, version, request.retention.retire_older);
+  hand_over(entry, protocol::LeaseCause::abandoned);  // for those to whom it was too old
+  go_on_with_waves(context_.settings.invalidated_per_step_max);
 }
 
 void Computations::put(Connection& from, protocol::RequestId id, protocol::Put request) {
@@ -68,28 +62,54 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   Entry& entry = directory_.obtain(request.key);
   settle(entry);
   directory_.may_be_unused(entry);
+  const bool has_room = make_room_for(request.retention.depends_on);
+  const Standing of_upstreams = standing_of(entry, request.retention.depends_on, nullptr);
   const std::uint64_t version = ++last_version_;
-  SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   ++context_.counters.puts;
+  if (of_upstreams == Standing::condemned) {  // it came too late, and the key goes on without it
+    ++context_.counters.overtaken;
+    return context_.send({from.id, id}, protocol::Published{version, false});
+  }
+  SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   forget_failure(entry);
   directory_.set_tags(entry, request.retention.tags);
-  const bool stored = catalog_.store(entry, *parts, request.retention, {version, 0, from.description, true});
+  const Kept kept = keep(entry, *parts, request.retention, {version, 0, from.description, true}, has_room);
   deaths_.forget(entry.key);
-  count_served(entry, 0, entry.waiters);
-  answer_all(entry.waiters, [&](Waiter& waiter) {
-    if (stored) return catalog_.answer(entry, waiter.from, true, parts);
-    catalog_.answer_inline(waiter.from, inline_value(version, 0), parts);
-  });
+  answer_takers(entry, kept, version, 0, parts);
+  WaiterList others;  // for whom it is too old
+  others.splice(others.end(), entry.waiters);
   if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded);
-  if (entry.queued) queues_.leave(entry);
-  context_.send({from.id, id}, protocol::Published{version, stored});
-  signals_.emit(SignalEvent::done, entry.key, version);
-  if (stored) {
-    if (request.retention.retire_older) retire_older(entry);
-    return;
+  entry.waiters.splice(entry.waiters.end(), others);
+  answer_after(kept.wave, {from.id, id}, protocol::Published{version, kept.stored});
+  tell_kept(entry, kept, version, request.retention.retire_older);
+  begin_or_line_up(entry, protocol::LeaseCause::abandoned);  // no lease has ended that would leave its place to them
+  go_on_with_waves(context_.settings.invalidated_per_step_max);
+}
+
+// In order of arrival: all who wait for the key; of an outdated value those to whom a stale one will do.
+void Computations::answer_takers(Entry& entry, const Kept& kept, std::uint64_t version, std::uint64_t cost_us, const SharedParts& parts) {
+  WaiterList takers;
+  for (auto at = entry.waiters.begin(); at != entry.waiters.end();) {
+    const auto waiter = at++;
+    if (!kept.outdated || waiter->accept_stale) takers.splice(takers.end(), entry.waiters, waiter);
   }
-  note_not_stored(entry);
-  signals_.emit(SignalEvent::evicted, entry.key, version);
+  count_served(entry, cost_us, takers);
+  SharedParts whole = parts;
+  answer_all(takers, [&](Waiter& waiter) {
+    if (kept.stored) return catalog_.answer(entry, waiter.from, true, whole);
+    catalog_.answer_inline(waiter.from, inline_value(version, cost_us, kept.outdated), parts);
+  });
+}
+
+void Computations::tell_kept(Entry& entry, const Kept& kept, std::uint64_t version, bool retires_older) {
+  signals_.emit(SignalEvent::done, entry.key, version);
+  if (kept.stored) {
+    if (kept.outdated) signals_.emit(SignalEvent::stale, entry.key, version);
+    if (retires_older) retire_older(entry);
+  } else {
+    note_not_stored(entry);
+    signals_.emit(SignalEvent::evicted, entry.key, version);  // it was computed, and cannot be found
+  }
 }
 
 void Computations::fail(Connection& from, protocol::RequestId id, const protocol::Fail& request) {

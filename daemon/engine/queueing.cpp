@@ -50,6 +50,15 @@ void Computations::line_up(Entry& entry, const Waiter& waiter) {
   queues_.enter(entry, in_background, context_.now);
 }
 
+// Of a key without a lease, after some of those who waited for it were answered: one of the others begins, or they wait for their turn.
+void Computations::begin_or_line_up(Entry& entry, LeaseCause cause) {
+  const bool is_wanted = std::any_of(entry.waiters.begin(), entry.waiters.end(), is_able);
+  if (entry.queued && !is_wanted) queues_.leave(entry);
+  if (entry.lease != nullptr || entry.queued || !is_wanted) return;
+  if (may_begin(entry, false)) return hand_over(entry, cause);
+  queues_.enter(entry, std::all_of(entry.waiters.begin(), entry.waiters.end(), is_in_background), context_.now);
+}
+
 void Computations::let_queues_move() {
   for (Entry* entry : std::exchange(left_by_waiters_, {})) leave_queue_if_nobody_waits(*entry);
   for (std::size_t begun = 0; begun < begun_per_step_max; ++begun) {

@@ -8,6 +8,7 @@
 
 #include <onced/protocol/pin_page.hpp>
 
+#include "engine/dependency_texts.hpp"
 #include "engine/key_fields.hpp"
 #include "engine/text.hpp"
 
@@ -170,6 +171,12 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("cancellations", counters.cancellations);
   add("invalidations", counters.invalidations);
   add("soft_invalidations", counters.soft_invalidations);
+  add("dependency_edges", std::uint64_t{directory_.dependencies().edges()});
+  add("dependants_made_stale", counters.dependants_made_stale);
+  add("dependants_dropped", counters.dependants_dropped);
+  add("stored_outdated", counters.stored_outdated);
+  add("overtaken", counters.overtaken);
+  add("dependency_evictions", counters.dependency_evictions);
   add("evictions", counters.evictions);
   add("older_versions_dropped", counters.older_versions_dropped);
   add("seconds_evicted", seconds_of(counters.evicted_us));
@@ -339,6 +346,7 @@ protocol::Explanation Reports::explain(std::string_view key) const {
     if (!entry->tags.empty()) lines.push_back(tags_text(*entry));
     explain_parts(value, explanation);
   }
+  for (std::string& line : dependency_texts(*entry)) lines.push_back(std::move(line));
   if (entry->lease != nullptr) {
     const Lease& lease = *entry->lease;
     lines.push_back("being computed for " + ago(lease.granted) + " by " + lease.holder_name +
@@ -417,6 +425,7 @@ std::string Reports::how_it_went(std::string_view key) const {
     case GoneReason::evicted_arena_full: return "evicted " + when + " because the arena was full" + after(gone->text);
     case GoneReason::evicted_index_full: return "evicted " + when + " because its place in the index was needed" + after(gone->text);
     case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed" + after(gone->text);
+    case GoneReason::evicted_dependencies_full: return "evicted " + when + " because no more dependencies of values could be recorded";
     case GoneReason::expired: return "expired " + when;
     case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
     case GoneReason::superseded: return "dropped " + when + ": a value of " + gone->text + " took its place";

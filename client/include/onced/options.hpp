@@ -60,10 +60,11 @@ struct ComputeOptions {
   // early, in units of what the value cost to compute: 1 is right for most, more is earlier, 0 never. 1,000 at most.
   std::optional<double> refresh_ahead{};
   std::vector<std::string> tags{};           // for Client::invalidate_tag(): 16 of 128 bytes at most
-  // The value goes, or becomes stale if it has a grace, when one of these is invalidated or replaced. Counts from the
-  // beginning of the computation (or from the put): one that has changed when the value is published, or that had no value
-  // to begin with, makes it stale at once, or keeps it from being stored. 256 keys of 64 KiB together at most, with those
-  // that are recorded (below). NOT YET: this version's daemon takes note of none of it; see README.md, "Limits".
+  // The value goes when one of these is invalidated, and is stale (for its grace, or for a minute) when one is replaced or
+  // invalidated softly; and so does what depends on it in turn. Counts from the beginning of the computation (or from the put):
+  // one that was replaced when the value is published, or that had no value to begin with, makes it stale at once; one that was
+  // invalidated keeps it from being stored. Eviction and expiry of an upstream change nothing. 256 keys of 64 KiB together at
+  // most, with those that are recorded (below).
   std::vector<Key> depends_on{};
   bool retire_older = false;                 // values of the same function and arguments under other versions of it go
 
