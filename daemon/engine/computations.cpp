@@ -195,6 +195,7 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
   if (entry.queued) queues_.leave(entry);
   Lease& lease = leases_.create(entry, holder, id);
   queues_.begun(lease);
+  ++functions_.at(entry.function).running;
   charge(holder, lease.bytes());
   lease.granted = context_.now;
   lease.limit = limit;
@@ -221,6 +222,7 @@ void Computations::end(Lease& lease) {
   discharge(holder, lease.bytes());
   if (!lease.detached) catalog_.set_refreshing(*lease.entry, false);
   queues_.ended(lease);
+  --functions_.at(lease.entry->function).running;
   leases_.erase(lease, holder);
   fences_.forget_up_to(leases_.all().empty() ? directory_.stamp() : leases_.all().begin()->second.stamp);
 }

@@ -61,7 +61,7 @@ class Computations {
   std::optional<Time> next_deadline() const { return timers_.earliest(); }
   // The last of each step: who may begin now that others have ended, and who is to be told of its place. A bounded number begin.
   void let_queues_move();
-  void limits_changed() { queues_.limits_changed(); }
+  void limits_changed() { queues_.limits_changed(leases_); }
 
   const LeaseTable& leases() const { return leases_; }
   const FunctionQueues& queues() const { return queues_; }

@@ -1,4 +1,4 @@
-// How many computations of a function run, and which keys wait because it computes as many as it may (max_concurrent).
+// How many computations of a function that has a limit run, and which keys wait because it computes as many as it may (max_concurrent).
 //
 // Rules:  what counts is leases: live ones and detached ones, which still cost the machine the same. A key queues, not a caller:
 //         whoever asks for a queued key waits for it and shares its answer. Keys for which somebody waits who is not in the
@@ -24,13 +24,14 @@
 #include "engine/engine.hpp"
 #include "engine/entry.hpp"
 #include "engine/key_map.hpp"
+#include "engine/lease_table.hpp"
 #include "engine/ranked_queue.hpp"
 
 namespace onced::engine {
 
 struct FunctionQueue {
   std::string_view name;  // of the table's node
-  std::set<std::uint64_t> running;  // counters of tokens, in order of grants
+  std::set<std::uint64_t> running;  // counters of tokens, in order of grants; all of them while the function has a limit
   RankedQueue<Entry> first;
   RankedQueue<Entry> background;
   bool may_have_room = false;  // is in FunctionQueues::with_room_
@@ -59,7 +60,7 @@ class FunctionQueues {
   Entry* next();
   // Whether next() may have one: of a function whose limit was raised, or for which a step was too short.
   bool has_work_left() const { return !with_room_.empty(); }
-  void limits_changed();
+  void limits_changed(const LeaseTable& leases);
 
   struct Standing {
     std::size_t position = 0;  // 1 is next

@@ -29,6 +29,7 @@ struct Function {
   std::uint64_t waiters_served = 0;
   std::uint64_t duplicates_avoided = 0;  // waiters served who would have computed it themselves
   std::uint64_t saved_us = 0;      // computing time of the values that daemon hits and waiters were given
+  std::uint64_t running = 0;       // leases, detached ones too
   std::uint64_t entries = 0;
   std::uint64_t bytes = 0;
 };

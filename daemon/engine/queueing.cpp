@@ -110,12 +110,14 @@ void Computations::check_queue_of(const Entry& entry) const {
 }
 
 void Computations::check_queues() const {
-  std::size_t running = 0;
   queues_.walk([&](const FunctionQueue& queue) {
     for (const std::uint64_t counter : queue.running) ONCED_ASSERT(function_of(leases_.all().at(counter).entry->key) == queue.name);
-    running += queue.running.size();
   });
-  ONCED_ASSERT(running == leases_.all().size() && left_by_waiters_.empty());
+  for (const auto& [counter, lease] : leases_.all()) {
+    const std::string_view function = function_of(lease.entry->key);
+    if (queues_.limit_of(function) != 0) ONCED_ASSERT(queues_.find(function)->running.contains(counter));
+  }
+  ONCED_ASSERT(left_by_waiters_.empty());
   queues_.check_invariants();
 }
 

@@ -240,7 +240,7 @@ protocol::Statistics Reports::statistics(Time now) const {
                             {"seconds_saved", seconds_of(function->saved_us + seen.saved_us)},
                             {"entries", function->entries},
                             {"bytes", function->bytes},
-                            {"running", std::uint64_t{queue == nullptr ? 0 : queue->running.size()}},
+                            {"running", function->running},
                             {"queued", std::uint64_t{queue == nullptr ? 0 : queue->queued()}},
                             {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function->name)}}};
     add_last_hour(report, context_.recent.of(function->number, now));
