@@ -24,6 +24,10 @@ add_library(onced_xxhash INTERFACE)
 target_include_directories(onced_xxhash SYSTEM INTERFACE ${XXHASH_INCLUDE_DIR})
 target_compile_definitions(onced_xxhash INTERFACE XXH_INLINE_ALL)
 
+# zstd: parts in the disk tier's log.
+find_path(ZSTD_INCLUDE_DIR zstd.h REQUIRED)
+find_library(ZSTD_LIBRARY zstd REQUIRED)
+
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)

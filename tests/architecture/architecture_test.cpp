@@ -85,7 +85,7 @@ TEST_CASE("the client's public headers have no Boost and no threads, and the CLI
   CHECK(refused("client/posix/descriptor.hpp", "#include <onced/client.hpp>\n"));
 }
 
-TEST_CASE("a file in a directory without rules is refused") { CHECK(refused("daemon/disk/store.cpp", "")); }
+TEST_CASE("a file in a directory without rules is refused") { CHECK(refused("daemon/remote/store.cpp", "")); }
 
 TEST_CASE("includes are read as a compiler reads them") {
   const auto includes = includes_of("  #  include <a.hpp>\n// #include <b.hpp>\n/* \n#include <c.hpp>\n*/\n#include \"d.hpp\"\n");

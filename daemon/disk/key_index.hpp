@@ -1,0 +1,152 @@
+// Where the latest record of each key is, in memory: 80 bytes a key, and more for those with part files.
+//
+// Threads:   none of its own; its owner locks.
+// Invariant: sums() of a segment are those of the entries that point into it; in_order has exactly the entries with files.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "disk/format.hpp"
+#include "disk/log.hpp"
+#include "disk/part_files.hpp"
+
+namespace onced::disk {
+
+struct IndexEntry {
+  std::uint64_t sequence = 0;
+  std::uint64_t usable_until_ms = 0;
+  std::uint32_t segment = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t length = 0;
+  float merit = 0;
+  bool has_files = false;
+};
+
+class KeyIndex {
+ public:
+  struct Removed {
+    IndexEntry entry;
+    std::optional<PartFiles> files;
+  };
+  struct Sums {
+    std::uint64_t bytes = 0;       // of records
+    std::uint64_t file_bytes = 0;  // as charged
+    double worth = 0;              // what they save, in the unit of merit
+  };
+
+  void reserve(std::size_t entries) { entries_.reserve(entries); }
+
+  const IndexEntry* find(const Digest& digest) const {
+    const auto found = entries_.find(digest);
+    return found == entries_.end() ? nullptr : &found->second;
+  }
+  const PartFiles* files(const Digest& digest) const {
+    const auto found = files_.find(digest);
+    return found == files_.end() ? nullptr : &found->second;
+  }
+
+  // What was there before, with the files that nobody names now.
+  std::optional<Removed> put(const Digest& digest, const IndexEntry& entry, const PartFiles& files) {
+    std::optional<Removed> before = erase(digest);
+    entries_[digest] = entry;
+    if (entry.has_files) {
+      files_[digest] = files;
+      in_order_.emplace(entry.merit, digest);
+      file_bytes_ += files.charged();
+    }
+    count(entry, files.charged(), true);
+    return before;
+  }
+
+  std::optional<Removed> erase(const Digest& digest) {
+    const auto found = entries_.find(digest);
+    if (found == entries_.end()) return std::nullopt;
+    Removed removed{found->second, std::nullopt};
+    std::uint64_t charged = 0;
+    if (removed.entry.has_files) {
+      const auto files = files_.find(digest);
+      charged = files->second.charged();
+      removed.files = files->second;
+      files_.erase(files);
+      in_order_.erase({removed.entry.merit, digest});
+      file_bytes_ -= charged;
+    }
+    count(removed.entry, charged, false);
+    entries_.erase(found);
+    return removed;
+  }
+
+  void set_merit(const Digest& digest, float merit) {
+    const auto found = entries_.find(digest);
+    if (found == entries_.end()) return;
+    IndexEntry& entry = found->second;
+    const PartFiles* const its_files = files(digest);
+    const std::uint64_t charged = its_files == nullptr ? 0 : its_files->charged();
+    count(entry, charged, false);
+    if (entry.has_files) {
+      in_order_.erase({entry.merit, digest});
+      in_order_.emplace(merit, digest);
+    }
+    entry.merit = merit;
+    count(entry, charged, true);
+  }
+
+  // Of all with files, the one that is worth least.
+  std::optional<std::pair<float, Digest>> least_with_files() const {
+    if (in_order_.empty()) return std::nullopt;
+    return *in_order_.begin();
+  }
+
+  Sums sums(std::uint32_t segment) const {
+    const auto found = sums_.find(segment);
+    return found == sums_.end() ? Sums{} : found->second;
+  }
+  void forget_segment(std::uint32_t segment) { sums_.erase(segment); }
+  std::size_t size() const { return entries_.size(); }
+  std::uint64_t file_bytes() const { return file_bytes_; }
+  std::uint64_t record_bytes() const { return record_bytes_; }
+
+  template <typename Visit>
+  void each(Visit visit) const {
+    for (const auto& [digest, entry] : entries_) visit(digest, entry);
+  }
+  template <typename Visit>
+  void each_with_files(Visit visit) const {
+    for (const auto& [digest, files] : files_) visit(digest, files);
+  }
+
+ private:
+  struct Hash {  // a digest is one already
+    std::size_t operator()(const Digest& digest) const { return static_cast<std::size_t>(digest.low); }
+  };
+
+  void count(const IndexEntry& entry, std::uint64_t charged, bool more) {
+    Sums& sums = sums_[entry.segment];
+    const double worth = std::exp2(static_cast<double>(entry.merit)) * static_cast<double>(entry.length + charged);
+    if (more) {
+      sums.bytes += entry.length;
+      sums.file_bytes += charged;
+      sums.worth += worth;
+      record_bytes_ += entry.length;
+    } else {
+      sums.bytes -= entry.length;
+      sums.file_bytes -= charged;
+      sums.worth = sums.bytes == 0 ? 0 : sums.worth - worth;
+      record_bytes_ -= entry.length;
+    }
+  }
+
+  std::unordered_map<Digest, IndexEntry, Hash> entries_;
+  std::unordered_map<Digest, PartFiles, Hash> files_;
+  std::set<std::pair<float, Digest>> in_order_;
+  std::unordered_map<std::uint32_t, Sums> sums_;
+  std::uint64_t file_bytes_ = 0;
+  std::uint64_t record_bytes_ = 0;
+};
+
+}  // namespace onced::disk

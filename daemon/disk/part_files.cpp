@@ -1,0 +1,126 @@
+#include "disk/part_files.hpp"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <memory>
+
+namespace onced::disk {
+namespace {
+
+constexpr std::size_t read_bytes = 256 * 1024;  // hashed while they are in the cache
+constexpr std::size_t id_digits = 16;
+
+}  // namespace
+
+std::string PartFileStore::directory(std::uint64_t id) {
+  char text[8];
+  std::snprintf(text, sizeof(text), "/%02x", static_cast<unsigned>(id & 0xff));
+  return parts_directory + std::string(text);
+}
+
+std::string PartFileStore::name(std::uint64_t id, std::uint32_t number) {
+  char text[48];
+  std::snprintf(text, sizeof(text), "%016llx-%u", static_cast<unsigned long long>(id), number);
+  return text;
+}
+
+Result<void> PartFileStore::write(std::uint64_t id, std::uint32_t number, Bytes bytes) {
+  const std::string in = directory(id);
+  if (!files_.status(in)) {
+    if (const auto made = files_.make_directory(in); !made) return made;
+    if (std::find(to_sync_.begin(), to_sync_.end(), parts_directory) == to_sync_.end()) to_sync_.emplace_back(parts_directory);
+  }
+  const std::string path = in + "/" + name(id, number);
+  const auto finish = [&]() -> Result<void> {
+    auto file = files_.create(path + ".new");
+    if (!file) return file.error();
+    if (const auto written = (*file)->write(bytes, 0); !written) return written;
+    if (const auto synced = (*file)->sync(); !synced) return synced;
+    return files_.rename(path + ".new", path);
+  };
+  if (const auto finished = finish(); !finished) {
+    static_cast<void>(files_.remove(path + ".new"));  // a full disk should get its room back
+    return finished;
+  }
+  if (std::find(to_sync_.begin(), to_sync_.end(), in) == to_sync_.end()) to_sync_.push_back(in);
+  return {};
+}
+
+Result<void> PartFileStore::sync_directories() {
+  const std::vector<std::string> directories = std::exchange(to_sync_, {});
+  for (const std::string& each : directories) {
+    if (const auto synced = files_.sync_directory(each); !synced) return synced;
+  }
+  return {};
+}
+
+Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::span<std::byte> into, const Digest& content_check) const {
+  const auto file = files_.open(directory(id) + "/" + name(id, number), false);
+  if (!file) return file.error();
+  const auto size = (*file)->size();
+  if (!size) return size.error();
+  if (*size != into.size()) return Error{ErrorCode::malformed, "part file " + name(id, number) + " has another size than its record says"};
+  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
+  XXH3_128bits_reset(state.get());
+  for (std::size_t at = 0; at < into.size(); at += read_bytes) {
+    const std::span<std::byte> piece = into.subspan(at, std::min(read_bytes, into.size() - at));
+    const auto n = (*file)->read(piece, at);
+    if (!n) return n.error();
+    if (*n != piece.size()) return Error{ErrorCode::malformed, "part file " + name(id, number) + " ends early"};
+    XXH3_128bits_update(state.get(), piece.data(), piece.size());
+  }
+  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
+  if (Digest{hash.low64, hash.high64} == content_check) return {};
+  return Error{ErrorCode::malformed, "part file " + name(id, number) + " does not have the bytes that were stored"};
+}
+
+Result<void> PartFileStore::remove(const PartFiles& parts) {
+  for (std::uint32_t number = 0; number < parts.count; ++number) {
+    const auto removed = files_.remove(directory(parts.id) + "/" + name(parts.id, number));
+    if (!removed && removed.error().code != ErrorCode::not_found) return removed;
+  }
+  return {};
+}
+
+void PartFileStore::set_aside(std::uint64_t id, std::uint32_t number, bool keep) {
+  const std::string path = directory(id) + "/" + name(id, number);
+  if (keep) static_cast<void>(files_.rename(path, std::string(aside_directory) + "/" + name(id, number)));
+  else static_cast<void>(files_.remove(path));
+}
+
+Result<PartFileStore::Swept> PartFileStore::sweep(const std::function<std::uint32_t(std::uint64_t)>& wanted) {
+  Swept swept;
+  const auto directories = files_.list(parts_directory);
+  if (!directories) return directories.error();
+  if (const auto synced = files_.sync_directory(parts_directory); !synced) return synced.error();  // made before a kill, perhaps
+  for (const std::string& each : *directories) {
+    const std::string in = std::string(parts_directory) + "/" + each;
+    if (const auto access = check_access(files_, in, FileSystem::Kind::directory); !access) return access.error();
+    const auto names = files_.list(in);
+    if (!names) return names.error();
+    for (const std::string& file : *names) {
+      std::uint64_t id = 0;
+      std::uint32_t number = 0;
+      const char* const begin = file.data();
+      const char* const end = begin + file.size();
+      const bool ours = file.size() > id_digits + 1 && std::from_chars(begin, begin + id_digits, id, 16).ptr == begin + id_digits &&
+                        std::from_chars(begin + id_digits + 1, end, number).ec == std::errc() && directory(id) == in &&
+                        (file == name(id, number) || file == name(id, number) + ".new");
+      if (!ours) {
+        return Error{ErrorCode::malformed, in + "/" + file + " is no file of this store: not used, and nothing was touched; move it away"};
+      }
+      if (file == name(id, number) && number < wanted(id)) {
+        ++swept.found[id];
+        continue;
+      }
+      if (const auto removed = files_.remove(in + "/" + file); !removed) return removed.error();
+      ++swept.removed;
+    }
+  }
+  return swept;
+}
+
+}  // namespace onced::disk

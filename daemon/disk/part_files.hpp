@@ -1,0 +1,61 @@
+// Files of large parts (DISK.md, "Directory"): whole and synced before anything names them, only ever unlinked, never changed.
+//
+// Threads: write(), remove() and sweep() by the store's writer; read() from any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <onced/protocol/result.hpp>
+
+#include "disk/directory.hpp"
+#include "disk/files.hpp"
+#include "disk/format.hpp"
+
+namespace onced::disk {
+
+// Those of one value.
+struct PartFiles {
+  std::uint64_t id = 0;
+  std::uint64_t bytes = 0;
+  std::uint16_t count = 0;
+
+  // What they are charged with: whole blocks.
+  std::uint64_t charged() const { return bytes + std::uint64_t{count} * 4096; }
+};
+
+class PartFileStore {
+ public:
+  explicit PartFileStore(FileSystem& files) : files_(files) {}
+
+  // Writes, syncs and renames; sync_directories() before a record names them.
+  Result<void> write(std::uint64_t id, std::uint32_t number, Bytes bytes);
+  Result<void> sync_directories();
+  // Fills `into`, whose size is the part's, and holds it against its check while it does. not_found: there is no such file; malformed: it
+  // is damaged.
+  Result<void> read(std::uint64_t id, std::uint32_t number, std::span<std::byte> into, const Digest& content_check) const;
+  // What is there no more is no error.
+  Result<void> remove(const PartFiles& parts);
+  // Moves a damaged one aside, or removes it.
+  void set_aside(std::uint64_t id, std::uint32_t number, bool keep);
+
+  struct Swept {
+    std::unordered_map<std::uint64_t, std::uint32_t> found;  // how many files of each id
+    std::uint64_t removed = 0;
+  };
+  // At the start: removes what nobody names and what was not finished. `wanted`: the number of files of this id, 0 for none.
+  Result<Swept> sweep(const std::function<std::uint32_t(std::uint64_t id)>& wanted);
+
+ private:
+  static std::string directory(std::uint64_t id);
+  static std::string name(std::uint64_t id, std::uint32_t number);
+
+  FileSystem& files_;
+  std::vector<std::string> to_sync_;
+};
+
+}  // namespace onced::disk

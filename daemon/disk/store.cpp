@@ -1,0 +1,404 @@
+// Opening, writing and failing; store_reading.cpp loads and verifies, store_room.cpp makes room.
+#include "disk/store.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace onced::disk {
+namespace {
+
+constexpr std::uint64_t budget_min = 1 << 20;
+constexpr std::uint64_t segment_bytes_min = 4 << 10;
+constexpr std::uint64_t segment_bytes_largest = 32 << 20;
+
+StoreOptions completed(StoreOptions options) {
+  options.budget_bytes = std::max(options.budget_bytes, budget_min);
+  if (options.segment_bytes == 0) options.segment_bytes = std::clamp<std::uint64_t>(options.budget_bytes / 64, 1 << 20, segment_bytes_largest);
+  options.segment_bytes = std::clamp<std::uint64_t>(options.segment_bytes, segment_bytes_min, options.budget_bytes / 8);
+  return options;
+}
+
+IndexEntry entry_of(const IndexRow& row, std::uint32_t segment) {
+  return {.sequence = row.sequence, .usable_until_ms = row.usable_until_ms, .segment = segment, .offset = row.offset,
+          .length = row.length, .merit = row.merit, .has_files = row.files != 0};
+}
+
+}  // namespace
+
+Store::Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory)
+    : files_(std::move(files)), options_(std::move(options)), lock_(std::move(directory.lock)), seed_(directory.seed),
+      log_(*files_, seed_, {.segment_bytes = options_.segment_bytes, .aside_bytes_max = options_.budget_bytes / 16}, options_.say),
+      parts_(*files_) {}
+
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::open(std::unique_ptr<FileSystem> files, StoreOptions options, std::uint64_t wall_ms) {
+  options = completed(std::move(options));
+  auto directory = open_directory(*files, options.random, options.say);
+  if (!directory) return directory.error();
+  std::unique_ptr<Store> store(new Store(std::move(files), std::move(options), std::move(*directory)));
+  if (const auto opened = store->open_log(wall_ms); !opened) return opened.error();
+  if (const auto opened = store->open_parts(); !opened) return opened.error();
+  return store;
+}
+
+Result<void> Store::open_log(std::uint64_t wall_ms) {
+  std::uint64_t everything_void = 0;
+  const auto recovered = log_.open([&](std::uint32_t segment, const IndexRow& row) {
+    switch (row.kind) {
+      case RecordKind::value:
+        index_.put(row.digest, entry_of(row, segment), PartFiles{row.file_id, row.file_bytes, row.files});
+        break;
+      case RecordKind::tombstone: index_.erase(row.digest); break;
+      case RecordKind::fence:
+        if (row.digest.low == 0) everything_void = std::max(everything_void, row.sequence);
+        else fences_[row.digest.low] = std::max(fences_[row.digest.low], row.sequence);
+        break;
+      case RecordKind::mark: break;
+    }
+  });
+  if (!recovered) return recovered.error();
+  damaged_ += recovered->damaged;
+  opened_ms_ = std::max(wall_ms, recovered->newest_time_ms);
+  log_.note_time(opened_ms_);
+  everything_void = std::max(everything_void, recovered->void_before);
+  std::vector<Digest> old;
+  index_.each([&](const Digest& digest, const IndexEntry& entry) {
+    if (entry.sequence < everything_void || entry.usable_until_ms <= opened_ms_) old.push_back(digest);
+  });
+  for (const Digest& digest : old) index_.erase(digest);
+  return {};
+}
+
+// Part files and the records that name them: what has no partner goes.
+Result<void> Store::open_parts() {
+  std::unordered_map<std::uint64_t, std::uint32_t> wanted;
+  index_.each_with_files([&](const Digest&, const PartFiles& files) { wanted[files.id] = files.count; });
+  const auto swept = parts_.sweep([&](std::uint64_t id) {
+    const auto found = wanted.find(id);
+    return found == wanted.end() ? 0U : found->second;
+  });
+  if (!swept) return swept.error();
+  std::vector<Digest> incomplete;
+  index_.each_with_files([&](const Digest& digest, const PartFiles& files) {
+    const auto found = swept->found.find(files.id);
+    if (found == swept->found.end() || found->second != files.count) incomplete.push_back(digest);
+  });
+  for (const Digest& digest : incomplete) erase(digest);
+  if (!incomplete.empty()) {  // an eviction before a crash does that too
+    options_.say(std::to_string(incomplete.size()) + " values on disk have lost their part files, and are gone");
+  }
+  used_.store(used_bytes(), std::memory_order_relaxed);
+  return {};
+}
+
+std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, bool stable, std::uint64_t now_ms) {
+  log_.note_time(now_ms);
+  std::vector<Outcome> outcomes(operations.size(), Outcome::failed);
+  std::vector<std::uint64_t> sequences(operations.size());  // the latest that each has written
+  std::optional<Error> error;
+  if (degraded()) error = Error{ErrorCode::unavailable, degraded_text()};
+  for (std::size_t i = 0; i < operations.size() && !error; ++i) {
+    stable = stable || !std::holds_alternative<Put>(operations[i]);
+    const auto outcome = std::visit([&](const auto& operation) { return apply(operation, now_ms); }, operations[i]);
+    if (outcome) outcomes[i] = *outcome;
+    else error = outcome.error();
+    sequences[i] = log_.next_sequence() - 1;
+  }
+  if (!error) {
+    const auto settled = stable ? sync_all(now_ms) : settle();
+    if (settled) return outcomes;
+    error = settled.error();
+  }
+  if (!degraded()) fail(*error);
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (outcomes[i] != Outcome::failed && sequences[i] <= log_.stable_sequence()) continue;
+    outcomes[i] = Outcome::failed;
+    // What it replaces or drops is dropped at least in memory, and on the disk as soon as that is possible.
+    if (const Put* put = std::get_if<Put>(&operations[i])) owe(digest_of(bytes_of(put->value.key), seed_));
+    if (const Drop* drop = std::get_if<Drop>(&operations[i])) owe(digest_of(bytes_of(drop->key), seed_));
+    const DropLabel* label = std::get_if<DropLabel>(&operations[i]);
+    if (label == nullptr && !std::holds_alternative<Clear>(operations[i])) continue;
+    const Label owed = label == nullptr ? 0 : label->label;
+    owed_fences_.insert(owed);
+    if (owed_fences_.size() > options_.owed_max) owe_everything_ = true;
+    const std::lock_guard lock(mutex_);
+    fences_[owed] = log_.next_sequence();  // later records are not older than it
+  }
+  return outcomes;
+}
+
+Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
+  const ValueInput& value = put.value;
+  const Digest digest = digest_of(bytes_of(value.key), seed_);
+  std::vector<Digest> checks;
+  PartFiles files;
+  files.id = log_.next_sequence();
+  for (const PartInput& part : value.parts) {
+    if (part.bytes.size() < options_.body.file_bytes_min) continue;
+    files.bytes += part.bytes.size();
+    ++files.count;
+  }
+  std::uint64_t inline_bytes = 0;
+  for (const PartInput& part : value.parts) {
+    inline_bytes += part.name.size() + part.type.size() + 48 + (part.bytes.size() < options_.body.file_bytes_min ? part.bytes.size() : 0);
+  }
+  const std::uint64_t need = inline_bytes + value.key.size() + value.attributes.size() + value.labels.size() * sizeof(Label) + 512 +
+                             (files.count != 0 ? files.charged() : 0);
+  const bool expired = value.facts.usable_until_ms() <= now_ms;
+  Outcome room = expired ? Outcome::refused : Outcome::done;
+  if (!expired) {
+    const auto made = make_room(need, now_ms);
+    if (!made) return made.error();
+    room = *made;
+  }
+  if (room == Outcome::refused) {  // the older one must not stay in its place
+    if (const auto dropped = apply(Drop{value.key}, now_ms); !dropped) return dropped.error();
+    if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+    return Outcome::refused;
+  }
+  files.id = log_.next_sequence();  // making room may have used some
+  std::uint32_t number = 0;
+  for (const PartInput& part : value.parts) {
+    if (part.bytes.size() < options_.body.file_bytes_min) continue;
+    checks.push_back(digest_of(part.bytes, 0));
+    if (const auto written = parts_.write(files.id, number++, part.bytes); !written) {
+      static_cast<void>(parts_.remove({files.id, 0, static_cast<std::uint16_t>(number)}));
+      return written.error();
+    }
+  }
+  if (const auto synced = parts_.sync_directories(); !synced) return synced.error();
+  const std::vector<std::byte> body = encode_body(value, options_.body, files.id, checks);
+  IndexRow row;
+  row.usable_until_ms = value.facts.usable_until_ms();
+  row.file_bytes = files.bytes;
+  row.file_id = files.count != 0 ? files.id : 0;
+  row.files = files.count;
+  row.merit = value.facts.merit;
+  const auto place = log_.add(RecordKind::value, digest, body, row);
+  if (!place) return place.error();
+  row.sequence = place->sequence;
+  row.offset = place->offset;
+  row.length = place->length;
+  if (files.count == 0) files.id = 0;
+  pending_.push_back({digest, entry_of(row, place->segment), files});
+  return Outcome::done;
+}
+
+Result<Store::Outcome> Store::apply(const Drop& drop, std::uint64_t) {
+  const Digest digest = digest_of(bytes_of(drop.key), seed_);
+  if (const auto settled = settle(); !settled) return settled.error();  // what came before it is replaced, not overtaken
+  const auto place = log_.add(RecordKind::tombstone, digest, {}, {});
+  if (!place) return place.error();
+  erase(digest);
+  return Outcome::done;
+}
+
+Result<Store::Outcome> Store::apply(const DropLabel& drop, std::uint64_t) {
+  if (const auto settled = settle(); !settled) return settled.error();
+  if (const auto added = add_fence(drop.label); !added) return added.error();
+  return Outcome::done;
+}
+
+Result<void> Store::add_fence(Label label) {
+  const auto place = log_.add(RecordKind::fence, Digest{label, 0}, {}, {});
+  if (!place) return place.error();
+  const std::lock_guard lock(mutex_);
+  fences_[label] = place->sequence;
+  return {};
+}
+
+// The fence makes it true; then everything behind it is given back.
+Result<Store::Outcome> Store::apply(const Clear&, std::uint64_t now_ms) {
+  if (const auto settled = settle(); !settled) return settled.error();
+  if (const auto rolled = log_.roll(); !rolled) return rolled.error();
+  const auto before = log_.segments();
+  if (const auto added = add_fence(0); !added) return added.error();
+  std::vector<Digest> all;
+  {
+    const std::lock_guard lock(mutex_);
+    index_.each([&](const Digest& digest, const IndexEntry&) { all.push_back(digest); });
+  }
+  for (const Digest& digest : all) erase(digest);
+  if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+  for (const auto& segment : before) {
+    if (const auto removed = log_.remove_oldest(); !removed) return removed.error();
+    const std::lock_guard lock(mutex_);
+    index_.forget_segment(segment->number);
+  }
+  return Outcome::done;
+}
+
+Result<void> Store::settle() {
+  if (const auto flushed = log_.flush(); !flushed) return flushed;
+  const std::vector<Pending> settled = std::exchange(pending_, {});
+  const std::lock_guard lock(mutex_);
+  for (const Pending& each : settled) {
+    if (each.moved_from != 0) {
+      const IndexEntry* const present = index_.find(each.digest);
+      if (present == nullptr || present->sequence != each.moved_from) continue;
+      index_.put(each.digest, each.entry, each.files);  // its files are the same ones
+    } else if (const auto replaced = index_.put(each.digest, each.entry, each.files); replaced && replaced->files) {
+      garbage_.push_back(*replaced->files);
+      garbage_bytes_ += replaced->files->charged();
+    }
+    unstable_.emplace_back(each.entry.sequence, each.digest);
+  }
+  used_.store(log_.bytes() + index_.file_bytes() + garbage_bytes_ + log_.aside_bytes(), std::memory_order_relaxed);
+  return {};
+}
+
+Result<void> Store::sync_all(std::uint64_t now_ms) {
+  if (const auto settled = settle(); !settled) return settled;
+  if (const auto synced = log_.sync(now_ms); !synced) return synced;
+  unstable_.clear();
+  std::vector<PartFiles> garbage;
+  {
+    const std::lock_guard lock(mutex_);
+    garbage.swap(garbage_);
+    garbage_bytes_ = 0;
+  }
+  for (auto each = garbage.begin(); each != garbage.end(); ++each) {
+    const auto removed = parts_.remove(*each);
+    if (removed) continue;
+    const std::lock_guard lock(mutex_);  // it counts until it is gone
+    for (; each != garbage.end(); ++each) {
+      garbage_bytes_ += each->charged();
+      garbage_.push_back(*each);
+    }
+    return removed;
+  }
+  used_.store(used_bytes(), std::memory_order_relaxed);
+  return {};
+}
+
+bool Store::sync(std::uint64_t now_ms) {
+  if (degraded()) return false;
+  const auto synced = sync_all(now_ms);
+  if (!synced) fail(synced.error());
+  return synced.ok();
+}
+
+bool Store::has_unstable() const {
+  const std::lock_guard lock(mutex_);
+  return !unstable_.empty() || !garbage_.empty();
+}
+
+void Store::erase(const Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto removed = index_.erase(digest);
+  if (!removed || !removed->files) return;
+  garbage_.push_back(*removed->files);
+  garbage_bytes_ += removed->files->charged();
+}
+
+bool Store::erase_if_same(const Digest& digest, const IndexEntry& entry) {
+  const std::lock_guard lock(mutex_);
+  const IndexEntry* const present = index_.find(digest);
+  if (present == nullptr || present->sequence != entry.sequence) return false;
+  if (const auto removed = index_.erase(digest); removed->files) {
+    garbage_.push_back(*removed->files);
+    garbage_bytes_ += removed->files->charged();
+  }
+  return true;
+}
+
+void Store::owe(const Digest& digest) {
+  erase(digest);
+  if (owed_.size() < options_.owed_max) owed_.insert(digest);
+  else owe_everything_ = true;
+}
+
+void Store::fail(const Error& error) {
+  log_.abandon();
+  pending_.clear();
+  for (const auto& [sequence, digest] : std::exchange(unstable_, {})) {
+    if (sequence <= log_.stable_sequence()) continue;
+    bool present = false;
+    {
+      const std::lock_guard lock(mutex_);
+      const IndexEntry* const entry = index_.find(digest);
+      present = entry != nullptr && entry->sequence == sequence;
+    }
+    if (present) owe(digest);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    degraded_text_ = error.text;
+  }
+  degraded_.store(true, std::memory_order_relaxed);
+  options_.say("nothing is written to the disk until it works again: " + error.text);
+}
+
+std::string Store::degraded_text() const {
+  const std::lock_guard lock(mutex_);
+  return degraded_text_;
+}
+
+bool Store::recover(std::uint64_t now_ms) {
+  if (!degraded()) return true;
+  const auto attempt = [&]() -> Result<void> {
+    if (const auto begun = log_.begin(); !begun) return begun;
+    if (owe_everything_) owed_fences_.insert(0);
+    for (const Label label : owed_fences_) {
+      if (const auto added = add_fence(label); !added) return added;
+    }
+    for (const Digest& digest : owed_) {
+      if (const auto place = log_.add(RecordKind::tombstone, digest, {}, {}); !place) return place.error();
+    }
+    return sync_all(now_ms);
+  };
+  if (const auto done = attempt(); !done) {
+    log_.abandon();
+    const std::lock_guard lock(mutex_);
+    degraded_text_ = done.error().text;
+    return false;
+  }
+  if (owe_everything_) {
+    std::vector<Digest> all;
+    {
+      const std::lock_guard lock(mutex_);
+      index_.each([&](const Digest& digest, const IndexEntry&) { all.push_back(digest); });
+    }
+    for (const Digest& digest : all) erase(digest);
+  }
+  owed_.clear();
+  owed_fences_.clear();
+  owe_everything_ = false;
+  degraded_.store(false, std::memory_order_relaxed);
+  options_.say("the disk works again");
+  return true;
+}
+
+Label Store::label_of(std::string_view text) const { return std::max<Label>(1, check_of(bytes_of(text), seed_)); }
+
+bool Store::is_void(const std::vector<Label>& labels, std::uint64_t sequence) const {
+  const std::lock_guard lock(mutex_);
+  const auto fenced = [&](Label label) {
+    const auto found = fences_.find(label);
+    return found != fences_.end() && sequence < found->second;
+  };
+  return fenced(0) || std::any_of(labels.begin(), labels.end(), fenced);
+}
+
+std::uint64_t Store::used_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return log_.bytes() + index_.file_bytes() + garbage_bytes_ + log_.aside_bytes();
+}
+
+Store::Status Store::status() const {
+  Status status;
+  status.used_bytes = used_.load(std::memory_order_relaxed);
+  status.segments = log_.segments().size();
+  status.degraded = degraded();
+  status.budget_bytes = options_.budget_bytes;
+  const std::lock_guard lock(mutex_);
+  status.values = index_.size();
+  status.live_bytes = index_.record_bytes() + index_.file_bytes();
+  status.evicted = evicted_;
+  status.damaged = damaged_;
+  status.aside_bytes = log_.aside_bytes();
+  return status;
+}
+
+}  // namespace onced::disk

@@ -1,0 +1,198 @@
+// The values of a namespace on disk: what DISK.md says, behind operations that wait for the disk.
+//
+// Ownership: the directory, from open() to the end.
+// Threads:   write(), sync(), recover() and compact() by one thread, the writer; everything else from any thread at any time. No
+//            lock is held while the disk works. Time comes in as the store's (clock.hpp).
+// Order:     operations count in the order in which they are given to write(). A load that begins after write() returned sees
+//            them; one that runs meanwhile may bring the value from before.
+// Limits:    the directory's bytes stay within the budget; a value that would take more than a quarter of it is refused. Memory: 80 bytes
+//            for each of at most entries_max values, and a segment at times.
+// Errors:    what fails to be written degrades the store (write() refuses, loads go on) until recover() succeeds. Damage is a value
+//            that is absent, and a line to `say`.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include <onced/protocol/result.hpp>
+
+#include "disk/directory.hpp"
+#include "disk/files.hpp"
+#include "disk/key_index.hpp"
+#include "disk/log.hpp"
+#include "disk/part_files.hpp"
+#include "disk/value.hpp"
+
+namespace onced::disk {
+
+struct StoreOptions {
+  std::uint64_t budget_bytes = std::uint64_t{1} << 30;  // at least 1 MiB
+  std::uint64_t segment_bytes = 0;                       // 0: a 64th of the budget, between 1 and 32 MiB
+  std::size_t entries_max = 8'000'000;
+  std::size_t owed_max = 65'536;  // tombstones that a degraded store remembers one by one
+  BodyOptions body{};
+  std::function<void(std::span<std::byte>)> random{};  // for a new store's seed
+  Say say = [](const std::string&) {};
+};
+
+class Store {
+ public:
+  // A value has come; it is stored when this is written.
+  struct Put { ValueInput value; };
+  // The key has none any more.
+  struct Drop { std::string key; };
+  // No value that carries this label, of those that were given before, is there any more.
+  struct DropLabel { Label label; };
+  // The same for all.
+  struct Clear {};
+  using Operation = std::variant<Put, Drop, DropLabel, Clear>;
+
+  enum class Outcome : std::uint8_t {
+    done,     // written; stable where that was asked for
+    refused,  // too large, or expired: an older value of the key is gone all the same
+    failed,   // the store is degraded; whatever of it holds is in memory only
+  };
+
+  // `wall_ms`: the wall clock; now_ms() goes on from there, or from the latest time that the log knows.
+  static Result<std::unique_ptr<Store>> open(std::unique_ptr<FileSystem> files, StoreOptions options, std::uint64_t wall_ms);
+  // Does not sync: sync() first for an orderly end.
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // The store's time when it was opened: never before what the log knows.
+  std::uint64_t opened_ms() const { return opened_ms_; }
+
+  // As one batch. Stable before it returns when `stable`, or when it contains anything but Put.
+  std::vector<Outcome> write(std::span<const Operation> operations, bool stable, std::uint64_t now_ms);
+  // What was written is stable with true.
+  bool sync(std::uint64_t now_ms);
+  bool has_unstable() const;  // the writer's
+
+  bool degraded() const { return degraded_.load(std::memory_order_relaxed); }  // relaxed: a flag of its own
+  std::string degraded_text() const;
+  // Tries to leave the degraded state; true: it is left.
+  bool recover(std::uint64_t now_ms);
+
+  struct LoadedPart {
+    std::string name;
+    std::string type;
+    std::uint64_t size = 0;
+    bool in_sink = false;  // its bytes are where the sink said
+    std::string bytes;     // otherwise here
+  };
+  struct Loaded {
+    ValueFacts facts;
+    std::vector<Label> labels;
+    std::string attributes;
+    std::vector<LoadedPart> parts;
+  };
+  // Where the bytes of a part from a file go: memory of exactly this size, or an empty span when there is none (then the load fails).
+  using Sink = std::function<std::span<std::byte>(std::size_t part, std::uint64_t bytes)>;
+  // Nothing: there is none, it has expired, or it was damaged. Errors: the disk cannot be read, the sink has no memory.
+  Result<std::optional<Loaded>> load(std::string_view key, std::uint64_t now_ms, const Sink& sink = {});
+  // Whether a load is worth trying. Never waits for the disk.
+  bool may_have(std::string_view key) const;
+  void set_merit(std::string_view key, float merit);
+  Label label_of(std::string_view text) const;
+
+  struct Status {
+    std::size_t values = 0;
+    std::uint64_t live_bytes = 0;      // records and files of values
+    std::uint64_t used_bytes = 0;      // of the whole directory
+    std::uint64_t budget_bytes = 0;
+    std::size_t segments = 0;
+    std::uint64_t evicted = 0;
+    std::uint64_t damaged = 0;         // found so far
+    std::uint64_t aside_bytes = 0;
+    bool degraded = false;
+  };
+  Status status() const;
+
+  struct Verified {
+    std::uint64_t values = 0;
+    std::uint64_t damaged = 0;
+    std::uint64_t bytes = 0;
+    bool stopped = false;
+  };
+  // Reads everything that is live and checks it; what is damaged is absent from then on. `progress` hears bytes done and bytes in all,
+  // and says whether to go on.
+  Result<Verified> verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
+  // Rewrites every segment that was complete, without what is dead in them.
+  Result<void> compact(std::uint64_t now_ms);
+
+ private:
+  Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory);
+  Result<void> open_log(std::uint64_t wall_ms);
+  Result<void> open_parts();
+
+  struct Pending {  // added to the log, not yet readable
+    Digest digest;
+    IndexEntry entry;
+    PartFiles files;
+    std::uint64_t moved_from = 0;  // its sequence before, unless it was replaced meanwhile; 0: it is new
+  };
+  Result<Outcome> apply(const Put& put, std::uint64_t now_ms);
+  Result<Outcome> apply(const Drop& drop, std::uint64_t now_ms);
+  Result<Outcome> apply(const DropLabel& drop, std::uint64_t now_ms);
+  Result<Outcome> apply(const Clear& clear, std::uint64_t now_ms);
+  Result<void> add_fence(Label label);
+  Result<void> settle();                     // flush, then the index
+  Result<void> sync_all(std::uint64_t now_ms);
+  Result<Outcome> make_room(std::uint64_t bytes, std::uint64_t now_ms);
+  Result<void> clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now_ms);
+  Result<void> evict(const Digest& digest);
+  std::uint64_t used_bytes() const;          // the writer's
+  void erase(const Digest& digest);          // its files go with the next sync
+  bool erase_if_same(const Digest& digest, const IndexEntry& entry);
+  void fail(const Error& error);
+  void owe(const Digest& digest);
+  bool is_void(const std::vector<Label>& labels, std::uint64_t sequence) const;
+
+  struct Read {
+    std::vector<std::byte> record;
+    BodyView body;
+  };
+  enum class Found : std::uint8_t { whole, gone, damaged };
+  Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
+  void found_damaged(const Digest& digest, const IndexEntry& entry, const std::string& what);
+  bool same(const Digest& digest, const IndexEntry& entry) const;
+
+  std::unique_ptr<FileSystem> files_;
+  StoreOptions options_;
+  std::unique_ptr<Lock> lock_;
+  std::uint64_t seed_;
+  Log log_;
+  PartFileStore parts_;
+  std::uint64_t opened_ms_ = 0;
+
+  mutable std::mutex mutex_;  // of what follows, up to the next blank line
+  KeyIndex index_;
+  std::unordered_map<Label, std::uint64_t> fences_;  // by label: the sequence of the latest
+  std::vector<PartFiles> garbage_;       // to be removed once what made them useless is stable
+  std::uint64_t garbage_bytes_ = 0;
+  std::uint64_t evicted_ = 0;
+  std::uint64_t damaged_ = 0;
+  std::string degraded_text_;
+
+  std::vector<Pending> pending_;
+  std::vector<std::pair<std::uint64_t, Digest>> unstable_;  // by sequence
+  std::set<Digest> owed_;
+  std::set<Label> owed_fences_;
+  bool owe_everything_ = false;
+  std::atomic<bool> degraded_{false};
+  std::atomic<std::uint64_t> used_{0};  // relaxed: used_bytes() as the writer saw it last, for status()
+};
+
+}  // namespace onced::disk

@@ -1,0 +1,187 @@
+// Store: loading, verifying, and what is done about damage.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "disk/store.hpp"
+
+namespace onced::disk {
+namespace {
+
+constexpr int tries_max = 8;  // a value may be moved or replaced while it is read
+constexpr std::uint64_t progress_bytes = 4 << 20;
+
+}  // namespace
+
+bool Store::may_have(std::string_view key) const {
+  const Digest digest = digest_of(bytes_of(key), seed_);
+  const std::lock_guard lock(mutex_);
+  return index_.find(digest) != nullptr;
+}
+
+void Store::set_merit(std::string_view key, float merit) {
+  const Digest digest = digest_of(bytes_of(key), seed_);
+  const std::lock_guard lock(mutex_);
+  index_.set_merit(digest, merit);
+}
+
+bool Store::same(const Digest& digest, const IndexEntry& entry) const {
+  const std::lock_guard lock(mutex_);
+  const IndexEntry* const present = index_.find(digest);
+  return present != nullptr && present->sequence == entry.sequence;
+}
+
+Result<Store::Found> Store::read_record(const Digest& digest, const IndexEntry& entry, Read& read) const {
+  const std::shared_ptr<Segment> segment = log_.find(entry.segment);
+  if (!segment) return Found::gone;
+  read.record.resize(entry.length);
+  const auto n = segment->file->read(read.record, entry.offset);
+  if (!n) return n.error();
+  const std::uint64_t seed = segment_seed(seed_, entry.segment);
+  const auto header = record_header_at(read.record, 0, seed);
+  if (*n != entry.length || !header || header->kind != RecordKind::value || header->digest != digest ||
+      header->sequence != entry.sequence || header->length != entry.length || !is_whole(*header, read.record, seed)) {
+    return Found::damaged;
+  }
+  auto body = decode_body(Bytes(read.record).subspan(sizeof(RecordHeader), read.record.size() - bare_record_bytes));
+  if (!body) return Found::damaged;
+  read.body = std::move(*body);
+  return Found::whole;
+}
+
+void Store::found_damaged(const Digest& digest, const IndexEntry& entry, const std::string& what) {
+  if (!erase_if_same(digest, entry)) return;
+  if (const auto segment = log_.find(entry.segment)) segment->damaged.store(true, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex_);
+    ++damaged_;
+  }
+  options_.say("a value on disk is damaged, and is gone: " + what);
+}
+
+Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, const Sink& sink) {
+  const Digest digest = digest_of(bytes_of(key), seed_);
+  Read read;
+  for (int tries = 0; tries < tries_max; ++tries) {
+    IndexEntry entry;
+    {
+      const std::lock_guard lock(mutex_);
+      const IndexEntry* const present = index_.find(digest);
+      if (present == nullptr || present->usable_until_ms <= now_ms) return std::optional<Loaded>();
+      entry = *present;
+    }
+    const auto found = read_record(digest, entry, read);
+    if (!found) return found.error();
+    if (*found != Found::whole) {
+      if (!same(digest, entry)) continue;
+      if (*found == Found::damaged) found_damaged(digest, entry, "its record in the log");
+      else erase_if_same(digest, entry);
+      return std::optional<Loaded>();
+    }
+    if (read.body.key != key) return std::optional<Loaded>();  // another key of the same digest took its place
+    if (is_void(read.body.labels, entry.sequence)) {
+      erase_if_same(digest, entry);
+      return std::optional<Loaded>();
+    }
+    Loaded loaded{read.body.facts, read.body.labels, std::string(read.body.attributes), {}};
+    std::optional<std::string> damage;
+    std::uint32_t file_number = 0;
+    for (std::size_t i = 0; i < read.body.parts.size() && !damage; ++i) {
+      const PartView& view = read.body.parts[i];
+      LoadedPart& part = loaded.parts.emplace_back(LoadedPart{std::string(view.name), std::string(view.type), view.bytes, false, {}});
+      std::span<std::byte> into;
+      if (view.in_file && sink) {
+        into = sink(i, view.bytes);
+        if (into.size() != view.bytes) return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
+        part.in_sink = true;
+      } else {
+        part.bytes.resize(static_cast<std::size_t>(view.bytes));
+        into = std::as_writable_bytes(std::span(part.bytes));
+      }
+      if (!view.in_file) {
+        if (const auto unpacked = unpack(view, into); !unpacked) damage = unpacked.error().text;
+        continue;
+      }
+      const auto filled = parts_.read(read.body.file_id, file_number, into, view.content_check);
+      if (!filled && filled.error().code == ErrorCode::malformed) {
+        if (same(digest, entry)) {
+          const bool keep = log_.aside_bytes() + view.bytes <= options_.budget_bytes / 16;
+          parts_.set_aside(read.body.file_id, file_number, keep);
+          if (keep) log_.count_aside(view.bytes);
+        }
+        damage = filled.error().text;
+      } else if (!filled && filled.error().code == ErrorCode::not_found) {
+        damage = filled.error().text;
+      } else if (!filled) {
+        return filled.error();
+      }
+      ++file_number;
+    }
+    if (!same(digest, entry)) continue;
+    if (!damage) return std::optional<Loaded>(std::move(loaded));
+    found_damaged(digest, entry, *damage);
+    return std::optional<Loaded>();
+  }
+  return std::optional<Loaded>();
+}
+
+Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
+  struct Wanted {
+    Digest digest;
+    IndexEntry entry;
+    PartFiles files;
+  };
+  std::vector<Wanted> all;
+  std::uint64_t total = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    all.reserve(index_.size());
+    index_.each([&](const Digest& digest, const IndexEntry& entry) {
+      if (entry.usable_until_ms <= now_ms) return;
+      const PartFiles* const files = index_.files(digest);
+      all.push_back({digest, entry, files == nullptr ? PartFiles{} : *files});
+      total += entry.length + all.back().files.bytes;
+    });
+  }
+  std::sort(all.begin(), all.end(), [](const Wanted& a, const Wanted& b) {
+    return std::pair(a.entry.segment, a.entry.offset) < std::pair(b.entry.segment, b.entry.offset);
+  });
+  Verified verified;
+  std::uint64_t told = 0;
+  Read read;
+  std::vector<std::byte> scratch;
+  for (const Wanted& each : all) {
+    const auto found = read_record(each.digest, each.entry, read);
+    if (!found) return found.error();
+    bool damaged = *found == Found::damaged;
+    std::string what = "its record in the log";
+    std::uint32_t file_number = 0;
+    if (*found == Found::whole) {
+      for (const PartView& part : read.body.parts) {
+        if (!part.in_file) continue;
+        scratch.resize(static_cast<std::size_t>(part.bytes));
+        const auto filled = parts_.read(read.body.file_id, file_number++, scratch, part.content_check);
+        if (filled) continue;
+        if (filled.error().code == ErrorCode::unavailable) return filled.error();
+        damaged = true;
+        what = filled.error().text;
+      }
+    }
+    ++verified.values;
+    verified.bytes += each.entry.length + each.files.bytes;
+    if (damaged && same(each.digest, each.entry)) {
+      ++verified.damaged;
+      found_damaged(each.digest, each.entry, what);
+    }
+    if (verified.bytes - told < progress_bytes) continue;
+    told = verified.bytes;
+    if (!progress(verified.bytes, total)) {
+      verified.stopped = true;
+      return verified;
+    }
+  }
+  progress(total, total);
+  return verified;
+}
+
+}  // namespace onced::disk

@@ -1,0 +1,176 @@
+// Store: room for what comes (DISK.md, "Making room").
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "disk/store.hpp"
+
+namespace onced::disk {
+namespace {
+
+// Of a segment's bytes, so much may be copied when it goes: at most 1.2 bytes are written for each that is stored.
+constexpr std::uint64_t copied_share = 6;
+constexpr std::uint64_t value_share_max = 4;  // of the budget
+
+}  // namespace
+
+Result<Store::Outcome> Store::make_room(std::uint64_t bytes, std::uint64_t now_ms) {
+  if (bytes > options_.budget_bytes / value_share_max) return Outcome::refused;
+  // What is copied lies there twice until its segment is gone.
+  const std::uint64_t limit = options_.budget_bytes - options_.segment_bytes / copied_share - 4096;
+  const auto is_short = [&](std::uint64_t given_back) {
+    const std::uint64_t used = used_bytes();
+    return used - std::min(used, given_back) + bytes > limit;
+  };
+  const auto to_be_given_back = [&] {
+    const std::lock_guard lock(mutex_);
+    return garbage_bytes_;
+  };
+  const auto too_many = [&] {
+    const std::lock_guard lock(mutex_);
+    return index_.size() + pending_.size() >= options_.entries_max;
+  };
+  while (is_short(to_be_given_back()) || too_many()) {
+    if (const auto settled = settle(); !settled) return settled.error();
+    const std::shared_ptr<Segment> oldest = log_.oldest();
+    std::optional<std::pair<float, Digest>> least;
+    KeyIndex::Sums sums;
+    std::size_t values = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      least = index_.least_with_files();
+      values = index_.size();
+      if (oldest) sums = index_.sums(oldest->number);
+    }
+    if (!oldest || (values == 0 && log_.is_written_to(*oldest) && oldest->bytes <= options_.segment_bytes / 2)) return Outcome::refused;
+    const double worth_per_byte = sums.worth / static_cast<double>(oldest->bytes + sums.file_bytes);
+    if (least && std::exp2(static_cast<double>(least->first)) <= worth_per_byte) {
+      if (const auto evicted = evict(least->second); !evicted) return evicted.error();
+      continue;
+    }
+    if (const auto cleaned = clean_oldest(oldest->bytes / copied_share, now_ms); !cleaned) return cleaned.error();
+  }
+  if (is_short(0)) {
+    if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+  }
+  return Outcome::done;
+}
+
+// Its tombstone need not be stable: a record whose files are missing is no value.
+Result<void> Store::evict(const Digest& digest) {
+  const auto place = log_.add(RecordKind::tombstone, digest, {}, {});
+  if (!place) return place.error();
+  erase(digest);
+  const std::lock_guard lock(mutex_);
+  ++evicted_;
+  return {};
+}
+
+Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now_ms) {
+  if (const auto settled = settle(); !settled) return settled;
+  const std::shared_ptr<Segment> segment = log_.oldest();
+  if (log_.is_written_to(*segment)) {
+    if (const auto rolled = log_.roll(); !rolled) return rolled;
+    if (const auto begun = log_.begin(); !begun) return begun;
+  }
+  struct Live {
+    Digest digest;
+    IndexEntry entry;
+  };
+  const auto rows = log_.rows(*segment);
+  if (!rows) return rows.error();
+  std::vector<Live> live;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const IndexRow& row : *rows) {
+      const IndexEntry* const entry = index_.find(row.digest);
+      if (entry != nullptr && entry->sequence == row.sequence) live.push_back({row.digest, *entry});
+    }
+  }
+  std::sort(live.begin(), live.end(), [](const Live& a, const Live& b) { return a.entry.merit > b.entry.merit; });
+  std::uint64_t copied = 0;
+  Read read;
+  for (const Live& each : live) {
+    const auto drop = [&](bool evicted) {
+      erase(each.digest);
+      const std::lock_guard lock(mutex_);
+      evicted_ += evicted ? 1 : 0;
+    };
+    if (each.entry.usable_until_ms <= now_ms) {
+      drop(false);
+      continue;
+    }
+    if (copied + each.entry.length > copy_bytes_max) {
+      drop(true);
+      continue;
+    }
+    const auto found = read_record(each.digest, each.entry, read);
+    if (!found) return found.error();
+    if (*found == Found::damaged) {
+      found_damaged(each.digest, each.entry, "its record in the log");
+      continue;
+    }
+    if (*found == Found::gone || is_void(read.body.labels, each.entry.sequence)) {
+      drop(false);
+      continue;
+    }
+    PartFiles files;
+    {
+      const std::lock_guard lock(mutex_);
+      const IndexEntry* const present = index_.find(each.digest);
+      if (present == nullptr || present->sequence != each.entry.sequence) continue;  // a load found it damaged
+      if (const PartFiles* its_files = index_.files(each.digest)) files = *its_files;
+    }
+    IndexRow row;
+    row.usable_until_ms = each.entry.usable_until_ms;
+    row.file_bytes = files.bytes;
+    row.file_id = files.id;
+    row.files = files.count;
+    row.merit = each.entry.merit;
+    const Bytes body = Bytes(read.record).subspan(sizeof(RecordHeader), read.record.size() - bare_record_bytes);
+    const auto place = log_.add(RecordKind::value, each.digest, body, row);
+    if (!place) return place.error();
+    IndexEntry moved = each.entry;
+    moved.sequence = place->sequence;
+    moved.segment = place->segment;
+    moved.offset = place->offset;
+    moved.length = place->length;
+    pending_.push_back({.digest = each.digest, .entry = moved, .files = files, .moved_from = each.entry.sequence});
+    copied += each.entry.length;
+  }
+  if (const auto synced = sync_all(now_ms); !synced) return synced;
+  if (const auto removed = log_.remove_oldest(); !removed) return removed;
+  const std::lock_guard lock(mutex_);
+  index_.forget_segment(segment->number);
+  std::erase_if(fences_, [&](const auto& fence) { return fence.second < segment->last_sequence; });
+  return {};
+}
+
+Result<void> Store::compact(std::uint64_t now_ms) {
+  if (degraded()) return Error{ErrorCode::unavailable, degraded_text()};
+  const auto run = [&]() -> Result<void> {
+    if (const auto settled = settle(); !settled) return settled;
+    const std::size_t complete = log_.segments().size();
+    for (std::size_t i = 0; i < complete; ++i) {
+      const std::shared_ptr<Segment> oldest = log_.oldest();
+      if (!oldest || log_.is_written_to(*oldest)) break;
+      KeyIndex::Sums sums;
+      {
+        const std::lock_guard lock(mutex_);
+        sums = index_.sums(oldest->number);
+      }
+      // Its copies need room beside it.
+      if (used_bytes() + sums.bytes > options_.budget_bytes) {
+        if (const auto cleaned = clean_oldest(oldest->bytes / copied_share, now_ms); !cleaned) return cleaned;
+      } else if (const auto cleaned = clean_oldest(oldest->bytes, now_ms); !cleaned) {
+        return cleaned;
+      }
+    }
+    return {};
+  };
+  const auto done = run();
+  if (!done) fail(done.error());
+  return done;
+}
+
+}  // namespace onced::disk

@@ -1,0 +1,284 @@
+#include "disk/tier.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+
+namespace onced::disk {
+namespace {
+
+constexpr std::size_t batch_operations_max = 1024;
+
+// Wakes one thread that sleeps, or the next that is about to. (Not a condition variable: glibc 2.36 loses wake-ups, BZ 25847;
+// not std::atomic::wait: it has no time limit.)
+class Bell {
+ public:
+  explicit Bell(bool one_at_a_time) : descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | (one_at_a_time ? EFD_SEMAPHORE : 0))) {
+    if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  }
+  Bell(const Bell&) = delete;
+  Bell& operator=(const Bell&) = delete;
+  ~Bell() { ::close(descriptor_); }
+
+  void ring() {
+    const std::uint64_t one = 1;
+    static_cast<void>(::write(descriptor_, &one, sizeof(one)));
+  }
+  // Negative: without a limit.
+  void wait(std::int64_t limit_ms) {
+    pollfd ready{descriptor_, POLLIN, 0};
+    static_cast<void>(::poll(&ready, 1, limit_ms < 0 ? -1 : static_cast<int>(std::min<std::int64_t>(limit_ms, 3'600'000))));
+    std::uint64_t count = 0;
+    static_cast<void>(!::read(descriptor_, &count, sizeof(count)));
+  }
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace
+
+struct Tier::State {
+  struct Queued {
+    Store::Operation operation;
+    bool durable = false;
+    std::size_t bytes = 0;
+    bool shed = false;  // a put for which there was no room: a drop now
+    Written written;
+  };
+  struct Load {
+    std::string key;
+    Store::Sink sink;
+    LoadDone loaded;
+  };
+  // A key with operations in the queue or being written.
+  struct Busy {
+    std::size_t operations = 0;
+    std::vector<Load> after;
+  };
+
+  State(std::unique_ptr<Store> its_store, TierOptions its_options) : store(std::move(its_store)), options(std::move(its_options)) {}
+
+  const std::unique_ptr<Store> store;
+  const TierOptions options;
+  Bell work{false};   // for the writer
+  Bell loads_bell{true};  // for readers
+
+  mutable std::mutex mutex;  // of all below
+  std::deque<Queued> queue;
+  std::size_t queue_bytes = 0;  // of what waits and what is being written
+  std::unordered_map<std::string, Busy> busy;
+  std::deque<Load> loads;
+  std::size_t loads_waiting = 0;  // in `loads` and behind busy keys
+  bool stopping = false;
+  bool written_all = false;  // the writer has ended
+
+  std::uint64_t now_ms() const { return store->opened_ms() + options.elapsed_ms(); }
+
+  static const std::string* key_of(const Store::Operation& operation) {
+    if (const auto* put = std::get_if<Store::Put>(&operation)) return &put->value.key;
+    if (const auto* drop = std::get_if<Store::Drop>(&operation)) return &drop->key;
+    return nullptr;
+  }
+
+  void add(Queued queued) {
+    std::vector<Queued> replaced;
+    {
+      const std::lock_guard lock(mutex);
+      if (queue_bytes + queued.bytes > options.queue_bytes_max && std::holds_alternative<Store::Put>(queued.operation)) {
+        queued.operation = Store::Drop{std::get<Store::Put>(queued.operation).value.key};
+        queued.bytes = 0;
+        queued.shed = true;
+      }
+      if (queue.size() >= options.queue_operations_max) {
+        for (Queued& each : queue) {
+          queue_bytes -= std::exchange(each.bytes, 0);
+          each.shed = each.shed || std::holds_alternative<Store::Put>(each.operation);
+          replaced.push_back(std::move(each));
+        }
+        queue.clear();
+        replaced.push_back(std::move(queued));
+        replaced.back().shed = replaced.back().shed || std::holds_alternative<Store::Put>(replaced.back().operation);
+        replaced.back().bytes = 0;
+        if (const std::string* key = key_of(replaced.back().operation)) ++busy[*key].operations;
+        Queued everything{Store::Clear{}, true, 0, false, {}};
+        const auto shared = std::make_shared<std::vector<Queued>>(std::move(replaced));
+        everything.written = [this, shared](Store::Outcome outcome) { finish(*shared, std::vector(shared->size(), outcome)); };
+        queue.push_back(std::move(everything));
+      } else {
+        queue_bytes += queued.bytes;
+        if (const std::string* key = key_of(queued.operation)) ++busy[*key].operations;
+        queue.push_back(std::move(queued));
+      }
+    }
+    work.ring();
+  }
+
+  // Loads that waited for these go on; their callers hear of it.
+  void finish(std::vector<Queued>& batch, const std::vector<Store::Outcome>& outcomes) {
+    std::size_t more_loads = 0;
+    {
+      const std::lock_guard lock(mutex);
+      for (const Queued& each : batch) {
+        queue_bytes -= each.bytes;
+        const std::string* const key = key_of(each.operation);
+        if (key == nullptr) continue;
+        const auto found = busy.find(*key);
+        if (--found->second.operations != 0) continue;
+        for (Load& load : found->second.after) {
+          loads.push_back(std::move(load));
+          ++more_loads;
+        }
+        busy.erase(found);
+      }
+    }
+    for (; more_loads != 0; --more_loads) loads_bell.ring();
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const Store::Outcome outcome = batch[i].shed && outcomes[i] == Store::Outcome::done ? Store::Outcome::refused : outcomes[i];
+      if (batch[i].written) batch[i].written(outcome);
+    }
+  }
+
+  void write_batches() {
+    std::optional<std::uint64_t> sync_at;
+    std::optional<std::uint64_t> retry_at;
+    std::uint64_t retry_ms = 0;
+    for (;;) {
+      std::vector<Queued> batch;
+      bool stop = false;
+      {
+        const std::lock_guard lock(mutex);
+        while (!queue.empty() && batch.size() < batch_operations_max) {
+          batch.push_back(std::move(queue.front()));
+          queue.pop_front();
+        }
+        stop = stopping;
+      }
+      const std::uint64_t now = now_ms();
+      if (store->degraded()) {
+        if (!retry_at) {
+          retry_ms = static_cast<std::uint64_t>(options.retry_first.count());
+          retry_at = now + retry_ms;
+        } else if (*retry_at <= now) {
+          retry_ms = std::min(retry_ms * 2, static_cast<std::uint64_t>(options.retry_longest.count()));
+          retry_at = now + retry_ms;
+          if (store->recover(now)) retry_at.reset();
+        }
+      }
+      if (!batch.empty()) {
+        std::vector<Store::Operation> operations;
+        bool stable = false;
+        for (Queued& each : batch) {
+          // A key's name is still needed; the value is not copied.
+          if (auto* put = std::get_if<Store::Put>(&each.operation)) {
+            std::string key = put->value.key;
+            operations.push_back(std::move(each.operation));
+            each.operation = Store::Drop{std::move(key)};
+          } else {
+            operations.push_back(each.operation);
+          }
+          stable = stable || each.durable;
+        }
+        const std::vector<Store::Outcome> outcomes = store->write(operations, stable, now);
+        operations.clear();
+        finish(batch, outcomes);
+      }
+      if (!sync_at && store->has_unstable()) sync_at = now + static_cast<std::uint64_t>(options.sync_period.count());
+      if (sync_at && (*sync_at <= now || (stop && batch.empty()))) {
+        store->sync(now);
+        sync_at.reset();
+      }
+      if (!batch.empty()) continue;
+      if (stop) break;
+      std::optional<std::uint64_t> next = sync_at;
+      if (retry_at && (!next || *retry_at < *next)) next = retry_at;
+      work.wait(next ? static_cast<std::int64_t>(*next - std::min(*next, now)) : -1);
+    }
+    {
+      const std::lock_guard lock(mutex);
+      written_all = true;
+    }
+    loads_bell.ring();
+  }
+
+  void serve_loads() {
+    for (;;) {
+      std::optional<Load> load;
+      {
+        const std::lock_guard lock(mutex);
+        if (!loads.empty()) {
+          load = std::move(loads.front());
+          loads.pop_front();
+          --loads_waiting;
+        } else if (written_all) {  // none comes from behind a busy key any more
+          break;
+        }
+      }
+      if (load) load->loaded(store->load(load->key, now_ms(), load->sink));
+      else loads_bell.wait(-1);
+    }
+    loads_bell.ring();  // for the other readers
+  }
+};
+
+Tier::Tier(std::unique_ptr<Store> store, TierOptions options) : state_(std::make_shared<State>(std::move(store), std::move(options))) {
+  threads_.push_back(std::make_unique<threads::LeavableThread>([state = state_] { state->write_batches(); }));
+  for (int i = 0; i < state_->options.readers; ++i) {
+    threads_.push_back(std::make_unique<threads::LeavableThread>([state = state_] { state->serve_loads(); }));
+  }
+}
+
+Tier::~Tier() { stop(std::chrono::milliseconds(0)); }
+
+void Tier::put(ValueInput value, bool durable, Written written) {
+  std::size_t bytes = value.key.size() + value.attributes.size() + 256;
+  for (const PartInput& part : value.parts) bytes += part.bytes.size() + part.name.size() + part.type.size() + 64;
+  state_->add({Store::Put{std::move(value)}, durable, bytes, false, std::move(written)});
+}
+void Tier::drop(std::string key, Written written) { state_->add({Store::Drop{std::move(key)}, true, 0, false, std::move(written)}); }
+void Tier::drop_label(Label label, Written written) { state_->add({Store::DropLabel{label}, true, 0, false, std::move(written)}); }
+void Tier::clear(Written written) { state_->add({Store::Clear{}, true, 0, false, std::move(written)}); }
+
+bool Tier::load(std::string key, Store::Sink sink, LoadDone loaded) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->loads_waiting >= state_->options.loads_max || state_->stopping) return false;
+    ++state_->loads_waiting;
+    State::Load load{std::move(key), std::move(sink), std::move(loaded)};
+    if (const auto found = state_->busy.find(load.key); found != state_->busy.end()) {
+      found->second.after.push_back(std::move(load));
+      return true;
+    }
+    state_->loads.push_back(std::move(load));
+  }
+  state_->loads_bell.ring();
+  return true;
+}
+
+std::uint64_t Tier::now_ms() const { return state_->now_ms(); }
+Store& Tier::store() const { return *state_->store; }
+std::size_t Tier::queued_bytes() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->queue_bytes;
+}
+
+void Tier::stop(std::chrono::milliseconds patience) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = true;
+  }
+  state_->work.ring();
+  for (const auto& thread : threads_) thread->stop(patience);
+  threads_.clear();
+}
+
+}  // namespace onced::disk

@@ -1,0 +1,73 @@
+// A store with threads of its own: whoever asks never waits for the disk.
+//
+//   put, drop ──> queue ──> writer: batches, one sync for all that wait for one ──> `written`
+//   load ──> (while its key is in the queue: after that) ──> readers ──> `loaded`
+//
+// Ownership: the store; a thread that hangs in the disk shares it and may be left behind at the end.
+// Threads:   all calls from any thread; none waits for the disk. Callbacks come on the tier's threads, and are short.
+// Order:     operations count in the order of the calls. A load sees the puts and drops of its key that were asked for before. What drops by label
+//            or drops everything is sure for loads that are asked for after its `written`.
+// Limits:    queue_bytes_max of values wait; a put beyond that is not stored, and drops what its key had (its outcome: refused). More than
+//            queue_operations_max operations: they are replaced by one that drops everything. loads_max loads.
+// Errors:    those of the store. A degraded store is tried again after retry_first, then less and less often up to retry_longest.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "disk/store.hpp"
+#include "threads/leavable_thread.hpp"
+
+namespace onced::disk {
+
+struct TierOptions {
+  std::size_t queue_bytes_max = std::size_t{64} << 20;
+  std::size_t queue_operations_max = 100'000;
+  std::size_t loads_max = 10'000;
+  std::chrono::milliseconds sync_period{1'000};  // what nobody waits for is stable after so long
+  std::chrono::milliseconds retry_first{1'000};
+  std::chrono::milliseconds retry_longest{60'000};
+  int readers = 2;
+  // Milliseconds since the store was opened, by a clock that nobody sets.
+  std::function<std::uint64_t()> elapsed_ms{};
+};
+
+class Tier {
+ public:
+  using Written = std::function<void(Store::Outcome)>;
+  using LoadDone = std::function<void(Result<std::optional<Store::Loaded>>)>;
+
+  Tier(std::unique_ptr<Store> store, TierOptions options);
+  // Waits for nothing: stop() first.
+  ~Tier();
+  Tier(const Tier&) = delete;
+  Tier& operator=(const Tier&) = delete;
+
+  // `written`, which may be null: when it is stable with `durable`, else when it can be loaded.
+  void put(ValueInput value, bool durable, Written written);
+  // `written`: when it is stable.
+  void drop(std::string key, Written written);
+  void drop_label(Label label, Written written);
+  void clear(Written written);
+  // False: loads_max are waiting; `loaded` is not called. `sink` is called on a reader's thread, for a part possibly more than once.
+  bool load(std::string key, Store::Sink sink, LoadDone loaded);
+
+  std::uint64_t now_ms() const;
+  // Of its calls, those that wait for no disk, and verify() on a thread of the caller's.
+  Store& store() const;
+  std::size_t queued_bytes() const;
+
+  // Writes and syncs what is queued, ends the threads; those that are not done within `patience` are left behind.
+  void stop(std::chrono::milliseconds patience);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+  std::vector<std::unique_ptr<threads::LeavableThread>> threads_;
+};
+
+}  // namespace onced::disk

@@ -1,0 +1,292 @@
+// What a store keeps, drops, evicts and forgets, and the bytes of its files.
+#include <doctest/doctest.h>
+
+#include "disk/format.hpp"
+#include "workload.hpp"
+
+namespace onced::testing {
+namespace {
+
+using Store = disk::Store;
+
+Store::Outcome put(Store& store, disk::ValueInput value, bool stable = true, std::uint64_t now_ms = 20'000) {
+  const Store::Operation operation[] = {Store::Put{std::move(value)}};
+  return store.write(operation, stable, now_ms)[0];
+}
+Store::Outcome drop(Store& store, int key) {
+  const Store::Operation operation[] = {Store::Drop{key_name(key)}};
+  return store.write(operation, true, 20'000)[0];
+}
+bool has(Store& store, int key, std::uint64_t version, std::uint64_t now_ms = 20'000) {
+  const auto loaded = store.load(key_name(key), now_ms);
+  return loaded.ok() && loaded->has_value() && version_of(key, **loaded) == version;
+}
+bool absent(Store& store, int key, std::uint64_t now_ms = 20'000) {
+  const auto loaded = store.load(key_name(key), now_ms);
+  return loaded.ok() && !loaded->has_value();
+}
+disk::ValueInput sized_value(int key, std::size_t bytes, float merit, std::size_t seed = 0) {
+  disk::ValueInput value;
+  value.key = key_name(key);
+  value.facts.merit = merit;
+  auto content = std::make_shared<std::string>(derived_bytes(key * 3 + 1, seed, 0, bytes));
+  value.parts = {{"", "", disk::bytes_of(std::string_view(*content)), content}};
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("values of every shape come back, over a restart too, until they are replaced or dropped") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  {
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    for (int key = 0; key < 50; ++key) CHECK(put(**store, derived_value(key, 1), key % 2 == 0) == Store::Outcome::done);
+    for (int key = 0; key < 50; ++key) CHECK(has(**store, key, 1));
+    for (int key = 0; key < 50; key += 3) CHECK(put(**store, derived_value(key, 2)) == Store::Outcome::done);
+    for (int key = 0; key < 50; key += 5) CHECK(drop(**store, key) == Store::Outcome::done);
+    CHECK(absent(**store, 77));
+  }
+  for (int restart = 0; restart < 3; ++restart) {
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    for (int key = 0; key < 50; ++key) {
+      CAPTURE(key);
+      if (key % 5 == 0) CHECK(absent(**store, key));
+      else CHECK(has(**store, key, key % 3 == 0 ? 2 : 1));
+    }
+    CHECK((*store)->status().damaged == 0);
+  }
+}
+
+TEST_CASE("a batch counts in its order, and a drop is not undone by what was written before it") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  for (int round = 0; round < 2; ++round) {
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    if (round == 0) {
+      const Store::Operation batch[] = {Store::Put{derived_value(1, 1)}, Store::Put{derived_value(2, 1)}, Store::Put{derived_value(1, 2)},
+                                        Store::Drop{key_name(2)},       Store::Drop{key_name(3)},       Store::Put{derived_value(3, 1)}};
+      for (const auto outcome : (*store)->write(batch, false, 20'000)) CHECK(outcome == Store::Outcome::done);
+    }
+    CHECK(has(**store, 1, 2));
+    CHECK(absent(**store, 2));
+    CHECK(has(**store, 3, 1));
+  }
+}
+
+TEST_CASE("a dropped label takes what carried it then, and nothing that came later") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  for (int round = 0; round < 2; ++round) {
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    if (round == 0) {
+      for (int key = 0; key < 10; ++key) put(**store, derived_value(key, 1));
+      const Store::Operation operation[] = {Store::DropLabel{label_of(2)}};
+      CHECK((*store)->write(operation, false, 20'000)[0] == Store::Outcome::done);
+      put(**store, derived_value(7, 2));
+    }
+    CHECK(absent(**store, 2));
+    CHECK(has(**store, 7, 2));
+    CHECK(has(**store, 3, 1));
+  }
+}
+
+TEST_CASE("clear leaves nothing of any value on the disk") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto store = open_store(disk);
+  REQUIRE(store.ok());
+  for (int key = 0; key < 40; ++key) put(**store, derived_value(key, 1));
+  const std::string secret = derived_bytes(1, 1, 1, 700).substr(0, 64);
+  const auto is_on_disk = [&] {
+    const Image image = disk->image();
+    return std::any_of(image.begin(), image.end(), [&](const auto& each) { return each.second.content.find(secret) != std::string::npos; });
+  };
+  REQUIRE(is_on_disk());
+  const Store::Operation clear[] = {Store::Clear{}};
+  CHECK((*store)->write(clear, true, 20'000)[0] == Store::Outcome::done);
+  CHECK_FALSE(is_on_disk());
+  CHECK((*store)->status().values == 0);
+  CHECK((*store)->status().used_bytes < 1024);
+  put(**store, derived_value(5, 2));
+  store->reset();
+  auto again = open_store(disk);
+  REQUIRE(again.ok());
+  CHECK(absent(**again, 1));
+  CHECK(has(**again, 5, 2));
+}
+
+TEST_CASE("an expired value is absent, and gone after a restart; the store's time never goes back") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  {
+    auto store = open_store(disk, small_store(), 10'000);
+    REQUIRE(store.ok());
+    CHECK((*store)->opened_ms() == 10'000);
+    disk::ValueInput value = derived_value(1, 1);
+    value.facts.fresh_until_ms = 30'000;
+    value.facts.grace_ms = 5'000;
+    put(**store, value);
+    put(**store, derived_value(2, 1));
+    CHECK(has(**store, 1, 1, 34'999));
+    CHECK(absent(**store, 1, 35'000));
+    value.key = key_name(3);
+    CHECK(put(**store, value, true, 35'000) == Store::Outcome::refused);
+    CHECK((*store)->sync(36'000));
+    put(**store, derived_value(4, 1), true, 36'000);
+  }
+  auto store = open_store(disk, small_store(), 500);  // the wall clock was reset
+  REQUIRE(store.ok());
+  CHECK((*store)->opened_ms() == 36'000);
+  CHECK((*store)->status().values == 2);
+  CHECK(absent(**store, 1, 36'000));
+  CHECK(has(**store, 2, 1, 36'000));
+}
+
+TEST_CASE("the directory stays within its budget, the dearest values stay longest, and little is written twice") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  disk::StoreOptions options = small_store();
+  options.budget_bytes = 2 << 20;
+  options.segment_bytes = 0;
+  options.body.file_bytes_min = 64 * 1024 + 1;
+  options.body.compress = false;
+  auto store = open_store(disk, options);
+  REQUIRE(store.ok());
+  constexpr int values = 2'000;
+  std::uint64_t published = 0;
+  for (int key = 0; key < values; ++key) {
+    const std::size_t bytes = 4'000;
+    REQUIRE(put(**store, sized_value(key, bytes, key % 40 == 0 ? 10.F : 1.F), key % 50 == 0) == Store::Outcome::done);
+    published += bytes;
+    const Image image = disk->image();
+    std::uint64_t on_disk = 0;
+    for (const auto& [path, node] : image) on_disk += node.content.size();
+    REQUIRE(on_disk <= options.budget_bytes);
+    REQUIRE((*store)->status().used_bytes <= options.budget_bytes);
+  }
+  int dear = 0;
+  int cheap = 0;
+  for (int key = 0; key < values; ++key) {
+    if (!(*store)->may_have(key_name(key))) continue;
+    ++(key % 40 == 0 ? dear : cheap);
+    CHECK_FALSE(absent(**store, key));
+  }
+  CHECK(dear == values / 40);  // all of them
+  CHECK(cheap > 150);
+  std::uint64_t written = 0;
+  for (const auto& operation : disk->log) written += operation.bytes.size();
+  CHECK(static_cast<double>(written) / static_cast<double>(published) < 1.3);
+}
+
+TEST_CASE("values with files are evicted singly, the least worth first; a value that is far too large is refused with what it replaces") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  disk::StoreOptions options = small_store();
+  options.budget_bytes = 2 << 20;
+  options.segment_bytes = 64 << 10;
+  auto store = open_store(disk, options);
+  REQUIRE(store.ok());
+  for (int key = 0; key < 60; ++key) {
+    REQUIRE(put(**store, sized_value(key, 100'000, static_cast<float>(key % 4))) == Store::Outcome::done);
+    CHECK((*store)->status().used_bytes <= options.budget_bytes);
+  }
+  int kept[4] = {};
+  for (int key = 0; key < 60; ++key) kept[key % 4] += (*store)->may_have(key_name(key)) ? 1 : 0;
+  CHECK(kept[3] == 15);
+  CHECK(kept[0] == 0);
+  CHECK(put(**store, sized_value(3, 600'000, 9)) == Store::Outcome::refused);
+  CHECK(absent(**store, 3));
+  store->reset();
+  std::size_t files = 0;
+  for (const auto& [path, node] : disk->image()) files += path.starts_with("parts/") && !node.directory ? 1U : 0U;
+  auto again = open_store(disk, options);
+  REQUIRE(again.ok());
+  CHECK((*again)->status().values == files);
+}
+
+TEST_CASE("at most entries_max values are kept") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  disk::StoreOptions options = small_store();
+  options.entries_max = 100;
+  auto store = open_store(disk, options);
+  REQUIRE(store.ok());
+  for (int key = 0; key < 400; ++key) {
+    put(**store, derived_value(key, 1), false);
+    CHECK((*store)->status().values <= 100);
+  }
+  CHECK((*store)->status().values > 10);
+}
+
+TEST_CASE("compact gives back what is dead and keeps what lives") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto store = open_store(disk);
+  REQUIRE(store.ok());
+  for (std::uint64_t version = 1; version <= 20; ++version) {
+    for (int key = 0; key < 30; ++key) put(**store, derived_value(key, version), false);
+  }
+  REQUIRE((*store)->sync(20'000));
+  const auto before = (*store)->status();
+  REQUIRE((*store)->compact(20'000).ok());
+  const auto after = (*store)->status();
+  CHECK(after.values == before.values);
+  CHECK(after.used_bytes < before.used_bytes / 3);  // most of what is left is whole blocks of part files
+  for (int key = 0; key < 30; ++key) CHECK(has(**store, key, 20));
+  store->reset();
+  auto again = open_store(disk);
+  REQUIRE(again.ok());
+  for (int key = 0; key < 30; ++key) CHECK(has(**again, key, 20));
+}
+
+TEST_CASE("parts from files go where the sink says; without memory the load fails and the value stays") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto store = open_store(disk);
+  REQUIRE(store.ok());
+  put(**store, derived_value(1, 1));
+  std::map<std::size_t, std::string> memory;
+  const auto loaded = (*store)->load(key_name(1), 20'000, [&](std::size_t part, std::uint64_t bytes) {
+    memory[part].resize(bytes);
+    return std::as_writable_bytes(std::span(memory[part]));
+  });
+  REQUIRE(loaded.ok());
+  REQUIRE(loaded->has_value());
+  CHECK_FALSE((**loaded).parts[0].in_sink);
+  CHECK((**loaded).parts[1].in_sink);
+  CHECK(memory[1] == derived_bytes(1, 1, 1, 700));
+  CHECK(memory[2] == derived_bytes(1, 1, 2, 350));
+  const auto refused = (*store)->load(key_name(1), 20'000, [](std::size_t, std::uint64_t) { return std::span<std::byte>(); });
+  CHECK_FALSE(refused.ok());
+  CHECK(has(**store, 1, 1));
+}
+
+TEST_CASE("what a client stores cannot pass for a record of the log") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  {
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    put(**store, derived_value(1, 1));
+  }
+  // The log's own bytes as a value, then the first record damaged so that the start has to search.
+  Image image = disk->image();
+  const std::string log = image.at("log/00000001.log").content;
+  const auto again = std::make_shared<MemoryDisk>(image);
+  {
+    auto store = open_store(again);
+    REQUIRE(store.ok());
+    put(**store, derived_value(1, 2));
+    disk::ValueInput value = derived_value(2, 1);
+    auto bytes = std::make_shared<std::string>(log.substr(128, 290));
+    value.parts = {{"", "", disk::bytes_of(std::string_view(*bytes)), bytes}};
+    put(**store, value);
+  }
+  Image damaged = again->image();
+  std::string& content = damaged.at("log/00000001.log").content;
+  const std::size_t copy = content.find(log.substr(128, 290), 129);
+  REQUIRE(copy != std::string::npos);
+  // Everything of the record's head up to the copy.
+  const std::size_t head = content.rfind("onrc", copy - 1);
+  for (std::size_t i = head; i < copy; ++i) content[i] = static_cast<char>(content[i] ^ 0x55);
+  auto store = open_store(std::make_shared<MemoryDisk>(damaged));
+  REQUIRE(store.ok());
+  CHECK(has(**store, 1, 2));
+  CHECK(absent(**store, 2));
+}
+
+}  // namespace onced::testing

@@ -1,0 +1,283 @@
+// The tier's threads: nobody who asks waits for the disk, order holds, queues are bounded, and failures heal by themselves.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "disk/tier.hpp"
+#include "support/temp_directory.hpp"
+#include "support/watchdog.hpp"
+#include "workload.hpp"
+
+namespace onced::testing {
+namespace {
+
+using disk::Store;
+using disk::Tier;
+
+// Where every change waits while the gate is shut, or fails while it is broken.
+struct Gate {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool open = true;
+  int waiting = 0;
+  std::atomic<bool> broken{false};
+
+  void pass() {
+    std::unique_lock lock(mutex);
+    ++waiting;
+    changed.notify_all();
+    while (!open) changed.wait_for(lock, std::chrono::milliseconds(50));
+    --waiting;
+  }
+  void shut() {
+    const std::lock_guard lock(mutex);
+    open = false;
+  }
+  void let_go() {
+    const std::lock_guard lock(mutex);
+    open = true;
+    changed.notify_all();
+  }
+  void wait_until_somebody_waits() {
+    std::unique_lock lock(mutex);
+    while (waiting == 0) changed.wait_for(lock, std::chrono::milliseconds(50));
+  }
+};
+
+class GatedFile final : public disk::File {
+ public:
+  GatedFile(std::unique_ptr<disk::File> file, Gate& gate) : file_(std::move(file)), gate_(gate) {}
+  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override { return file_->read(into, offset); }
+  Result<void> write(std::span<const std::byte> bytes, std::uint64_t offset) override {
+    gate_.pass();
+    if (gate_.broken) return Error{ErrorCode::unavailable, "broken"};
+    return file_->write(bytes, offset);
+  }
+  Result<void> sync() override { return file_->sync(); }
+  Result<void> truncate(std::uint64_t size) override { return file_->truncate(size); }
+  Result<std::uint64_t> size() const override { return file_->size(); }
+
+ private:
+  std::unique_ptr<disk::File> file_;
+  Gate& gate_;
+};
+
+class GatedFiles final : public disk::FileSystem {
+ public:
+  GatedFiles(std::unique_ptr<disk::FileSystem> files, Gate& gate) : files_(std::move(files)), gate_(gate) {}
+  Result<Status> status(const std::string& path) const override { return files_->status(path); }
+  Result<std::vector<std::string>> list(const std::string& path) const override { return files_->list(path); }
+  Result<std::unique_ptr<disk::File>> open(const std::string& path, bool writable) override { return gated(files_->open(path, writable)); }
+  Result<std::unique_ptr<disk::File>> create(const std::string& path) override { return gated(files_->create(path)); }
+  Result<void> make_directory(const std::string& path) override { return files_->make_directory(path); }
+  Result<void> rename(const std::string& from, const std::string& to) override { return files_->rename(from, to); }
+  Result<void> remove(const std::string& path) override { return files_->remove(path); }
+  Result<void> sync_directory(const std::string& path) override { return files_->sync_directory(path); }
+  Result<std::unique_ptr<disk::Lock>> lock(const std::string& path) override { return files_->lock(path); }
+
+ private:
+  Result<std::unique_ptr<disk::File>> gated(Result<std::unique_ptr<disk::File>> file) {
+    if (!file) return file;
+    return std::unique_ptr<disk::File>(std::make_unique<GatedFile>(std::move(*file), gate_));
+  }
+  std::unique_ptr<disk::FileSystem> files_;
+  Gate& gate_;
+};
+
+struct Fixture {
+  TempDirectory temp;
+  Gate gate;
+  disk::StoreOptions store_options = small_store();
+  disk::TierOptions options;
+  std::unique_ptr<Tier> tier;
+
+  Fixture() {
+    options.elapsed_ms = [begin = std::chrono::steady_clock::now()] {
+      return static_cast<std::uint64_t>(
+          std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count());
+    };
+    options.retry_first = std::chrono::milliseconds(5);
+  }
+  void start() {
+    auto files = disk::open_posix_files((temp / "store").string());
+    REQUIRE(files.ok());
+    auto store = Store::open(std::make_unique<GatedFiles>(std::move(*files), gate), store_options, 10'000);
+    REQUIRE_MESSAGE(store.ok(), store.error().text);
+    tier = std::make_unique<Tier>(std::move(*store), options);
+  }
+  void stop() {
+    tier->stop(std::chrono::minutes(1));
+    tier.reset();
+  }
+  std::future<Store::Outcome> put(int key, std::uint64_t version, bool durable = true) {
+    auto promise = std::make_shared<std::promise<Store::Outcome>>();
+    tier->put(derived_value(key, version), durable, [promise](Store::Outcome outcome) { promise->set_value(outcome); });
+    return promise->get_future();
+  }
+  std::future<Store::Outcome> drop(int key) {
+    auto promise = std::make_shared<std::promise<Store::Outcome>>();
+    tier->drop(key_name(key), [promise](Store::Outcome outcome) { promise->set_value(outcome); });
+    return promise->get_future();
+  }
+  // The version that is found, 0 for none.
+  std::future<std::uint64_t> load(int key) {
+    auto promise = std::make_shared<std::promise<std::uint64_t>>();
+    const bool taken = tier->load(key_name(key), {}, [promise, key](Result<std::optional<Store::Loaded>> loaded) {
+      promise->set_value(!loaded.ok() ? 999'999 : !loaded->has_value() ? 0 : version_of(key, **loaded).value_or(888'888));
+    });
+    REQUIRE(taken);
+    return promise->get_future();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what was put is found, what was dropped is not, in the order of the calls, and after a restart") {
+  Fixture fixture;
+  fixture.start();
+  for (int key = 0; key < 50; ++key) {
+    fixture.put(key, 1, false);
+    CHECK(fixture.load(key).get() == 1);
+    fixture.put(key, 2, false);
+    fixture.put(key, 3, false);
+    auto third = fixture.load(key);
+    if (key % 2 == 0) fixture.drop(key);
+    CHECK(third.get() >= (key % 2 == 0 ? 0 : 3));
+    CHECK(fixture.load(key).get() == (key % 2 == 0 ? 0 : 3));
+  }
+  fixture.stop();
+  fixture.start();
+  for (int key = 0; key < 50; ++key) CHECK(fixture.load(key).get() == (key % 2 == 0 ? 0 : 3));
+  fixture.stop();
+}
+
+TEST_CASE("while the disk hangs nobody who asks waits, and a load of another key goes on") {
+  Fixture fixture;
+  fixture.start();
+  REQUIRE(fixture.put(1, 1).get() == Store::Outcome::done);
+  fixture.gate.shut();
+  auto first = fixture.put(2, 1);
+  fixture.gate.wait_until_somebody_waits();
+  auto second = fixture.put(1, 2);
+  auto dropped = fixture.drop(3);
+  auto behind = fixture.load(1);   // it has to see version 2
+  fixture.put(4, 1);
+  for (int i = 0; i < 100; ++i) fixture.put(5, static_cast<std::uint64_t>(i) + 1);
+  CHECK(fixture.load(6).get() == 0);
+  CHECK(first.wait_for(std::chrono::seconds(0)) != std::future_status::ready);
+  CHECK(dropped.wait_for(std::chrono::seconds(0)) != std::future_status::ready);
+  CHECK(behind.wait_for(std::chrono::seconds(0)) != std::future_status::ready);
+  fixture.gate.let_go();
+  CHECK(first.get() == Store::Outcome::done);
+  CHECK(second.get() == Store::Outcome::done);
+  CHECK(dropped.get() == Store::Outcome::done);
+  CHECK(behind.get() == 2);
+  CHECK(fixture.load(5).get() == 100);
+  fixture.stop();
+}
+
+TEST_CASE("a put for which the queue has no room is not stored, and neither is what it replaces") {
+  Fixture fixture;
+  fixture.options.queue_bytes_max = 4'000;
+  fixture.start();
+  REQUIRE(fixture.put(1, 1).get() == Store::Outcome::done);
+  fixture.gate.shut();
+  auto blocked = fixture.put(2, 1);
+  fixture.gate.wait_until_somebody_waits();
+  std::vector<std::future<Store::Outcome>> more;
+  for (int key = 20; key < 40; ++key) more.push_back(fixture.put(key, 1));
+  auto replaced = fixture.put(1, 2);
+  CHECK(fixture.tier->queued_bytes() <= 4'000);
+  fixture.gate.let_go();
+  CHECK(blocked.get() == Store::Outcome::done);
+  CHECK(replaced.get() == Store::Outcome::refused);
+  CHECK(fixture.load(1).get() == 0);
+  int refused = 0;
+  for (auto& each : more) refused += each.get() == Store::Outcome::refused ? 1 : 0;
+  CHECK(refused > 5);
+  CHECK(fixture.tier->queued_bytes() == 0);
+  fixture.stop();
+}
+
+TEST_CASE("more operations than the queue may hold become one that drops everything") {
+  Fixture fixture;
+  fixture.options.queue_operations_max = 10;
+  fixture.start();
+  REQUIRE(fixture.put(1, 1).get() == Store::Outcome::done);
+  fixture.gate.shut();
+  auto blocked = fixture.put(2, 1);
+  fixture.gate.wait_until_somebody_waits();
+  std::vector<std::future<Store::Outcome>> drops;
+  for (int key = 100; key < 125; ++key) drops.push_back(fixture.drop(key));
+  auto behind = fixture.load(110);
+  fixture.gate.let_go();
+  for (auto& each : drops) CHECK(each.get() == Store::Outcome::done);
+  CHECK(behind.get() == 0);
+  CHECK(fixture.load(1).get() == 0);
+  CHECK(fixture.put(1, 2).get() == Store::Outcome::done);
+  CHECK(fixture.load(1).get() == 2);
+  fixture.stop();
+}
+
+TEST_CASE("a broken disk fails what asks for it, and is used again by itself when it works") {
+  Fixture fixture;
+  fixture.start();
+  REQUIRE(fixture.put(1, 1).get() == Store::Outcome::done);
+  REQUIRE(fixture.put(2, 1).get() == Store::Outcome::done);
+  fixture.gate.broken = true;
+  CHECK(fixture.put(1, 2).get() == Store::Outcome::failed);
+  CHECK(fixture.drop(3).get() == Store::Outcome::failed);
+  CHECK(fixture.load(1).get() == 0);
+  CHECK(fixture.load(2).get() == 1);
+  CHECK(fixture.tier->store().status().degraded);
+  fixture.gate.broken = false;
+  wait_until([&] { return fixture.put(4, 1).get() == Store::Outcome::done; }, "the tier to leave the degraded state");
+  CHECK_FALSE(fixture.tier->store().status().degraded);
+  CHECK(fixture.load(4).get() == 1);
+  fixture.stop();
+  fixture.start();
+  CHECK(fixture.load(1).get() == 0);
+  CHECK(fixture.load(2).get() == 1);
+  CHECK(fixture.load(4).get() == 1);
+  fixture.stop();
+}
+
+TEST_CASE("many threads put, drop and load at once: never a wrong byte, and each sees its own") {
+  Fixture fixture;
+  fixture.store_options.budget_bytes = 1 << 20;  // so that segments are cleaned and values evicted meanwhile
+  fixture.store_options.segment_bytes = 32 << 10;
+  fixture.start();
+  std::atomic<int> wrong{0};
+  std::atomic<int> found{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937_64 random(static_cast<std::uint64_t>(t) + 1);
+      for (std::uint64_t version = 1; version <= 400; ++version) {
+        const int key = t * 100 + static_cast<int>(random() % 100);  // its own keys
+        fixture.put(key, version, random() % 64 == 0);
+        const std::uint64_t loaded = fixture.load(key).get();
+        if (loaded != version && loaded != 0) ++wrong;  // 0: evicted meanwhile
+        if (loaded == version) ++found;
+        if (random() % 8 == 0) {
+          fixture.drop(key);
+          if (fixture.load(key).get() != 0) ++wrong;
+        }
+        const int other = static_cast<int>(random() % 400);
+        if (fixture.load(other).get() >= 888'888) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(found > 1'400);
+  CHECK(fixture.tier->store().status().used_bytes <= fixture.store_options.budget_bytes);
+  CHECK(fixture.tier->store().status().damaged == 0);
+  fixture.stop();
+}
+
+}  // namespace onced::testing
