@@ -196,6 +196,7 @@ void Computations::reach(Wave& wave, Derivation& reached) {
   ++wave.values;
   ++context_.counters.dependants_dropped;
   signals_.emit(SignalEvent::invalidated, entry.key, version);
+  if (entry.lease != nullptr) signals_.emit(SignalEvent::started, entry.key, 0);  // for subscribers the other has ended that
 }
 
 void Computations::end_wave(Wave& wave) {
