@@ -150,7 +150,8 @@ class Computations {
     bool outdated = false;   // stale from the first moment
     std::uint64_t wave = 0;  // 0: nothing depends on the former value
   };
-  Kept keep(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Catalog::Origin origin, bool has_room);
+  Kept keep(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Catalog::Origin origin, Standing of_upstreams,
+            bool has_room);
   void answer_takers(Entry& entry, const Kept& kept, std::uint64_t version, std::uint64_t cost_us, const SharedParts& parts);
   void tell_kept(Entry& entry, const Kept& kept, std::uint64_t version, bool retires_older);
   // What depends on the value that the entry had, on that derivation, on any value of the entry. Return the number of the wave that

@@ -119,14 +119,15 @@ void Computations::note_dependencies_full() {
 }
 
 Computations::Kept Computations::keep(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention,
-                                      Catalog::Origin origin, bool has_room) {
+                                      Catalog::Origin origin, Standing of_upstreams, bool has_room) {
   DependencyGraph& graph = directory_.dependencies();
   const std::string by = origin.by;
   const std::uint64_t version = origin.version;
-  Kept kept;
+  Kept kept{.outdated = of_upstreams != Standing::current};
   if (has_room) {
     Derivation* const made = record_upstreams(entry, version, retention.depends_on);
-    kept.outdated = origin.outdated = made != nullptr && made->standing != Standing::current;
+    kept.outdated |= made != nullptr && made->standing != Standing::current;
+    origin.outdated = kept.outdated;
     kept.stored = catalog_.store(entry, parts, retention, std::move(origin));
     kept.wave = supersede(entry, "was replaced by " + by);
     if (made != nullptr) kept.stored ? graph.stored(*made) : graph.may_go(*made);

@@ -47,7 +47,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
   }
   directory_.set_tags(entry, request.retention.tags);
 
-  const Kept kept = keep(entry, *parts, request.retention, {version, cost_us, from.description, false}, has_room);
+  const Kept kept = keep(entry, *parts, request.retention, {version, cost_us, from.description, false}, of_upstreams, has_room);
   end(*lease);
   deaths_.forget(entry.key);
   answer_takers(entry, kept, version, cost_us, parts);
@@ -73,7 +73,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   forget_failure(entry);
   directory_.set_tags(entry, request.retention.tags);
-  const Kept kept = keep(entry, *parts, request.retention, {version, 0, from.description, true}, has_room);
+  const Kept kept = keep(entry, *parts, request.retention, {version, 0, from.description, true}, of_upstreams, has_room);
   deaths_.forget(entry.key);
   answer_takers(entry, kept, version, 0, parts);
   WaiterList others;  // for whom it is too old
