@@ -25,7 +25,10 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description, .soft = request.soft};
   if (scope.kind == ScopeKind::function) {
     const Function* function = functions_.find(scope.subject);
-    if (function == nullptr) return context_.send({from.id, id}, protocol::Done{0});
+    if (function == nullptr) {
+      if (!request.soft) note_invalidated(directory_.next_stamp());  // what is under way may name such a key all the same
+      return context_.send({from.id, id}, protocol::Done{0});
+    }
     invalidation.function = function->number;
     invalidation.function_name = scope.subject;
   }
