@@ -66,7 +66,7 @@ std::string statistics_of(RawClient& client) {
   std::string text;
   const auto statistics = client.receive_only<Statistics>();
   for (const auto& [name, number] : statistics.fields) {
-    if (name == "uptime_seconds" || name.starts_with("turn")) continue;
+    if (name == "uptime_seconds" || name.starts_with("turn") || name.starts_with("longest_turn")) continue;
     text += name + "=" + std::visit([](const auto& value) {
       if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) return value;
       else return std::to_string(value);

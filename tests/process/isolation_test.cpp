@@ -44,7 +44,7 @@ Fields statistics_of(RawClient& client) {
   Fields fields;
   for (const auto& [name, number] : statistics.fields) {
     // What moves by itself and by asking; and what the user has, who is the same in both.
-    if (name == "uptime_seconds" || name.starts_with("turn") || name == "connections_per_uid_most") continue;
+    if (name == "uptime_seconds" || name.starts_with("turn") || name.starts_with("longest_turn") || name == "connections_per_uid_most") continue;
     fields[name] = text_of(number);
   }
   for (const FunctionStatistics& function : statistics.functions)
