@@ -95,6 +95,8 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.subscriptions_max = from.subscriptions_max;
   to.engine.signals_queued_per_subscription_max = from.signals_queued_per_subscription_max;
   to.engine.signal_history = from.signal_history;
+  to.engine.sessions = {.idle_ttl = from.session_idle_ttl, .absolute_ttl = from.session_absolute_ttl, .bytes_max = from.session_bytes_max,
+                        .entries_max = from.session_entries_max, .sessions_max = from.sessions_max};
   to.engine.part_bytes_max = from.part_bytes_max;
   to.engine.stored_value_bytes_max = from.stored_value_bytes_max;
   to.namespaces["default"] = namespace_settings(from, {from.memory_bytes, from.blob_bytes}, from.default_rules);

@@ -31,7 +31,7 @@ Catalog::Catalog(Context& context, Directory& directory, FunctionTable& function
 
 bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Origin origin) {
   RecordImage image{.key = entry.key, .parts = &parts, .version = origin.version, .cost_us = origin.cost_us,
-                    .function_number = entry.function};
+                    .function_number = entry.function, .of_session = entry.session != nullptr};
   const Lifespan lifespan = lifespan_of(context_.settings.retention, function_of(entry.key), retention);
   if (lifespan.ttl_ms != 0) image.fresh_until_ms = time_word(context_.now + duration_of_ms(lifespan.ttl_ms));
   image.early_ms = early_ms_of(lifespan, origin.cost_us);
@@ -49,7 +49,8 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
   const double worth = recency_frequency_.uses(crf) *
                        static_cast<double>(worth_us(entry.function, origin.was_put ? std::nullopt : std::optional(origin.cost_us)));
   RecordRef record{};
-  Attempt attempt = place(entry, image, worth, record);
+  std::string over_quota;
+  Attempt attempt = make_room_in_session(entry, sums_of(parts).bytes(), over_quota) ? place(entry, image, worth, record) : Attempt::over_quota;
   if (attempt != Attempt::placed && entry.value) {
     detach(entry);  // its place may be all that is missing, and it must not be found any longer anyway
     if (attempt == Attempt::blocked) attempt = place(entry, image, worth, record);
@@ -59,7 +60,8 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
     return true;
   }
   ++context_.counters.stored_inline;
-  const char* const why = attempt == Attempt::never          ? "it is larger than the arena"
+  const std::string why = attempt == Attempt::over_quota     ? over_quota
+                          : attempt == Attempt::never        ? "it is larger than the arena"
                           : attempt == Attempt::not_worth_it ? not_worth_it
                                                              : "the arena is full of values that are being read";
   gone_.remember(entry.key, Gone{GoneReason::not_stored, context_.now, why});
@@ -133,6 +135,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
     live_blobs_ += value.blobs;
     blobs_.placed(sums.blobs);
   }
+  enter_session(entry);
   lifespans_.begin(entry);
   if (value.outdated) lifespans_.advance(entry);
   by_record_.emplace(record, &entry);
@@ -152,8 +155,9 @@ void Catalog::take_out(Entry& entry) {
     blob_order_.erase(*value.in_blob_order);
     live_blob_memory_ -= value.blob_memory;
     live_blobs_ -= value.blobs;
-    blobs_retired_ = true;
+    urgent_retired_ = true;
   }
+  leave_session(entry);
   lifespans_.end(entry);
   directory_.dependencies().value_gone(entry);
   Function& function = functions_.at(entry.function);
@@ -214,13 +218,13 @@ void Catalog::set_refreshing(Entry& entry, bool refreshing) {
 
 // ---- blobs ----------------------------------------------------------------------------------------------------------
 
-void Catalog::reclaim_blobs() {
-  if (reclaim_at_ && store_.usage().retired_with_blobs == 0) reclaim_at_.reset();
-  if (!blobs_retired_ && !(reclaim_at_ && context_.now >= *reclaim_at_)) return;
-  const bool fresh = std::exchange(blobs_retired_, false);
-  const std::uint64_t before = store_.usage().retired_with_blobs;
+void Catalog::reclaim_urgent() {
+  if (reclaim_at_ && store_.usage().retired_urgent() == 0) reclaim_at_.reset();
+  if (!urgent_retired_ && !(reclaim_at_ && context_.now >= *reclaim_at_)) return;
+  const bool fresh = std::exchange(urgent_retired_, false);
+  const std::uint64_t before = store_.usage().retired_urgent();
   if (before > 0) store_.reclaim();
-  const std::uint64_t left = store_.usage().retired_with_blobs;
+  const std::uint64_t left = store_.usage().retired_urgent();
   if (left == 0) return reclaim_at_.reset();
   const bool freed = left < before;
   reclaim_period_ = fresh || freed ? reclaim_period_min : std::min(reclaim_period_ * 2, reclaim_period_max);
@@ -228,8 +232,8 @@ void Catalog::reclaim_blobs() {
 }
 
 void Catalog::put_off_reclaim() {
-  if (!std::exchange(blobs_retired_, false) && !(reclaim_at_ && context_.now >= *reclaim_at_)) return reclaim_blobs();
-  if (store_.usage().retired_with_blobs == 0) return reclaim_at_.reset();
+  if (!std::exchange(urgent_retired_, false) && !(reclaim_at_ && context_.now >= *reclaim_at_)) return reclaim_urgent();
+  if (store_.usage().retired_urgent() == 0) return reclaim_at_.reset();
   reclaim_period_ = reclaim_period_min;
   reclaim_at_ = context_.now;
 }
@@ -282,7 +286,7 @@ void Catalog::check_invariants() const {
   const BlobStore::Usage usage = blobs_.usage();
   ONCED_ASSERT(usage.count - usage.closing_count >= live_blobs_ + blobs_.reserved());
   ONCED_ASSERT(usage.charged_bytes - usage.closing_bytes >= live_blob_memory_);
-  ONCED_ASSERT(!blobs_retired_ && (store_.usage().retired_with_blobs == 0) == !reclaim_at_);  // or their memory never returns
+  ONCED_ASSERT(!urgent_retired_ && (store_.usage().retired_urgent() == 0) == !reclaim_at_);  // or their memory never returns
   std::uint64_t counted = 0;
   for (const Function& function : functions_.all()) counted += function.entries;
   ONCED_ASSERT(counted == values);

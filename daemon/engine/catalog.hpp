@@ -53,6 +53,8 @@ class Catalog {
 
   // No reader finds the value any more. Sends no signal.
   void drop(Entry& entry, GoneReason reason, std::string text = {});
+  // The same, and nobody is ever told why.
+  void drop_untold(Entry& entry) { detach(entry); }
 
   // Acts on the time that has come for the value of this entry, though the tick for it has not: it is stale, or expires.
   void catch_up(Entry& entry);
@@ -89,8 +91,8 @@ class Catalog {
   // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory: also when
   // much more would be thrown away for it than the newcomer is worth. Without one that does not count.
   Result<Room> make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer);
-  // Frees retired records that hold blobs: at the end of each step; again and again, less and less often, while pinned.
-  void reclaim_blobs();
+  // Frees retired records that hold blobs, or are of sessions: at the end of each step; again and again, less and less often, while pinned.
+  void reclaim_urgent();
   // Instead of it: asks for a turn at once, so that this step frees nothing.
   void put_off_reclaim();
   std::optional<Time> next_reclaim() const { return reclaim_at_; }
@@ -120,7 +122,7 @@ class Catalog {
 
  private:
   static constexpr const char* not_worth_it = "it is large, and values that save far more computing time would have been evicted for it";
-  enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it };
+  enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it, over_quota };
   Attempt place(Entry& entry, const RecordImage& image, double worth_us, RecordRef& placed);
   void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin, Crf crf);
   void detach(Entry& entry);
@@ -143,6 +145,10 @@ class Catalog {
   static std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t inline_bytes, std::size_t parts);
   static std::uint64_t record_bytes(const Entry& entry);
   bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
+  // session_quota.cpp
+  bool make_room_in_session(Entry& entry, std::uint64_t bytes, std::string& why_not);
+  void enter_session(Entry& entry);
+  void leave_session(Entry& entry);
 
   Context& context_;
   Directory& directory_;
@@ -158,7 +164,7 @@ class Catalog {
   EvictionOrder blob_order_;  // of those with blobs
   std::uint64_t live_blob_memory_ = 0;
   std::uint64_t live_blobs_ = 0;
-  bool blobs_retired_ = false;  // in this step
+  bool urgent_retired_ = false;  // in this step
   std::optional<Time> reclaim_at_;
   Duration reclaim_period_{};
   std::optional<Time> harvested_;

@@ -230,8 +230,8 @@ void Computations::end(Lease& lease) {
 Lease* Computations::held_by(Connection& from, const protocol::Token& token) {
   Lease* lease = leases_.find(token);
   if (lease == nullptr || lease->holder.connection != from.id) return nullptr;
-  settle(*lease->entry);  // an invalidation that is under way may have detached it
-  return lease;
+  settle(*lease->entry);  // an invalidation that is under way may have detached it, and its session's end have ended it
+  return leases_.find(token);
 }
 
 void Computations::refuse_token(Connection& from, protocol::RequestId id) {
@@ -272,7 +272,9 @@ void Computations::abandon(Connection& from, protocol::RequestId id, const proto
 
 void Computations::end_without_result(Lease& lease, EndedBy how) {
   Entry& entry = *lease.entry;
+  const protocol::Token token = lease.token;
   settle(entry);
+  if (leases_.find(token) == nullptr) return;  // with its session
   directory_.may_be_unused(entry);
   LeaseCause cause = LeaseCause::abandoned;
   switch (how) {

@@ -51,8 +51,9 @@ class Computations {
   void process_gone(Connection& connection);
   // Every waiter is told that the daemon is going, and so is who waits for the end of an invalidation.
   void drain();
-  // Does a share of what was cut into steps: invalidations, and dropping older versions.
-  void go_on();
+  // Does a share of what was cut into steps: invalidations, what depends on values, dropping older versions. Returns what is left of the
+  // step's share.
+  std::size_t go_on();
   bool has_work_left() const {
     return !invalidations_.empty() || !retirements_.empty() || queues_.has_work_left() || !waves_.empty() || directory_.has_work_left();
   }
@@ -62,6 +63,10 @@ class Computations {
   // The last of each step: who may begin now that others have ended, and who is to be told of its place. A bounded number begin.
   void let_queues_move();
   void limits_changed() { queues_.limits_changed(leases_); }
+
+  // Holds entries of a session, `most` of them about, against its present generation, the ones that were settled longest ago first. Returns
+  // how many it was.
+  std::size_t settle_session(Session& session, std::size_t most);
 
   const LeaseTable& leases() const { return leases_; }
   const FunctionQueues& queues() const { return queues_; }
@@ -166,6 +171,8 @@ class Computations {
   void give_held_back(Wave& wave);
   void answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply);
   void settle(Entry& entry);
+  bool leave_generation(Entry& entry);  // session_fences.cpp
+  void fence(Entry& entry);
   Entry* oldest_of(const Invalidation& one);
   // Drops some of what the invalidations under way concern, and answers those that are done.
   void go_on_invalidating();

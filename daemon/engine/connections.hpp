@@ -10,6 +10,7 @@
 
 #include "engine/engine.hpp"
 #include "engine/entry.hpp"
+#include "engine/opened_sessions.hpp"
 
 namespace onced::engine {
 
@@ -28,6 +29,8 @@ struct Connection {
   std::set<protocol::RequestId> subscriptions{};
   std::set<protocol::RequestId> invalidations{};  // that are not answered yet
   std::set<protocol::RequestId> held_back{};      // answers that come when what was derived from a value has been reached
+  std::set<protocol::RequestId> session_ends{};   // the same, of EndSession
+  OpenedSessions opened{};
   std::set<protocol::RequestId> reserving{};      // Reserve requests that wait for memory
   std::set<BlobId> reserved{};                    // blobs that it fills
   std::uint64_t reserved_bytes = 0;               // their memory
@@ -38,7 +41,7 @@ struct Connection {
 
   std::size_t blobs() const { return reserving.size() + reserved.size() + loans; }
   bool in_flight(protocol::RequestId request) const {
-    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request) || held_back.contains(request) || reserving.contains(request);
+    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request) || held_back.contains(request) || session_ends.contains(request) || reserving.contains(request);
   }
 };
 

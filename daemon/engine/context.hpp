@@ -46,6 +46,13 @@ struct Counters {
   std::uint64_t stored_outdated = 0;      // values that were outdated when they were published
   std::uint64_t overtaken = 0;            // computations not kept because what they were made from was invalidated meanwhile
   std::uint64_t dependency_evictions = 0; // of the evictions: for the limit of recorded dependencies
+  std::uint64_t sessions_made = 0;
+  std::uint64_t sessions_rotated = 0;
+  std::uint64_t sessions_ended = 0;       // by request
+  std::uint64_t sessions_expired = 0;
+  std::uint64_t sessions_evicted = 0;     // for the place of another
+  std::uint64_t session_evictions = 0;    // of the evictions: of a session that had all that it may keep
+  std::uint64_t fenced_computations = 0;  // under an id that is dead
   std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them
   std::uint64_t not_worth_storing = 0;    // values and blobs for which more computing time would have been thrown away
   std::uint64_t blob_evictions = 0;       // of the evictions: for the budget of blobs

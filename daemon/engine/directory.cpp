@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <onced/protocol/result.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "engine/key_fields.hpp"
 
@@ -27,6 +28,7 @@ Entry& Directory::obtain(std::string_view key) {
   entry.stamp = stamp_;
   entry.in_all = by_stamp_.insert(by_stamp_.begin(), &entry);
   functions_.link(entry);
+  if (const auto session = protocol::session_in(key)) sessions_.link(entry, *session);
   versions_.add(entry);
   ordered_.insert(&entry);
   may_be_unused(entry);
@@ -37,6 +39,7 @@ void Directory::restamp(Entry& entry) {
   entry.stamp = stamp_;
   by_stamp_.splice(by_stamp_.begin(), by_stamp_, entry.in_all);
   functions_.move_to_front(entry);
+  SessionTable::move_to_front(entry);
   TagTable::move_to_front(entry);
 }
 
@@ -63,6 +66,7 @@ void Directory::sweep() {
     if (!entry->unused()) continue;
     by_stamp_.erase(entry->in_all);
     functions_.unlink(*entry);
+    SessionTable::unlink(*entry);
     tags_.clear(*entry);
     versions_.remove(*entry);
     ordered_.erase(entry);

@@ -19,6 +19,7 @@
 #include "engine/entry.hpp"
 #include "engine/function_table.hpp"
 #include "engine/key_map.hpp"
+#include "engine/session_table.hpp"
 #include "engine/tag_table.hpp"
 #include "engine/version_index.hpp"
 
@@ -26,7 +27,8 @@ namespace onced::engine {
 
 class Directory {
  public:
-  Directory(FunctionTable& functions, const BytesHash& hash) : functions_(functions), entries_(0, hash), versions_(hash), tags_(hash) {}
+  Directory(FunctionTable& functions, SessionTable& sessions, const BytesHash& hash)
+      : functions_(functions), sessions_(sessions), entries_(0, hash), versions_(hash), tags_(hash) {}
 
   Entry* find(std::string_view key);
   const Entry* find(std::string_view key) const;
@@ -44,6 +46,11 @@ class Directory {
     return entries.empty() ? nullptr : entries.back();
   }
 
+  // Null: there is no entry.
+  Entry* oldest_in(SessionNumber session) {
+    const Session* found = sessions_.find(session);
+    return found == nullptr || found->entries.empty() ? nullptr : found->entries.back();
+  }
   // Null: no entry has the tag.
   Entry* oldest_with(std::string_view tag) { return tags_.oldest_of(tag); }
 
@@ -53,6 +60,7 @@ class Directory {
   const TagTable& tags() const { return tags_; }
 
   VersionIndex& versions() { return versions_; }
+  const SessionTable& sessions() const { return sessions_; }
 
   DependencyGraph& dependencies() { return dependencies_; }
   const DependencyGraph& dependencies() const { return dependencies_; }
@@ -84,6 +92,14 @@ class Directory {
       if (!visit(*entry)) return;
     }
   }
+  // The entries of a session.
+  template <typename Visit>
+  void walk_session(SessionNumber session, Visit visit) const {
+    const Session* found = sessions_.find(session);
+    if (found == nullptr) return;
+    for (const Entry* entry : found->entries)
+      if (!visit(*entry)) return;
+  }
   template <typename Visit>
   void walk_all(Visit visit) const {
     for (Entry* entry : ordered_) visit(*entry);
@@ -101,6 +117,7 @@ class Directory {
   };
 
   FunctionTable& functions_;
+  SessionTable& sessions_;
   KeyMap<Entry> entries_;
   std::set<Entry*, ByKey> ordered_;
   std::uint64_t stamp_ = 0;

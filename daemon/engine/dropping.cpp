@@ -5,6 +5,8 @@
 #include "engine/computations.hpp"
 #include "engine/key_fields.hpp"
 
+#include <onced/protocol/session.hpp>
+
 namespace onced::engine {
 
 using protocol::LeaseEnd;
@@ -39,6 +41,9 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     invalidation.tag = scope.subject;
     invalidation.by += " through its tag " + scope.subject;
     if (!leases_.all().empty()) fences_.add(scope.subject, invalidation.stamp);
+  } else if (scope.kind == ScopeKind::session) {
+    invalidation.session = *protocol::session_number_in(scope.subject);
+    deaths_.forget_if([&](std::string_view key) { return protocol::session_in(key) == invalidation.session; });
   } else {
     deaths_.forget_if([&](std::string_view key) { return scope.kind == ScopeKind::everything || function_of(key) == scope.subject; });
   }
@@ -84,6 +89,7 @@ void Computations::go_on_invalidating() {
 
 Entry* Computations::oldest_of(const Invalidation& one) {
   if (one.tag) return directory_.oldest_with(*one.tag);
+  if (one.session != 0) return directory_.oldest_in(one.session);
   return one.function ? directory_.oldest_of(*one.function) : directory_.oldest();
 }
 
@@ -119,7 +125,8 @@ bool Computations::detach_if_overtaken(Lease& lease, const std::vector<std::stri
 
 // Does to an entry what the invalidations under way will do to it; afterwards all it has is newer than them.
 void Computations::settle(Entry& entry) {
-  if (invalidations_.empty() || entry.stamp == directory_.stamp()) return;
+  const bool fenced = leave_generation(entry);
+  if (!fenced && (invalidations_.empty() || entry.stamp == directory_.stamp())) return;
   for (Invalidation& one : invalidations_.all()) {
     if (!invalidations_.is_due(one, entry)) continue;
     const Invalidated done = invalidate_entry(entry, one.by, one.soft);
@@ -168,7 +175,7 @@ Computations::Invalidated Computations::soften_entry(Entry& entry, const std::st
   return {changed, wave};
 }
 
-void Computations::go_on() {
+std::size_t Computations::go_on() {
   go_on_with_waves(context_.settings.invalidated_per_step_max);
   go_on_invalidating();
   std::size_t most = context_.settings.invalidated_per_step_max;
@@ -176,6 +183,7 @@ void Computations::go_on() {
     most -= retire_some(retirements_.front(), most);
     if (retirements_.front().left == 0) retirements_.pop_front();
   }
+  return most;
 }
 
 // The newer value is stored. What does not go in this step goes in the next turns.
@@ -213,11 +221,14 @@ void Computations::cancel(Connection& from, protocol::RequestId id, const protoc
     if (Entry* entry = directory_.find(scope.subject)) ended = cancel_entry(*entry, text);
   } else {
     // What is under way only: there may be far more keys. Each step may end several leases, all of one entry.
+    const auto session = scope.kind == ScopeKind::session ? protocol::session_number_in(scope.subject) : std::nullopt;
     const auto& leases = leases_.all();
     for (auto at = leases.begin(); at != leases.end();) {
       const std::uint64_t counter = at->first;
       Entry& entry = *at->second.entry;
-      if (scope.kind == ScopeKind::everything || function_of(entry.key) == scope.subject) ended += cancel_entry(entry, text);
+      const bool is_meant = scope.kind == ScopeKind::session ? protocol::session_in(entry.key) == session
+                                                             : scope.kind == ScopeKind::everything || function_of(entry.key) == scope.subject;
+      if (is_meant) ended += cancel_entry(entry, text);
       at = leases.upper_bound(counter);
     }
     std::vector<Entry*> queued;

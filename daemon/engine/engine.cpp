@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <onced/protocol/session.hpp>
+
 #include "engine/blobs.hpp"
 #include "engine/catalog.hpp"
 #include "engine/computations.hpp"
@@ -10,8 +12,8 @@
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
 #include "engine/function_table.hpp"
-#include "engine/key_fields.hpp"
 #include "engine/reports.hpp"
+#include "engine/sessions.hpp"
 #include "engine/signal_hub.hpp"
 
 namespace onced::engine {
@@ -19,17 +21,21 @@ namespace onced::engine {
 struct Engine::State {
   State(Settings settings, RecordStore& store, BlobStore& blob_store)
       : context{.settings = std::move(settings)},
+        session_table(context.hash, store.session_places()),
         blobs(context, connections, blob_store, [this](const Connection& from, std::uint64_t bytes) { return catalog.make_room_for_blob(bytes, newcomer_of(from, bytes)); }),
-        catalog(context, directory, functions, store, signals, blobs) {}
+        catalog(context, directory, functions, store, signals, blobs),
+        sessions(context, connections, session_table, computations, signals, store) {}
 
   Context context;
   Connections connections;
   FunctionTable functions{context.hash};
-  Directory directory{functions, context.hash};
+  SessionTable session_table;
+  Directory directory{functions, session_table, context.hash};
   SignalHub signals{context, [this](const protocol::Scope& scope, protocol::State& state) { reports.describe(scope, state); }};
   Blobs blobs;
   Catalog catalog;
   Computations computations{context, connections, directory, functions, catalog, signals, blobs};
+  Sessions sessions;
   Reports reports{context, connections, directory, functions, signals, catalog, computations, blobs};
 
   // One overload per event.
@@ -38,11 +44,11 @@ struct Engine::State {
   void on(const ProcessDied& event);
   void on(Requested&& event);
   void on(const SignalsSent& event) { signals.sent(event.connection, event.subscription, event.count); }
-  void on(const Ticked&) { computations.go_on(); }
+  void on(const Ticked&) { sessions.go_on(computations.go_on()); }
   void on(const Draining&);
 
   // One overload per request. Those without a ReplyAddress have no answer.
-  void answer(Connection& from, protocol::RequestId id, protocol::Request&& request);
+  void answer(Connection& from, protocol::RequestId id, protocol::Request&& request, const std::optional<SessionSecret>& secret);
   void end_everything_of(Connection& connection);
   std::optional<Catalog::Newcomer> newcomer_of(const Connection& connection, std::uint64_t bytes) const;
   Reports& with_recent_uses() {
@@ -73,22 +79,24 @@ void Engine::apply(Event event, Time now, Effects& effects) {
   state.context.effects = &effects;
   std::visit([&](auto&& one) { state.on(std::forward<decltype(one)>(one)); }, std::move(event));
   state.computations.run_deadlines();
+  state.sessions.let_time_pass();
   state.computations.let_queues_move();
   state.blobs.retry();
   state.catalog.let_time_pass();
   state.catalog.harvest_now_and_then();
   state.context.recent.look_when_due(state.catalog.store(), state.connections.size(), state.context.now);
   if (state.blobs.passed_in_step()) state.catalog.put_off_reclaim();  // the descriptor must be there when the effect is carried out
-  else state.catalog.reclaim_blobs();
+  else state.catalog.reclaim_urgent();
   state.directory.sweep();
+  state.sessions.sweep();
   state.context.effects = nullptr;
 }
 
 std::optional<Time> Engine::next_deadline() const {
-  if (state_->computations.has_work_left()) return state_->context.now;
+  if (state_->computations.has_work_left() || state_->sessions.has_work_left()) return state_->context.now;
   std::optional<Time> earliest;
   for (const std::optional<Time> one : {state_->computations.next_deadline(), state_->catalog.next_turn(), state_->catalog.next_reclaim(),
-                                        state_->blobs.next_retry(), state_->context.recent.next_look()})
+                                        state_->blobs.next_retry(), state_->context.recent.next_look(), state_->sessions.next_turn()})
     if (one && (!earliest || *one < *earliest)) earliest = one;
   return earliest;
 }
@@ -112,10 +120,11 @@ void Engine::check_invariants() const {
   state_->blobs.check_invariants();
   state_->directory.check_invariants();
   state_->signals.check_invariants();
+  state_->sessions.check_invariants();
   for (const auto& [id, connection] : state_->connections.all())
     ONCED_ASSERT(!connection.gone || (connection.waits.empty() && connection.leases.empty() &&
                                       connection.subscriptions.empty() && connection.invalidations.empty() &&
-                                      connection.held_back.empty()));
+                                      connection.held_back.empty() && connection.session_ends.empty() && connection.opened.size() == 0));
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------
@@ -141,6 +150,7 @@ void Engine::State::on(const ProcessDied& event) {
 void Engine::State::end_everything_of(Connection& connection) {
   signals.unsubscribe_all(connection);
   computations.process_gone(connection);
+  sessions.connection_gone(connection);
   blobs.connection_gone(connection);
 }
 
@@ -168,13 +178,14 @@ void Engine::State::on(Requested&& event) {
   // A child may still write to the socket of its dead parent; it is nobody we know.
   if (from == nullptr || from->gone) return;
   blobs.claim(*from, event.request);
-  answer(*from, event.id, std::move(event.request));
+  answer(*from, event.id, std::move(event.request), event.secret);
   blobs.give_claims_back();
 }
 
 void Engine::State::on(const Draining&) {
   context.draining = true;
   computations.drain();
+  sessions.drain();
   blobs.drain();
 }
 
@@ -195,11 +206,25 @@ std::string_view key_in(const protocol::Request& request) {
   return {};
 }
 
+// The session that it is about. A request about a lease has shown it when it got the lease.
+std::optional<SessionNumber> session_named_in(const protocol::Request& request) {
+  using namespace protocol;
+  const auto of_scope = [](const Scope& scope) {
+    return scope.kind == ScopeKind::session ? session_number_in(scope.subject) : std::nullopt;
+  };
+  if (const std::string_view key = key_in(request); names_session(key)) return session_in(key).value_or(0);
+  if (const auto* invalidate = std::get_if<Invalidate>(&request)) return of_scope(invalidate->scope);
+  if (const auto* cancel = std::get_if<Cancel>(&request)) return of_scope(cancel->scope);
+  if (const auto* subscribe = std::get_if<Subscribe>(&request)) return of_scope(subscribe->scope);
+  if (const auto* list = std::get_if<List>(&request); list != nullptr && list->session != 0) return list->session;
+  return std::nullopt;
+}
+
 }  // namespace
 
 // ---- requests -------------------------------------------------------------------------------------------------------
 
-void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::Request&& request) {
+void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::Request&& request, const std::optional<SessionSecret>& secret) {
   using namespace protocol;
   const bool has_answer = !std::holds_alternative<Withdraw>(request) && !std::holds_alternative<TakeUp>(request) &&
                           !std::holds_alternative<Progress>(request) && !std::holds_alternative<Release>(request);
@@ -210,15 +235,13 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
   if (context.draining && has_answer && !about_the_daemon && !std::holds_alternative<Hello>(request))
     return context.refuse(to, ErrorCode::unavailable, "the daemon is shutting down");
 
-  if (const std::string_view key = key_in(request); has_session(key)) {
-    return context.refuse(to, ErrorCode::not_permitted,
-                          "the key of " + display(key) + " names a session, and this daemon has no sessions yet; use keys without one");
-  }
+  if (const auto session = session_named_in(request); session && !sessions.may_name(from, to, *session)) return;
 
   struct Answer {
     State& state;
     Connection& from;
     ReplyAddress to;
+    const std::optional<SessionSecret>& secret;
     void operator()(Hello&&) const { state.context.close(from.id, "HELLO is the first frame of a connection and comes once"); }
     void operator()(Acquire&& r) const { state.computations.acquire(from, to.id, std::move(r)); }
     void operator()(Withdraw&& r) const { state.computations.withdraw(from, r); }
@@ -241,8 +264,20 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     void operator()(Fetch&& r) const { state.blobs.fetch(from, to.id, r); }
     void operator()(Release&& r) const { state.blobs.release(from, r); }
     void operator()(Explain&& r) const { state.context.send(to, state.with_recent_uses().explain(r.key)); }
+    void operator()(NewSession&& r) const {
+      ONCED_ASSERT(secret.has_value());  // the host draws one for every such request
+      state.sessions.create(from, to.id, r, *secret);
+    }
+    void operator()(OpenSession&& r) const { state.sessions.open(from, to.id, r); }
+    void operator()(RotateSession&& r) const {
+      ONCED_ASSERT(secret.has_value());
+      state.sessions.rotate(from, to.id, r, *secret);
+    }
+    void operator()(TouchSession&& r) const { state.sessions.touch(from, to.id, r); }
+    void operator()(EndSession&& r) const { state.sessions.end(from, to.id, r); }
+    void operator()(ListSessions&& r) const { state.sessions.list(to, r); }
   };
-  std::visit(Answer{*this, from, to}, std::move(request));
+  std::visit(Answer{*this, from, to, secret}, std::move(request));
 }
 
 }  // namespace onced::engine

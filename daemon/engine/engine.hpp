@@ -26,6 +26,7 @@
 #include "engine/blob_store.hpp"
 #include "engine/record_store.hpp"
 #include "engine/retention.hpp"
+#include "engine/session_settings.hpp"
 #include "engine/types.hpp"
 
 namespace onced::engine {
@@ -52,6 +53,7 @@ struct Requested {
   ConnectionId connection;
   protocol::RequestId id;
   protocol::Request request;
+  std::optional<SessionSecret> secret{};  // with NewSession and RotateSession: fresh from getrandom(2), never used before
 };
 // So many Signal/Position/State messages of this connection have left for its socket since the last such event.
 struct SignalsSent {
@@ -105,6 +107,7 @@ struct Settings {
   Duration holder_deaths_memory = limits::holder_deaths_memory;
   RetentionSettings retention{};
   std::map<std::string, std::size_t, std::less<>> max_concurrent{};  // computations at once, by function; not there, or 0: any number
+  SessionSettings sessions{};
   std::uint64_t blob_bytes_max = std::uint64_t{1} << 30;  // memory of all blobs; the host knows the machine
   std::uint64_t part_bytes_max = limits::part_bytes_max;  // more than this default is cut to it: the record's format says so
   std::uint64_t stored_value_bytes_max = limits::stored_value_bytes_max;

@@ -39,6 +39,7 @@ struct Derivations;  // dependency_graph.hpp
 struct DerivationsDeleter {
   void operator()(Derivations* derivations) const;
 };
+struct Session;
 struct Tag;
 // Where an entry is in the order of one of its tags (tag_table.hpp).
 struct TagPlace {
@@ -119,6 +120,7 @@ struct StoredValue {
   double log_merit_per_use_in_blobs = 0;
   EvictionOrder::Place in_order;
   std::optional<EvictionOrder::Place> in_blob_order;  // of values with blobs
+  std::optional<EvictionOrder::Place> in_session_order;  // of a session's
   std::optional<std::multimap<Time, Entry*>::iterator> next_change;
   std::optional<std::multiset<Duration>::iterator> early_step;
 };
@@ -155,6 +157,9 @@ struct Entry {
   std::list<Entry*>::iterator in_family;
   std::vector<TagPlace> tags;    // of its last value
   std::unique_ptr<Derivations, DerivationsDeleter> derivations;  // while anything hangs on a version of this key or the other way round
+  Session* session = nullptr;    // that its key names; null: none, or one that is gone (session_table.hpp)
+  std::uint64_t generation = 0;  // the session's, when the entry was last held against it
+  std::list<Entry*>::iterator in_session;
   bool sweep_due = false;
 
   bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty() && derivations == nullptr; }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/catalog.hpp"
+#include "engine/session_table.hpp"
 #include "engine/text.hpp"
 
 namespace onced::engine {
@@ -29,6 +30,7 @@ void Catalog::touch(Entry& entry) {
   value.crf = recency_frequency_.used(value.crf, by_record_.size());
   order_.move(value.in_order, value.crf + value.log_merit_per_use);
   if (value.in_blob_order) blob_order_.move(*value.in_blob_order, value.crf + value.log_merit_per_use_in_blobs);
+  if (value.in_session_order) entry.session->order.move(*value.in_session_order, value.crf + value.log_merit_per_use);
 }
 
 std::uint64_t Catalog::worth_us(FunctionNumber number, std::optional<std::uint64_t> measured_us) const {

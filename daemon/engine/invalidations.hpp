@@ -18,6 +18,7 @@
 
 #include "engine/entry.hpp"
 #include "engine/function_table.hpp"
+#include "engine/session_table.hpp"
 #include "engine/tag_table.hpp"
 
 namespace onced::engine {
@@ -27,6 +28,7 @@ struct Invalidation {
   std::optional<FunctionNumber> function;  // nothing: a tag, or everything
   std::string function_name;
   std::optional<std::string> tag{};
+  std::uint64_t session{};                 // 0: all that the others mean, of whatever session
   std::optional<ReplyAddress> to;          // nothing: whoever asked is gone, or was answered by the end of the daemon
   std::string by;                          // for people
   bool soft = false;
@@ -50,6 +52,7 @@ class Invalidations {
   bool is_due(const Invalidation& one, const Entry& entry) const {
     if (one.stamp <= entry.stamp) return false;
     if (one.tag) return TagTable::has(entry, *one.tag);
+    if (one.session != 0) return entry.session != nullptr && entry.session->number == one.session;
     if (!one.function) return true;
     return *one.function == entry.function && functions_.owns(functions_.at(entry.function), entry, one.function_name);
   }

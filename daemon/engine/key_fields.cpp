@@ -61,8 +61,6 @@ KeyWithoutVersion without_version(std::string_view key) {
   return {key.substr(0, end_of(key, function)), key.substr(end_of(key, version))};
 }
 
-bool has_session(std::string_view key) { return key.size() >= 2 && static_cast<unsigned char>(key[1]) != nil; }
-
 std::string first_bytes_of_function(std::string_view function) {
   std::string bytes{static_cast<char>(array_of_four), static_cast<char>(nil)};
   const std::size_t size = function.size();

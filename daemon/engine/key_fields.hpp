@@ -21,9 +21,6 @@ struct KeyWithoutVersion {
 };
 KeyWithoutVersion without_version(std::string_view key);
 
-// Whether the key belongs to a session.
-bool has_session(std::string_view key);
-
 // The first bytes of every key of this function that has no session: where an ordered walk may start.
 std::string first_bytes_of_function(std::string_view function);
 

@@ -31,6 +31,7 @@ struct RecordImage {
   std::uint64_t version = 0;
   std::uint64_t cost_us = 0;
   std::uint32_t function_number = 0;
+  bool of_session = false;  // wiped as soon as nobody finds or pins it
 };
 
 class RecordStore {
@@ -60,8 +61,16 @@ class RecordStore {
   virtual void set_life(RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) = 0;
   virtual void set_refreshing(RecordRef record, bool refreshing) = 0;
 
-  // Lets go the blobs of retired records that nobody pins, all of them, and wipes and frees such records, as far as one
-  // call may take: one scan of all pins. Returns bytes of records freed.
+  // The entry of this session in the table that readers hold every hit against; 0: it has ended. With its return no hit of another
+  // generation is one any more, and what is placed later is found by nobody who has an older one.
+  virtual void set_session(std::uint64_t number, std::uint64_t generation) = 0;
+  // How many entries it has: numbers are taken modulo that.
+  virtual std::size_t session_places() const = 0;
+  // Whether a reader has marked the session as used since the last call. One look at each page.
+  virtual bool take_session_use(std::uint64_t number) = 0;
+
+  // Lets go the blobs of retired records that nobody pins, all of them, and wipes and frees such records, those of sessions
+  // first, as far as one call may take: one scan of all pins. Returns bytes of records freed.
   virtual std::size_t reclaim() = 0;
 
   // Sets a pin on the client's behalf in its page; nothing when it has no page or no free granted pin.
@@ -95,7 +104,9 @@ class RecordStore {
     std::uint64_t pinned_bytes = 0;        // of retired records and their blobs, when pins were last looked at: pinned by somebody,
     std::uint64_t pinned_most_bytes = 0;   // by the connection that pins most of them,
     ConnectionId pinned_most_by{};         // which is this one
+    std::uint64_t retired_of_sessions = 0;  // of those: records of sessions, which are to be wiped at once
     std::uint64_t index_slots = 0;
+    std::uint64_t retired_urgent() const { return retired_with_blobs + retired_of_sessions; }
   };
   virtual Usage usage() const = 0;
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <onced/protocol/pin_page.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "engine/dependency_texts.hpp"
 #include "engine/key_fields.hpp"
@@ -99,6 +100,7 @@ protocol::StatusReport Reports::status(Time now) const {
       {"connections", std::uint64_t{connections_.size()}},
       {"subscriptions", std::uint64_t{signals_.subscriptions()}},
       {"entries", std::uint64_t{catalog_.size()}},
+      {"sessions", std::uint64_t{directory_.sessions().live()}},
       {"memory_bytes", usage.used_bytes},
       {"memory_bytes_max", usage.arena_bytes},
       {"blobs", blobs.count},
@@ -203,6 +205,14 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("resyncs", counters.resyncs);
   add("keys_known", std::uint64_t{directory_.size()});
   add("tags_known", std::uint64_t{directory_.tags().size()});
+  add("sessions_made", counters.sessions_made);
+  add("sessions_rotated", counters.sessions_rotated);
+  add("sessions_ended", counters.sessions_ended);
+  add("sessions_expired", counters.sessions_expired);
+  add("sessions_evicted", counters.sessions_evicted);
+  add("sessions_ending", std::uint64_t{directory_.sessions().ending()});
+  add("session_evictions", counters.session_evictions);
+  add("fenced_computations", counters.fenced_computations);
   add("functions_known", std::uint64_t{functions_.all().size()});
   add("retired_bytes", usage.retired_bytes);
   add("retired_records", usage.retired_records);
@@ -212,6 +222,7 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("pinned_most_by", usage.pinned_most_bytes == 0       ? std::string()
                         : most == connections_.all().end() ? std::string("a connection that has ended")
                                                            : most->second.description);
+  add("retired_of_sessions", usage.retired_of_sessions);
   add("index_slots", usage.index_slots);
   add_turn(statistics.fields, "", context_.longest_turn.ever(), now);
   add_turn(statistics.fields, "_last_hour", context_.longest_turn.in_last_hour(now), now);
@@ -271,7 +282,7 @@ protocol::Listing Reports::list(const protocol::List& request) const {
       jump = next_of_function(entry.key, function);
       return jump.empty();
     }
-    if (entry.state() == KeyState::absent) return true;
+    if (entry.state() == KeyState::absent || (request.session != 0 && protocol::session_in(entry.key) != request.session)) return true;
     if (entry.value) {
       records.push_back(entry.value->record);
       of_records.push_back(listing.rows.size());
@@ -426,6 +437,7 @@ std::string Reports::how_it_went(std::string_view key) const {
     case GoneReason::evicted_index_full: return "evicted " + when + " because its place in the index was needed" + after(gone->text);
     case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed" + after(gone->text);
     case GoneReason::evicted_dependencies_full: return "evicted " + when + " because no more dependencies of values could be recorded";
+    case GoneReason::evicted_session_full: return "evicted " + when + " because its session had all that it may keep" + after(gone->text);
     case GoneReason::expired: return "expired " + when;
     case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
     case GoneReason::superseded: return "dropped " + when + ": a value of " + gone->text + " took its place";
@@ -460,6 +472,9 @@ void Reports::describe(const protocol::Scope& scope, protocol::State& state) con
       directory_.walk_function(scope.subject, [&](const Entry& entry) {
         return entry.state() == KeyState::absent || add(entry);
       });
+      break;
+    case protocol::ScopeKind::session:
+      directory_.walk_session(*protocol::session_number_in(scope.subject), [&](const Entry& entry) { return entry.state() == KeyState::absent || add(entry); });
       break;
     case protocol::ScopeKind::everything:
       for (const auto& [counter, lease] : computations_.leases().all())

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <onced/protocol/session.hpp>
+
 #include "engine/key_fields.hpp"
 
 namespace onced::engine {
@@ -16,11 +18,13 @@ std::size_t bytes_of(const protocol::State& state) {
   return bytes;
 }
 
-bool matches(const protocol::Scope& scope, std::string_view key) {
+bool matches(const protocol::Scope& scope, const protocol::Signal& signal) {
+  const std::string_view key = signal.key;
   switch (scope.kind) {
     case protocol::ScopeKind::key: return scope.subject == key;
     case protocol::ScopeKind::function: return scope.subject == function_of(key);
     case protocol::ScopeKind::everything: return true;
+    case protocol::ScopeKind::session: return protocol::session_in(key) == protocol::session_number_in(scope.subject);  // it has not ended
     case protocol::ScopeKind::tag: break;  // of Invalidate alone
   }
   return false;
@@ -41,9 +45,35 @@ void SignalHub::emit(protocol::SignalEvent event, std::string_view key, std::uin
   if (!by_function_.empty()) {
     if (const auto found = by_function_.find(function_of(key)); found != by_function_.end()) tell_all(found->second);
   }
+  if (!by_session_.empty()) {
+    const auto session = protocol::session_in(key);
+    if (const auto found = session ? by_session_.find(*session) : by_session_.end(); found != by_session_.end()) tell_all(found->second);
+  }
   tell_all(to_everything_);
   remember(std::move(signal));
   tell_positions();
+}
+
+void SignalHub::session_ended(std::uint64_t session, std::string why) {
+  ++sequence_;
+  ++context_.counters.signals;
+  protocol::Signal signal{.event = protocol::SignalEvent::session_ended, .key = {}, .epoch = context_.settings.epoch, .sequence = sequence_,
+                          .previous = 0, .version = session, .fraction = 0, .text = std::move(why)};
+  if (const auto found = by_session_.find(session); found != by_session_.end())
+    for (Subscription* subscription : found->second) tell(*subscription, signal);
+  for (Subscription* subscription : to_everything_) tell(*subscription, signal);
+  remember(std::move(signal));
+  tell_positions();
+}
+
+void SignalHub::end_bound(std::uint64_t session, Connections& connections, const std::string& why) {
+  while (true) {
+    const auto found = bound_.find(session);
+    if (found == bound_.end()) return;
+    const ReplyAddress to = found->second.back()->to;
+    unsubscribe(connections.at(to.connection), to.id);
+    context_.refuse(to, ErrorCode::session_ended, why);
+  }
 }
 
 void SignalHub::subscribe(Connection& connection, protocol::RequestId id, protocol::Subscribe request) {
@@ -61,6 +91,9 @@ void SignalHub::subscribe(Connection& connection, protocol::RequestId id, protoc
   made.scope = std::move(request.scope);
   made.index = &index_of(made.scope);
   made.index->push_back(&made);
+  if (made.scope.kind == protocol::ScopeKind::session) made.session = *protocol::session_number_in(made.scope.subject);
+  else if (made.scope.kind == protocol::ScopeKind::key) made.session = protocol::session_in(made.scope.subject).value_or(0);
+  if (made.session != 0) bound_[made.session].push_back(&made);
   made.by_position = by_position_.insert(by_position_.end(), &made);
   connection.subscriptions.insert(id);
 
@@ -76,7 +109,7 @@ void SignalHub::subscribe(Connection& connection, protocol::RequestId id, protoc
 void SignalHub::replay(Subscription& subscription, std::uint64_t after) {
   subscription.position = after;
   for (auto at = history_.end() - static_cast<std::ptrdiff_t>(sequence_ - after); at != history_.end(); ++at)
-    if (matches(subscription.scope, at->key)) tell(subscription, *at);
+    if (matches(subscription.scope, *at)) tell(subscription, *at);
   if (subscription.slow) return;
   subscription.position = sequence_;
   hand_over(subscription, protocol::Position{context_.settings.epoch, sequence_}, sizeof(protocol::Position));
@@ -113,6 +146,7 @@ std::vector<SignalHub::Subscription*>& SignalHub::index_of(const protocol::Scope
   switch (scope.kind) {
     case protocol::ScopeKind::key: return by_key_[scope.subject];
     case protocol::ScopeKind::function: return by_function_[scope.subject];
+    case protocol::ScopeKind::session: return by_session_[*protocol::session_number_in(scope.subject)];
     case protocol::ScopeKind::everything:
     case protocol::ScopeKind::tag: break;  // the latter of Invalidate alone
   }
@@ -126,6 +160,13 @@ void SignalHub::remove(std::map<Place, Subscription>::iterator at) {
     by_key_.erase(subscription.scope.subject);
   else if (subscription.index->empty() && subscription.scope.kind == protocol::ScopeKind::function)
     by_function_.erase(subscription.scope.subject);
+  else if (subscription.index->empty() && subscription.scope.kind == protocol::ScopeKind::session)
+    by_session_.erase(subscription.session);
+  if (subscription.session != 0) {
+    std::vector<Subscription*>& bound = bound_.at(subscription.session);
+    std::erase(bound, &subscription);
+    if (bound.empty()) bound_.erase(subscription.session);
+  }
   by_position_.erase(subscription.by_position);
   subscriptions_.erase(at);
 }
@@ -196,6 +237,7 @@ void SignalHub::check_invariants() const {
   std::size_t indexed = to_everything_.size();
   for (const auto& [key, list] : by_key_) indexed += list.size();
   for (const auto& [function, list] : by_function_) indexed += list.size();
+  for (const auto& [session, list] : by_session_) indexed += list.size();
   ONCED_ASSERT(indexed == subscriptions_.size());  // each is found by its scope
   for (const auto& [place, subscription] : subscriptions_) {
     ONCED_ASSERT(subscription.position <= sequence_);

@@ -17,6 +17,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/connections.hpp"
@@ -35,6 +36,11 @@ class SignalHub {
   // A change of a key. It must be visible already: whoever is told may look at once (L6).
   void emit(protocol::SignalEvent event, std::string_view key, std::uint64_t version, double fraction = 0,
             std::string text = {}, std::uint64_t queue_position = 0);
+
+  // The same for a session that is over: told to those who subscribed to it, or to everything.
+  void session_ended(std::uint64_t session, std::string why);
+  // Ends what was subscribed to in a session under an id that is dead by now, with a refusal that says why.
+  void end_bound(std::uint64_t session, Connections& connections, const std::string& why);
 
   void subscribe(Connection& connection, protocol::RequestId id, protocol::Subscribe request);
   // False: there is no such subscription.
@@ -58,6 +64,7 @@ class SignalHub {
     std::size_t in_flight_bytes = 0;
     bool slow = false;
     std::vector<Subscription*>* index = nullptr;
+    std::uint64_t session = 0;  // that its scope is in; 0: in none
     std::list<Subscription*>::iterator by_position;
   };
   using Place = std::pair<ConnectionId, protocol::RequestId>;
@@ -80,7 +87,9 @@ class SignalHub {
   std::map<Place, Subscription> subscriptions_;
   KeyMap<std::vector<Subscription*>> by_key_;
   KeyMap<std::vector<Subscription*>> by_function_;
+  std::unordered_map<std::uint64_t, std::vector<Subscription*>> by_session_;
   std::vector<Subscription*> to_everything_;
+  std::unordered_map<std::uint64_t, std::vector<Subscription*>> bound_;  // to a session: to all of it, or to a key in it
   std::list<Subscription*> by_position_;  // the longest untold first
 };
 

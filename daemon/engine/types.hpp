@@ -18,4 +18,7 @@ enum class ConnectionId : std::uint64_t {};
 // Random bytes of the daemon's start, known to nobody else (key_map.hpp).
 using HashSecret = std::array<unsigned char, 192>;
 
+// What a session's id is made of: 256 bits that nobody can guess. The host draws them from getrandom(2).
+using SessionSecret = std::array<unsigned char, 32>;
+
 }  // namespace onced::engine

@@ -33,13 +33,20 @@ void PinTable::add(engine::ConnectionId connection, PinPage& page) {
   entries_.push_back({connection, &page, 0, 0, std::make_unique<HitClaims>()});
 }
 
-void PinTable::remove(engine::ConnectionId connection) {
+void PinTable::remove(engine::ConnectionId connection, std::size_t session_places) {
   const auto found = position_.find(connection);
   if (found == position_.end()) return;
   const std::size_t position = found->second;
   position_.erase(found);
   Entry& entry = entries_[position];
   entry.claims->take(*entry.page, totals_);
+  for (std::size_t word = 0; word < (session_places + 63) / 64; ++word) {
+    // Relaxed: pairs with nothing; of a claim that nothing is ordered by.
+    const std::uint64_t marks = entry.page->session_uses[word].load(std::memory_order_relaxed);
+    if (marks == 0) continue;
+    marks_of_the_dead_.resize(protocol::session_marks / 64);
+    marks_of_the_dead_[word] |= marks;
+  }
   if (position + 1 != entries_.size()) {
     entry = std::move(entries_.back());
     position_[entry.connection] = position;
@@ -89,6 +96,24 @@ void PinTable::harvest(const std::function<void(std::uint64_t word)>& hit) {
       hit(word);
     }
   }
+}
+
+bool PinTable::take_session_use(std::size_t place) {
+  const std::size_t word = place / 64;
+  const std::uint64_t mark = std::uint64_t{1} << (place % 64);
+  bool used = false;
+  for (const Entry& entry : entries_) {
+    std::atomic<std::uint64_t>& marks = entry.page->session_uses[word];
+    // Relaxed, both: pairs with InSession::mark_used(). A hit that finds the mark set just before it is cleared counts as before.
+    if ((marks.load(std::memory_order_relaxed) & mark) == 0) continue;
+    marks.fetch_and(~mark, std::memory_order_relaxed);
+    used = true;
+  }
+  if (!marks_of_the_dead_.empty()) {
+    used = used || (marks_of_the_dead_[word] & mark) != 0;
+    marks_of_the_dead_[word] &= ~mark;
+  }
+  return used;
 }
 
 std::vector<HitTotals> PinTable::hit_totals() const {

@@ -30,7 +30,8 @@ class PinTable {
   // A connection has at most one page.
   void add(engine::ConnectionId connection, protocol::PinPage& page);
   // Its pins no longer count, and what it claims is added to the totals for good. Unknown connections are ignored.
-  void remove(engine::ConnectionId connection);
+  // Its marks of the first `session_places` places are kept for take_session_use().
+  void remove(engine::ConnectionId connection, std::size_t session_places = protocol::session_marks);
   std::size_t size() const { return entries_.size(); }
 
   // Calls pinned(offset) for every pin that is set, in no order; offsets are unchecked. Seq_cst loads: a pin whose
@@ -58,6 +59,9 @@ class PinTable {
   // pages, the next ones in turn with every call. `hit` must not change this table.
   static constexpr std::size_t harvest_pages_per_call = 64;
   void harvest(const std::function<void(std::uint64_t word)>& hit);
+
+  // Whether any page, living or dead, has this place's mark; clears it. One look at each page.
+  bool take_session_use(std::size_t place);
 
   // Sums over all pages, living and dead, by function number. Reads at most totals_pages_per_call living pages anew, the
   // next ones in turn with every call: with more connections a living one's part may be as old as the last round. What a
@@ -89,6 +93,7 @@ class PinTable {
   std::vector<Entry> entries_;
   std::unordered_map<engine::ConnectionId, std::size_t> position_;  // in entries_
   std::size_t next_harvest_ = 0;
+  std::vector<std::uint64_t> marks_of_the_dead_;  // as in a page; made with the first
   // What is known of the pages; asking for it makes it newer.
   mutable std::vector<HitTotals> totals_;
   mutable std::size_t next_total_ = 0;

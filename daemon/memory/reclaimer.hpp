@@ -7,8 +7,8 @@
 //            A scan begins with the reader barrier (reader_barrier.hpp): a pin whose reader saw the slot unchanged is
 //            visible from then on, however it was claimed.
 // Bounds:    one call of reclaim() makes at most one scan, with one barrier, none when nothing waits for it, and wipes at most wipe_bytes_per_call (and one record more).
-//            Records with blobs are scanned in each call, however much is still to be wiped: nobody's budget for blobs
-//            waits for the wiping of records.
+//            Records with blobs and those of sessions are scanned in each call, however much is still to be wiped: nobody's budget
+//            for blobs, and no secret, waits for the wiping of other records.
 // Ownership: borrows the arena and the pin table. Threads: the strand.
 #pragma once
 
@@ -38,8 +38,9 @@ class Reclaimer {
       : base_(base), arena_(arena), pins_(pins), barrier_(std::move(barrier)), blobs_unpinned_(std::move(blobs_unpinned)) {}
 
   enum class Holds : std::uint8_t { bytes, blobs };
-  // The record's slot has been stored over already. `blob_bytes`: what its blobs are charged.
-  void retire(std::uint64_t offset, std::size_t bytes, Holds holds = Holds::bytes, std::uint64_t blob_bytes = 0);
+  // The record's slot has been stored over already. `blob_bytes`: what its blobs are charged. Of a session: it is looked after in each
+  // call, as those with blobs are, and wiped before all others.
+  void retire(std::uint64_t offset, std::size_t bytes, Holds holds = Holds::bytes, std::uint64_t blob_bytes = 0, bool of_session = false);
 
   // Frees what it can within the bounds; returns bytes freed. Costs nothing when nothing is retired.
   std::size_t reclaim();
@@ -58,7 +59,9 @@ class Reclaimer {
   Kept kept_most() const { return kept_most_; }
   std::uint64_t kept_bytes() const { return kept_bytes_; }
 
-  std::size_t retired_records() const { return waiting_.size() + waiting_with_blobs_.size() + unpinned_.size(); }
+  std::size_t retired_records() const { return waiting_.size() + urgent_.size() + unpinned_.size() + unpinned_of_sessions_.size(); }
+  // Not wiped yet.
+  std::size_t retired_of_sessions() const { return retired_of_sessions_; }
 
  private:
   struct Retired {
@@ -66,6 +69,8 @@ class Reclaimer {
     std::size_t bytes;
     std::uint64_t blob_bytes = 0;
     std::size_t page = 0;  // the last one that pins it in the present scan, from 1; 0: none does
+    bool of_session = false;
+    bool holds_blobs = false;
   };
   std::size_t wipe_unpinned(std::size_t bytes_max);
   void scan();
@@ -77,12 +82,14 @@ class Reclaimer {
   ReaderBarrier barrier_;
   std::function<void(std::uint64_t)> blobs_unpinned_;
   std::vector<Retired> waiting_;
-  std::vector<Retired> waiting_with_blobs_;
+  std::vector<Retired> urgent_;  // with blobs, or of sessions
   std::vector<Retired> unpinned_;
+  std::vector<Retired> unpinned_of_sessions_;
   std::size_t retired_bytes_ = 0;
   std::unordered_map<engine::ConnectionId, std::uint64_t> kept_;  // by the last scan; pages that keep nothing are not in it
   Kept kept_most_;
   std::uint64_t kept_bytes_ = 0;
+  std::size_t retired_of_sessions_ = 0;
 };
 
 }  // namespace onced::memory

@@ -21,6 +21,10 @@ std::span<protocol::Bucket> buckets_of(std::span<std::byte> segment, const proto
   return {reinterpret_cast<protocol::Bucket*>(segment.data() + header.index_offset), header.bucket_count};
 }
 
+std::span<protocol::SessionEntry> sessions_of(std::span<std::byte> segment, const protocol::SegmentHeader& header) {
+  return {reinterpret_cast<protocol::SessionEntry*>(segment.data() + header.sessions_offset), header.sessions_count};
+}
+
 BlobTable blob_table_of(std::span<std::byte> segment, protocol::SegmentHeader& header) {
   return {{reinterpret_cast<protocol::BlobEntry*>(segment.data() + header.blobs_offset), header.blobs_count},
           header.blobs_dropped};
@@ -46,6 +50,7 @@ SegmentStore::SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader
                            protocol::SegmentReader reader, BlobOptions blobs, ReaderBarrier barrier)
     : segment_(segment),
       header_(header),
+      sessions_(sessions_of(segment, header)),
       arena_(std::move(arena)),
       index_(buckets_of(segment, header), header.buckets_used),
       blobs_(blob_table_of(segment, header), std::move(blobs)),
@@ -82,7 +87,7 @@ SegmentStore::Placement SegmentStore::place(const engine::RecordImage& image, st
   take_blobs(offset, *image.parts);
   index_.store(slot, protocol::make_slot(protocol::tag_of(hash), offset));
   if (replaces) retire(*replaces);
-  records_.emplace(offset, Live{bytes, slot});
+  records_.emplace(offset, Live{bytes, slot, image.of_session});
   live_bytes_ += bytes;
   return {Outcome::placed, RecordRef{offset}, {}};
 }
@@ -111,6 +116,12 @@ void SegmentStore::set_refreshing(RecordRef record, bool refreshing) {
   (void)live(record);
   // Relaxed: a hint; who acts on it asks the daemon.
   protocol::live_field(header_of(offset_of(record))->refreshing).store(refreshing ? 1 : 0, std::memory_order_relaxed);
+}
+
+void SegmentStore::set_session(std::uint64_t number, std::uint64_t generation) {
+  // Seq_cst: stands before the slot store of whatever is placed later. A reader that finds that (acquire) sees this too: pairs with
+  // InSession::good() (segment_reader.cpp).
+  sessions_[number % sessions_.size()].generation.store(generation, std::memory_order_seq_cst);
 }
 
 std::size_t SegmentStore::reclaim() {
@@ -167,6 +178,7 @@ SegmentStore::Usage SegmentStore::usage() const {
   usage.pinned_bytes = reclaimer_.kept_bytes();
   usage.pinned_most_bytes = reclaimer_.kept_most().bytes;
   usage.pinned_most_by = reclaimer_.kept_most().by;
+  usage.retired_of_sessions = reclaimer_.retired_of_sessions();
   usage.used_bytes = live_bytes_ + usage.retired_bytes;
   usage.index_slots = index_.slot_count();
   return usage;
@@ -241,7 +253,7 @@ void SegmentStore::retire(RecordRef record) {
     }
     ++retired_with_blobs_;
   }
-  reclaimer_.retire(found->first, found->second.bytes, holds, blob_bytes);
+  reclaimer_.retire(found->first, found->second.bytes, holds, blob_bytes, found->second.of_session);
   live_bytes_ -= found->second.bytes;
   records_.erase(found);
 }

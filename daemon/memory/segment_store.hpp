@@ -45,7 +45,7 @@ class SegmentStore final : public engine::RecordStore {
   // The connection's pins count from now on, until remove_page(): when its client end is closed in every process. Call
   // add_page() before the client gets the page.
   void add_page(engine::ConnectionId connection, protocol::PinPage& page) { pins_.add(connection, page); }
-  void remove_page(engine::ConnectionId connection) { pins_.remove(connection); }
+  void remove_page(engine::ConnectionId connection) { pins_.remove(connection, session_places()); }
 
   // For the LifeKeeper.
   std::atomic<std::uint32_t>& life_word() { return header_.life; }
@@ -57,6 +57,9 @@ class SegmentStore final : public engine::RecordStore {
   void unlink(engine::RecordRef record) override;
   void set_life(engine::RecordRef record, std::uint64_t fresh_until_ms, std::uint32_t grace_ms) override;
   void set_refreshing(engine::RecordRef record, bool refreshing) override;
+  void set_session(std::uint64_t number, std::uint64_t generation) override;
+  std::size_t session_places() const override { return sessions_.size(); }
+  bool take_session_use(std::uint64_t number) override { return pins_.take_session_use(number % sessions_.size()); }
   // Bounded (reclaimer.hpp): call again while it returns more than 0 to free everything.
   std::size_t reclaim() override;
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override;
@@ -77,6 +80,7 @@ class SegmentStore final : public engine::RecordStore {
   struct Live {
     std::size_t bytes;
     SlotNumber slot;
+    bool of_session = false;
   };
   SegmentStore(std::span<std::byte> segment, protocol::SegmentHeader& header, Arena arena,
                protocol::SegmentReader reader, BlobOptions blobs, ReaderBarrier barrier);
@@ -92,6 +96,7 @@ class SegmentStore final : public engine::RecordStore {
 
   std::span<std::byte> segment_;
   protocol::SegmentHeader& header_;
+  std::span<protocol::SessionEntry> sessions_;
   Arena arena_;
   IndexWriter index_;
   MemfdBlobStore blobs_;

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 
 #include "net/host.hpp"
+#include "net/session_secret.hpp"
 
 namespace onced::net {
 namespace {
@@ -252,7 +253,9 @@ void Host::handle_request(Connection& connection, const protocol::Frame& frame) 
   if (std::holds_alternative<protocol::Hello>(*request)) {
     return end_connection(connection, Error{ErrorCode::malformed, "a second HELLO on one connection"});
   }
-  connection.home->apply(engine::Requested{connection.id(), frame.header.request_id, std::move(*request)}, alarm_.now());
+  engine::Requested event{connection.id(), frame.header.request_id, std::move(*request)};
+  if (makes_session_id(event.request)) event.secret = fresh_session_secret();
+  connection.home->apply(std::move(event), alarm_.now());
 }
 
 void Host::flush(Connection& connection) {

@@ -168,6 +168,16 @@ constexpr Setting table[] = {
     ONCED_RETENTION(grace, Kind::duration, "how long it is usable after that, while one caller refreshes it"),
     ONCED_RETENTION(refresh_ahead, Kind::factor, "how early somebody may refresh it before it is stale, in units of its cost; 0: never"),
     ONCED_RETENTION(failure_ttl, Kind::duration, "how long a failure stays the answer"),
+    {"sessions.idle_ttl", Kind::duration, true, "a session ends when it was not used for so long; 0ms: never",
+     set_duration<&C::session_idle_ttl, 0>, get_duration<&C::session_idle_ttl>},
+    {"sessions.absolute_ttl", Kind::duration, true, "a session ends at this age; 0ms: never",
+     set_duration<&C::session_absolute_ttl, 0>, get_duration<&C::session_absolute_ttl>},
+    {"sessions.bytes_max", Kind::size, true, "what one session may keep; above it its own values go, the least worth first",
+     set_size<&C::session_bytes_max, 1024, (std::uint64_t{1} << 40)>, get_size<&C::session_bytes_max>},
+    {"sessions.entries_max", Kind::count, true, "the same, in values", set_count<&C::session_entries_max, 1, million>,
+     get_count<&C::session_entries_max>},
+    {"sessions.sessions_max", Kind::count, true, "sessions of one namespace; above it the one used longest ago ends",
+     set_count<&C::sessions_max, 1, limits::sessions_max>, get_count<&C::sessions_max>},
 };
 
 const Setting* find_setting(std::string_view name) {

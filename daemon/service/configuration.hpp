@@ -68,6 +68,13 @@ struct Configuration {
   std::chrono::milliseconds take_up_deadline = limits::take_up_deadline;
   std::chrono::milliseconds drain_deadline = limits::drain_deadline;
 
+  // Of each namespace: what its sessions may keep, and for how long they live.
+  std::chrono::milliseconds session_idle_ttl = limits::session_idle_ttl_default;
+  std::chrono::milliseconds session_absolute_ttl = limits::session_absolute_ttl_default;
+  std::uint64_t session_bytes_max = limits::session_bytes_max;
+  std::uint64_t session_entries_max = limits::session_entries_max;
+  std::uint64_t sessions_max = limits::sessions_max;
+
   Retention retention = default_retention();                    // of all functions
   std::map<std::string, FunctionSettings, std::less<>> functions;  // what some of them have of their own, by name
 

@@ -11,6 +11,7 @@
 #include <onced/protocol/key.hpp>
 #include <onced/protocol/messages.hpp>
 #include <onced/protocol/segment.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "fields.hpp"
 #include "pack.hpp"
@@ -305,10 +306,16 @@ class Decoder {
         return (!scope.subject.empty() && is_utf8(scope.subject)) || fail(ErrorCode::malformed, "is no tag");
       case ScopeKind::everything:
         return scope.subject.empty() || fail(ErrorCode::malformed, "names everything and something besides");
+      case ScopeKind::session:
+        return session_number_in(scope.subject) || fail(ErrorCode::malformed, "is no number of a session");
     }
     return false;
   }
 
+  bool check(const Signal& signal) {
+    if (signal.event != SignalEvent::session_ended) return check(std::string_view(signal.key));
+    return signal.key.empty() || fail(ErrorCode::malformed, "tells the end of a session and names a key");
+  }
   bool check(const Retention& retention) {
     for (const std::string& tag : retention.tags)
       if (tag.empty()) return fail(ErrorCode::malformed, "has a tag without a name");

@@ -252,7 +252,7 @@ struct Fields<List> {
   static constexpr std::size_t required = 0;
   static constexpr auto fields =
       std::make_tuple(field("function", &List::function, NameRule{limits::function_name_bytes_max}),
-                      field("cursor", &List::cursor, BytesRule{limits::key_bytes_max}));
+                      field("cursor", &List::cursor, BytesRule{limits::key_bytes_max}), field("session", &List::session));
 };
 template <>
 struct Fields<Explain> {
@@ -279,6 +279,44 @@ struct Fields<Release> {
   static constexpr std::string_view name = "release";
   static constexpr std::size_t required = 1;
   static constexpr auto fields = std::make_tuple(field("blobs", &Release::blobs, list(limits::released_blobs_max)));
+};
+
+template <>
+struct Fields<NewSession> {
+  static constexpr std::string_view name = "new_session";
+  static constexpr std::size_t required = 0;
+  static constexpr auto fields = std::make_tuple(field("idle_ttl_ms", &NewSession::idle_ttl_ms),
+                                                 field("absolute_ttl_ms", &NewSession::absolute_ttl_ms));
+};
+template <>
+struct Fields<OpenSession> {
+  static constexpr std::string_view name = "open_session";
+  static constexpr std::size_t required = 1;
+  static constexpr auto fields = std::make_tuple(field("id", &OpenSession::id, NameRule{limits::session_id_bytes_max}));
+};
+template <>
+struct Fields<RotateSession> {
+  static constexpr std::string_view name = "rotate_session";
+  static constexpr std::size_t required = 1;
+  static constexpr auto fields = std::make_tuple(field("id", &RotateSession::id, NameRule{limits::session_id_bytes_max}));
+};
+template <>
+struct Fields<TouchSession> {
+  static constexpr std::string_view name = "touch_session";
+  static constexpr std::size_t required = 1;
+  static constexpr auto fields = std::make_tuple(field("number", &TouchSession::number));
+};
+template <>
+struct Fields<EndSession> {
+  static constexpr std::string_view name = "end_session";
+  static constexpr std::size_t required = 1;
+  static constexpr auto fields = std::make_tuple(field("id", &EndSession::id, NameRule{limits::session_id_bytes_max}));
+};
+template <>
+struct Fields<ListSessions> {
+  static constexpr std::string_view name = "list_sessions";
+  static constexpr std::size_t required = 0;
+  static constexpr auto fields = std::make_tuple(field("cursor", &ListSessions::cursor));
 };
 
 // ---- daemon to client -----------------------------------------------------------------------------------------------
@@ -352,7 +390,7 @@ struct Fields<Signal> {
   static constexpr std::string_view name = "signal";
   static constexpr std::size_t required = 8;
   static constexpr auto fields =
-      std::make_tuple(field("event", &Signal::event), field("key", &Signal::key, KeyRule{}),
+      std::make_tuple(field("event", &Signal::event), field("key", &Signal::key, BytesRule{limits::key_bytes_max}),  // codec.cpp, check()
                       field("epoch", &Signal::epoch), field("sequence", &Signal::sequence),
                       field("previous", &Signal::previous), field("version", &Signal::version),
                       field("fraction", &Signal::fraction), field("text", &Signal::text, text_rule),
@@ -414,24 +452,55 @@ struct Fields<Blob> {
       std::make_tuple(field("blob", &Blob::blob), field("bytes", &Blob::bytes), field("receipt", &Blob::receipt));
 };
 
+template <>
+struct Fields<SessionOpened> {
+  static constexpr std::string_view name = "session_opened";
+  static constexpr std::size_t required = 5;
+  static constexpr auto fields =
+      std::make_tuple(field("number", &SessionOpened::number), field("generation", &SessionOpened::generation),
+                      field("id", &SessionOpened::id, NameRule{limits::session_id_bytes_max}),
+                      field("idle_ttl_ms", &SessionOpened::idle_ttl_ms),
+                      field("absolute_left_ms", &SessionOpened::absolute_left_ms));
+};
+template <>
+struct Fields<SessionRow> {
+  static constexpr std::string_view name = "session_row";
+  static constexpr std::size_t required = 8;
+  static constexpr auto fields =
+      std::make_tuple(field("number", &SessionRow::number),
+                      field("digest", &SessionRow::digest, NameRule{limits::session_digest_bytes_max}),
+                      field("bytes", &SessionRow::bytes), field("entries", &SessionRow::entries),
+                      field("age_ms", &SessionRow::age_ms), field("idle_ms", &SessionRow::idle_ms),
+                      field("idle_left_ms", &SessionRow::idle_left_ms),
+                      field("absolute_left_ms", &SessionRow::absolute_left_ms));
+};
+template <>
+struct Fields<SessionListing> {
+  static constexpr std::string_view name = "session_listing";
+  static constexpr std::size_t required = 2;
+  static constexpr auto fields =
+      std::make_tuple(field("rows", &SessionListing::rows, list(limits::session_rows_max)),
+                      field("cursor", &SessionListing::cursor));
+};
+
 // ---- enumerators ----------------------------------------------------------------------------------------------------
 
 // The last one that this version knows: a higher number is refused.
 template <typename Enum>
 inline constexpr Enum last_of = Enum{};
 template <>
-inline constexpr ScopeKind last_of<ScopeKind> = ScopeKind::tag;
+inline constexpr ScopeKind last_of<ScopeKind> = ScopeKind::session;
 template <>
 inline constexpr LeaseCause last_of<LeaseCause> = LeaseCause::queued;
 template <>
-inline constexpr LeaseEnd last_of<LeaseEnd> = LeaseEnd::not_taken_up;
+inline constexpr LeaseEnd last_of<LeaseEnd> = LeaseEnd::session_ended;
 template <>
-inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::queued;
+inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::session_ended;
 template <>
 inline constexpr KeyState last_of<KeyState> = KeyState::queued;
 template <>
 inline constexpr StateReason last_of<StateReason> = StateReason::other_epoch;
 template <>
-inline constexpr ErrorCode last_of<ErrorCode> = ErrorCode::internal;
+inline constexpr ErrorCode last_of<ErrorCode> = ErrorCode::session_ended;
 
 }  // namespace onced::protocol

@@ -21,6 +21,7 @@ std::string_view name_of(SignalEvent event) {
     case SignalEvent::abandoned: return "abandoned";
     case SignalEvent::stale: return "stale";
     case SignalEvent::queued: return "queued";
+    case SignalEvent::session_ended: return "session_ended";
   }
   return "unknown";
 }
@@ -43,6 +44,7 @@ std::string_view name_of(LeaseEnd why) {
     case LeaseEnd::superseded: return "superseded";
     case LeaseEnd::limit_passed: return "limit_passed";
     case LeaseEnd::not_taken_up: return "not_taken_up";
+    case LeaseEnd::session_ended: return "session_ended";
   }
   return "unknown";
 }

@@ -20,6 +20,7 @@ std::string_view name_of(ErrorCode code) {
     case ErrorCode::not_found: return "not_found";
     case ErrorCode::out_of_memory: return "out_of_memory";
     case ErrorCode::internal: return "internal";
+    case ErrorCode::session_ended: return "session_ended";
   }
   return "unknown";  // a newer peer's code
 }

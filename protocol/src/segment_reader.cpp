@@ -146,7 +146,8 @@ Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
     return malformed("says " + std::to_string(header->segment_bytes) + " bytes, is " + std::to_string(segment.size()));
   }
   const std::uint64_t end = header->segment_bytes;
-  if (!region_fits(header->sessions_offset, header->sessions_count, sizeof(SessionEntry), sizeof(SegmentHeader), end)) {
+  if (!std::has_single_bit(header->sessions_count) || header->sessions_count > session_marks ||
+      !region_fits(header->sessions_offset, header->sessions_count, sizeof(SessionEntry), sizeof(SegmentHeader), end)) {
     return malformed("its session table does not fit");
   }
   const std::uint64_t sessions_end = header->sessions_offset + header->sessions_count * sizeof(SessionEntry);
@@ -168,9 +169,11 @@ Result<SegmentReader> SegmentReader::open(std::span<const std::byte> segment) {
   reader.base_ = segment.data();
   reader.header_ = header;
   reader.buckets_ = reinterpret_cast<const Bucket*>(segment.data() + header->index_offset);
+  reader.sessions_ = reinterpret_cast<const SessionEntry*>(segment.data() + header->sessions_offset);
   reader.blobs_ = reinterpret_cast<const BlobEntry*>(segment.data() + header->blobs_offset);
   reader.bucket_count_ = header->bucket_count;
   reader.blob_mask_ = header->blobs_count - 1;
+  reader.session_mask_ = header->sessions_count - 1;
   reader.seed_ = header->hash_seed;
   reader.arena_begin_ = header->arena_offset;
   reader.arena_end_ = header->arena_offset + header->arena_bytes;
@@ -197,8 +200,46 @@ inline std::uint64_t SegmentReader::buckets_used() const {
   return std::clamp<std::uint64_t>(header_->buckets_used.load(std::memory_order_acquire), 2, bucket_count_);
 }
 
+// How a look-up asks whether its session is still good: not at all, or by the session table. Types and not a flag: a look-up
+// without a session is what it was.
+struct SegmentReader::NoSession {
+  bool good() const { return true; }
+  void mark_used(PinPage&) const {}
+};
+struct SegmentReader::InSession {
+  const std::atomic<std::uint64_t>& entry;
+  std::uint64_t generation;
+  std::uint64_t place;
+
+  // Relaxed: it stands behind the slot load that found the record (acquire). Pairs with SegmentStore::set_session(), which stands
+  // before the slot store of whatever is published under a later generation.
+  bool good() const { return entry.load(std::memory_order_relaxed) == generation; }
+  // Relaxed: nothing is ordered by it. Most hits find the mark set, and store nothing.
+  void mark_used(PinPage& page) const {
+    std::atomic<std::uint64_t>& marks = page.session_uses[place / 64];
+    const std::uint64_t mark = std::uint64_t{1} << (place % 64);
+    if ((marks.load(std::memory_order_relaxed) & mark) == 0) marks.fetch_or(mark, std::memory_order_relaxed);
+  }
+};
+
+bool SegmentReader::good(const SessionGrant& session) const {
+  return sessions_[session.number & session_mask_].generation.load(std::memory_order_acquire) == session.generation;
+}
+
 SegmentReader::Packed SegmentReader::find(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line,
                                           LineUse use) const {
+  return look(key, hash, page, line, use, NoSession{});
+}
+
+LookupResult SegmentReader::lookup_in_session(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line, LineUse use,
+                                              const SessionGrant& session) const {
+  const std::uint64_t place = session.number & session_mask_;
+  return std::bit_cast<LookupResult>(look(key, hash, page, line, use, InSession{sessions_[place].generation, session.generation, place}));
+}
+
+template <typename Session>
+inline SegmentReader::Packed SegmentReader::look(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line, LineUse use,
+                                                 Session session) const {
   const auto without_value = [](LookupOutcome outcome) {
     return Packed{nullptr, fields_of(0, outcome, Freshness::fresh, false, false)};
   };
@@ -219,8 +260,9 @@ SegmentReader::Packed SegmentReader::find(std::string_view key, KeyHash hash, Pi
         const std::uint64_t word = slot.load(std::memory_order_acquire);
         const auto* const record = reinterpret_cast<const RecordHeader*>(base_ + (word & slot_offset_mask));
         std::uint64_t fields = 0;
-        switch (probe(slot, word, key, page, line, use, fields)) {
+        switch (probe(slot, word, key, page, line, use, session, fields)) {
           case Probe::hit:
+            session.mark_used(page);
             count_hit(page, line, use, word, *record);
             return {record, fields};
           case Probe::other:
@@ -232,6 +274,8 @@ SegmentReader::Packed SegmentReader::find(std::string_view key, KeyHash hash, Pi
             return without_value(LookupOutcome::miss);  // a key has one slot: no need to look further
           case Probe::no_pin:
             return without_value(LookupOutcome::no_pin);
+          case Probe::ended:
+            return without_value(LookupOutcome::ended);
         }
       }
       if (bucket == second) break;
@@ -255,9 +299,10 @@ std::optional<SegmentReader::Life> SegmentReader::life_of(const RecordHeader& re
 }
 
 // One slot whose word carried the right tag: pin, look again, compare. Leaves a pin set only for a hit.
+template <typename Session>
 inline SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word,
                                           std::string_view key, PinPage& page, std::uint32_t line,
-                                          LineUse use, std::uint64_t& fields) const {
+                                          LineUse use, Session session, std::uint64_t& fields) const {
   const std::uint64_t offset = word & slot_offset_mask;
   if (!plausible(offset)) return Probe::other;  // a free slot, for tag 0
   const std::byte* const at = base_ + offset;
@@ -281,6 +326,10 @@ inline SegmentReader::Probe SegmentReader::probe(const std::atomic<std::uint64_t
       !same_key(at + sizeof(RecordHeader), key)) {
     release_pin(page, pin_number);
     return Probe::other;
+  }
+  if (!session.good()) {
+    release_pin(page, pin_number);
+    return Probe::ended;
   }
   fields = fields_of(pin_number, LookupOutcome::hit, Freshness::fresh, false, pin == copying_pin);
   // Not fresh_until_ms - early_ms, which would wrap.

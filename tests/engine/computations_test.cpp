@@ -479,22 +479,6 @@ TEST_CASE("time that goes back counts as standing still") {
   CHECK(scene.refused(b, of_b) == ErrorCode::timed_out);
 }
 
-TEST_CASE("a key of a session is refused while there are no sessions") {
-  Scene scene;
-  const auto a = scene.connect();
-  const std::string of_session(KeyBuilder("chart", {}, 5).add(1).build().value().bytes());
-  const std::vector<protocol::Request> requests{
-      scene.acquire(of_session),       protocol::Put{of_session, Scene::value("x"), 0},  protocol::Explain{of_session},
-      protocol::Invalidate{key_scope(of_session)}, protocol::Cancel{key_scope(of_session)},
-      protocol::Subscribe{key_scope(of_session), 0, 0}};
-  for (const protocol::Request& request : requests) {
-    const auto refused = scene.take<protocol::Refused>(a, scene.ask(a, request));
-    CHECK(refused.code == ErrorCode::not_permitted);
-    CHECK(refused.text.find("has no sessions yet") != std::string::npos);
-  }
-  CHECK(scene.counted("keys_known") == 0);
-}
-
 TEST_CASE("all who are told a value in their answers share one copy of it") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();

@@ -248,7 +248,8 @@ TEST_CASE("who waits for an invalidation is told when the daemon goes") {
 TEST_CASE("functions that share a number are invalidated apart") {
   const BytesHash hash{HashSecret{}};
   FunctionTable table(hash, 1);
-  Directory directory(table, hash);
+  SessionTable sessions(hash, 1);
+  Directory directory(table, sessions, hash);
   Invalidations invalidations(table);
   Entry& a = directory.obtain(key_of("a"));
   Entry& b = directory.obtain(key_of("b"));

@@ -28,6 +28,8 @@ class FakeStore final : public RecordStore {
   std::vector<RecordRef> hits;            // reported by the next harvest
   std::vector<HitTotals> totals;
   std::map<RecordRef, std::uint32_t> pin_counts;
+  std::set<std::uint64_t> used_sessions;  // numbers that readers have marked
+  std::size_t places = 64;                // of sessions
 
   // What a test looks at ----------------------------------------------------------------------------------------------
   struct Record {
@@ -39,8 +41,11 @@ class FakeStore final : public RecordStore {
     std::uint64_t grace_ms = 0;
     bool refreshing = false;
     std::uint64_t cost_us = 0;
+    bool of_session = false;
   };
   std::map<RecordRef, Record> records;
+  std::map<std::uint64_t, std::uint64_t> generations;  // by the place of a session
+  std::size_t session_looks = 0;
   std::uint64_t time_ms = 0;
   std::size_t retired = 0;
   int harvests = 0;
@@ -70,7 +75,7 @@ class FakeStore final : public RecordStore {
     for (const BlobId blob : blobs_of(*image.parts)) blobs_.hold(blob);
     records[ref] = Record{.key = std::string(image.key), .parts = *image.parts, .version = image.version,
                            .fresh_until_ms = image.fresh_until_ms, .early_ms = image.early_ms, .grace_ms = image.grace_ms,
-                           .cost_us = image.cost_us};
+                           .cost_us = image.cost_us, .of_session = image.of_session};
     if (replaces) unlink(*replaces);
     return {Outcome::placed, ref, {}};
   }
@@ -79,7 +84,14 @@ class FakeStore final : public RecordStore {
     records.at(record).grace_ms = grace_ms;
   }
   void set_refreshing(RecordRef record, bool refreshing) override { records.at(record).refreshing = refreshing; }
+  void set_session(std::uint64_t number, std::uint64_t generation) override { generations[number % places] = generation; }
+  std::size_t session_places() const override { return places; }
+  bool take_session_use(std::uint64_t number) override {
+    ++session_looks;
+    return used_sessions.erase(number) != 0;
+  }
   void unlink(RecordRef record) override {
+    retired_of_sessions_ += records.at(record).of_session ? 1U : 0U;
     if (const auto blobs = blobs_of(records.at(record).parts); !blobs.empty()) retired_blobs_.push_back(blobs);
     records.erase(record);
     ++retired;
@@ -90,6 +102,7 @@ class FakeStore final : public RecordStore {
     if (pinned) return 0;
     for (const auto& blobs : std::exchange(retired_blobs_, {}))
       for (const BlobId blob : blobs) blobs_.release(blob);
+    retired_of_sessions_ = 0;
     return std::exchange(retired, 0);
   }
   std::optional<std::uint32_t> grant_pin(ConnectionId connection, RecordRef) override {
@@ -113,7 +126,8 @@ class FakeStore final : public RecordStore {
   }
   std::vector<HitTotals> hit_totals() const override { return totals; }
   Usage usage() const override {
-    return {.arena_bytes = records_max * record_bytes, .used_bytes = records.size(), .retired_with_blobs = retired_blobs_.size()};
+    return {.arena_bytes = records_max * record_bytes, .used_bytes = records.size(), .retired_with_blobs = retired_blobs_.size(),
+            .retired_of_sessions = retired_of_sessions_};
   }
   void set_time_ms(std::uint64_t now_ms) override { time_ms = now_ms; }
 
@@ -127,6 +141,7 @@ class FakeStore final : public RecordStore {
 
   FakeBlobStore& blobs_;
   std::vector<std::set<BlobId>> retired_blobs_;  // by record
+  std::size_t retired_of_sessions_ = 0;
   std::uint64_t last_ = 0;
   std::uint32_t last_pin_ = 511;
 };

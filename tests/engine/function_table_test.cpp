@@ -20,7 +20,8 @@ TEST_CASE("a function keeps its number, and those above the limit share the last
 TEST_CASE("functions that share a number are still walked apart") {
   const BytesHash hash{HashSecret{}};
   FunctionTable table(hash, 2);
-  Directory directory(table, hash);
+  SessionTable sessions(hash, 1);
+  Directory directory(table, sessions, hash);
   for (const char* name : {"a", "b", "c", "c"}) directory.obtain(key_of(name, static_cast<int>(directory.size())));
   const auto count = [&](const char* name) {
     int entries = 0;

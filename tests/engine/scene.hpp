@@ -48,8 +48,24 @@ struct Scene {
   }
   RequestId ask(ConnectionId from, protocol::Request request) {
     const RequestId id = ++last_request;
-    step(Requested{from, id, std::move(request)});
+    Requested event{from, id, std::move(request)};
+    if (std::holds_alternative<protocol::NewSession>(event.request) || std::holds_alternative<protocol::RotateSession>(event.request))
+      event.secret = fresh_secret();
+    step(std::move(event));
     return id;
+  }
+  // As good as random: no two are the same.
+  SessionSecret fresh_secret() {
+    SessionSecret secret{};
+    std::uint64_t bits = ++last_secret;
+    for (unsigned char& byte : secret) {
+      bits = bits * 6364136223846793005U + 1442695040888963407U;
+      byte = static_cast<unsigned char>(bits >> 56);
+    }
+    return secret;
+  }
+  protocol::SessionOpened new_session(ConnectionId from, protocol::NewSession request = {}) {
+    return take<protocol::SessionOpened>(from, ask(from, request));
   }
   void step(Event event) {
     Effects effects;
@@ -129,6 +145,7 @@ struct Scene {
   Engine engine;
   Time now = 1s;
   std::uint64_t last_connection = 0;
+  std::uint64_t last_secret = 0;
   RequestId last_request = 0;
   std::map<std::pair<ConnectionId, RequestId>, std::deque<protocol::Reply>> inbox;
   std::vector<std::pair<ConnectionId, RequestId>> order;

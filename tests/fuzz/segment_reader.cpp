@@ -73,6 +73,13 @@ void read(std::span<const std::byte> segment) {
       sum += sum_of(*reader, found.record) + (reader->find_part(found.record, "b") ? 1 : 0);
       protocol::release_pin(*page, found.pin);
     }
+    for (const std::uint64_t number : {std::uint64_t{9}, ~std::uint64_t{0}}) {
+      const protocol::SessionGrant grant{number, 0};
+      const auto in_session = reader->lookup_in_session(key, reader->hash(key), *page, 0, protocol::LineUse::exclusive, grant);
+      FUZZ_CHECK((in_session.outcome == protocol::LookupOutcome::hit) == (in_session.record != nullptr));
+      FUZZ_CHECK(in_session.record == nullptr || (found.record == in_session.record && reader->good(grant)));
+      if (in_session.record != nullptr) protocol::release_pin(*page, in_session.pin);
+    }
     for (const auto& pin : page->client_lines[0].pins) FUZZ_CHECK(pin.load() == 0);
     for (std::uint64_t offset = 0; offset < segment.size() + 128; offset += 16) {
       if (const auto* record = reader->record_at(offset, key)) sum += sum_of(*reader, record);

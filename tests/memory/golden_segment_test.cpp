@@ -1,7 +1,7 @@
 // The bytes of a small segment, as tests/golden/segment.hex has them and SHM.md explains them.
 //
 // The file holds the lines of 32 bytes that are not all zero, each with its offset. The arena's own book-keeping is not
-// part of the layout (it differs between versions of the allocator), so the two records stand at fixed offsets here.
+// part of the layout (it differs between versions of the allocator), so the records stand at fixed offsets here.
 // ONCED_WRITE_GOLDEN=1 writes the file anew: only together with a new layout version.
 #include <doctest/doctest.h>
 
@@ -62,13 +62,25 @@ const Sample samples[] = {
      1,
      14,
      30'000},
+    // ["f", "", [1]] of session 69.
+    {std::string("\x94\x45\xa1"
+                 "f\xa0\x91\x01",
+                 7),
+     {"", "", "mine"},
+     protocol::never_expires,
+     3,
+     250'000,
+     0},
 };
+constexpr protocol::SessionGrant grant{69, 12};
 
 void fill(std::span<std::byte> bytes) {
   const auto layout = memory::layout_for(bytes.size());
   auto& header = memory::format_segment(bytes, *layout, seed, epoch);
   header.life = 4711;
   header.time_ms = 12'345;
+  auto* const sessions = reinterpret_cast<protocol::SessionEntry*>(bytes.data() + layout->sessions_offset);
+  sessions[grant.number % layout->sessions_count].generation = grant.generation;
   memory::IndexWriter index(
       {reinterpret_cast<protocol::Bucket*>(bytes.data() + layout->index_offset), layout->bucket_count}, header.buckets_used);
   std::uint64_t offset = layout->arena_offset + 1024 + protocol::record_phase;
@@ -118,7 +130,7 @@ TEST_CASE("the writer's bytes are the golden segment's, every one") {
   CHECK(dump(memory.bytes()) == read_golden());
 }
 
-TEST_CASE("the reader finds both values in the golden segment") {
+TEST_CASE("the reader finds all values in the golden segment") {
   test::AlignedMemory memory(memory::segment_bytes_min);
   std::istringstream lines(read_golden());
   for (std::string line; std::getline(lines, line);) {
@@ -136,7 +148,8 @@ TEST_CASE("the reader finds both values in the golden segment") {
   CHECK(reader->alive());
   test::HeapPinPage page;
   for (const Sample& sample : samples) {
-    const auto found = reader->lookup(sample.key, reader->hash(sample.key), *page, 0);
+    const auto found = sample.version == 3 ? reader->lookup_in_session(sample.key, reader->hash(sample.key), *page, 0, protocol::LineUse::exclusive, grant)
+                                           : reader->lookup(sample.key, reader->hash(sample.key), *page, 0);
     REQUIRE(found.outcome == protocol::LookupOutcome::hit);
     CHECK(found.record->version == sample.version);
     CHECK(found.record->cost_us == sample.cost_us);

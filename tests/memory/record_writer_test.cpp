@@ -56,7 +56,7 @@ void check_header(const Written& written, std::size_t key_bytes, std::size_t par
   CHECK(header.version == 3);
   CHECK(header.cost_us == 1234);
   CHECK(header.function_number == 9);
-  CHECK(header.session_number == 0);
+  CHECK(header.reserved2[0] == 0);
   CHECK(header.part_count == part_count);
   CHECK(written.count('k') == static_cast<std::ptrdiff_t>(key_bytes));
   CHECK(written.count('\xee') == 0);

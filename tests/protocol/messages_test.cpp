@@ -222,9 +222,9 @@ TEST_CASE("a hello of another protocol is refused, one of another version is und
 }
 
 TEST_CASE("enumerators that we do not know are refused") {
-  CHECK(refusal(type(Cancel{}), bytes("91 92 04 c400")).text == "cancel.scope.kind: has no meaning for 4");
+  CHECK(refusal(type(Cancel{}), bytes("91 92 05 c400")).text == "cancel.scope.kind: has no meaning for 5");
   CHECK_FALSE(decode_reply(66, bytes("94 9201 02 00 c2 09")).ok());
-  CHECK_FALSE(decode_reply(69, bytes("92 11 a0")).ok());
+  CHECK_FALSE(decode_reply(69, bytes("92 12 a0")).ok());
 }
 
 TEST_CASE("a scope names what its kind says and nothing else") {
@@ -296,6 +296,24 @@ TEST_CASE("a tag is a scope of Invalidate alone") {
   CHECK(refusal(11, payload_of(encoded(Request(Cancel{tag})))).text == "cancel: is about a tag, which only Invalidate takes");
   CHECK(refusal(12, payload_of(encoded(Request(Subscribe{tag})))).text == "subscribe: is about a tag, which only Invalidate takes");
   CHECK(refusal(10, payload_of(encoded(Request(Invalidate{{ScopeKind::tag, ""}})))).text == "invalidate.scope: is no tag");
+}
+
+TEST_CASE("a session is a scope by its number, in one spelling") {
+  CHECK(decode_request(12, payload_of(encoded(Request(Subscribe{{ScopeKind::session, "65537"}})))).ok());
+  CHECK(decode_request(10, payload_of(encoded(Request(Invalidate{{ScopeKind::session, "65537"}})))).ok());
+  CHECK(refusal(12, payload_of(encoded(Request(Subscribe{{ScopeKind::session, "065537"}})))).text == "subscribe.scope: is no number of a session");
+  CHECK(refusal(12, payload_of(encoded(Request(Subscribe{{ScopeKind::session, ""}})))).text == "subscribe.scope: is no number of a session");
+}
+
+TEST_CASE("the end of a session is a signal without a key, and no other is") {
+  const auto decoded = [](const Signal& signal) { return decode_reply(73, payload_of(encoded(Reply(signal)))); };
+  CHECK(decoded({SignalEvent::session_ended, "", 1, 2, 1, 65'537, 0, "idle"}).ok());
+  CHECK_FALSE(decoded({SignalEvent::session_ended, std::string(KeyBuilder("f").build()->bytes()), 1, 2, 1, 65'537, 0, "idle"}).ok());
+  CHECK_FALSE(decoded({SignalEvent::done, "", 1, 2, 1, 3, 0, ""}).ok());
+}
+
+TEST_CASE("an id that is too long is refused before it is looked up") {
+  CHECK(refusal(22, payload_of(encoded(Request(OpenSession{std::string(65, 'A')})))).text == "open_session.id: bytes 65 > 64");
 }
 
 TEST_CASE("a part is inline or in a blob, and where in it must be a place that a blob can have") {

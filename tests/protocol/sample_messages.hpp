@@ -14,6 +14,8 @@ inline std::string sample_key(int number = 7) {
   return std::string(KeyBuilder("sales", "v2").add("north").add(number).add(0.5).build().value().bytes());
 }
 
+inline const std::string sample_session_id = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";  // of the bytes 0 to 31
+
 template <typename Message>
 using Samples = std::vector<std::pair<std::string, Message>>;
 
@@ -39,7 +41,7 @@ inline Samples<protocol::Request> sample_requests() {
       {"unsubscribe", Unsubscribe{5}},
       {"get_status", GetStatus{}},
       {"get_stats", GetStats{}},
-      {"list", List{"sales", sample_key()}},
+      {"list", List{"sales", sample_key(), 65'537}},
       {"explain", Explain{sample_key()}},
       {"publish three parts", Publish{token,
                                       {{"df_1", "application/arrow", {}, 65'539, 0, 1'000'000},
@@ -49,6 +51,13 @@ inline Samples<protocol::Request> sample_requests() {
       {"reserve", Reserve{5'000'000'000, 0x1234'5678'9abc'def0}},
       {"fetch", Fetch{65'539, 0x1234'5678'9abc'def0}},
       {"release", Release{{65'539, 131'074}}},
+      {"new_session", NewSession{900'000, 3'600'000}},
+      {"open_session", OpenSession{sample_session_id}},
+      {"rotate_session", RotateSession{sample_session_id}},
+      {"touch_session", TouchSession{65'537}},
+      {"end_session", EndSession{sample_session_id}},
+      {"list_sessions", ListSessions{65'537}},
+      {"subscribe to a session", Subscribe{{ScopeKind::session, "65537"}}},
   };
 }
 
@@ -57,7 +66,7 @@ inline Samples<protocol::Reply> sample_replies() {
   const Token token{0x1122'3344'5566'7788, 42};
   const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3, 9'000, true, 77, 6};
   return {
-      {"welcome", Welcome{4, "0.1.0", token.epoch, 17, 1U << 28U, 282'624, 4711}},
+      {"welcome", Welcome{4, "0.1.0", token.epoch, 17, 1U << 28U, 290'816, 4711}},
       {"value in the segment", Value{3, 0x4000, 512, {}, 1'500'000, true}},
       {"value inline", Value{3, 0, 0, {{"", "text/plain", "twelve"}}, 1'500'000, false}},
       {"value, stale", Value{3, 0x4000, 512, {}, 1'500'000, false, true}},
@@ -82,6 +91,11 @@ inline Samples<protocol::Reply> sample_replies() {
       {"explanation", Explanation{row, {"It is being computed by pid 4711 (gunicorn).", "Four others wait for it."},
                                   {{"df_1", "application/arrow", 1'000'000, 65'539}, {"note", "text/plain", 6, 0}}}},
       {"blob", Blob{65'539, 5'000'000'000, 0x1234'5678'9abc'def0}},
+      {"session_opened", SessionOpened{65'537, 12, sample_session_id, 1'800'000, 86'400'000}},
+      {"session_listing", SessionListing{{{65'537, "0f1e2d3c4b5a", 4096, 2, 60'000, 1'000, 1'799'000, 86'340'000}}, 65'537}},
+      {"refused, session ended", Refused{ErrorCode::session_ended, "this session has ended"}},
+      {"lease_lost, session ended", LeaseLost{token, LeaseEnd::session_ended}},
+      {"signal, session ended", Signal{SignalEvent::session_ended, "", token.epoch, 1003, 1002, 65'537, 0, "idle"}},
   };
 }
 

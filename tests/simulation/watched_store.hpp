@@ -50,6 +50,9 @@ class WatchedStore final : public engine::RecordStore {
     store_->set_life(record, fresh_until_ms, grace_ms);
   }
   void set_refreshing(engine::RecordRef record, bool refreshing) override { store_->set_refreshing(record, refreshing); }
+  void set_session(std::uint64_t number, std::uint64_t generation) override { store_->set_session(number, generation); }
+  std::size_t session_places() const override { return store_->session_places(); }
+  bool take_session_use(std::uint64_t number) override { return store_->take_session_use(number); }
   std::size_t reclaim() override { return store_->reclaim(); }
   std::optional<std::uint32_t> grant_pin(engine::ConnectionId connection, engine::RecordRef record) override {
     return store_->grant_pin(connection, record);

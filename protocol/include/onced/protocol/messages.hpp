@@ -46,10 +46,11 @@ struct Part {
 };
 
 // What a request or subscription is about.
-enum class ScopeKind : std::uint8_t { key = 0, function = 1, everything = 2, tag = 3 };  // tag: of Invalidate alone
+// tag: of Invalidate alone; session: of Invalidate, Cancel and Subscribe, once it is opened on the connection
+enum class ScopeKind : std::uint8_t { key = 0, function = 1, everything = 2, tag = 3, session = 4 };
 struct Scope {
   ScopeKind kind = ScopeKind::key;
-  std::string subject;  // canonical key bytes, a function name, empty, or a tag
+  std::string subject;  // canonical key bytes, a function name, empty, a tag, or a session's number in decimal digits
   friend bool operator==(const Scope&, const Scope&) = default;
 };
 
@@ -151,6 +152,7 @@ struct GetStats {};                            // Answer: Statistics
 struct List {
   std::string function;              // empty: all
   std::string cursor;
+  std::uint64_t session = 0;         // 0: keys of all sessions and of none; else of this one, which is opened here
 };
 struct Explain { std::string key; };           // Answer: Explanation
 
@@ -172,9 +174,30 @@ struct Fetch {
 // than one's own are ignored.
 struct Release { std::vector<std::uint64_t> blobs; };
 
+// Sessions. Their ids come from the daemon and from nowhere else; whoever has one may use the session. On a connection that has
+// opened it, keys may name its number.
+//
+// A new one. The times are cut to those of the configuration. Answer: SessionOpened with the id.
+struct NewSession {
+  std::uint64_t idle_ttl_ms = as_configured;      // it ends when it was not used for so long; 0: never
+  std::uint64_t absolute_ttl_ms = as_configured;  // it ends when it is so old; 0: never
+};
+// Keys on this connection may name it from now on. Counts as a use. Answers: SessionOpened (without the id), Refused (session_ended).
+struct OpenSession { std::string id; };
+// The same session under a new id; the old one is dead at once, with what was computed or subscribed under it. Opens it here.
+// Answers: SessionOpened with the new id, Refused (session_ended).
+struct RotateSession { std::string id; };
+// A use of a session that is opened here. Answers: Done, Refused.
+struct TouchSession { std::uint64_t number = 0; };
+// No reader finds anything of it from now on. Answers: Done (with the number of values dropped) when nothing is left, Refused.
+struct EndSession { std::string id; };
+// Answer: SessionListing. Rows in order of numbers, after `cursor` (0: from the start).
+struct ListSessions { std::uint64_t cursor = 0; };
+
 using Request = std::variant<Hello, Acquire, Withdraw, TakeUp, Publish, Fail, Abandon, Progress, Put, Invalidate, Cancel,
                              Subscribe, Unsubscribe, GetStatus, GetStats, List, Explain,
-                             Reserve, Fetch, Release>;
+                             Reserve, Fetch, Release,
+                             NewSession, OpenSession, RotateSession, TouchSession, EndSession, ListSessions>;
 
 // ---- daemon to client -----------------------------------------------------------------------------------------------
 
@@ -219,19 +242,19 @@ struct Published { std::uint64_t version = 0; bool stored = false; };  // stored
 struct Done { std::uint64_t count = 0; };
 // The daemon ended this holder's lease: cancelled, invalidated, superseded by a put, or its limit has passed.
 // Under the id of the Acquire that got the lease. Not answered.
-enum class LeaseEnd : std::uint8_t { cancelled = 0, invalidated = 1, superseded = 2, limit_passed = 3, not_taken_up = 4 };
+enum class LeaseEnd : std::uint8_t { cancelled = 0, invalidated = 1, superseded = 2, limit_passed = 3, not_taken_up = 4, session_ended = 5 };
 struct LeaseLost { Token token; LeaseEnd why = LeaseEnd::cancelled; };
 
-enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8, stale = 9, queued = 10 };
+enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8, stale = 9, queued = 10, session_ended = 11 };
 struct Signal {
   SignalEvent event = SignalEvent::started;
-  std::string key;
+  std::string key;                   // session_ended: empty
   std::uint64_t epoch = 0;
   std::uint64_t sequence = 0;        // of the namespace
   std::uint64_t previous = 0;        // position this subscriber was at: everything between did not match its scope
-  std::uint64_t version = 0;         // of the key
+  std::uint64_t version = 0;         // of the key; session_ended: the session's number
   double fraction = 0;               // progress
-  std::string text;                  // progress, failed, cancelled: what was said
+  std::string text;                  // progress, failed, cancelled: what was said; session_ended: why
   std::uint64_t queue_position = 0;  // queued: 1 is next
 };
 // Nothing that matches happened up to here: lets a quiet subscriber resume from a recent position.
@@ -313,8 +336,31 @@ struct Blob {
   std::uint64_t receipt = 0;         // for the next Reserve or Fetch
 };
 
+// What a client needs to use a session: its number for keys, and the generation that its table entry has as long as this id is good.
+struct SessionOpened {
+  std::uint64_t number = 0;
+  std::uint64_t generation = 0;
+  std::string id;                    // of a new or rotated one: nobody is told it twice
+  std::uint64_t idle_ttl_ms = 0;     // 0: never by idling
+  std::uint64_t absolute_left_ms = 0;  // 0: never by age
+};
+struct SessionRow {
+  std::uint64_t number = 0;
+  std::string digest;                // the first digits of the id's SHA-256, hexadecimal
+  std::uint64_t bytes = 0;           // of its values
+  std::uint64_t entries = 0;
+  std::uint64_t age_ms = 0;
+  std::uint64_t idle_ms = 0;
+  std::uint64_t idle_left_ms = 0;    // 0: never by idling
+  std::uint64_t absolute_left_ms = 0;  // 0: never by age
+};
+struct SessionListing {
+  std::vector<SessionRow> rows;
+  std::uint64_t cursor = 0;          // 0: that was all
+};
+
 using Reply = std::variant<Welcome, Value, Lease, Failure, Cancelled, Refused, Published, Done, LeaseLost, Signal, Position,
-                           State, StatusReport, Statistics, Listing, Explanation, Blob>;
+                           State, StatusReport, Statistics, Listing, Explanation, Blob, SessionOpened, SessionListing>;
 
 // Type numbers in the frame header: requests count from 1 in the order of Request, replies from 64 in that of Reply.
 inline constexpr std::uint16_t first_request_type = 1;

@@ -21,13 +21,14 @@
 namespace onced::protocol {
 
 inline constexpr std::uint64_t pin_page_magic = 0x4e49'5044'4543'4e4fULL;  // "ONCEDPIN"
-inline constexpr std::uint32_t pin_page_layout_version = 1;
+inline constexpr std::uint32_t pin_page_layout_version = 2;
 inline constexpr std::size_t pins_per_line = 8;
 inline constexpr std::size_t client_pin_lines = 64;
 inline constexpr std::size_t granted_pin_lines = 64;
 inline constexpr std::size_t client_pins = client_pin_lines * pins_per_line;    // pin numbers [0, 512)
 inline constexpr std::size_t granted_pins = granted_pin_lines * pins_per_line;  // pin numbers [512, 1024)
 inline constexpr std::size_t hit_table_entries = 1024;
+inline constexpr std::size_t session_marks = 65536;      // one bit for each entry of a segment's session table, at most
 inline constexpr std::size_t counter_functions = 256;  // function numbers from 255 on share the last one, "other"
 
 struct alignas(64) PinLine {
@@ -55,6 +56,9 @@ struct PinPage {
   // rewritten; the daemon zeroes what it has read.
   std::atomic<std::uint64_t> hit_table[hit_table_entries];
   HitCounter counters[client_pin_lines][counter_functions];
+  // Sessions that were used by hits since the daemon last looked: bit number % sessions_count. Set by the client (relaxed), cleared
+  // by the daemon. All that a client can bring about by setting others is that sessions of its own namespace live longer.
+  std::atomic<std::uint64_t> session_uses[session_marks / 64];
 };
 // The last pin of a client line is for copying: claimed when the others hold live views, cleared as soon as the value
 // has been copied out.
@@ -67,6 +71,7 @@ static_assert(offsetof(PinPage, client_lines) == 4096);
 static_assert(offsetof(PinPage, granted_lines) == 8192);
 static_assert(offsetof(PinPage, hit_table) == 12288);
 static_assert(offsetof(PinPage, counters) == 20480);
-static_assert(sizeof(PinPage) == 20480 + 64 * 256 * 16);
+static_assert(offsetof(PinPage, session_uses) == 282624);
+static_assert(sizeof(PinPage) == 282624 + 65536 / 8);
 
 }  // namespace onced::protocol

@@ -33,6 +33,7 @@ enum class ErrorCode : std::uint16_t {
   not_found = 14,          // no such key, function or namespace
   out_of_memory = 15,      // the arena is full of pinned records
   internal = 16,           // a defect of ours
+  session_ended = 17,      // it ended, expired, has another id by now, or never was: which of these is not told
 };
 
 // "timed_out" and so on: for logs, JSON and `refused` replies.

@@ -14,7 +14,7 @@
 namespace onced::protocol {
 
 inline constexpr std::uint64_t segment_magic = 0x4745'5344'4543'4e4fULL;  // "ONCEDSEG"
-inline constexpr std::uint32_t segment_layout_version = 4;
+inline constexpr std::uint32_t segment_layout_version = 5;
 inline constexpr std::size_t value_alignment = 64;
 // A record starts this far behind a multiple of 64: the bytes before it are the allocator's, and a small value with a
 // key of up to 48 bytes ends with the third cache line instead of filling five.
@@ -39,7 +39,7 @@ struct SegmentHeader {
   std::uint64_t hash_seed;         // of XXH3-128, drawn at every daemon start
   std::uint64_t epoch;             // of this daemon start: tokens and signals carry the same one
   std::uint64_t sessions_offset;   // SessionEntry[sessions_count]
-  std::uint64_t sessions_count;
+  std::uint64_t sessions_count;    // a power of two
   std::uint64_t index_offset;      // Bucket[bucket_count]
   std::uint64_t bucket_count;      // a power of two, 2 at least: as many as there can be; buckets_used of them are in use
   std::uint64_t arena_offset;
@@ -67,7 +67,9 @@ static_assert(offsetof(SegmentHeader, time_ms) == 136);
 static_assert(offsetof(SegmentHeader, blobs_dropped) == 144);
 static_assert(offsetof(SegmentHeader, buckets_used) == 152);
 
-// Reserved for sessions: the generation that a hit on a key of session number = index must carry. 0: never used.
+// Entry number % sessions_count: the generation that whoever hits a key of the session of this number must have been given with
+// its id. No two sessions ever have the same generation, and no session has one twice: an entry that another session has by
+// now is never mistaken for the former one. 0: of no session.
 struct SessionEntry {
   std::atomic<std::uint64_t> generation;
 };
@@ -103,8 +105,7 @@ struct RecordHeader {
   std::uint16_t function_number;     // which counters of the pin page it belongs to
   std::uint8_t refreshing;           // live. 1: nobody else is wanted to refresh it
   std::uint8_t reserved;
-  std::uint32_t session_number;      // 0: no session
-  std::uint32_t session_generation;
+  std::uint32_t reserved2[2];        // the session is in the key
   std::uint16_t part_count;
   std::uint8_t flags;                // record_plain or 0
   std::uint8_t plain_type_bytes;     // plain: of the content type, which follows the key directly. Else 0.

@@ -38,6 +38,7 @@ enum class LookupOutcome : std::uint8_t {
   dead,      // the daemon that owns this segment is gone: reconnect
   no_pin,    // it is there but every pin of this thread's line is taken (the copying pin included)
   unstable,  // the slot changed under every retry: ask the daemon
+  ended,     // it is there, but the session has ended or has another id by now
 };
 
 // Whose is the pin line that is passed to lookup(), and how are its pins claimed? Clearing is the same for all, from any
@@ -48,6 +49,12 @@ enum class LineUse : std::uint8_t {
   // The calling thread's alone. Plain stores: only when daemon_fences(), and after this process was registered with
   // MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED. Not in a signal handler that may interrupt a look-up in the same line.
   exclusive_fenced,
+};
+
+// What an application was given with a session's id: how its hits are checked.
+struct SessionGrant {
+  std::uint64_t number = 0;
+  std::uint64_t generation = 0;
 };
 
 // Of a hit. early: fresh, in the last stretch in which a reader may offer to refresh it; stale: past its time, within its grace.
@@ -86,6 +93,13 @@ class SegmentReader {
                       LineUse use = LineUse::exclusive) const {
     return std::bit_cast<LookupResult>(find(key, hash, page, line, use));
   }
+  // The same for a key that names the session of this grant (the caller has seen to that): a hit only while the session's entry has the
+  // grant's generation, looked at after the slot. So who has the id of before a rotation finds nothing that was stored after it.
+  // Marks the session as used.
+  LookupResult lookup_in_session(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line, LineUse use,
+                                 const SessionGrant& session) const;
+  // What a hit asks.
+  bool good(const SessionGrant& session) const;
 
   // The record at an offset that the daemon has pinned for us (messages.hpp, Value); null when it is no record of
   // `key`. Counts nothing: the daemon knows of this hit.
@@ -141,7 +155,7 @@ class SegmentReader {
   static_assert(sizeof(Packed) == sizeof(LookupResult));
   Packed find(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line, LineUse use) const;
 
-  enum class Probe : std::uint8_t { hit, other, expired, changed, no_pin };
+  enum class Probe : std::uint8_t { hit, other, expired, changed, no_pin, ended };
 
   SegmentReader() = default;
   // Whether a record header could stand at `offset`.
@@ -155,14 +169,21 @@ class SegmentReader {
     bool refreshing = false;
   };
   std::optional<Life> life_of(const RecordHeader& record) const;
+  struct NoSession;
+  struct InSession;
+  template <typename Session>
+  Packed look(std::string_view key, KeyHash hash, PinPage& page, std::uint32_t line, LineUse use, Session session) const;
+  template <typename Session>
   Probe probe(const std::atomic<std::uint64_t>& slot, std::uint64_t word, std::string_view key, PinPage& page,
-              std::uint32_t line, LineUse use, std::uint64_t& fields) const;
+              std::uint32_t line, LineUse use, Session session, std::uint64_t& fields) const;
   const std::byte* base_ = nullptr;
   const SegmentHeader* header_ = nullptr;
   const Bucket* buckets_ = nullptr;
   const BlobEntry* blobs_ = nullptr;
+  const SessionEntry* sessions_ = nullptr;
   std::uint64_t bucket_count_ = 0;
   std::uint64_t blob_mask_ = 0;
+  std::uint64_t session_mask_ = 0;
   std::uint64_t seed_ = 0;
   std::uint64_t arena_begin_ = 0;
   std::uint64_t arena_end_ = 0;

@@ -1,0 +1,22 @@
+// How long sessions live and how much they may keep: what the configuration says.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <onced/protocol/limits.hpp>
+
+#include "engine/types.hpp"
+
+namespace onced::engine {
+
+struct SessionSettings {
+  Duration idle_ttl = limits::session_idle_ttl_default;          // since its last use; 0: for ever
+  Duration absolute_ttl = limits::session_absolute_ttl_default;  // since it was made; 0: for ever
+  std::uint64_t bytes_max = limits::session_bytes_max;           // of the values of one session, those in blobs too
+  std::size_t entries_max = limits::session_entries_max;         // values of one session
+  std::size_t sessions_max = limits::sessions_max;               // more: the one that was used longest ago goes
+  friend bool operator==(const SessionSettings&, const SessionSettings&) = default;
+};
+
+}  // namespace onced::engine
