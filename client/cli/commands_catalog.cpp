@@ -8,6 +8,7 @@
 #include "context.hpp"
 #include "key_words.hpp"
 #include "nearest_key.hpp"
+#include "reach.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
 #include "value_output.hpp"
@@ -29,10 +30,11 @@ int list(Context& context, const ListWords& words) {
   const std::optional<RowOrder> order = words.sort.empty() ? RowOrder::key : row_order(words.sort);
   if (!order) return context.fail({ErrorCode::invalid_argument, "--sort " + words.sort + ": not one of size, cost, age, hits"});
   RowSelection selection(*order, words.limit == 0 ? std::nullopt : std::optional<std::size_t>(words.limit));
-  Client client(context.client_options());
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
   std::string cursor;
   do {
-    Result<protocol::Listing> page = client.list(words.function, cursor);
+    Result<protocol::Listing> page = reach->list(words.function, cursor);
     if (!page) return context.fail(page.error());
     for (protocol::ListRow& row : page->rows) selection.add(std::move(row));
     // In the order in which they come, lines need not wait for the last one.
@@ -73,15 +75,17 @@ std::string parts_text(const protocol::Explanation& explanation, const Screen& s
 }
 
 int explain(Context& context, const KeyWords& words) {
-  const Result<Key> key = make_key(words);
+  if (const Result<Key> checked = make_key(words); !checked) return context.fail(checked.error());
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
+  const Result<Key> key = reach->key(words);
   if (!key) return context.fail(key.error());
-  Client client(context.client_options());
-  const Result<protocol::Explanation> explanation = client.explain(key->bytes());
+  const Result<protocol::Explanation> explanation = reach->explain(*key);
   if (!explanation) return context.fail(explanation.error());
   const bool absent = explanation->row.state == protocol::KeyState::absent;
   std::optional<NearestKey> nearest;
   if (absent) {
-    Result<NearestKey> found = find_nearest(client, *key);
+    Result<NearestKey> found = find_nearest(*reach, *key);
     if (!found) return context.fail(found.error());
     nearest = std::move(*found);
   }

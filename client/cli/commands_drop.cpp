@@ -3,6 +3,7 @@
 
 #include "context.hpp"
 #include "key_words.hpp"
+#include "reach.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
@@ -29,6 +30,13 @@ std::optional<std::string> mistake(const DropWords& words) {
   return std::nullopt;
 }
 
+// Functions and tags reach across sessions: who works in one would drop everybody's.
+std::optional<std::string> too_wide(const Reach& reach, const DropWords& words) {
+  const bool is_of_all = !words.tag.empty() || (!words.all && words.key.whole_function());
+  if (!reach.session_number() || !is_of_all) return std::nullopt;
+  return "a function or a tag is everybody's, not the session's alone: give ARGS ('[]' is no arguments) or --all, or work without a session";
+}
+
 int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_view noun, std::string_view verb) {
   if (!dropped) return context.fail(dropped.error());
   if (context.options.json) context.json_line(Json{{"count", *dropped}});
@@ -38,24 +46,28 @@ int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_v
 
 int invalidate(Context& context, const DropWords& words) {
   if (const auto text = mistake(words)) return context.fail({ErrorCode::invalid_argument, *text});
-  Client client(context.client_options());
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
+  if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});
   const InvalidateOptions options{.soft = words.soft};
   const std::string_view verb = words.soft ? "made stale" : "dropped";
-  if (!words.tag.empty()) return finish(context, client.invalidate_tag(words.tag, options), "value", verb);
-  if (words.all) return finish(context, client.invalidate_all(options), "value", verb);
-  if (words.key.whole_function()) return finish(context, client.invalidate_function(words.key.function, options), "value", verb);
-  const Result<Key> key = make_key(words.key);
+  if (!words.tag.empty()) return finish(context, reach->client().invalidate_tag(words.tag, options), "value", verb);
+  if (words.all) return finish(context, reach->invalidate_all(options), "value", verb);
+  if (words.key.whole_function()) return finish(context, reach->client().invalidate_function(words.key.function, options), "value", verb);
+  const Result<Key> key = reach->key(words.key);
   if (!key) return context.fail(key.error());
-  return finish(context, client.invalidate(key->bytes(), options), "value", verb);
+  return finish(context, reach->invalidate(*key, options), "value", verb);
 }
 
 int cancel(Context& context, const DropWords& words) {
   if (const auto text = mistake(words)) return context.fail({ErrorCode::invalid_argument, *text});
-  Client client(context.client_options());
-  if (words.key.whole_function()) return finish(context, client.cancel_function(words.key.function), "computation", "ended");
-  const Result<Key> key = make_key(words.key);
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
+  if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});
+  if (words.key.whole_function()) return finish(context, reach->client().cancel_function(words.key.function), "computation", "ended");
+  const Result<Key> key = reach->key(words.key);
   if (!key) return context.fail(key.error());
-  return finish(context, client.cancel(key->bytes()), "computation", "ended");
+  return finish(context, reach->cancel(*key), "computation", "ended");
 }
 
 }  // namespace
@@ -75,7 +87,7 @@ void add_drop_commands(CLI::App& app, Context& context) {
       "  oncectl invalidate --all\n"},
       [&context, invalidate_words] { return invalidate(context, *invalidate_words); });
   add_key_words(invalidate_command, invalidate_words->key, false);
-  invalidate_command.add_flag("--all", invalidate_words->all, "Everything in the namespace");
+  invalidate_command.add_flag("--all", invalidate_words->all, "Everything in the namespace, or in the session");
   invalidate_command.add_option("--tag", invalidate_words->tag, "All values with this tag")->type_name("NAME");
   invalidate_command.add_flag("--soft", invalidate_words->soft, "Make values stale instead of dropping them");
 

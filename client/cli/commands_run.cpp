@@ -22,6 +22,7 @@
 #include "descriptor.hpp"
 #include "file_digest.hpp"
 #include "part_input.hpp"
+#include "reach.hpp"
 #include "retention_words.hpp"
 #include "run_key.hpp"
 #include "run_result.hpp"
@@ -125,12 +126,15 @@ class Runner {
     }
     const Result<Prepared> prepared = prepare(words_, context_.command_words);
     if (!prepared) return failed(prepared.error());
-    const Result<Key> key = run_key(prepared->identity);
-    if (!key) return usage("this run has no key: " + key.error().text + "; --name gives it a short one");
+    if (const Result<Key> key = run_key(prepared->identity); !key) return usage("this run has no key: " + key.error().text + "; --name gives it a short one");
 
-    Client client(context_.client_options());
+    Result<Reach> reach = Reach::open(context_);
+    if (!reach) return without_daemon(reach.error(), *prepared);
+    const Result<Key> key = run_key(prepared->identity, reach->session_number());
+    if (!key) return usage("this run has no key in a session: " + key.error().text);
+    Client& client = reach->client();
     if (const Result<void> connected = client.connect(); !connected) return without_daemon(connected.error(), *prepared);
-    Result<Client::Acquired> acquired = acquire(client, *key, options);
+    Result<Client::Acquired> acquired = acquire(*reach, *key, options);
     if (!acquired && acquired.error().code == ErrorCode::unavailable) return without_daemon(acquired.error(), *prepared);
     if (!acquired) return told(acquired.error());
     if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, key->display(), client.counters().waited > 0);
@@ -139,9 +143,9 @@ class Runner {
 
  private:
   // Waits while another one runs it.
-  Result<Client::Acquired> acquire(Client& client, const Key& key, const ComputeOptions& options) {
-    const WaitBar bar(context_, client, key);
-    return client.acquire(key, options);
+  Result<Client::Acquired> acquire(Reach& reach, const Key& key, const ComputeOptions& options) {
+    const WaitBar bar(context_, reach, key);
+    return reach.acquire(key, options);
   }
 
   int without_daemon(const Error& error, const Prepared& prepared) {

@@ -5,6 +5,7 @@
 
 #include "context.hpp"
 #include "key_words.hpp"
+#include "reach.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
 #include "value_output.hpp"
@@ -23,20 +24,22 @@ struct WaitWords {
   bool print = false;
 };
 
-Result<Value> wait_for(Context& context, Client& client, const Key& key, const WaitOptions& options) {
-  const WaitBar bar(context, client, key);
-  return client.wait(key.bytes(), options);
+Result<Value> wait_for(Context& context, Reach& reach, const Key& key, const WaitOptions& options) {
+  const WaitBar bar(context, reach, key);
+  return reach.wait(key, options);
 }
 
 int wait(Context& context, const WaitWords& words) {
-  const Result<Key> key = make_key(words.key);
-  if (!key) return context.fail(key.error());
+  if (const Result<Key> checked = make_key(words.key); !checked) return context.fail(checked.error());
   WaitOptions options;
   if (context.options.timeout) options.timeout = *context.options.timeout;
-  Client client(context.client_options());
   const auto begun = Clock::now();
-  const Result<Value> value = wait_for(context, client, *key, options);
-  if (!value && value.error().code == ErrorCode::not_found && client.connect()) {
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
+  const Result<Key> key = reach->key(words.key);
+  if (!key) return context.fail(key.error());
+  const Result<Value> value = wait_for(context, *reach, *key, options);
+  if (!value && value.error().code == ErrorCode::not_found && reach->client().connect()) {
     // Connecting took all the time there was: the daemon was asked for what is there now.
     return context.fail({ErrorCode::timed_out, "no time was left to wait; " + value.error().text});
   }
@@ -65,10 +68,11 @@ struct WatchWords {
 Json signal_json(const protocol::Signal& signal) {
   Json line = Json::object();
   line["event"] = protocol::name_of(signal.event);
-  line.update(key_json(signal.key));
+  if (signal.event == protocol::SignalEvent::session_ended) line["session"] = signal.version;
+  else line.update(key_json(signal.key));
   line["epoch"] = signal.epoch;
   line["sequence"] = signal.sequence;
-  line["version"] = signal.version;
+  line["version"] = signal.event == protocol::SignalEvent::session_ended ? 0 : signal.version;
   if (signal.event == protocol::SignalEvent::progress) {
     line["fraction"] = std::isnan(signal.fraction) ? Json(nullptr) : Json(signal.fraction);
   }
@@ -122,6 +126,8 @@ std::string signal_text(const protocol::Signal& signal, const Output& output) {
     case protocol::SignalEvent::progress: word = output.yellow(word); break;
     default: break;
   }
+  if (signal.event == protocol::SignalEvent::session_ended)
+    return std::to_string(signal.sequence) + "  ended       session " + std::to_string(signal.version) + "  " + escape(signal.text) + "\n";
   std::string line = std::to_string(signal.sequence) + "  " + word + key_display(signal.key);
   if (signal.event == protocol::SignalEvent::progress && !std::isnan(signal.fraction)) {
     line += "  " + std::to_string(static_cast<int>(signal.fraction * 100)) + " %";
@@ -165,18 +171,21 @@ class Watcher {
   Context& context_;
 };
 
-Result<Subscription> subscribe(Client& client, const WatchWords& words) {
-  if (words.key.function.empty()) return client.subscribe_all();
-  if (words.key.whole_function()) return client.subscribe_function(words.key.function);
-  const Result<Key> key = make_key(words.key);
+Result<Subscription> subscribe(Reach& reach, const WatchWords& words) {
+  if (words.key.function.empty()) return reach.subscribe();
+  if (words.key.whole_function() && reach.session_number())
+    return Error{ErrorCode::invalid_argument, "a function is everybody's, not the session's alone: give ARGS, or no FUNCTION for all of the session"};
+  if (words.key.whole_function()) return reach.client().subscribe_function(words.key.function);
+  const Result<Key> key = reach.key(words.key);
   if (!key) return key.error();
-  return client.subscribe(*key);
+  return reach.subscribe(*key);
 }
 
 int watch(Context& context, const WatchWords& words) {
-  Client client(context.client_options());
-  if (const Result<void> connected = client.connect(); !connected) return context.fail(connected.error());
-  Result<Subscription> subscription = subscribe(client, words);
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
+  if (const Result<void> connected = reach->client().connect(); !connected) return context.fail(connected.error());
+  Result<Subscription> subscription = subscribe(*reach, words);
   if (!subscription) return context.fail(subscription.error());
 
   const auto end = context.options.timeout ? Clock::now() + *context.options.timeout : Clock::time_point::max();

@@ -57,8 +57,9 @@ class Computing {
       case SignalEvent::invalidated: now_.erase(signal.key); return;  // what is queued stays so
       case SignalEvent::evicted:
       case SignalEvent::expired:
-      case SignalEvent::stale: return;  // of values
+      case SignalEvent::stale: return;          // of values
       case SignalEvent::queued: queued_[signal.key] = signal.queue_position; return;
+      case SignalEvent::session_ended: return;  // of no key
     }
   }
 
@@ -69,6 +70,11 @@ class Computing {
     for (const auto& [key, one] : now_) {
       if (asked++ == holders_asked_max) break;
       const Result<protocol::Explanation> explanation = client.explain(key);
+      if (!explanation && explanation.error().code == ErrorCode::not_permitted) {  // in a session, whose id we do not have
+        const auto for_seconds = one.begun ? std::optional(std::chrono::duration<double>(Clock::now() - *one.begun).count()) : std::nullopt;
+        data.computing.push_back({key, one.fraction, one.text, for_seconds, 0, {}, false});
+        continue;
+      }
       if (!explanation) return explanation.error();
       const protocol::ListRow& row = explanation->row;
       if (row.state != protocol::KeyState::computing) continue;

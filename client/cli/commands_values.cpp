@@ -9,6 +9,7 @@
 #include "nearest_key.hpp"
 #include "part_input.hpp"
 #include "part_words.hpp"
+#include "reach.hpp"
 #include "retention_words.hpp"
 #include "text_format.hpp"
 #include "value_output.hpp"
@@ -39,19 +40,22 @@ int put(Context& context, const PutWords& words) {
   const Result<Retention> retention = retention_of(words.retention);
   if (!retention) return context.fail(retention.error());
   retention->apply_to(options);
-  const Result<Key> key = make_key(words.key);
-  if (!key) return context.fail(key.error());
+  // Mistakes first: they are to have no effect, not even on a session's idle time.
+  if (const Result<Key> checked = make_key(words.key); !checked) return context.fail(checked.error());
   const Result<std::vector<PartSource>> sources = part_sources(words.parts);
   if (!sources) return context.fail(sources.error());
   Result<std::vector<PartInput>> inputs = open_all(context, *sources);
   if (!inputs) return context.fail(inputs.error());
 
-  Client client(context.client_options());
-  ValueBuilder builder = client.builder();
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
+  const Result<Key> key = reach->key(words.key);
+  if (!key) return context.fail(key.error());
+  ValueBuilder builder = reach->client().builder();
   for (PartInput& input : *inputs) {
     if (const Result<void> added = input.add_to(builder); !added) return context.fail(added.error());
   }
-  const Result<std::uint64_t> version = client.put(key->bytes(), std::move(builder), options);
+  const Result<std::uint64_t> version = reach->put(*key, std::move(builder), options);
   if (!version) return context.fail(version.error());
   if (context.options.json) {
     Json line = key_json(key->bytes());
@@ -99,15 +103,17 @@ int print_json(Context& context, Client& client, const Key& key, const Value& va
 }
 
 int get(Context& context, const GetWords& words) {
-  const Result<Key> key = make_key(words.key);
+  if (const Result<Key> checked = make_key(words.key); !checked) return context.fail(checked.error());
+  Result<Reach> reach = Reach::open(context);
+  if (!reach) return context.fail(reach.error());
+  const Result<Key> key = reach->key(words.key);
   if (!key) return context.fail(key.error());
-  Client client(context.client_options());
-  const Result<std::optional<Value>> found = client.get(key->bytes());
+  const Result<std::optional<Value>> found = reach->get(*key);
   if (!found) return context.fail(found.error());
   if (!found->has_value()) {
     context.output.talk("no value for " + key->display());
     // For people: a version that was forgotten is what a miss most often comes from.
-    const Result<NearestKey> nearest = find_nearest(client, *key);
+    const Result<NearestKey> nearest = find_nearest(*reach, *key);
     if (nearest && !nearest->versions().empty()) context.output.talk(nearest->lines().front());
     return exit_code::miss;
   }

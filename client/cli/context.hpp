@@ -24,6 +24,7 @@ namespace onced::cli {
 struct GlobalOptions {
   std::string socket;  // empty: the client's default
   std::string namespace_name = "default";
+  std::string session;  // an id, a secret: never said; empty: none
   bool json = false;
   std::string timeout_text;
   std::optional<Milliseconds> timeout;  // of timeout_text; nothing: the command's own default
@@ -67,6 +68,7 @@ void add_value_commands(CLI::App& app, Context& context);     // put, get
 void add_drop_commands(CLI::App& app, Context& context);      // invalidate, cancel
 void add_signal_commands(CLI::App& app, Context& context);    // wait, watch
 void add_run_command(CLI::App& app, Context& context);        // run
+void add_session_commands(CLI::App& app, Context& context);   // sessions
 void add_doctor_command(CLI::App& app, Context& context);     // doctor
 
 }  // namespace onced::cli

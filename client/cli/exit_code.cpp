@@ -10,6 +10,7 @@ int exit_code_for(ErrorCode code) {
     case ErrorCode::unavailable:
     case ErrorCode::version_mismatch: return exit_code::unreachable;
     case ErrorCode::timed_out: return exit_code::timed_out;
+    case ErrorCode::session_ended:
     case ErrorCode::not_permitted: return exit_code::not_permitted;
     case ErrorCode::computation_failed:
     case ErrorCode::cancelled: return exit_code::computation_failed;

@@ -11,8 +11,8 @@ void add_key_words(CLI::App& command, KeyWords& words, bool function_required) {
   command.add_option("--function-version", words.version, "The version in the key (default: none)")->type_name("V");
 }
 
-Result<Key> make_key(const KeyWords& words) {
-  KeyBuilder builder(words.function, words.version);
+Result<Key> make_key(const KeyWords& words, std::optional<std::uint64_t> session) {
+  KeyBuilder builder(words.function, words.version, session);
   if (!words.arguments.empty()) builder.arguments_json(words.arguments);
   Result<Key> key = builder.build();
   if (key) return key;
@@ -36,6 +36,7 @@ Json key_json(std::string_view key_bytes) {
   fields["arguments"] = Json::parse(key->arguments_json(), nullptr, false);
   if (fields["arguments"].is_discarded()) fields["arguments"] = key->arguments_json();
   fields["function_version"] = key->version();
+  if (const auto session = key->session()) fields["session"] = *session;
   return fields;
 }
 

@@ -1,6 +1,8 @@
 // FUNCTION [ARGS] on a command line, and the key that they mean.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -25,9 +27,9 @@ struct KeyWords {
 void add_key_words(CLI::App& command, KeyWords& words, bool function_required = true);
 
 // A missing ARGS is no arguments.
-Result<Key> make_key(const KeyWords& words);
+Result<Key> make_key(const KeyWords& words, std::optional<std::uint64_t> session = std::nullopt);
 
-// The fields "function", "arguments" and "function_version" ("": none) of a key's canonical bytes. "version" is always that
+// The fields "function", "arguments" and "function_version" ("": none) of a key's canonical bytes, and "session", its number, if it is in one. "version" is always that
 // of a value.
 Json key_json(std::string_view key_bytes);
 // name@version(1, "x"), escaped: for people.

@@ -31,8 +31,10 @@ Exit codes:
   `run` exits with the command's own status, or with 125 when it was not run.
 
 Environment:
-  ONCED_SOCKET  the daemon's socket
-  NO_COLOR      no colours
+  ONCED_SOCKET   the daemon's socket
+  ONCED_SESSION  the id of the session to work in: get, put, run, wait, watch,
+                 ls, explain, invalidate, cancel, sessions
+  NO_COLOR       no colours
 
 `oncectl COMMAND --help` explains a command with examples.)";
 
@@ -41,6 +43,8 @@ void describe_globals(CLI::App& app, GlobalOptions& options) {
                                              "/run/onced/onced.sock if it is there, else\n"
                                              "$XDG_RUNTIME_DIR/onced/onced.sock)")->type_name("PATH");
   app.add_option("--namespace", options.namespace_name, "Which namespace to work in (default: default)")->type_name("NS");
+  app.add_option("--session", options.session, "The id of the session to work in (default:\n"
+                                               "$ONCED_SESSION, which others do not see in ps)")->type_name("ID")->envname("ONCED_SESSION");
   app.add_flag("--json", options.json, "JSON for programs instead of text for people");
   app.add_option("--timeout", options.timeout_text, "The longest to wait: 500ms, 5s, 2m (default: 5s\n"
                                                     "for answers, 5m for computations)")->type_name("TIME");
@@ -54,6 +58,7 @@ void describe_commands(CLI::App& app, Context& context) {
   add_signal_commands(app, context);
   add_catalog_commands(app, context);
   add_drop_commands(app, context);
+  add_session_commands(app, context);
   add_doctor_command(app, context);
 }
 

@@ -75,7 +75,7 @@ void NearestKey::look_at(const protocol::ListRow& row) {
   ++looked_at_;
   if (row.state != protocol::KeyState::ready && row.state != protocol::KeyState::computing) return;
   const Result<Key> key = Key::parse(row.key);
-  if (!key || *key == asked_ || key->function() != asked_.function() || arguments_.is_discarded()) return;
+  if (!key || *key == asked_ || key->function() != asked_.function() || key->session() != asked_.session() || arguments_.is_discarded()) return;
   if (key->arguments() == asked_.arguments()) {
     if (versions_.size() < versions_told_max) versions_.push_back(key->version());
     return;
@@ -131,12 +131,12 @@ Json NearestKey::json() const {
   return fields;
 }
 
-Result<NearestKey> find_nearest(Client& client, const Key& asked) {
+Result<NearestKey> find_nearest(Reach& reach, const Key& asked) {
   NearestKey nearest(asked);
   std::string cursor;
   std::size_t rows = 0;
   for (std::size_t page_number = 0; page_number < pages_max && rows < rows_max; ++page_number) {
-    const Result<protocol::Listing> page = client.list(asked.function(), cursor);
+    const Result<protocol::Listing> page = reach.list(asked.function(), cursor);
     if (!page) return page.error();
     for (const protocol::ListRow& row : page->rows) nearest.look_at(row);
     rows += page->rows.size();

@@ -12,6 +12,7 @@
 #include <onced/protocol/messages.hpp>
 
 #include "key_words.hpp"
+#include "reach.hpp"
 
 namespace onced::cli {
 
@@ -61,6 +62,6 @@ class NearestKey {
 };
 
 // Looks through the function's entries, the first few thousand of them: set_complete() says whether that was all.
-Result<NearestKey> find_nearest(Client& client, const Key& asked);
+Result<NearestKey> find_nearest(Reach& reach, const Key& asked);
 
 }  // namespace onced::cli

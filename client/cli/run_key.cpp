@@ -24,7 +24,7 @@ json digest(const ContentDigest& content) {
 
 }  // namespace
 
-Result<Key> run_key(const RunIdentity& identity) {
+Result<Key> run_key(const RunIdentity& identity, std::optional<std::uint64_t> session) {
   json arguments = json::object();
   json words = json::array();
   for (const std::string& word : identity.words) words.push_back(text_or_bytes(word));
@@ -46,7 +46,7 @@ Result<Key> run_key(const RunIdentity& identity) {
 
   const std::vector<std::uint8_t> packed = json::to_msgpack(arguments);
   const std::string name = identity.name.empty() ? identity.words.front() : identity.name;
-  return KeyBuilder("run:" + name)
+  return KeyBuilder("run:" + name, {}, session)
       .arguments_msgpack({reinterpret_cast<const char*>(packed.data()), packed.size()})
       .build();
 }

@@ -21,6 +21,6 @@ struct RunIdentity {
 
 // Function "run:<name>"; the arguments are named: words, and what was chosen of env, cwd, inputs, stdin. Words that are
 // not UTF-8 are bytes.
-Result<Key> run_key(const RunIdentity& identity);
+Result<Key> run_key(const RunIdentity& identity, std::optional<std::uint64_t> session = std::nullopt);
 
 }  // namespace onced::cli

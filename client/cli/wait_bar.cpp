@@ -21,7 +21,7 @@ constexpr int frames_per_question = 5;  // about the place in a queue
 
 }  // namespace
 
-WaitBar::WaitBar(Context& context, Client& client, const Key& key) : context_(context), client_(client), key_(key) {
+WaitBar::WaitBar(Context& context, Reach& reach, const Key& key) : context_(context), reach_(reach), key_(key) {
   if (!context.output.talk_screen().live) return;
   end_ = client_detail::Descriptor(::eventfd(0, EFD_CLOEXEC));
   if (end_.open()) thread_ = std::thread([this] { draw(); });
@@ -44,7 +44,7 @@ bool WaitBar::pause(int milliseconds) const {
 void WaitBar::draw() {
   const auto begun = Clock::now();
   if (!pause(quiet_ms)) return;
-  Result<Subscription> subscription = client_.subscribe(key_);
+  Result<Subscription> subscription = reach_.subscribe(key_);
   WaitProgress progress;
   for (int frame = 0; subscription; ++frame) {
     const Result<std::size_t> events = subscription->poll([&](const Event& event) {
@@ -53,7 +53,7 @@ void WaitBar::draw() {
     });
     if (!events) break;
     if (progress.needs_holder()) {
-      const Result<protocol::Explanation> explanation = client_.explain(key_.bytes());
+      const Result<protocol::Explanation> explanation = reach_.explain(key_);
       progress.set_holder(explanation ? explanation->row.holder : std::string());
     }
     if (progress.queued() && frame % frames_per_question == 0) {

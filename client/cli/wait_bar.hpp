@@ -12,12 +12,13 @@
 
 #include "context.hpp"
 #include "descriptor.hpp"
+#include "reach.hpp"
 
 namespace onced::cli {
 
 class WaitBar {
  public:
-  WaitBar(Context& context, Client& client, const Key& key);
+  WaitBar(Context& context, Reach& reach, const Key& key);
   ~WaitBar();
   WaitBar(const WaitBar&) = delete;
   WaitBar& operator=(const WaitBar&) = delete;
@@ -28,7 +29,7 @@ class WaitBar {
   bool pause(int milliseconds) const;
 
   Context& context_;
-  Client& client_;
+  Reach& reach_;
   const Key& key_;
   client_detail::Descriptor end_;  // an eventfd: readable when the object is to go
   std::thread thread_;

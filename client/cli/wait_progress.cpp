@@ -70,6 +70,7 @@ void WaitProgress::note(const protocol::Signal& signal) {
     case SignalEvent::expired:
     case SignalEvent::stale: return;  // of an older value
     case SignalEvent::queued: return queue(signal.queue_position);
+    case SignalEvent::session_ended: return stop("its session has ended");
   }
 }
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <onced/protocol/limits.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "deadline.hpp"
 #include "fork_lock.hpp"
@@ -58,6 +59,7 @@ Look look_of(protocol::LookupOutcome outcome) {
     case protocol::LookupOutcome::dead: return Look::dead;
     case protocol::LookupOutcome::no_pin: return Look::no_pin;
     case protocol::LookupOutcome::unstable: return Look::ask;
+    case protocol::LookupOutcome::ended: return Look::ended;
   }
   return Look::ask;
 }
@@ -120,13 +122,25 @@ Attachment::~Attachment() { mappings->detach(); }
 }
 
 Look Attachment::look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value) {
+  if (protocol::names_session(key)) [[unlikely]] return Look::ask;  // no hit without its grant
+  return look(node, value, [&](protocol::LineUse use) { return reader_.lookup(key, reader_.hash(key), page_, node.line, use); });
+}
+
+Look Attachment::look_up_in_session(std::string_view key, ReaderNode& node, std::optional<Value>& value, const SessionAccess& session) {
+  if (session.epoch != welcome.epoch) [[unlikely]] return Look::ask;
+  return look(node, value,
+              [&](protocol::LineUse use) { return reader_.lookup_in_session(key, reader_.hash(key), page_, node.line, use, session.grant); });
+}
+
+template <typename Find>
+inline Look Attachment::look(ReaderNode& node, std::optional<Value>& value, Find find) {
   // Acquire: pairs with publish_lines(), which may have run in another thread.
   if (lines_published_.load(std::memory_order_acquire) <= node.line) [[unlikely]] publish_lines(node.line + 1);
   mappings->drop_dead();
   // Before the pin is claimed: a fork in between makes the view older than the fork, and its pin is kept.
   const std::uint32_t fork_epoch = Process::fork_epoch();
   const protocol::LineUse use = node.use == protocol::LineUse::exclusive ? own_line_ : node.use;
-  const protocol::LookupResult found = reader_.lookup(key, reader_.hash(key), page_, node.line, use);
+  const protocol::LookupResult found = find(use);
   if (found.outcome != protocol::LookupOutcome::hit) [[unlikely]] return look_of(found.outcome);
 
   Value& view = value.emplace();

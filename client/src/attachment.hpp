@@ -28,6 +28,7 @@
 #include "mapping_cache.hpp"
 #include "process.hpp"
 #include "reader_node.hpp"
+#include "session_access.hpp"
 
 namespace onced::client_detail {
 
@@ -40,6 +41,7 @@ enum class Look : std::uint8_t {
   dead,      // no daemon any more, or not connected yet
   no_pin,    // every pin of a shared line was taken: try again
   ask,       // the daemon has to say
+  ended,     // there is a value, but the session has ended or has another id by now
 };
 
 // One bit for each pin of a page.
@@ -65,8 +67,13 @@ struct Attachment {
   static Result<std::unique_ptr<Attachment>> make(Handshake handshake, const Settings& settings);
   ~Attachment();
 
+  // Whether the session's id is good, as far as this process sees.
+  bool good(const SessionAccess& session) const { return session.epoch == welcome.epoch && reader_.good(session.grant); }
+
   // `node` protects this attachment. A hit fills `value`; nothing else is changed by another outcome.
   Look look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value);
+  // The same for a key of this session.
+  Look look_up_in_session(std::string_view key, ReaderNode& node, std::optional<Value>& value, const SessionAccess& session);
   // Completes a Look::unmapped, of this or another attachment: one round trip. The value keeps the attachment.
   static Result<void> map_unnamed(Value& value, Milliseconds within);
 
@@ -109,6 +116,8 @@ struct Attachment {
  private:
   Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake, const Settings& settings);
   void publish_lines(std::uint32_t count);
+  template <typename Find>
+  Look look(ReaderNode& node, std::optional<Value>& value, Find find);
   Look view_of(const protocol::RecordHeader* record, std::uint32_t pin, std::uint32_t fork_epoch, Value& value);
   Look other_look(Look look, protocol::LookupResult found, std::optional<Value>& value);
   void retain(std::uint32_t pin);

@@ -2,17 +2,21 @@
 
 #include "builder_state.hpp"
 #include "retention.hpp"
+#include "session_state.hpp"
 #include "value_maker.hpp"
 
 #include <algorithm>
 #include <thread>
 #include <utility>
 
+#include <onced/protocol/session.hpp>
+
 namespace onced {
 
 using client_detail::Age;
 using client_detail::AttachmentRef;
 using client_detail::Channel;
+using client_detail::check_session;
 using client_detail::Clock;
 using client_detail::Connector;
 using client_detail::Deadline;
@@ -23,6 +27,7 @@ using client_detail::Look;
 using client_detail::NodeInScope;
 using client_detail::Patience;
 using client_detail::Process;
+using client_detail::SessionAccess;
 
 namespace {
 
@@ -31,12 +36,40 @@ constexpr int pin_retries_max = 64;
 // How often one call starts again because its connection broke (the daemon was restarted meanwhile).
 constexpr int attempts_max = 4;
 
+// The key that a request names.
+std::string_view key_in(const protocol::Request& request) {
+  using namespace protocol;
+  const auto of_scope = [](const Scope& scope) { return scope.kind == ScopeKind::key ? std::string_view(scope.subject) : std::string_view(); };
+  if (const auto* explain = std::get_if<Explain>(&request)) return explain->key;
+  if (const auto* invalidate = std::get_if<Invalidate>(&request)) return of_scope(invalidate->scope);
+  if (const auto* cancel = std::get_if<Cancel>(&request)) return of_scope(cancel->scope);
+  return {};
+}
+
+// The daemon keeps the latest sessions that a connection has opened.
+bool forgot_session(const protocol::Reply& reply) {
+  const auto* refused = std::get_if<protocol::Refused>(&reply);
+  return refused != nullptr && refused->code == ErrorCode::not_permitted;
+}
+
+// Whether opening a session failed for want of an answer, and not by it.
+bool channel_is_at_fault(const client_detail::Attachment& attachment) { return attachment.channel.broken() || attachment.channel.silent(); }
+
 std::uint64_t milliseconds_until(Deadline deadline) {
   const auto left = std::chrono::ceil<Milliseconds>(deadline - Clock::now()).count();
   return left <= 0 ? 0 : static_cast<std::uint64_t>(left);
 }
 
 }  // namespace
+
+// A key of a session goes with that session, and any other without one: who serves many users over one connection must not
+// get one user's value for another by a key that was kept too long.
+Result<void> client_detail::check_session(std::string_view key, const Session::State* session) {
+  if (key.empty()) return {};
+  if (session != nullptr) return session->check(key);
+  if (!protocol::names_session(key)) return {};
+  return Error{ErrorCode::not_permitted, "this key names a session: ask with the Session that it belongs to (Client::session)"};
+}
 
 Client::State::State(ClientOptions options_in)
     : options(std::move(options_in)),
@@ -65,7 +98,8 @@ Connector& Client::State::connector_here() {
   return *present;
 }
 
-Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& request) {
+Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& request, Session::State* session, AttachmentRef* over) {
+  if (auto right = check_session(key_in(request), session); !right) return right.error();
   Connector& here = connector_here();
   for (int attempt = 1;; ++attempt) {
     auto attachment = here.attachment(deadline_in(options.connect_timeout));
@@ -73,24 +107,35 @@ Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& re
     (*attachment)->mappings->drop_dead();
     requests.fetch_add(1, std::memory_order_relaxed);
     const Channel& channel = (*attachment)->channel;
-    auto reply = (*attachment)->channel.call(request, deadline_in(options.request_timeout));
-    if (reply.ok()) return reply;
+    auto reply = [&]() -> Result<protocol::Reply> {
+      if (session == nullptr) return (*attachment)->channel.call(request, deadline_in(options.request_timeout));
+      if (auto opened = session->open_over(**attachment, deadline_in(options.request_timeout)); !opened) return opened.error();
+      return (*attachment)->channel.call(request, deadline_in(options.request_timeout));
+    }();
+    if (reply.ok()) {
+      if (session != nullptr && forgot_session(*reply) && attempt < attempts_max) {
+        session->forget_opened();
+        continue;
+      }
+      if (over != nullptr) *over = std::move(*attachment);
+      return reply;
+    }
     if (channel.silent()) here.note_silence(reply.error());
     if (!channel.broken() || attempt == attempts_max) return reply;
   }
 }
 
-void Client::State::peek_slowly(std::string_view key, std::optional<Value>& value, Deadline deadline) {
+void Client::State::peek_slowly(std::string_view key, std::optional<Value>& value, Deadline deadline, const SessionAccess* session) {
   NodeInScope node;
   Connector& here = connector_here();
-  Look look = here.look_up(key, *node, value);
+  Look look = here.look_up(key, *node, value, session);
   if (look == Look::dead) {
     if (!here.attachment(deadline).ok()) return;
-    look = here.look_up(key, *node, value);
+    look = here.look_up(key, *node, value, session);
   }
   for (int retry = 0; look == Look::no_pin && retry < pin_retries_max; ++retry) {
     std::this_thread::yield();
-    look = here.look_up(key, *node, value);
+    look = here.look_up(key, *node, value, session);
   }
   if (look == Look::unmapped) map_unnamed(value, until(deadline));
 }
@@ -106,7 +151,8 @@ void Client::State::map_unnamed(std::optional<Value>& value, Milliseconds within
   if (const AttachmentRef attachment = here.present(); attachment && attachment->channel.silent()) here.note_silence(mapped.error());
 }
 
-Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilder::State& parts, const PutOptions& put_options) {
+Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilder::State& parts, const PutOptions& put_options, Session::State* session) {
+  if (auto right = check_session(key, session); !right) return right.error();
   auto retention = client_detail::retention_of(put_options);
   if (!retention) return retention.error();
   std::erase_if(retention->depends_on, [key](const protocol::Dependency& upstream) { return upstream.key == key; });
@@ -126,6 +172,14 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
     attachment->mappings->drop_dead();
     auto placed = parts.place(*attachment);
     Error error = placed.ok() ? Error{} : placed.error();
+    if (placed && session != nullptr) {
+      // After a reservation: the connection is the one that has it. No round trip but for the first time.
+      if (auto opened = session->open_over(*attachment, deadline_in(options.request_timeout)); !opened) {
+        if (!channel_is_at_fault(*attachment)) return opened.error();
+        error = opened.error();
+        placed = error;
+      }
+    }
     if (placed) {
       request.parts = std::move(*placed);
       requests.fetch_add(1, std::memory_order_relaxed);
@@ -134,6 +188,10 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
       if (!taken_back) parts.named();
       if (reply) {
         if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
+        if (session != nullptr && forgot_session(*reply) && attempt < attempts_max) {
+          session->forget_opened();
+          continue;
+        }
         return client_detail::error_of(*reply);
       }
       error = reply.error();
@@ -223,6 +281,14 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     if (!attachment) return {client_detail::means_away(attachment.error().code), false, attachment.error()};
     Channel& channel = (*attachment)->channel;
     request.held = held->tokens({(*attachment)->welcome.epoch, here.identity.namespace_name});
+    if (ask.session != nullptr) {
+      if (auto opened = ask.session->open_over(**attachment, Clock::now() + times.answer); !opened) {
+        if (!channel_is_at_fault(**attachment)) return {false, true, opened.error()};
+        if (channel.silent()) here.note_silence(opened.error());
+        if (channel.broken() && attempt < attempts_max) continue;
+        return {true, false, opened.error()};
+      }
+    }
     request.wait_ms = milliseconds_until(times.until);
     requests.fetch_add(1, std::memory_order_relaxed);
     // The daemon keeps the deadline and names the holder; ours is for a daemon that does not answer.
@@ -262,6 +328,10 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
           Computation::State{*this, here, std::move(*attachment), lease->token, request.key, options_of_call, held, std::move(dependencies),
                              here.process, Clock::now()});
       return {false, true, Acquired(std::in_place_index<1>, std::move(computation))};
+    }
+    if (ask.session != nullptr && forgot_session(*reply) && attempt < attempts_max) {
+      ask.session->forget_opened();
+      continue;
     }
     Error error = client_detail::error_of(*reply);
     const bool away = error.code == ErrorCode::unavailable;  // it is shutting down

@@ -6,9 +6,11 @@
 #include <string_view>
 
 #include <onced/client.hpp>
+#include <onced/session.hpp>
 
 #include "connector.hpp"
 #include "held_leases.hpp"
+#include "session_access.hpp"
 
 namespace onced {
 
@@ -26,18 +28,21 @@ struct Client::State {
 
   // Asks, and asks once more over a new connection when the present one turns out to be broken. Errors: no daemon, or
   // no answer from it in time (unavailable), why it would not have us, a refusal.
+  // `session`: what the request names, which is opened first; `over`: the connection that answered.
   template <typename Answer>
-  Result<Answer> ask(const protocol::Request& request) {
-    auto reply = ask_for_reply(request);
+  Result<Answer> ask(const protocol::Request& request, Session::State* session = nullptr, client_detail::AttachmentRef* over = nullptr) {
+    auto reply = ask_for_reply(request, session, over);
     if (!reply) return reply.error();
     if (auto* answer = std::get_if<Answer>(&*reply)) return std::move(*answer);
     return client_detail::error_of(*reply);
   }
-  Result<protocol::Reply> ask_for_reply(const protocol::Request& request);
+  Result<protocol::Reply> ask_for_reply(const protocol::Request& request, Session::State* session, client_detail::AttachmentRef* over);
+  // The session that a request makes or opens; `id`: unless the answer says it.
+  Result<Session> session_by(const protocol::Request& request, std::string id);
   // Gets the memory of what a look-up has found; without it there is no value.
   void map_unnamed(std::optional<Value>& value, Milliseconds within);
-  // Stores the parts of a builder: Client::put().
-  Result<protocol::Published> put(std::string_view key, ValueBuilder::State& parts, const PutOptions& put_options);
+  // Stores the parts of a builder.
+  Result<protocol::Published> put(std::string_view key, ValueBuilder::State& parts, const PutOptions& put_options, Session::State* session);
   // The caller gets this value: it is counted if it is stale, and recorded if a computation reads it.
   void given(std::string_view key, const Value& value) { given(key, value.version(), value.stale()); }
   void given(std::string_view key, std::uint64_t version, bool stale);
@@ -50,8 +55,21 @@ struct Client::State {
   void tell_dropped(std::string_view key, std::uint64_t dropped);
   // Told to the operator once for a run of such results.
   void tell_unkept(std::string_view key, const Error& why);
-  // Like Client::peek() for a thread, process or client that is not ready for it yet. Takes until `deadline` at most.
-  void peek_slowly(std::string_view key, std::optional<Value>& value, client_detail::Deadline deadline);
+  // Like peek() for a thread, process or client that is not ready for it yet. Takes until `deadline` at most.
+  void peek_slowly(std::string_view key, std::optional<Value>& value, client_detail::Deadline deadline, const client_detail::SessionAccess* session);
+  // False: this thread, process or client is not ready to look, or the look was spoilt; peek_slowly() does it. A value that is
+  // fresh counts as given; one of another age is for the caller to judge. (peek.hpp)
+  bool peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within, const client_detail::SessionAccess* session);
+
+  // Client's and Session's calls (asking.cpp). A key that names a session is taken with that session only.
+  std::optional<Value> peek(std::string_view key, const client_detail::SessionAccess* session);
+  Result<Acquired> acquire(std::string_view key, const ComputeOptions& options, Session::State* session);
+  Result<Value> wait(std::string_view key, const WaitOptions& options, Session::State* session);
+  Result<std::optional<Value>> get(std::string_view key, const GetOptions& options, Session::State* session);
+  ValueBuilder builder();
+  Result<std::uint64_t> put_built(std::string_view key, ValueBuilder&& builder, const PutOptions& options, Session::State* session);
+  Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute, bool looked,
+                             std::optional<Value> found, Session::State* session);
   static Milliseconds until(client_detail::Deadline deadline);
 
   // How long one call may take: what it waits for others, and what the daemon itself may take to connect and to answer.
@@ -74,10 +92,11 @@ struct Client::State {
     bool may_compute = false;
     bool accept_stale = false;
     bool refresh = false;
-    static Ask to_wait(bool accept_stale) { return {false, accept_stale, false}; }
+    Session::State* session = nullptr;
+    static Ask to_wait(bool accept_stale, Session::State* session) { return {false, accept_stale, false, session}; }
     // `found`: a value that is due to be refreshed.
-    static Ask to_compute(const ComputeOptions& options, const std::optional<Value>& found) {
-      return {true, options.accept_stale && !options.force, found && !found->stale()};
+    static Ask to_compute(const ComputeOptions& options, const std::optional<Value>& found, Session::State* session) {
+      return {true, options.accept_stale && !options.force, found && !found->stale(), session};
     }
   };
   Acquiring acquire(std::string_view key, const ComputeOptions& options, const Ask& ask, const Times& times);

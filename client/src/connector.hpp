@@ -52,7 +52,8 @@ class Connector {
   Connector& operator=(const Connector&) = delete;
 
   // Looks the key up in the present mapping. `dead` also when there is none (yet), or only an inherited one.
-  Look look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value) {
+  // `session`: of which the key is one; null: of none.
+  Look look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value, const SessionAccess* session = nullptr) {
     // Relaxed: checked below.
     Attachment* attachment = current_.load(std::memory_order_relaxed);
     for (;;) {
@@ -64,7 +65,7 @@ class Connector {
       attachment = again;
     }
     Look look = Look::dead;
-    if (attachment->process == node.process) [[likely]] look = attachment->look_up(key, node, value);
+    if (attachment->process == node.process) [[likely]] look = session == nullptr ? attachment->look_up(key, node, value) : attachment->look_up_in_session(key, node, value, *session);
     node.unprotect();
     return look;
   }

@@ -10,6 +10,7 @@
 
 #include <onced/client.hpp>
 #include <onced/protocol/limits.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "client_state.hpp"
 #include "subscription_state.hpp"
@@ -24,17 +25,21 @@ using client_detail::Process;
 
 namespace {
 
-constexpr protocol::RequestId subscription_id = 1;  // the only request of its connection
+// The requests of its connection.
+constexpr protocol::RequestId subscription_id = 1;
+constexpr protocol::RequestId opening_id = 2;  // the session of its scope, if it is in one
 // The most that one poll() reads before it returns to its caller's event loop.
 constexpr int reads_per_poll_max = 64;
 constexpr Milliseconds iterator_patience{1000};
 
 }  // namespace
 
-Subscription::State::State(const ClientOptions& options_in, client_detail::Identity identity_in, protocol::Scope scope_in)
+Subscription::State::State(const ClientOptions& options_in, client_detail::Identity identity_in, protocol::Scope scope_in,
+                           std::string session_id_in)
     : options(options_in),
       identity(std::move(identity_in)),
       scope(std::move(scope_in)),
+      session_id(std::move(session_id_in)),
       back_off_(options.reconnect_delay_min, options.reconnect_delay_max) {}
 
 Result<void> Subscription::State::open() {
@@ -141,6 +146,7 @@ void Subscription::State::handle(protocol::Reply reply) {
     position_ = *position;
     return;
   }
+  if (std::holds_alternative<protocol::SessionOpened>(reply)) return;
   Error error = client_detail::error_of(reply);
   if (error.code == ErrorCode::unavailable || error.code == ErrorCode::malformed) return disconnect(std::move(error));
   refuse(std::move(error));
@@ -155,6 +161,8 @@ void Subscription::State::subscribe() {
     request.resume_sequence = position_->sequence;
   }
   std::string frame;
+  // In one piece: the daemon takes them in this order, and refuses both when the session is over.
+  if (!session_id.empty()) protocol::encode(opening_id, protocol::Request(protocol::OpenSession{session_id}), frame);
   protocol::encode(subscription_id, protocol::Request(std::move(request)), frame);
   const auto sent = socket_->send_some(frame);
   if (!sent) return disconnect(sent.error());
@@ -274,9 +282,6 @@ Subscription::Iterator& Subscription::Iterator::operator++() {
   }
 }
 
-namespace {
-
-// Waits for the first state: changes made after this returns are signalled.
 Result<Subscription> open_subscription(std::unique_ptr<Subscription::State> state) {
   if (auto opened = state->open(); !opened) return opened.error();
   const Deadline until = deadline_in(state->options.request_timeout);
@@ -294,9 +299,9 @@ Result<Subscription> open_subscription(std::unique_ptr<Subscription::State> stat
   return Subscription(std::move(state));
 }
 
-}  // namespace
-
 Result<Subscription> Client::subscribe(const Key& key) {
+  if (protocol::names_session(key.bytes()))
+    return Error{ErrorCode::not_permitted, "this key names a session: subscribe with the Session that it belongs to (Client::session)"};
   return open_subscription(std::make_unique<Subscription::State>(
       state_->options, state_->identity, protocol::Scope{protocol::ScopeKind::key, std::string(key.bytes())}));
 }

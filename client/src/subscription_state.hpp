@@ -26,7 +26,8 @@
 namespace onced {
 
 struct Subscription::State {
-  State(const ClientOptions& options, client_detail::Identity identity, protocol::Scope scope);
+  // `session_id`: of the session that the scope is in; empty: in none. It is shown on every connection, before the scope.
+  State(const ClientOptions& options, client_detail::Identity identity, protocol::Scope scope, std::string session_id = {});
 
   // Makes the descriptors that descriptor() and next() wait with.
   Result<void> open();
@@ -42,6 +43,7 @@ struct Subscription::State {
   const ClientOptions options;
   const client_detail::Identity identity;
   const protocol::Scope scope;
+  const std::string session_id;
 
   std::deque<Event> events;
   std::optional<Error> refused;  // for good
@@ -74,5 +76,8 @@ struct Subscription::State {
   bool delivered_first_state_ = false;
   bool warned_ = false;
 };
+
+// Waits for the first state: changes made after this returns are signalled.
+Result<Subscription> open_subscription(std::unique_ptr<Subscription::State> state);
 
 }  // namespace onced

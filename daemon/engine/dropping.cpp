@@ -247,6 +247,7 @@ void Computations::cancel(Connection& from, protocol::RequestId id, const protoc
 // Returns how many computations ended: the live one and those that were detached from the key and still run, or the one that
 // was queued.
 std::uint64_t Computations::cancel_entry(Entry& entry, const std::string& text) {
+  if (entry.session != nullptr) settle(entry);  // under a dead id there is nothing to cancel
   std::uint64_t ended = 0;
   const auto cancel_one = [&](Lease& lease, WaiterList& waiters) {
     lose(lease, LeaseEnd::cancelled);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t digest_digits_shown = 12;
 constexpr int looks_for_room_max = 16;
+constexpr std::size_t ending_more_max = 1024;  // above sessions_max, of those that have ended and keep something yet
 
 std::string digest_of(std::string_view id) {
   const ContentDigest digest = content_digest(std::as_bytes(std::span(id)));
@@ -46,9 +47,10 @@ std::string Sessions::digest_text(std::string_view digest) {
 
 void Sessions::create(Connection& from, protocol::RequestId id, const protocol::NewSession& request, const SessionSecret& secret) {
   const ReplyAddress to{from.id, id};
+  go_on(context_.settings.invalidated_per_step_max);  // who makes many sessions clears away as many
   if (!make_room()) {
-    return refuse_for_limit(to, std::to_string(table_.ending()) + " sessions that have ended are still being cleared away; the limit is " +
-                                    std::to_string(context_.settings.sessions.sessions_max) + " (sessions.sessions_max); try again later");
+    return refuse_for_limit(to, std::to_string(table_.ending()) + " sessions that have ended are still being cleared away, and there are " +
+                                    std::to_string(table_.live()) + " others (sessions.sessions_max); try again later");
   }
   const std::string name = protocol::session_id_of(secret);
   std::string digest = digest_of(name);
@@ -197,8 +199,8 @@ bool Sessions::is_over(const Session& session) const {
 
 void Sessions::look_at(Session& session) {
   if (session.absolute_end && *session.absolute_end <= context_.now) return finish(session, EndedBy::age);
-  if (store_.take_session_use(session.number)) return used(session);
-  if (is_over(session)) return finish(session, EndedBy::idle);
+  if (store_.take_session_use(session.number)) used(session);
+  else if (is_over(session)) return finish(session, EndedBy::idle);
   schedule(session);
 }
 
@@ -236,7 +238,7 @@ void Sessions::let_time_pass() {
 // The one that was used longest ago goes, as far as is known; those that its readers have marked since are not it.
 bool Sessions::make_room() {
   const std::size_t sessions_max = std::clamp<std::size_t>(context_.settings.sessions.sessions_max, 1, table_.places());
-  if (table_.ending() >= std::max<std::size_t>(sessions_max, 2)) return false;
+  if (table_.ending() >= sessions_max + ending_more_max) return false;
   for (int looks = 0; table_.live() >= sessions_max; ++looks) {
     Session& oldest = *by_use_.front();
     if (looks < looks_for_room_max && store_.take_session_use(oldest.number)) used(oldest);

@@ -6,8 +6,8 @@
 //            none. What it keeps goes afterwards, in bounded steps (Computations::settle_session).
 // Use:       requests whose key names it count at once. Of hits the daemon learns by marks in the pin pages, which it takes when the session
 //            is looked at: every quarter of its idle time, so that a session whose last use was a hit lives up to a quarter longer.
-// Bounds:    sessions_checked_per_step_max looks in a step, each at one bit of every pin page; sessions_max sessions, and as many that
-//            have ended and keep something yet.
+// Bounds:    sessions_checked_per_step_max looks in a step, each at one bit of every pin page; sessions_max sessions, and about as many
+//            that have ended and keep something yet.
 // Errors:    an id that is not known and one that was are refused alike (session_ended).
 #pragma once
 

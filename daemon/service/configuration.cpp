@@ -358,7 +358,7 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
       }
     }
   }
-  std::vector<std::string> variables{"ONCED_CONFIG", "ONCED_NAMESPACE"};
+  std::vector<std::string> variables{"ONCED_CONFIG", "ONCED_NAMESPACE", "ONCED_SESSION"};
   for (const Setting& setting : table) {
     variables.push_back(environment_name(setting.name));
     const auto found = environment.find(variables.back());

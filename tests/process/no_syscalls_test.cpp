@@ -7,6 +7,8 @@
 
 #include <cstddef>
 
+#include <onced/session.hpp>
+
 #include "process/processes.hpp"
 #include "support/daemon_process.hpp"
 
@@ -82,6 +84,39 @@ TEST_CASE("a million hits make no system call, and neither do values that expire
   options.ttl = Milliseconds(3000);
   for (int i = 0; i < expiring; ++i) REQUIRE(writer.put(key_named("expiring", i).bytes(), "for a while", options).ok());
   *ready = 2;
+  CHECK(worker.wait() == 0);
+}
+
+TEST_CASE("hits in a session make no system call, and neither does finding out that it has ended") {
+  DaemonProcess daemon;
+  Client owner(options_for(daemon.socket()));
+  auto session = owner.new_session();
+  std::vector<Key> keys;
+  for (int i = 0; i < 100; ++i) {
+    keys.push_back(*session->key("f").add(i).build());
+    REQUIRE(session->put(keys.back().bytes(), "value " + std::to_string(i)).ok());
+  }
+  Shared<std::atomic<int>> hits;
+  Worker worker([&] {
+    Client client(options_for(daemon.socket()));
+    auto kept = client.session(session->id());
+    if (!kept || !kept->peek(keys[0])) return 1;
+    std::vector<std::string> expected;
+    for (int i = 0; i < 100; ++i) expected.push_back("value " + std::to_string(i));
+    forbid_system_calls();
+    for (std::size_t i = 0;; ++i) {
+      const auto value = kept->peek(keys[i % 100]);
+      if (!value) break;
+      if (value->text() != expected[i % 100]) return 2;
+      ++*hits;
+    }
+    for (const Key& key : keys) {
+      if (kept->peek(key)) return 3;
+    }
+    _exit(0);
+  });
+  wait_until([&] { return *hits > 100'000; }, "a hundred thousand hits");
+  REQUIRE(session->end().ok());
   CHECK(worker.wait() == 0);
 }
 

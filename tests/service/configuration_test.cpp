@@ -32,6 +32,26 @@ std::string complaint_about(std::string_view text) {
 
 }  // namespace
 
+TEST_CASE("sessions have settings of their own, and a reload takes them over") {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, "[sessions]\nidle_ttl = \"15min\"\nabsolute_ttl = \"0ms\"\nbytes_max = \"1MiB\"\nentries_max = 20\nsessions_max = 300\n");
+  Overrides overrides;
+  overrides.file = file;
+  overrides.values = {{"socket", "/x/s"}};
+  const auto loaded = load_configuration(overrides, {{"ONCED_SESSION", "an id"}}, {});
+  REQUIRE(loaded.ok());
+  CHECK(loaded->warnings.empty());  // that variable is oncectl's
+  const Configuration& values = loaded->values;
+  CHECK(values.session_idle_ttl == std::chrono::minutes(15));
+  CHECK(values.session_absolute_ttl == std::chrono::milliseconds(0));
+  CHECK(values.session_bytes_max == 1 << 20);
+  CHECK(values.session_entries_max == 20);
+  CHECK(values.sessions_max == 300);
+  CHECK(print_configuration(*loaded).find("[sessions]\nidle_ttl = \"15min\"") != std::string::npos);
+  CHECK(reloaded(Configuration{}, values).sessions_max == 300);
+}
+
 TEST_CASE("a flag counts more than the environment, that more than the file, that more than the default") {
   const TempDirectory directory;
   const std::string file = (directory / "onced.toml").string();

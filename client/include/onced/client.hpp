@@ -48,6 +48,8 @@
 
 namespace onced {
 
+class Session;  // session.hpp
+
 namespace client_detail {
 // What a compute function has made: bytes, or (nothing) the parts of its builder.
 using Computed = std::optional<std::string>;
@@ -169,6 +171,13 @@ class Client {
   Result<std::uint64_t> cancel(std::string_view key);
   Result<std::uint64_t> cancel_function(std::string_view function);
 
+  // Sessions: include <onced/session.hpp>. A new one; the one of this id, or session_ended. Keys of sessions are asked of a Session, not
+  // of the Client (not_permitted).
+  Result<Session> new_session(const SessionOptions& options = {});
+  Result<Session> session(std::string_view id);
+  // Of all: digests, what they keep, when they end. Rows in order of numbers, after `cursor`.
+  Result<protocol::SessionListing> list_sessions(std::uint64_t cursor = 0);
+
   Result<Subscription> subscribe(const Key& key);
   Result<Subscription> subscribe_function(std::string_view function);
   Result<Subscription> subscribe_all();
@@ -190,9 +199,9 @@ class Client {
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute,
                              bool looked, std::optional<Value> found);
   bool peek_at_once(std::string_view key, std::optional<Value>& value, Milliseconds within = Milliseconds::max());
-  bool peek_in_place(std::string_view key, std::optional<Value>& value, Milliseconds within);  // the same, inline
 
   friend class Computation;
+  friend class Session;
   friend class ValueBuilder;
   struct State;  // client/src/client_state.hpp
   std::unique_ptr<State> state_;

@@ -41,6 +41,12 @@ struct ClientOptions {
   std::function<void(std::string_view)> on_warning{};
 };
 
+// Of a new session: nothing said is as configured; longer times than those are cut to them.
+struct SessionOptions {
+  std::optional<Milliseconds> idle_ttl{};      // it ends when it was not used for so long; 0: never
+  std::optional<Milliseconds> absolute_ttl{};  // it ends at this age; 0: never
+};
+
 // What to do when wait_timeout passes while somebody else computes, or while the key is queued because its function computes as many
 // as it may. `compute`: here and now, for this caller alone; the result is not published, for the holder is still at it
 // and its result is the one that counts.

@@ -1,0 +1,133 @@
+// sessions, and the other commands in one.
+#include <doctest/doctest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <onced/protocol/key.hpp>
+#include <onced/protocol/session.hpp>
+
+#include "oncectl.hpp"
+
+namespace onced::testing {
+namespace {
+
+using nlohmann::json;
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::vector<json> lines_of(const std::string& out) {
+  std::vector<json> lines;
+  std::istringstream in(out);
+  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+// oncectl with an id in its environment.
+struct InSession {
+  const Oncectl& oncectl;
+  std::string id;
+  Outcome operator()(const std::vector<std::string>& words, std::string input = {}) const {
+    return run_command(oncectl.words(words), {.input = std::move(input), .environment = {{"ONCED_SESSION", id}}});
+  }
+};
+
+std::string new_id(const Oncectl& oncectl) {
+  const Outcome made = oncectl({"sessions", "new"});
+  REQUIRE(made.status == 0);
+  REQUIRE(made.out.size() == protocol::session_id_bytes + 1);
+  return made.out.substr(0, protocol::session_id_bytes);
+}
+
+}  // namespace
+
+TEST_CASE("a session is made, used by all commands, listed, and ended") {
+  const Oncectl oncectl;
+  const InSession in{oncectl, new_id(oncectl)};
+  CHECK(in({"put", "basket", "[1]"}, "apples").status == 0);
+  CHECK(in({"get", "basket", "[1]"}).out == "apples");
+  CHECK(in({"wait", "basket", "[1]", "--print"}).out == "apples");
+  CHECK(in({"explain", "basket", "[1]"}).status == 0);
+  CHECK(oncectl({"get", "basket", "[1]"}).status == 1);  // of nobody's
+  CHECK(oncectl({"--session", in.id, "get", "basket", "[1]"}).out == "apples");
+
+  const auto ran = in({"run", "-v", "--name", "once", "--", "sh", "-c", "echo ran"});
+  CHECK(ran.out == "ran\n");
+  CHECK(contains(in({"run", "-v", "--name", "once", "--", "sh", "-c", "echo ran"}).err, "not run"));
+  CHECK(contains(oncectl({"run", "-v", "--name", "once", "--", "sh", "-c", "echo ran"}).err, "running it here"));
+
+  const auto rows = lines_of(in({"ls", "--json"}).out);
+  REQUIRE(rows.size() == 2);
+  for (const json& row : rows) CHECK(row.contains("session"));
+  const auto shown = lines_of(in({"sessions", "show", "--json"}).out);
+  REQUIRE(shown.size() == 1);
+  CHECK(shown[0]["entries"] == 2);
+  CHECK(shown[0]["idle_left_ms"] > 0);
+  const ContentDigest digest = content_digest(std::as_bytes(std::span(in.id)));
+  char first[3];
+  std::snprintf(first, sizeof first, "%02x", digest.bytes[0]);
+  CHECK(shown[0]["digest"].get<std::string>().substr(0, 2) == first);
+  CHECK(contains(oncectl({"sessions", "ls"}).out, shown[0]["digest"].get<std::string>()));
+
+  const Outcome ended = in({"sessions", "end"});
+  CHECK(ended.out == "2 values dropped\n");
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{{"get", "basket", "[1]"}, {"ls"}, {"sessions", "show"}}) {
+    const Outcome refused = in(words);
+    CHECK(refused.status == 5);
+    CHECK(contains(refused.err, "has ended"));
+    CHECK_FALSE(contains(refused.err, in.id));
+  }
+  CHECK(contains(oncectl({"sessions", "ls"}).err, "no sessions"));
+}
+
+TEST_CASE("a rotation writes the new id, and the old one is dead") {
+  const Oncectl oncectl;
+  const InSession old{oncectl, new_id(oncectl)};
+  CHECK(old({"put", "basket"}, "apples").status == 0);
+  const json rotated = json::parse(old({"sessions", "rotate", "--json"}).out);
+  const InSession fresh{oncectl, rotated["id"]};
+  CHECK(fresh.id != old.id);
+  CHECK(old({"get", "basket"}).status == 5);
+  CHECK(fresh({"get", "basket"}).out == "apples");
+  CHECK(fresh({"sessions", "touch"}).status == 0);
+  CHECK(old({"sessions", "touch"}).status == 5);
+}
+
+TEST_CASE("an id is written by new and rotate alone") {
+  const Oncectl oncectl;
+  const InSession in{oncectl, new_id(oncectl)};
+  in({"put", "basket"}, "apples");
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"sessions", "ls"}, {"sessions", "ls", "--json"}, {"sessions", "show"}, {"ls"}, {"ls", "--json"}, {"explain", "basket"},
+           {"explain", "basket", "--json"}, {"status", "--json"}, {"stats", "--json"}, {"sessions", "touch"}, {"get", "nothing"}}) {
+    const Outcome said = in(words);
+    CHECK_FALSE(contains(said.out + said.err, in.id));
+  }
+}
+
+TEST_CASE("in a session all of it may be dropped, and nothing of others") {
+  const Oncectl oncectl;
+  const InSession in{oncectl, new_id(oncectl)};
+  oncectl.put("basket", "[1]", "everybody's");
+  in({"put", "basket", "[1]"}, "mine");
+  in({"put", "basket", "[2]"}, "mine");
+  CHECK(in({"invalidate", "basket"}).status == 2);
+  CHECK(in({"invalidate", "--tag", "x"}).status == 2);
+  CHECK(in({"invalidate", "basket", "[1]"}).out == "1 value dropped\n");
+  CHECK(in({"invalidate", "--all"}).out == "1 value dropped\n");
+  CHECK(oncectl({"get", "basket", "[1]"}).out == "everybody's");
+}
+
+TEST_CASE("what is asked of sessions must make sense") {
+  const Oncectl oncectl;
+  CHECK(oncectl({"sessions", "make"}).status == 2);
+  CHECK(oncectl({"sessions", "end"}).status == 2);
+  CHECK(oncectl({"sessions", "new", "--idle", "soon"}).status == 2);
+  CHECK(oncectl({"--session", "nonsense", "sessions", "end"}).status == 5);
+  const json made = json::parse(oncectl({"sessions", "new", "--idle", "2s", "--age", "1h", "--json"}).out);
+  CHECK(made["idle_ttl_ms"] == 2000);
+  CHECK(made["absolute_left_ms"] == 3'600'000);
+}
+
+}  // namespace onced::testing
