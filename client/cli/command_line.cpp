@@ -10,13 +10,21 @@ std::optional<std::size_t> command_position(const Words& words) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--") return std::nullopt;
-    if (word == "--socket" || word == "--namespace" || word == "--timeout") {
+    if (word == "--socket" || word == "--namespace" || word == "--timeout" || word == "--session") {
       ++i;  // its value is the next word; --socket=PATH is one word
     } else if (!word.starts_with("-")) {
       return i;
     }
   }
   return std::nullopt;
+}
+
+void join_session_id(Words& words) {
+  const auto end = std::find(words.begin(), words.end(), "--");
+  const auto option = std::find(words.begin(), end, "--session");
+  if (option == end || option + 1 == end) return;
+  *option += "=" + *(option + 1);
+  words.erase(option + 1);
 }
 
 Words take_command_of_run(Words& words) {

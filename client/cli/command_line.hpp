@@ -14,6 +14,9 @@ using Words = std::vector<std::string>;
 // The word that names the command: the first that is neither an option nor a global option's value.
 std::optional<std::size_t> command_position(const Words& words);
 
+// "--session ID" becomes one word: an id may begin with "-", and must not be taken for an option, which would be said.
+void join_session_id(Words& words);
+
 // Takes what follows the first "--" out of `words` when the command is `run`: it belongs to another program, and the
 // parser must not look at it. Other commands keep theirs.
 Words take_command_of_run(Words& words);

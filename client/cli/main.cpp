@@ -94,6 +94,7 @@ int run_command_line(Words words) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
   context.command_words = take_command_of_run(words);
+  join_session_id(words);
   if (const auto text = unknown_command(words, names)) return usage_error(context, *text, "");
   const auto position = command_position(words);
   const std::string command = position ? words[*position] : "";

@@ -67,6 +67,7 @@ class Computations {
   // Holds entries of a session, `most` of them about, against its present generation, the ones that were settled longest ago first. Returns
   // how many it was.
   std::size_t settle_session(Session& session, std::size_t most);
+  void forget_deaths_in(std::uint64_t session);
 
   const LeaseTable& leases() const { return leases_; }
   const FunctionQueues& queues() const { return queues_; }

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <onced/protocol/session.hpp>
+
 #include "engine/computations.hpp"
 
 namespace onced::engine {
@@ -21,7 +23,6 @@ bool Computations::leave_generation(Entry& entry) {
   const bool had_anything = entry.value || was_computed || entry.failure;
   fence(entry);
   forget_failure(entry);
-  deaths_.forget(entry.key);
   if (!session.ended()) {
     if (was_computed) signals_.emit(SignalEvent::abandoned, entry.key, version, 0, "session_ended");
     return true;
@@ -51,6 +52,11 @@ void Computations::fence(Entry& entry) {
   lose(*entry.lease, LeaseEnd::session_ended);
   end(*entry.lease);
   ++context_.counters.fenced_computations;
+}
+
+// Also of keys that nothing else is known of: who had the old id may have let its processes die.
+void Computations::forget_deaths_in(std::uint64_t session) {
+  deaths_.forget_if([&](std::string_view key) { return protocol::session_in(key) == session; });
 }
 
 std::size_t Computations::settle_session(Session& session, std::size_t most) {

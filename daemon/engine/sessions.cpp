@@ -272,6 +272,7 @@ void Sessions::finish(Session& session, EndedBy how) {
 }
 
 void Sessions::settle_later(Session& session) {
+  computations_.forget_deaths_in(session.number);
   if (std::exchange(session.settling, true)) return;
   settling_.push_back(&session);
 }

@@ -4,6 +4,20 @@
 
 namespace onced::cli {
 
+TEST_CASE("the id of a session belongs to its option, whatever it begins with") {
+  Words words{"--json", "--session", "-h_x", "get", "f"};
+  join_session_id(words);
+  CHECK(words == Words{"--json", "--session=-h_x", "get", "f"});
+  CHECK(command_position(words) == 2);
+  CHECK(command_position({"--session", "id", "get"}) == 2);
+  words = {"run", "--", "x", "--session", "y"};
+  join_session_id(words);
+  CHECK(words.size() == 5);
+  words = {"get", "--session"};
+  join_session_id(words);
+  CHECK(words.size() == 2);
+}
+
 TEST_CASE("the command is the first word that is no option and no option's value") {
   CHECK(command_position({"status"}) == 0);
   CHECK(command_position({"--json", "--socket", "get", "--timeout=5s", "put"}) == 4);

@@ -124,7 +124,11 @@ TEST_CASE("what is asked of sessions must make sense") {
   CHECK(oncectl({"sessions", "make"}).status == 2);
   CHECK(oncectl({"sessions", "end"}).status == 2);
   CHECK(oncectl({"sessions", "new", "--idle", "soon"}).status == 2);
-  CHECK(oncectl({"--session", "nonsense", "sessions", "end"}).status == 5);
+  for (const char* const id : {"nonsense", "-h", "--help", "-nonsense"}) {
+    const Outcome said = oncectl({"--session", id, "sessions", "end"});
+    CHECK(said.status == 5);
+    CHECK_FALSE(contains(said.err, id));
+  }
   const json made = json::parse(oncectl({"sessions", "new", "--idle", "2s", "--age", "1h", "--json"}).out);
   CHECK(made["idle_ttl_ms"] == 2000);
   CHECK(made["absolute_left_ms"] == 3'600'000);

@@ -2,6 +2,7 @@
 #include <string>
 
 #include <onced/protocol/key.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "world.hpp"
 
@@ -17,6 +18,7 @@ std::string in_words(const protocol::Scope& scope) {
     case protocol::ScopeKind::key: return name_of_key(scope.subject);
     case protocol::ScopeKind::function: return "all of " + scope.subject;
     case protocol::ScopeKind::tag: return "all with tag " + scope.subject;
+    case protocol::ScopeKind::session: return "all in session " + scope.subject;
     case protocol::ScopeKind::everything: break;
   }
   return "everything";
@@ -29,10 +31,16 @@ std::string in_words(const protocol::Retention& retention) {
   return words(" ttl_ms ", retention.ttl_ms) + words(" grace_ms ", retention.grace_ms) + words(" ahead ", retention.refresh_ahead_permille);
 }
 
+// Keys of different sessions look the same.
+std::string key_words(const std::string& key) {
+  const auto session = protocol::session_in(key);
+  return name_of_key(key) + (session ? " in session " + number(*session) : std::string());
+}
+
 struct RequestWords {
   std::string operator()(const protocol::Hello&) const { return "Hello"; }
   std::string operator()(const protocol::Acquire& r) const {
-    std::string text = "Acquire " + name_of_key(r.key) + " wait_ms " + number(r.wait_ms) + " limit_ms " + number(r.lease_limit_ms);
+    std::string text = "Acquire " + key_words(r.key) + " wait_ms " + number(r.wait_ms) + " limit_ms " + number(r.lease_limit_ms);
     if (!r.may_compute) text += ", only to wait";
     if (r.force) text += ", forced";
     if (r.accept_stale) text += ", accepts stale";
@@ -47,7 +55,7 @@ struct RequestWords {
   std::string operator()(const protocol::Fail& r) const { return "Fail " + number(r.token.counter) + " ttl_ms " + number(r.failure_ttl_ms); }
   std::string operator()(const protocol::Abandon& r) const { return "Abandon " + number(r.token.counter); }
   std::string operator()(const protocol::Progress& r) const { return "Progress " + number(r.token.counter); }
-  std::string operator()(const protocol::Put& r) const { return "Put " + name_of_key(r.key) + in_words(r.retention); }
+  std::string operator()(const protocol::Put& r) const { return "Put " + key_words(r.key) + in_words(r.retention); }
   std::string operator()(const protocol::Invalidate& r) const { return std::string(r.soft ? "soft " : "") + "Invalidate " + in_words(r.scope); }
   std::string operator()(const protocol::Cancel& r) const { return "Cancel " + in_words(r.scope); }
   std::string operator()(const protocol::Subscribe& r) const {
@@ -57,7 +65,7 @@ struct RequestWords {
   std::string operator()(const protocol::GetStatus&) const { return "GetStatus"; }
   std::string operator()(const protocol::GetStats&) const { return "GetStats"; }
   std::string operator()(const protocol::List&) const { return "List"; }
-  std::string operator()(const protocol::Explain& r) const { return "Explain " + name_of_key(r.key); }
+  std::string operator()(const protocol::Explain& r) const { return "Explain " + key_words(r.key); }
   std::string operator()(const protocol::Reserve& r) const { return "Reserve " + number(r.bytes) + " bytes, receipt " + number(r.receipt); }
   std::string operator()(const protocol::Fetch& r) const { return "Fetch " + number(r.blob) + ", receipt " + number(r.receipt); }
   std::string operator()(const protocol::Release& r) const {
@@ -65,6 +73,12 @@ struct RequestWords {
     for (const std::uint64_t blob : r.blobs) text += " " + number(blob);
     return text;
   }
+  std::string operator()(const protocol::NewSession&) const { return "NewSession"; }
+  std::string operator()(const protocol::OpenSession& r) const { return "OpenSession " + r.id; }
+  std::string operator()(const protocol::RotateSession& r) const { return "RotateSession " + r.id; }
+  std::string operator()(const protocol::TouchSession& r) const { return "TouchSession " + number(r.number); }
+  std::string operator()(const protocol::EndSession& r) const { return "EndSession " + r.id; }
+  std::string operator()(const protocol::ListSessions&) const { return "ListSessions"; }
 };
 
 struct ReplyWords {
@@ -82,8 +96,10 @@ struct ReplyWords {
   std::string operator()(const protocol::Done& r) const { return "Done " + number(r.count); }
   std::string operator()(const protocol::LeaseLost& r) const { return "LeaseLost " + number(r.token.counter) + " (" + std::string(name_of(r.why)) + ")"; }
   std::string operator()(const protocol::Signal& r) const {
-    return "Signal " + number(r.sequence) + " after " + number(r.previous) + ": " + std::string(name_of(r.event)) + " " + name_of_key(r.key) +
-           " version " + number(r.version) + (r.queue_position != 0 ? " at place " + number(r.queue_position) : std::string());
+    const bool of_session = r.event == protocol::SignalEvent::session_ended;
+    return "Signal " + number(r.sequence) + " after " + number(r.previous) + ": " + std::string(name_of(r.event)) + " " +
+           (of_session ? "session " + number(r.version) + ", " + r.text : key_words(r.key) + " version " + number(r.version)) +
+           (r.queue_position != 0 ? " at place " + number(r.queue_position) : std::string());
   }
   std::string operator()(const protocol::Position& r) const { return "Position " + number(r.sequence); }
   std::string operator()(const protocol::State& r) const {
@@ -96,6 +112,10 @@ struct ReplyWords {
   std::string operator()(const protocol::Blob& r) const {
     return "Blob " + number(r.blob) + " of " + number(r.bytes) + " bytes, receipt " + number(r.receipt);
   }
+  std::string operator()(const protocol::SessionOpened& r) const {
+    return "SessionOpened " + number(r.number) + " generation " + number(r.generation) + (r.id.empty() ? "" : " id " + r.id);
+  }
+  std::string operator()(const protocol::SessionListing& r) const { return "SessionListing of " + number(r.rows.size()); }
 };
 
 struct EventWords {

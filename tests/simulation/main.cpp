@@ -55,7 +55,8 @@ constexpr const char* must_be_reached[] = {
     "failures", "cancellations", "invalidations", "evictions", "expirations", "stored_inline", "wait_timeouts",
     "blob_evictions", "reservations_refused", "stale_answers", "refreshes_stale", "refreshes_ahead", "soft_invalidations", "leases_queued",
     "older_versions_dropped",
-    "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs"};
+    "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs",
+    "sessions_rotated", "sessions_ended", "sessions_expired", "sessions_evicted", "session_evictions", "fenced_computations"};
 
 Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) {
   present_seed = seed;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <onced/protocol/key.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "engine/context.hpp"
 
@@ -47,7 +48,7 @@ const std::string* Model::content_of(const std::string& key, std::uint64_t versi
 
 std::uint64_t Model::visible_version(const std::string& key) const {
   const auto found = keys_.find(key);
-  return found != keys_.end() && found->second.value ? found->second.value->version : 0;
+  return found != keys_.end() && found->second.value && !found->second.ended ? found->second.value->version : 0;
 }
 
 bool Model::in_scope(const protocol::Scope& scope, const std::string& key) {
@@ -55,6 +56,7 @@ bool Model::in_scope(const protocol::Scope& scope, const std::string& key) {
     case protocol::ScopeKind::key: return key == scope.subject;
     case protocol::ScopeKind::function: return function_of_key(key) == scope.subject;
     case protocol::ScopeKind::everything: return true;
+    case protocol::ScopeKind::session: return protocol::session_in(key) == std::stoull(scope.subject);
     case protocol::ScopeKind::tag: break;
   }
   return false;
@@ -73,7 +75,7 @@ protocol::Freshness Model::visible_freshness(const std::string& name) const {
 
 std::optional<bool> Model::visible_refreshing(const std::string& name) const {
   const KeyModel& key = keys_.at(name);
-  if (key.invalidated_by != 0 || key.softened_by != 0) return std::nullopt;
+  if (key.invalidated_by != 0 || key.softened_by != 0 || key.mark_unknown) return std::nullopt;
   return key.live != 0 || failed_recently(key);
 }
 
@@ -134,6 +136,9 @@ void Model::connection_ends(ConnectionId connection) {
   signals_.connection_ends(connection);
   blobs_.connection_ends(connection);
   std::erase_if(waits_, [&](const auto& one) { return one.first.first == connection; });
+  std::erase_if(fenced_leases_, [&](const auto& one) { return one.second == connection; });
+  std::erase_if(session_ends_, [&](const auto& one) { return one.first.first == connection; });
+  opened_.erase(connection);
   for (Invalidation& one : invalidations_)
     if (one.to && one.to->first == connection) one.to.reset();
   std::vector<std::uint64_t> held;
@@ -190,7 +195,7 @@ void Model::before_request(const engine::Requested& event) {
                       std::holds_alternative<Progress>(event.request) || std::holds_alternative<Release>(event.request);
   if (const auto* publish = std::get_if<Publish>(&event.request)) blobs_.claim(event.connection, publish->parts);
   if (const auto* put = std::get_if<Put>(&event.request)) blobs_.claim(event.connection, put->parts);
-  if (!silent && waits_.contains(from)) {
+  if (!silent && (waits_.contains(from) || session_ends_.contains(from))) {
     step_.close_due = true;
     return;
   }
@@ -199,6 +204,8 @@ void Model::before_request(const engine::Requested& event) {
     step_.refusal_due = ErrorCode::unavailable;
     return;
   }
+  if (!may_go_on(from, event.request)) return;
+  if (before_session_request(from, event.request)) return;
   const auto lease_with = [&](const Token& token) -> Lease* {
     const auto found = leases_.find(token.counter);
     const bool held = token.epoch == schedule_.profile.settings.epoch && found != leases_.end() && found->second.holder == event.connection;
@@ -331,7 +338,7 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
   }
   invalidations_.push_back(invalidation);
   for (auto& [name, key] : keys_) {
-    if (!means(invalidation, name)) continue;
+    if (!means(invalidation, name) || key.ended) continue;
     if (request.soft && fresh(key)) key.value->softened_by = number;
     if (!request.soft && key.value && key.value->dropped_by == 0) key.value->dropped_by = number;
     if (key.live != 0) {
@@ -388,7 +395,11 @@ void Model::keep_failure(const std::string& key, std::string text, engine::Durat
 
 void Model::after(const engine::Event& event, const engine::Effects& effects) {
   for (const engine::Effect& effect : effects) {
-    if (const auto* send = std::get_if<engine::Send>(&effect)) on_send(*send);
+    if (const auto* send = std::get_if<engine::Send>(&effect)) {
+      const auto* signal = send->connection == SignalModel::monitor ? std::get_if<protocol::Signal>(&send->reply) : nullptr;
+      if (signal != nullptr && signal->event == protocol::SignalEvent::session_ended) on_session_ended(*signal);
+      on_send(*send);
+    }
     if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
   }
   require(step_.closed == step_.close_due, "a connection was closed without need, or not closed in spite of it");
@@ -414,6 +425,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   forget_tags();
   check_no_circle();
   check_blobs();
+  check_sessions();
 }
 
 void Model::on_send(const engine::Send& send) {
@@ -429,6 +441,17 @@ void Model::on_send(const engine::Send& send) {
     step_.invalidated.emplace_back(*asked, done->count);
     return;
   }
+  if (const auto asked = session_ends_.find(to); asked != session_ends_.end()) {
+    const auto* done = std::get_if<Done>(&send.reply);
+    require(done != nullptr || draining_, "the end of a session was not answered with Done");
+    if (done != nullptr) {
+      for (const auto& [address, wait] : waits_)
+        require(session_in(wait.key) != asked->second, "the end of a session was answered though somebody still waits in it");
+    }
+    session_ends_.erase(asked);
+    return;
+  }
+  if (std::holds_alternative<Refused>(send.reply) && signals_.has(to) && step_.answer_due != to) return;  // signal_model.cpp
   const bool request_of_step = step_.answer_due == to;
   if (request_of_step && (step_.reserving || step_.fetching)) {
     require(!step_.answered && !step_.close_due, "a request for a blob was answered twice, or in spite of a wrong receipt");
@@ -449,6 +472,7 @@ void Model::on_send(const engine::Send& send) {
   }
   if (const auto* lease = std::get_if<protocol::Lease>(&send.reply)) return on_lease(to, *lease);
   if (const auto* lost = std::get_if<LeaseLost>(&send.reply)) return on_lease_lost(to, *lost);
+  if (const auto* opened = std::get_if<SessionOpened>(&send.reply)) return on_session_opened(to, *opened);
   if (const auto* value = std::get_if<protocol::Value>(&send.reply)) return on_value(to, *value);
   if (const auto* failure = std::get_if<Failure>(&send.reply)) return on_failure(to, *failure);
   if (const auto* refused = std::get_if<Refused>(&send.reply)) return on_refused(to, *refused);
@@ -470,6 +494,7 @@ Model::Wait Model::take_wait(Address to, const char* what) {
 void Model::on_lease(Address to, const protocol::Lease& lease) {
   const Wait wait = take_wait(to, "a lease");
   KeyModel& key = keys_[wait.key];
+  require(!wait.fenced, "a lease under an id that is dead");
   require(wait.request.may_compute, "a lease for somebody who cannot compute (L2)");
   require(key.live == 0, "a second live lease of one key (L1)");
   require(lease.token.epoch == schedule_.profile.settings.epoch && lease.token.counter > last_counter_, "tokens must rise (L1)");
@@ -488,7 +513,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
     require(by_turn || ended != step_.ended.end(), "a lease was handed over though none ended (L2)");
     require(by_turn || (lease.take_up && lease.cause == ended->second), "a hand-over with a wrong cause (L2)");
     for (const auto& [address, other] : waits_)
-      require(other.key != wait.key || other.detached != 0 || !other.request.may_compute || other.arrival > wait.arrival,
+      require(other.key != wait.key || other.detached != 0 || other.fenced || !other.request.may_compute || other.arrival > wait.arrival,
               "a lease went past somebody who waited longer (L2)");
     if (!by_turn) step_.ended.erase(ended);
   }
@@ -509,6 +534,12 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
   if (const auto ended = step_.lost_words.find(lost.token.counter); ended != step_.lost_words.end() && lost.why == LeaseEnd::invalidated) {
     require(ended->second == to.first, "LeaseLost for somebody else");
     step_.lost_words.erase(ended);
+    return;
+  }
+  if (const auto fenced = fenced_leases_.find(lost.token.counter); fenced != fenced_leases_.end()) {
+    require(fenced->second == to.first, "LeaseLost for somebody else");
+    require(lost.why == LeaseEnd::session_ended, "a lease of a session that is over was lost for another reason");
+    fenced_leases_.erase(fenced);
     return;
   }
   const auto found = leases_.find(lost.token.counter);
@@ -538,11 +569,13 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
     case LeaseEnd::not_taken_up:
       require(!lease.taken_up && schedule_.now >= lease.take_up_by, "a lease was taken from who had taken it up (L2)");
       return end_without_result(lost.token.counter, LeaseCause::not_taken_up);
+    case LeaseEnd::session_ended: fail("a lease was lost with a session that goes on");
   }
 }
 
 void Model::on_value(Address to, const protocol::Value& value) {
   const Wait wait = take_wait(to, "a value");
+  require(!wait.fenced, "a value for who asked under an id that is dead");
   const KeyModel& key = keys_[wait.key];
   const bool of_publish = step_.publishing == wait.key && wait.detached == step_.detached_publish;
   if (value.waited && of_publish) {
@@ -575,6 +608,7 @@ void Model::on_value(Address to, const protocol::Value& value) {
 
 void Model::on_failure(Address to, const protocol::Failure& failure) {
   const Wait wait = take_wait(to, "a failure");
+  require(!wait.fenced, "a failure for who asked under an id that is dead");
   const KeyModel& key = keys_[wait.key];
   const bool of_fail = step_.failing_key == wait.key && failure.text == step_.failing_text && wait.detached == step_.failing_detached;
   const bool of_deaths = step_.dying.contains(wait.key) && failure.text.find("died in a row") != std::string::npos;
@@ -607,6 +641,7 @@ void Model::on_refused(Address to, const protocol::Refused& refused) {
       return require(static_cast<std::size_t>(waiting) >= schedule_.profile.settings.waiters_per_key_max, "a limit that is not reached");
     }
     case ErrorCode::unavailable: return require(draining_, "unavailable without draining");
+    case ErrorCode::session_ended: return require(wait.fenced, "a waiter was refused though its session goes on");
     default: fail("a waiter was refused with " + std::string(name_of(refused.code)));
   }
 }
@@ -622,8 +657,16 @@ void Model::on_published(const protocol::Published& published) {
   contents_[{*step_.publishing, published.version}] = step_.content;
 }
 
+// The value that is being stored is one more than its session may keep.
+bool Model::over_quota(const std::string& key) const {
+  const auto session = protocol::session_in(key);
+  return session && step_.publishing && protocol::session_in(*step_.publishing) == session &&
+         values_in(*session) >= schedule_.profile.settings.sessions.entries_max;
+}
+
 // The changes tell the model which values there are; the world compares them with what readers find.
 void Model::on_change(const protocol::Signal& signal) {
+  if (signal.event == protocol::SignalEvent::session_ended) return;  // on_session_ended()
   KeyModel& key = keys_[signal.key];
   using protocol::SignalEvent;
   switch (signal.event) {
@@ -637,6 +680,7 @@ void Model::on_change(const protocol::Signal& signal) {
       value.early_ms = engine::early_ms_of(lifespan, step_.cost_us);
       value.grace_ms = lifespan.grace_ms;
       key.value = value;
+      key.mark_unknown = false;
       key.tags = {step_.retention.tags.begin(), step_.retention.tags.end()};
       if (step_.stored && step_.retention.retire_older) supersede_others_than(signal.key);
       break;
@@ -660,12 +704,18 @@ void Model::on_change(const protocol::Signal& signal) {
       break;
     case SignalEvent::evicted:
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
-      require(schedule_.profile.small_arena || key.value->superseded || (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
+      require(schedule_.profile.small_arena || key.value->superseded || over_quota(signal.key) || (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
               "`evicted` though there is room");
       require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
       key.value.reset();
       break;
     case SignalEvent::invalidated:
+      if (key.ended && signal.sequence > key.ended_after) {
+        require(signal.version == (key.value ? key.value->version : 0), "`invalidated` of another version");
+        key.value.reset();
+        key.fenced = false;
+        break;
+      }
       require(key.invalidated_by != 0, "`invalidated` though nobody asked for it");
       require(!key.value || key.value->dropped_by != 0, "an invalidation dropped a value that is newer than itself");
       require(signal.version == (key.value ? key.value->version : 0), "`invalidated` of another version");
@@ -685,11 +735,14 @@ void Model::on_change(const protocol::Signal& signal) {
       require(step_.cancelling && in_scope(*step_.cancelling, signal.key), "`cancelled` though nobody asked for it");
       break;
     case SignalEvent::abandoned:
+      require(signal.text != "session_ended" || key.fenced, "a computation was given up for a session that goes on");
+      if (signal.text == "session_ended") key.fenced = false;
       require(signal.text != "invalidated" || key.softened_by != 0 || (step_.fenced_publish && step_.publishing == signal.key), "a computation was given up though nobody asked for it (L5)");
       break;
     case SignalEvent::queued: return check_queued_signal(signal);
-    case SignalEvent::started:
-    case SignalEvent::progress: break;
+    case SignalEvent::started: key.mark_unknown = false; break;
+    case SignalEvent::progress:
+    case SignalEvent::session_ended: break;
   }
 }
 

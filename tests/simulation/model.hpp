@@ -51,7 +51,10 @@ class Model {
   std::size_t pending() const { return waits_.size() + unanswered_invalidations(); }
   // Throws when a value is left that an invalidation, or a value of a newer version, should have dropped.
   void check_all_dropped() const;
-  std::size_t leases() const { return leases_.size(); }
+  std::size_t leases() const { return leases_.size() + fenced_leases_.size(); }
+  // Of each session, all generations that it ever had.
+  const std::map<std::uint64_t, std::vector<std::uint64_t>>& generations() const { return generations_; }
+  bool is_good(const protocol::SessionGrant& grant) const;
   std::uint64_t computations() const { return computations_; }
   bool alive(ConnectionId connection) const { return alive_.contains(connection); }
   const SignalModel& signals() const { return signals_; }
@@ -66,6 +69,7 @@ class Model {
     std::uint64_t detached = 0;  // the token counter it waits for, when that lease is detached
     std::uint64_t asked_after = 0;  // this invalidation
     bool nested = false;            // of a thread that had a lease when it asked
+    bool fenced = false;            // under an id that is dead: it is to be told so
   };
   struct Lease {
     std::string key;
@@ -110,6 +114,10 @@ class Model {
     std::set<std::uint64_t> deaths;  // processes
     Time last_death{};
     std::set<std::string> tags;      // of its last value, while anything is known of the key
+    bool fenced = false;             // what was computed is nobody's any more, and that may still have to be told
+    bool ended = false;              // its session has,
+    std::uint64_t ended_after = 0;   // and of this step's signals those up to this one came before
+    bool mark_unknown = false;       // its record may still say that it is being refreshed
   };
   // From its arrival on all it means counts as gone; it is answered when that is so for readers too.
   struct Invalidation {
@@ -123,6 +131,13 @@ class Model {
   struct Content {
     std::string text;
     std::set<std::uint64_t> blobs;
+  };
+  struct Session {
+    std::uint64_t generation = 0;  // 0: it has ended
+    std::string id;
+    Time used{};
+    engine::Duration idle_ttl{};
+    std::optional<Time> absolute_end{};
   };
   // What this step may still do, by the event that began it.
   struct Step {
@@ -152,6 +167,11 @@ class Model {
     bool closed = false;
     std::uint64_t last_arrival = 0;                     // of the waiter answered last by a publish
     std::optional<protocol::Scope> cancelling;
+    std::optional<std::uint64_t> session;               // whose SessionOpened is due; 0: a new one
+    bool rotating = false;
+    std::set<std::uint64_t> dead;                       // sessions that have ended or have another id since it began
+    std::set<std::uint64_t> silently_ended;             // of these, those whose end is still to be told
+    std::optional<std::uint64_t> ending;                // by request
     std::optional<protocol::Reserve> reserving;
     std::optional<protocol::Fetch> fetching;
     std::map<std::uint64_t, ConnectionId> lost_words;   // leases that ended before they were told that they had been detached
@@ -161,6 +181,17 @@ class Model {
     std::set<std::string> entered;                      // keys that are queued now and were not before
   };
 
+  // model_sessions.cpp
+  bool may_go_on(Address from, const protocol::Request& request);
+  bool before_session_request(Address from, const protocol::Request& request);
+  void expire_if_over(std::uint64_t number);
+  bool is_over(const Session& session) const;
+  void session_dies(std::uint64_t number, bool ends);
+  void on_session_opened(Address to, const protocol::SessionOpened& opened);
+  void on_session_ended(const protocol::Signal& signal);
+  void check_sessions() const;
+  std::size_t values_in(std::uint64_t session) const;
+  bool over_quota(const std::string& key) const;
   void connection_ends(ConnectionId connection);
   void before_request(const engine::Requested& event);
   // Whether it is refused because of what it names.
@@ -235,6 +266,12 @@ class Model {
   std::uint64_t last_version_ = 0;
   std::uint64_t arrivals_ = 0;
   std::uint64_t computations_ = 0;
+  std::map<std::uint64_t, Session> sessions_;
+  std::map<std::uint64_t, std::vector<std::uint64_t>> generations_;
+  std::map<ConnectionId, std::map<std::uint64_t, std::uint64_t>> opened_;  // generations by session
+  std::map<std::uint64_t, ConnectionId> fenced_leases_;                    // whose holders are to be told
+  std::map<Address, std::uint64_t> session_ends_;                          // asked for and not answered
+  std::uint64_t last_generation_ = 0;
   bool draining_ = false;
   Step step_;
 };

@@ -14,6 +14,7 @@ void Model::check_owed() const {
     const KeyModel& key = keys_.at(wait.key);
     require(schedule_.now < wait.deadline, "a waiter was not told that its deadline has passed (L3)");
     require(!draining_, "a waiter was left without an answer while the daemon drains (L3)");
+    if (wait.fenced) continue;  // it is told in one of the next steps
     require(!step_.must_recurse || step_.request != address, "a recursion was not refused (L7)");
     require(!step_.would_deadlock || step_.request != address, "a deadlock was not refused (L7)");
     if (step_.publishing == wait.key && step_.detached_publish == 0)
@@ -34,7 +35,7 @@ void Model::check_owed() const {
   }
   for (const auto& [name, key] : keys_) {
     const SignalModel::Replica told = signals_.replica(name);
-    const bool to_be_told = (key.invalidated_by != 0 || key.softened_by != 0) && told.computing;  // a lease has been detached
+    const bool to_be_told = (key.invalidated_by != 0 || key.softened_by != 0 || key.fenced) && told.computing;  // a lease has been detached
     require(to_be_told || told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
     require(told.queued == key.queued.has_value(), "the signals say otherwise about whether " + name_of_key(name) + " is queued (L9)");
     require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
@@ -61,7 +62,7 @@ const Model::Lease* Model::lease_of(const Wait& wait) const {
 bool Model::reaches(std::uint64_t from, const std::vector<protocol::Token>& held, std::set<std::uint64_t>& seen) const {
   if (!seen.insert(from).second) return false;
   for (const auto& [address, wait] : waits_) {
-    if (step_.request == address) continue;  // the one that is being asked about
+    if (step_.request == address || wait.fenced) continue;  // the one that is being asked about
     const bool holds = std::any_of(wait.request.held.begin(), wait.request.held.end(), [&](const auto& t) { return t.counter == from; });
     if (!holds || lease_of(wait) == nullptr) continue;
     const std::uint64_t next = wait.detached != 0 ? wait.detached : keys_.at(wait.key).live;
@@ -75,7 +76,7 @@ bool Model::reaches(std::uint64_t from, const std::vector<protocol::Token>& held
 // No thread waits for itself, however long the way.
 void Model::check_no_circle() const {
   for (const auto& [address, wait] : waits_) {
-    if (wait.request.held.empty() || lease_of(wait) == nullptr) continue;
+    if (wait.request.held.empty() || wait.fenced || lease_of(wait) == nullptr) continue;
     const std::uint64_t awaited = wait.detached != 0 ? wait.detached : keys_.at(wait.key).live;
     std::set<std::uint64_t> seen;
     for (const protocol::Token& token : wait.request.held) require(token.counter != awaited, "a computation waits for itself (L7)");

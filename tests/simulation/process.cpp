@@ -1,5 +1,7 @@
 #include "process.hpp"
 
+#include <onced/protocol/segment_reader.hpp>
+
 #include "world.hpp"
 
 namespace onced::simulation {
@@ -20,11 +22,15 @@ RequestId Process::send(const protocol::Request& request) {
   return id;
 }
 
-const std::string& Process::any_key() {
+bool Process::in_session() { return !grants_.empty() && world_.random().percent(world_.schedule().profile.session_percent); }
+
+std::string Process::any_key() {
+  if (in_session()) return key_in_session(world_.random().pick(grants_).number, world_.random().between(0, keys_per_session - 1));
   return all_keys()[world_.random().between(0, world_.schedule().profile.keys - 1)];
 }
 
 protocol::Scope Process::any_scope() {
+  if (in_session() && world_.random().percent(40)) return {protocol::ScopeKind::session, std::to_string(world_.random().pick(grants_).number)};
   const std::uint64_t kind = world_.random().between(0, 9);
   if (kind < 6) return {protocol::ScopeKind::key, any_key()};
   if (kind < 9) return {protocol::ScopeKind::function, world_.random().percent(95) ? all_functions()[kind - 6] : "unknown"};
@@ -138,6 +144,7 @@ void Process::act(std::size_t number) {
     return act_soon(number, 3'000'000);
   }
   if (random.percent(profile.disturb_percent)) disturb();
+  if (random.percent(profile.session_percent / 2)) use_sessions();
   if (random.percent(profile.subscribe_percent)) subscribe_or_not();
   if (random.percent(profile.blob_percent)) reserve_or_release();
   if (random.percent(profile.relimit_percent)) world_.relimit();
@@ -170,7 +177,12 @@ void Process::begin_something(Thread& thread) {
     }
   }
   if (mapped_ && random.percent(20)) {
-    (void)world_.look_up(connection_, any_key());
+    if (in_session()) {
+      const Grant grant = random.pick(grants_);  // perhaps of long ago
+      (void)world_.look_up(connection_, key_in_session(grant.number, random.between(0, keys_per_session - 1)), protocol::SessionGrant{grant.number, grant.generation});
+      return;
+    }
+    (void)world_.look_up(connection_, random.pick(all_keys()));
     return;
   }
   if (random.percent(3)) {
@@ -223,12 +235,36 @@ void Process::go_on_computing(Thread& thread) {
   }  // else it has forgotten its lease: the limit ends it
 }
 
+// Ids go from hand to hand, dead ones too; now and then somebody invents one, or a number.
+void Process::use_sessions() {
+  Random& random = world_.random();
+  const std::uint64_t kind = random.between(0, 99);
+  const auto id = [&] { return random.percent(4) ? std::string(43, 'A') : random.pick(world_.session_ids()); };
+  if (kind < 25 || world_.session_ids().empty()) {
+    protocol::NewSession request;
+    if (random.percent(20)) request.idle_ttl_ms = random.between(1, 2000);
+    if (random.percent(20)) request.absolute_ttl_ms = random.between(1, 4000);
+    session_requests_.insert(send(request));
+  } else if (kind < 65) {
+    session_requests_.insert(send(protocol::OpenSession{id()}));
+  } else if (kind < 78) {
+    session_requests_.insert(send(protocol::RotateSession{id()}));
+  } else if (kind < 88) {
+    send(protocol::EndSession{id()});
+  } else if (kind < 95 && !grants_.empty()) {
+    send(protocol::TouchSession{random.pick(grants_).number});
+  } else {
+    send(protocol::Explain{key_in_session(random.between(1, 200), 0)});
+    send(protocol::ListSessions{});
+  }
+}
+
 void Process::disturb() {
   Random& random = world_.random();
   switch (random.between(0, 3)) {
     case 0: send(protocol::Cancel{any_scope()}); break;
     case 1: {
-      const std::string& key = any_key();
+      const std::string key = any_key();
       send(protocol::Put{key, content(key, "put " + std::to_string(last_id_)), any_retention()});
       break;
     }
@@ -276,6 +312,15 @@ void Process::receive(RequestId id, const protocol::Reply& reply) {
       std::erase_if(thread.stack, [&](const Computing& computing) { return computing.token == lost->token; });
     return;
   }
+  if (session_requests_.erase(id) != 0) {
+    if (const auto* opened = std::get_if<protocol::SessionOpened>(&reply)) {
+      grants_.push_back({opened->number, opened->generation});
+      if (grants_.size() > 8) grants_.erase(grants_.begin());
+      if (!opened->id.empty()) world_.session_ids().push_back(opened->id);
+    }
+    return;
+  }
+  if (std::holds_alternative<protocol::Refused>(reply) && subscriptions_.erase(id) != 0) return;
   if (id == blob_request_) return receive_blob(reply);
   if (const auto withdrawn = withdrawn_.find(id); withdrawn != withdrawn_.end()) {
     if (const auto* lease = std::get_if<protocol::Lease>(&reply)) send(protocol::Abandon{lease->token});

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,10 @@ class Process {
     std::optional<protocol::RequestId> waits_in;  // an Acquire
     std::string asked;
   };
+  struct Grant {
+    std::uint64_t number = 0;
+    std::uint64_t generation = 0;
+  };
   struct Subscription {
     protocol::Scope scope;
     std::uint64_t epoch = 0;
@@ -59,7 +64,9 @@ class Process {
   protocol::Scope any_scope();
   protocol::Scope any_scope_or_tag();
   protocol::Retention any_retention();
-  const std::string& any_key();
+  std::string any_key();
+  bool in_session();
+  void use_sessions();
   std::vector<protocol::Part> content(const std::string& key, const std::string& origin);
   void add_blobs(std::vector<protocol::Part>& parts);
 
@@ -74,6 +81,8 @@ class Process {
   std::map<protocol::RequestId, Subscription> subscriptions_;
   std::optional<Subscription> ended_subscription_;              // one that could be resumed
   std::vector<protocol::Token> old_tokens_;
+  std::set<protocol::RequestId> session_requests_;
+  std::vector<Grant> grants_;                        // of sessions that it opened, dead ones too
   std::uint64_t receipt_ = 0;
   std::optional<protocol::RequestId> blob_request_;  // one at a time: a Reserve or Fetch
   bool reserving_ = false;                           // which of them

@@ -22,6 +22,10 @@ const std::vector<std::string>& all_keys() {
   return keys;
 }
 
+std::string key_in_session(std::uint64_t number, std::uint64_t which) {
+  return std::string(KeyBuilder(all_functions()[which % 2], {}, number).add(which / 2).build().value().bytes());
+}
+
 const std::vector<std::string>& all_tags() {
   static const std::vector<std::string> tags{"t0", "t1", "t2"};
   return tags;
@@ -69,6 +73,12 @@ Profile::Profile(Random& random) {
   background_percent = random.percent(50) ? random.between(10, 70) : 0;
   relimit_percent = random.percent(25) ? random.between(1, 6) : 0;
   retire_older_percent = random.percent(40) ? random.between(20, 70) : 0;
+  session_percent = random.percent(50) ? random.between(10, 60) : 0;
+  engine::SessionSettings& sessions = settings.sessions;
+  sessions.idle_ttl = std::chrono::milliseconds(random.percent(40) ? random.between(100, 3000) : 0);
+  sessions.absolute_ttl = std::chrono::milliseconds(random.percent(30) ? random.between(100, 6000) : 0);
+  if (random.percent(40)) sessions.entries_max = random.between(1, 3);
+  if (random.percent(40)) sessions.sessions_max = random.between(1, 3);
 }
 
 }  // namespace onced::simulation

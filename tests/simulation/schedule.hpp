@@ -24,6 +24,9 @@ struct Violation : std::runtime_error {
 const std::vector<std::string>& all_keys();
 const std::vector<std::string>& all_functions();
 const std::vector<std::string>& all_tags();
+// Those of a session.
+constexpr std::uint64_t keys_per_session = 4;
+std::string key_in_session(std::uint64_t number, std::uint64_t which);
 // "f0(2)" for traces.
 std::string name_of_key(const std::string& key);
 
@@ -46,6 +49,7 @@ struct Profile {
   std::uint64_t background_percent = 0;
   std::uint64_t relimit_percent = 0;  // another limit of a function
   std::uint64_t retire_older_percent = 20;
+  std::uint64_t session_percent = 0;   // of what is done: with sessions, or in one
   std::size_t blobs_max = 1024;
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;

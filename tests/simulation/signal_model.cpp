@@ -1,16 +1,42 @@
 #include "signal_model.hpp"
 
+#include <optional>
+
 #include <onced/protocol/key.hpp>
 
 namespace onced::simulation {
 
 using protocol::SignalEvent;
 
-bool SignalModel::matches(const protocol::Scope& scope, const std::string& key) {
+namespace {
+
+// Of a scope; nothing: in none.
+std::optional<std::uint64_t> session_of(const protocol::Scope& scope) {
+  if (scope.kind == protocol::ScopeKind::session) return std::stoull(scope.subject);
+  if (scope.kind == protocol::ScopeKind::key) return Key::parse(scope.subject).value().session();
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool SignalModel::matches(const protocol::Scope& scope, const protocol::Signal& signal) {
+  if (signal.event != SignalEvent::session_ended) return matches_key(scope, signal.key);
+  if (scope.kind == protocol::ScopeKind::session) return session_of(scope) == signal.version;
+  return scope.kind == protocol::ScopeKind::everything;
+}
+
+bool SignalModel::any_in_session(std::uint64_t number) const {
+  for (const auto& [address, subscription] : subscriptions_)
+    if (session_of(subscription.scope) == number) return true;
+  return false;
+}
+
+bool SignalModel::matches_key(const protocol::Scope& scope, const std::string& key) {
   switch (scope.kind) {
     case protocol::ScopeKind::key: return scope.subject == key;
     case protocol::ScopeKind::function: return Key::parse(key).value().function() == scope.subject;
     case protocol::ScopeKind::everything: return true;
+    case protocol::ScopeKind::session: return Key::parse(key).value().session() == session_of(scope);
     case protocol::ScopeKind::tag: break;
   }
   return false;
@@ -29,6 +55,7 @@ void SignalModel::apply(Replica& replica, const protocol::Signal& signal) {
     case SignalEvent::evicted:
     case SignalEvent::expired: replica.version = 0; break;
     case SignalEvent::stale: break;
+    case SignalEvent::session_ended: break;  // of no key
   }
 }
 
@@ -65,7 +92,7 @@ bool SignalModel::can_resume(const Subscription& subscription) const {
 
 std::uint64_t SignalModel::next_match(const Subscription& subscription, std::uint64_t after) const {
   for (std::uint64_t sequence = after; sequence < all_.size(); ++sequence)
-    if (matches(subscription.scope, all_[sequence].key)) return sequence + 1;
+    if (matches(subscription.scope, all_[sequence])) return sequence + 1;
   return 0;
 }
 
@@ -82,7 +109,7 @@ std::vector<protocol::Signal> SignalModel::check(const engine::Effects& effects)
     require(signal->previous == sequence_, "a signal's `previous` is not where its subscriber was (L9)");
     ++sequence_;
     all_.push_back(*signal);
-    apply(truth_[signal->key], *signal);
+    if (signal->event != SignalEvent::session_ended) apply(truth_[signal->key], *signal);
     changes.push_back(*signal);
   }
   // Then who was told.
@@ -93,6 +120,11 @@ std::vector<protocol::Signal> SignalModel::check(const engine::Effects& effects)
     const auto* signal = std::get_if<protocol::Signal>(&send->reply);
     const auto* state = std::get_if<protocol::State>(&send->reply);
     const auto* position = std::get_if<protocol::Position>(&send->reply);
+    if (std::holds_alternative<protocol::Refused>(send->reply) && subscriptions_.contains(to)) {
+      require(session_of(subscriptions_.at(to).scope).has_value(), "a subscription ended though it is in no session");
+      subscriptions_.erase(to);
+      continue;
+    }
     if (signal == nullptr && state == nullptr && position == nullptr) continue;
     const auto found = subscriptions_.find(to);
     require(found != subscriptions_.end(), "a message for a subscription that is no more");
@@ -139,10 +171,10 @@ void SignalModel::on_signal(Address, Subscription& subscription, const protocol:
   begin_resumed(subscription);
   require(signal.sequence <= sequence_ && signal.sequence > subscription.position, "a signal out of order (L9)");
   require(signal.previous == subscription.position, "a signal's `previous` is not where its subscriber was (L9)");
-  require(matches(subscription.scope, signal.key), "a signal outside of its subscriber's scope");
+  require(matches(subscription.scope, signal), "a signal outside of its subscriber's scope");
   require(next_match(subscription, subscription.position) == signal.sequence, "a change of the scope was left out (L9)");
   subscription.position = signal.sequence;
-  apply(subscription.replicas[signal.key], signal);
+  if (signal.event != SignalEvent::session_ended) apply(subscription.replicas[signal.key], signal);
 }
 
 void SignalModel::on_state(Address, Subscription& subscription, const protocol::State& state) {
@@ -166,7 +198,7 @@ void SignalModel::on_state(Address, Subscription& subscription, const protocol::
   subscription.knows_all = true;
   subscription.replicas.clear();
   for (const protocol::KeyStateEntry& entry : state.entries) {
-    require(matches(subscription.scope, entry.key), "a state entry outside of its scope");
+    require(matches_key(subscription.scope, entry.key), "a state entry outside of its scope");
     subscription.replicas[entry.key] = {entry.version, entry.state == protocol::KeyState::computing, entry.state == protocol::KeyState::queued};
   }
 }
@@ -174,7 +206,7 @@ void SignalModel::on_state(Address, Subscription& subscription, const protocol::
 // What a subscriber knows is what is: a state that left something out would show here.
 void SignalModel::check_replicas(const Subscription& subscription) const {
   for (const auto& [key, replica] : truth_) {
-    if (!matches(subscription.scope, key)) continue;
+    if (!matches_key(subscription.scope, key)) continue;
     const auto found = subscription.replicas.find(key);
     const Replica known = found == subscription.replicas.end() ? Replica{} : found->second;
     // Everything: the state lists what is computed or queued only, so values from before it are not known.

@@ -39,6 +39,9 @@ class SignalModel {
 
   void subscribed(Address from, const protocol::Subscribe& request);
   void unsubscribed(Address from);
+  // It is in a session under an id that is dead by now.
+  bool has(Address subscription) const { return subscriptions_.contains(subscription); }
+  bool any_in_session(std::uint64_t number) const;
   void connection_ends(engine::ConnectionId connection);
   void sent(Address subscription, std::uint32_t count);
 
@@ -65,7 +68,8 @@ class SignalModel {
   bool can_resume(const Subscription& subscription) const;
   std::uint64_t next_match(const Subscription& subscription, std::uint64_t after) const;
   static void apply(Replica& replica, const protocol::Signal& signal);
-  static bool matches(const protocol::Scope& scope, const std::string& key);
+  static bool matches(const protocol::Scope& scope, const protocol::Signal& signal);
+  static bool matches_key(const protocol::Scope& scope, const std::string& key);
   void require(bool condition, const char* text) const {
     if (!condition) throw Violation(text);
   }

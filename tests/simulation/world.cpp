@@ -40,6 +40,7 @@ std::span<std::byte> Memory::segment() {
 protocol::PinPage& Memory::fresh_page(std::size_t number) {
   while (pages_.size() <= number) pages_.emplace_back(aligned(sizeof(protocol::PinPage)));
   std::memset(pages_[number].get(), 0, offsetof(protocol::PinPage, counters) + sizeof(protocol::PinPage::counters[0]));
+  for (auto& marks : page(number).session_uses) marks.store(0);
   return memory::format_pin_page({pages_[number].get(), sizeof(protocol::PinPage)});
 }
 
@@ -150,7 +151,12 @@ void World::send(ConnectionId id, RequestId request_id, const protocol::Request&
     const auto header = protocol::decode_header(reinterpret_cast<const std::uint8_t*>(frame.data())).value();
     auto decoded = protocol::decode_request(header.type, std::string_view(frame).substr(protocol::frame_header_bytes));
     if (!decoded) throw Violation("a request does not survive the wire: " + decoded.error().text);
-    step(engine::Requested{id, header.request_id, std::move(*decoded)});
+    engine::Requested event{id, header.request_id, std::move(*decoded)};
+    if (std::holds_alternative<protocol::NewSession>(event.request) || std::holds_alternative<protocol::RotateSession>(event.request)) {
+      event.secret.emplace().fill(static_cast<unsigned char>(++last_secret_ >> 8));
+      event.secret->front() = static_cast<unsigned char>(last_secret_);
+    }
+    step(std::move(event));
   });
 }
 
@@ -165,9 +171,13 @@ void World::relimit() {
   plan_tick();
 }
 
-std::optional<std::uint64_t> World::look_up(ConnectionId id, const std::string& key) {
+std::optional<std::uint64_t> World::look_up(ConnectionId id, const std::string& key, const std::optional<protocol::SessionGrant>& grant) {
   protocol::PinPage& page = memory_.page(*connections_.at(id).page);
-  const protocol::LookupResult found = reader_->lookup(key, reader_->hash(key), page, 0);
+  const protocol::LookupResult found = grant ? reader_->lookup_in_session(key, reader_->hash(key), page, 0, protocol::LineUse::exclusive, *grant)
+                                             : reader_->lookup(key, reader_->hash(key), page, 0);
+  // Hits are no uses here: the model would have to know when the engine takes their marks.
+  for (auto& marks : page.session_uses) marks.store(0);
+  if (grant && found.outcome == protocol::LookupOutcome::hit && !model_.is_good(*grant)) throw Violation("a hit under an id that is dead");
   if (found.outcome != protocol::LookupOutcome::hit) return std::nullopt;
   const std::uint64_t version = found.record->version;
   const std::string* expected = model_.content_of(key, version);
@@ -218,6 +228,7 @@ void World::step(engine::Event event) {
   model_.after(told, effects);
   engine_.check_invariants();
   check_readers();
+  check_sessions();
   carry_out(effects);
   plan_tick();
 }
@@ -319,6 +330,27 @@ void World::check_readers() {
     if (version != model_.visible_version(key))
       throw Violation("readers find version " + std::to_string(version) + " of " + name_of_key(key) + " but it should be " +
                       std::to_string(model_.visible_version(key)) + " (L6)");
+  }
+}
+
+// With each grant that a session ever had: the present one finds what there is, all others find nothing.
+void World::check_sessions() {
+  for (const auto& [number, generations] : model_.generations()) {
+    for (const std::uint64_t generation : generations) {
+      const protocol::SessionGrant grant{number, generation};
+      for (std::uint64_t which = 0; which < keys_per_session; ++which) {
+        const std::string key = key_in_session(number, which);
+        const auto found = reader_->lookup_in_session(key, reader_->hash(key), observer_page_, 0, protocol::LineUse::exclusive, grant);
+        const bool hit = found.outcome == protocol::LookupOutcome::hit;
+        const std::uint64_t version = hit ? found.record->version : 0;
+        if (hit) protocol::release_pin(observer_page_, found.pin);
+        if (hit && !model_.is_good(grant)) throw Violation("readers find " + name_of_key(key) + " of session " + std::to_string(number) + " under an id that is dead");
+        if (model_.is_good(grant) && version != model_.visible_version(key)) {
+          throw Violation("readers find version " + std::to_string(version) + " of " + name_of_key(key) + " in session " + std::to_string(number) +
+                          " but it should be " + std::to_string(model_.visible_version(key)) + " (L6)");
+        }
+      }
+    }
   }
 }
 

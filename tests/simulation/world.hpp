@@ -65,7 +65,9 @@ class World {
   // All its connections go with it.
   void kill(ConnectionId connection);
   // Reads the segment as a client does: the version that is found.
-  std::optional<std::uint64_t> look_up(ConnectionId connection, const std::string& key);
+  std::optional<std::uint64_t> look_up(ConnectionId connection, const std::string& key, const std::optional<protocol::SessionGrant>& grant = {});
+  // All that were ever told, in the order of their making.
+  std::vector<std::string>& session_ids() { return session_ids_; }
   // The text of a pinned record, whose blobs must be there.
   std::string text_at(std::uint64_t record, const std::string& key);
   // As the client that reserved it does before it publishes.
@@ -106,6 +108,7 @@ class World {
   void end_with_process(ConnectionId id);
   void disconnect(ConnectionId id);
   void check_readers();
+  void check_sessions();
   void quiesce();
   static std::string describe(const engine::Event& event);
   static std::string describe(const engine::Effect& effect);
@@ -125,6 +128,8 @@ class World {
   std::vector<std::unique_ptr<Process>> processes_;
   std::optional<Time> planned_tick_;
   std::size_t actions_left_ = 0;
+  std::vector<std::string> session_ids_;
+  std::uint64_t last_secret_ = 0;
   std::uint64_t steps_ = 0;
   std::optional<Time> last_step_;
 };
