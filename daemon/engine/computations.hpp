@@ -68,6 +68,10 @@ class Computations {
   // how many it was.
   std::size_t settle_session(Session& session, std::size_t most);
   void forget_deaths_in(std::uint64_t session);
+  // Its values, and what was computed from them, count as invalidated from now on. Forgets deaths in it.
+  void session_ended(std::uint64_t session);
+  // Of one that is settled: whether all has been reached that depends on what it had. If not, works on that for the rest of the share.
+  bool go_on_behind(const Session& session, std::size_t& most);
 
   const LeaseTable& leases() const { return leases_; }
   const FunctionQueues& queues() const { return queues_; }

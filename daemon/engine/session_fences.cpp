@@ -20,14 +20,17 @@ bool Computations::leave_generation(Entry& entry) {
   directory_.may_be_unused(entry);
   const std::uint64_t version = entry.value ? entry.value->version : 0;
   const bool was_computed = entry.lease != nullptr;
+  const bool was_queued = entry.queued.has_value();
   const bool had_anything = entry.value || was_computed || entry.failure;
   fence(entry);
   forget_failure(entry);
+  if (was_queued) signals_.emit(SignalEvent::abandoned, entry.key, version, 0, "session_ended");
   if (!session.ended()) {
     if (was_computed) signals_.emit(SignalEvent::abandoned, entry.key, version, 0, "session_ended");
     return true;
   }
   directory_.clear_tags(entry);
+  if (const std::uint64_t wave = condemn(entry, "the end of session " + std::to_string(session.number)); wave != 0) session.last_wave = wave;
   if (entry.value) {
     catalog_.drop_untold(entry);
     ++session.dropped;
@@ -36,7 +39,7 @@ bool Computations::leave_generation(Entry& entry) {
   return true;
 }
 
-// Ends all that is computed for the key, detached from it or not.
+// Ends all that is computed for the key, detached from it or not, or waits for its turn.
 void Computations::fence(Entry& entry) {
   const auto tell = [&](Waiter& waiter) {
     context_.refuse(waiter.from, ErrorCode::session_ended, "the session has ended, or has another id by now; what was asked for under this one is nobody's");
@@ -47,6 +50,7 @@ void Computations::fence(Entry& entry) {
     answer_all(lease.waiters, tell);
     end(lease);
   }
+  if (entry.queued) queues_.leave(entry);
   answer_all(entry.waiters, tell);
   if (entry.lease == nullptr) return;
   lose(*entry.lease, LeaseEnd::session_ended);
@@ -57,6 +61,17 @@ void Computations::fence(Entry& entry) {
 // Also of keys that nothing else is known of: who had the old id may have let its processes die.
 void Computations::forget_deaths_in(std::uint64_t session) {
   deaths_.forget_if([&](std::string_view key) { return protocol::session_in(key) == session; });
+}
+
+// What is under way elsewhere may have read its values, or what was derived from them.
+void Computations::session_ended(std::uint64_t session) {
+  forget_deaths_in(session);
+  note_invalidated(directory_.next_stamp());
+}
+
+bool Computations::go_on_behind(const Session& session, std::size_t& most) {
+  if (!waves_.is_over(session.last_wave)) go_on_with_waves(std::exchange(most, 0));
+  return waves_.is_over(session.last_wave);
 }
 
 std::size_t Computations::settle_session(Session& session, std::size_t most) {

@@ -52,6 +52,12 @@ void SessionTable::unlink(Entry& entry) {
   if (entry.session != nullptr) entry.session->entries.erase(entry.in_session);
 }
 
+void SessionTable::leave(Entry& entry) {
+  ONCED_ASSERT(entry.session->ended() && !entry.value);
+  unlink(entry);
+  entry.session = nullptr;
+}
+
 void SessionTable::check_invariants() const {
   std::size_t live = 0;
   for (const auto& [number, session] : by_number_) {

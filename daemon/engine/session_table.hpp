@@ -42,6 +42,7 @@ struct Session {
   bool settling = false;         // it is in the queue of those with unsettled entries
   std::vector<ReplyAddress> end_asked{};  // who is told when nothing is left
   std::uint64_t dropped = 0;     // values, at its end
+  std::uint64_t last_wave = 0;   // of those through what depends on them (dependency_waves.hpp)
   std::list<Session*>::iterator by_use{};
   std::multimap<Time, Session*>::iterator next_look{};
 
@@ -80,6 +81,8 @@ class SessionTable {
   void link(Entry& entry, SessionNumber number);
   static void move_to_front(Entry& entry);
   static void unlink(Entry& entry);
+  // Of one that has ended: this entry stays without it, for what hangs on it elsewhere.
+  static void leave(Entry& entry);
 
   void check_invariants() const;
 

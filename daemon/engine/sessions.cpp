@@ -272,7 +272,8 @@ void Sessions::finish(Session& session, EndedBy how) {
 }
 
 void Sessions::settle_later(Session& session) {
-  computations_.forget_deaths_in(session.number);
+  if (session.ended()) computations_.session_ended(session.number);
+  else computations_.forget_deaths_in(session.number);
   if (std::exchange(session.settling, true)) return;
   settling_.push_back(&session);
 }
@@ -281,7 +282,7 @@ void Sessions::go_on(std::size_t most) {
   while (!settling_.empty() && most > 0) {
     Session& session = *settling_.front();
     most -= std::min(most, 1 + computations_.settle_session(session, most));
-    if (!session.settled()) return;
+    if (!session.settled() || !computations_.go_on_behind(session, most)) return;
     settling_.pop_front();
     if (!session.ended()) {
       session.settling = false;
@@ -296,8 +297,13 @@ void Sessions::go_on(std::size_t most) {
 }
 
 void Sessions::sweep() {
-  for (Session* session : finished_) table_.erase(*session);  // its entries had nothing left and have gone with this step
-  finished_.clear();
+  // Most of its entries had nothing left and have gone. The others are there for what was computed from their values elsewhere.
+  for (std::size_t most = context_.settings.invalidated_per_step_max; !finished_.empty(); finished_.pop_front()) {
+    Session& session = *finished_.front();
+    for (; most > 0 && !session.entries.empty(); --most) SessionTable::leave(*session.entries.front());
+    if (!session.entries.empty()) return;
+    table_.erase(session);
+  }
 }
 
 void Sessions::connection_gone(Connection& connection) {
@@ -318,7 +324,6 @@ void Sessions::drain() {
 }
 
 void Sessions::check_invariants() const {
-  ONCED_ASSERT(finished_.empty());
   ONCED_ASSERT(by_use_.size() == table_.live());
   std::size_t looks = 0;
   for (const auto& [number, session] : table_.all()) {

@@ -48,7 +48,7 @@ class Sessions {
   void let_time_pass();
   // Does a share of what rotations and ends have left to do; `most` is what is left of the step's share.
   void go_on(std::size_t most);
-  bool has_work_left() const { return !settling_.empty(); }
+  bool has_work_left() const { return !settling_.empty() || !finished_.empty(); }
   // After the directory's sweep: ended sessions whose last entries are gone go too.
   void sweep();
   std::optional<Time> next_turn() const;
@@ -87,7 +87,7 @@ class Sessions {
   std::list<Session*> by_use_;            // the one that was used longest ago first
   std::multimap<Time, Session*> looks_;   // when each is looked at next
   std::deque<Session*> settling_;         // rotated or ended, with entries that were not held against it yet
-  std::vector<Session*> finished_;        // ended, and settled in this step
+  std::deque<Session*> finished_;         // ended and settled, with entries that may have to leave them
   std::size_t opened_ = 0;                // by all connections
 };
 

@@ -136,7 +136,7 @@ void Model::connection_ends(ConnectionId connection) {
   signals_.connection_ends(connection);
   blobs_.connection_ends(connection);
   std::erase_if(waits_, [&](const auto& one) { return one.first.first == connection; });
-  std::erase_if(fenced_leases_, [&](const auto& one) { return one.second == connection; });
+  std::erase_if(fenced_leases_, [&](const auto& one) { return one.second.holder == connection; });
   std::erase_if(session_ends_, [&](const auto& one) { return one.first.first == connection; });
   opened_.erase(connection);
   for (Invalidation& one : invalidations_)
@@ -537,7 +537,7 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
     return;
   }
   if (const auto fenced = fenced_leases_.find(lost.token.counter); fenced != fenced_leases_.end()) {
-    require(fenced->second == to.first, "LeaseLost for somebody else");
+    require(fenced->second.holder == to.first, "LeaseLost for somebody else");
     require(lost.why == LeaseEnd::session_ended, "a lease of a session that is over was lost for another reason");
     fenced_leases_.erase(fenced);
     return;

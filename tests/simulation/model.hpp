@@ -269,7 +269,11 @@ class Model {
   std::map<std::uint64_t, Session> sessions_;
   std::map<std::uint64_t, std::vector<std::uint64_t>> generations_;
   std::map<ConnectionId, std::map<std::uint64_t, std::uint64_t>> opened_;  // generations by session
-  std::map<std::uint64_t, ConnectionId> fenced_leases_;                    // whose holders are to be told
+  struct FencedLease {
+    ConnectionId holder{};
+    std::string key;
+  };
+  std::map<std::uint64_t, FencedLease> fenced_leases_;  // whose holders are to be told; until then they count for their function's limit
   std::map<Address, std::uint64_t> session_ends_;                          // asked for and not answered
   std::uint64_t last_generation_ = 0;
   bool draining_ = false;

@@ -19,6 +19,8 @@ std::size_t Model::running(const std::string& function) const {
   return static_cast<std::size_t>(std::count_if(leases_.begin(), leases_.end(), [&](const auto& one) {
     const bool ends = one.first == step_.detached_publish || one.first == step_.failing_detached;
     return !ends && function_of_key(one.second.key) == function;
+  })) + static_cast<std::size_t>(std::count_if(fenced_leases_.begin(), fenced_leases_.end(), [&](const auto& one) {
+    return function_of_key(one.second.key) == function;
   }));
 }
 
@@ -40,6 +42,7 @@ std::size_t Model::position_of(const std::string& key) const {
 
 void Model::count_running_before() {
   for (const auto& [counter, lease] : leases_) ++step_.running_before[function_of_key(lease.key)];
+  for (const auto& [counter, lease] : fenced_leases_) ++step_.running_before[function_of_key(lease.key)];
 }
 
 // Whether this lease may be granted now; its request waits no more.
@@ -78,6 +81,7 @@ void Model::update_queues() {
     std::uint64_t last_arrival = 0;
     for (const auto& [address, wait] : waits_) {
       if (wait.key != name || wait.detached != 0) continue;
+      if (wait.fenced && !key.queued) continue;  // it waited for a computation
       is_wanted |= wait.request.may_compute;
       in_background &= wait.request.background;
       last_arrival = std::max(last_arrival, wait.arrival);

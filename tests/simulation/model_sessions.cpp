@@ -125,7 +125,7 @@ void Model::session_dies(std::uint64_t number, bool ends) {
   for (auto at = leases_.begin(); at != leases_.end();) {
     const auto lease = at++;
     if (protocol::session_in(lease->second.key) != number) continue;
-    fenced_leases_[lease->first] = lease->second.holder;
+    fenced_leases_[lease->first] = {lease->second.holder, lease->second.key};
     // The signals still say that it is computed: an invalidation may not have come to it yet.
     if (!lease->second.detached || lease->second.owes_lost) keys_[lease->second.key].fenced = true;
     leases_.erase(lease);
@@ -138,6 +138,7 @@ void Model::session_dies(std::uint64_t number, bool ends) {
   for (auto& [name, key] : keys_) {
     if (protocol::session_in(name) != number) continue;
     key.mark_unknown = true;
+    key.fenced = key.fenced || key.queued;
     key.ended = ends;
     key.live = 0;
     key.failed.reset();

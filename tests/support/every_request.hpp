@@ -23,6 +23,8 @@ struct Subject {
   std::uint64_t blob = 0;          // Fetch, Release
   std::uint64_t receipt = 0;       // Reserve, Fetch
   std::string namespace_name = "default";
+  std::string session_id = std::string(43, 'A');  // OpenSession, RotateSession, EndSession
+  std::uint64_t session = 1;                      // TouchSession
 };
 
 template <typename Kind>
@@ -76,6 +78,12 @@ ONCED_EXAMPLE(Explain, {about.key});
 ONCED_EXAMPLE(Reserve, {4096, about.receipt});
 ONCED_EXAMPLE(Fetch, {about.blob, about.receipt});
 ONCED_EXAMPLE(Release, {{about.blob}});
+ONCED_EXAMPLE(NewSession, {});
+ONCED_EXAMPLE(OpenSession, {about.session_id});
+ONCED_EXAMPLE(RotateSession, {about.session_id});
+ONCED_EXAMPLE(TouchSession, {about.session});
+ONCED_EXAMPLE(EndSession, {about.session_id});
+ONCED_EXAMPLE(ListSessions, {});
 #undef ONCED_EXAMPLE
 
 struct RequestExample {
