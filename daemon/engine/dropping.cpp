@@ -234,7 +234,9 @@ void Computations::cancel(Connection& from, protocol::RequestId id, const protoc
     std::vector<Entry*> queued;
     queues_.walk([&](const FunctionQueue& queue) {
       if (scope.kind == ScopeKind::function && queue.name != scope.subject) return;
-      const auto add = [&](Entry& entry) { queued.push_back(&entry); };
+      const auto add = [&](Entry& entry) {
+        if (scope.kind != ScopeKind::session || protocol::session_in(entry.key) == session) queued.push_back(&entry);
+      };
       queue.first.walk(add);
       queue.background.walk(add);
     });

@@ -348,3 +348,42 @@ TEST_CASE("explain, listings and the state of a subscription show what a session
   REQUIRE(state.entries.size() == 1);
   CHECK(state.entries.front().key == key);
 }
+
+TEST_CASE("cancelling what is computed in a session leaves what others have queued") {
+  Settings settings;
+  settings.max_concurrent["f"] = 1;
+  Stage stage(settings);
+  const auto three = stage.connect("pid 3 (three)", {0, 3});
+  stage.lease(stage.one, key_in(stage.session, "f", 1));
+  const auto of_session = stage.ask(stage.one, stage.acquire(key_in(stage.session, "f", 2)));
+  const auto of_nobody = stage.ask(three, stage.acquire(key_of("f", 3)));
+  CHECK(stage.take<protocol::Done>(stage.one, stage.ask(stage.one, protocol::Cancel{session_scope(stage.session)})).count == 2);
+  stage.take<protocol::Cancelled>(stage.one, of_session);
+  stage.take<protocol::Lease>(three, of_nobody);  // it is its turn
+}
+
+TEST_CASE("who waits for a turn in a session that ends is told so, and the turn is another's") {
+  Settings settings;
+  settings.max_concurrent["f"] = 1;
+  Stage stage(settings);
+  const auto three = stage.connect("pid 3 (three)", {0, 3});
+  stage.lease(three, key_of("f", 1));
+  const auto queued = stage.ask(stage.one, stage.acquire(key_in(stage.session, "f", 2)));
+  CHECK(stage.take<protocol::Done>(stage.two, stage.ask(stage.two, protocol::EndSession{stage.session.id})).count == 0);
+  CHECK(stage.refused(stage.one, queued) == ErrorCode::session_ended);
+  CHECK(stage.counted("queued") == 0);
+}
+
+TEST_CASE("what was computed from a session's value goes with the session, also where it is nobody's") {
+  Stage stage;
+  const std::string upstream = key_in(stage.session, "basket"), dependant = key_of("total");
+  stage.put(stage.one, upstream, "three apples");
+  const std::uint64_t version = stage.take<protocol::Value>(stage.one, stage.ask(stage.one, stage.acquire(upstream))).version;
+  protocol::Put put{dependant, {{"", "", "3"}}, {}};
+  put.retention.depends_on = {{upstream, version}};
+  CHECK(stage.take<protocol::Published>(stage.one, stage.ask(stage.one, put)).stored);
+  CHECK(stage.counted("entries") == 2);
+  stage.take<protocol::Done>(stage.one, stage.ask(stage.one, protocol::EndSession{stage.session.id}));
+  CHECK(stage.counted("entries") == 0);
+  stage.engine.check_invariants();
+}
