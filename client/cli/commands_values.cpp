@@ -76,17 +76,17 @@ struct GetWords {
 };
 
 // When it was stored, as the daemon says; nothing when it says so of another version by now, or nothing at all.
-std::optional<std::uint64_t> age_ms_of(Client& client, const Key& key, const Value& value) {
-  const Result<protocol::Explanation> known = client.explain(key.bytes());
+std::optional<std::uint64_t> age_ms_of(Reach& reach, const Key& key, const Value& value) {
+  const Result<protocol::Explanation> known = reach.explain(key);
   if (!known || known->row.version != value.version()) return std::nullopt;
   return known->row.age_ms;
 }
 
-int print_json(Context& context, Client& client, const Key& key, const Value& value, const PartChoice& choice) {
+int print_json(Context& context, Reach& reach, const Key& key, const Value& value, const PartChoice& choice) {
   Json line = key_json(key.bytes());
   line["version"] = value.version();
   line["stale"] = value.stale();
-  const std::optional<std::uint64_t> age_ms = age_ms_of(client, key, value);
+  const std::optional<std::uint64_t> age_ms = age_ms_of(reach, key, value);
   line["age_ms"] = age_ms ? Json(*age_ms) : Json(nullptr);
   line["cost_us"] = value.cost_us();
   line["parts"] = parts_json(value);
@@ -118,10 +118,10 @@ int get(Context& context, const GetWords& words) {
     return exit_code::miss;
   }
   const Value& value = **found;
-  if (context.options.json) return print_json(context, client, *key, value, words.part);
+  if (context.options.json) return print_json(context, *reach, *key, value, words.part);
   const int status = write_part(context, value, words.part);
   if (value.stale() && status == exit_code::ok) {
-    const std::optional<std::uint64_t> age_ms = age_ms_of(client, *key, value);
+    const std::optional<std::uint64_t> age_ms = age_ms_of(*reach, *key, value);
     context.output.talk("this value is stale" + (age_ms ? ", " + human_duration(static_cast<double>(*age_ms) / 1e3) + " old" : std::string()) +
                         "; the next one who computes it renews it");
   }

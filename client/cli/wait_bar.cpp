@@ -57,7 +57,7 @@ void WaitBar::draw() {
       progress.set_holder(explanation ? explanation->row.holder : std::string());
     }
     if (progress.queued() && frame % frames_per_question == 0) {
-      if (const Result<protocol::Explanation> explanation = client_.explain(key_.bytes())) progress.set_place(explanation->row.queue_position);
+      if (const Result<protocol::Explanation> explanation = reach_.explain(key_)) progress.set_place(explanation->row.queue_position);
     }
     if (progress.known()) {
       const double waited = std::chrono::duration<double>(Clock::now() - begun).count();

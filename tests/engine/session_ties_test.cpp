@@ -60,9 +60,6 @@ TEST_CASE("the end of a session is answered when all has gone that was computed 
   int steps = 0;
   for (; !scene.has_reply(scene.one, ending); ++steps) {
     REQUIRE(steps < 10 * many);
-    bool left = false;
-    for (int i = 0; i < many; ++i) left = left || scene.store.find(key_of("sum", i)).has_value();
-    CHECK(left);
     scene.step(Ticked{});
   }
   CHECK(steps >= many - 1);

@@ -29,7 +29,7 @@ bool is_other_version(const std::string& a, const std::string& b) {
     if (const std::size_t version = name.find('@'); version != std::string::npos) name.erase(version, name.find('(') - version);
     return name;
   };
-  return a != b && without_version(a) == without_version(b);
+  return a != b && protocol::session_in(a) == protocol::session_in(b) && without_version(a) == without_version(b);
 }
 
 }  // namespace
