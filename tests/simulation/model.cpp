@@ -641,7 +641,9 @@ void Model::on_refused(Address to, const protocol::Refused& refused) {
       return require(static_cast<std::size_t>(waiting) >= schedule_.profile.settings.waiters_per_key_max, "a limit that is not reached");
     }
     case ErrorCode::unavailable: return require(draining_, "unavailable without draining");
-    case ErrorCode::session_ended: return require(wait.fenced, "a waiter was refused though its session goes on");
+    case ErrorCode::session_ended:
+      if (wait.detached == 0) keys_[wait.key].queued.reset();  // whoever asks anew in this step stands behind the others
+      return require(wait.fenced, "a waiter was refused though its session goes on");
     default: fail("a waiter was refused with " + std::string(name_of(refused.code)));
   }
 }
