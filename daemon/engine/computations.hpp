@@ -70,6 +70,7 @@ class Computations {
   void forget_deaths_in(std::uint64_t session);
   // Its values, and what was computed from them, count as invalidated from now on. Forgets deaths in it.
   void session_ended(std::uint64_t session);
+  std::uint64_t last_wave() const { return waves_.last(); }
   // Of one that is settled: whether all has been reached that depends on what it had. If not, works on that for the rest of the share.
   bool go_on_behind(const Session& session, std::size_t& most);
 
@@ -175,6 +176,7 @@ class Computations {
   // While the daemon drains: what it holds back.
   void give_held_back(Wave& wave);
   void answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply);
+  std::uint64_t behind_all_waves();
   void settle(Entry& entry);
   bool leave_generation(Entry& entry);  // session_fences.cpp
   void fence(Entry& entry);

@@ -48,6 +48,11 @@ class DependencyWaves {
   // All derivations of the entry are condemned.
   Wave& begin_with_all(Entry& entry, std::string by);
 
+  // Reaches nothing, and is over when all that began before it is: for an answer that must not come before them.
+  Wave& begin_empty() { return add(Standing::outdated, {}); }
+  // The number of the one that began last and is not over; 0: none.
+  std::uint64_t last() const { return waves_.empty() ? 0 : waves_.back().number; }
+
   bool empty() const { return waves_.empty(); }
   Wave& front() { return waves_.front(); }
   Wave& at(std::uint64_t number) { return waves_[static_cast<std::size_t>(number - waves_.front().number)]; }

@@ -21,7 +21,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     if (entry != nullptr) settle(*entry);
     if (!request.soft) note_invalidated(directory_.next_stamp());
     const Invalidated done = entry == nullptr ? Invalidated{} : invalidate_entry(*entry, from.description, request.soft);
-    answer_after(done.wave, {from.id, id}, protocol::Done{done.value ? 1U : 0U});
+    answer_after(done.wave != 0 ? done.wave : behind_all_waves(), {from.id, id}, protocol::Done{done.value ? 1U : 0U});
     return go_on_with_waves(context_.settings.invalidated_per_step_max);
   }
   Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description, .soft = request.soft};
@@ -29,7 +29,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     const Function* function = functions_.find(scope.subject);
     if (function == nullptr) {
       if (!request.soft) note_invalidated(directory_.next_stamp());  // what is under way may name such a key all the same
-      return context_.send({from.id, id}, protocol::Done{0});
+      return answer_after(behind_all_waves(), {from.id, id}, protocol::Done{0});
     }
     invalidation.function = function->number;
     invalidation.function_name = scope.subject;
@@ -47,6 +47,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   } else {
     deaths_.forget_if([&](std::string_view key) { return scope.kind == ScopeKind::everything || function_of(key) == scope.subject; });
   }
+  invalidation.last_wave = waves_.last();
   from.invalidations.insert(id);
   invalidations_.add(std::move(invalidation));
   if (invalidations_.size() == 1) go_on_invalidating();  // a small one is answered at once

@@ -272,7 +272,10 @@ void Sessions::finish(Session& session, EndedBy how) {
 }
 
 void Sessions::settle_later(Session& session) {
-  if (session.ended()) computations_.session_ended(session.number);
+  if (session.ended()) {
+    computations_.session_ended(session.number);
+    session.last_wave = computations_.last_wave();  // of others, through what hangs on its values
+  }
   else computations_.forget_deaths_in(session.number);
   if (std::exchange(session.settling, true)) return;
   settling_.push_back(&session);

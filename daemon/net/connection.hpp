@@ -76,6 +76,7 @@ class Connection {
   bool held_back = false;                     // it is in the host's list of those whose user is not read from now
   bool process_died = false;
   TurnWork turn;                              // what of the present turn, or of its last one, was its
+  engine::Time turn_until{};                  // when its time of the present turn is over
   // Nobody takes answers any more: what was sent before that is read, so many bytes of it at most, then it is cut.
   std::optional<std::size_t> leaving;
   std::optional<ConnectionDeadlines::iterator> deadline;

@@ -55,10 +55,9 @@ void Host::accepted(memory::FileDescriptor socket) {
   Connection& added = *connection;
   connections_.emplace(id, std::move(connection));
   set_deadline(added, alarm_.now() + settings_.hello_deadline);
-  // A client usually has said HELLO by now.
-  read(added);
-  finish_turn();
-  turns_.used(uid, alarm_.now() - turn_began_);
+  added.reading = true;
+  if (!turns_.ask(uid, id)) return want_round();
+  serve(added);  // a client usually has said HELLO by now
 }
 
 void Host::handle_hello(Connection& connection, const protocol::Frame& frame) {
@@ -162,6 +161,7 @@ void Host::read(Connection& connection) {
 
 bool Host::read_some(Connection& connection) {
   connection.turn = {};
+  connection.turn_until = alarm_.now() + limits::turn_share;  // of all receives together; thousands of small requests fit into one
   const bool all = read_share(connection);
   if (connection.home != nullptr) connection.home->count_turn(connection.turn, !all);
   return all;
@@ -226,7 +226,6 @@ void Host::let_leave(Connection& connection) {
 
 bool Host::handle_frames(Connection& connection) {
   using State = Connection::State;
-  const engine::Time until = alarm_.now() + limits::turn_share;  // thousands of small requests fit into one receive
   while (connection.state == State::greeting || connection.state == State::open) {
     if (throttled(connection)) {
       send_now(connection);
@@ -242,7 +241,7 @@ bool Host::handle_frames(Connection& connection) {
     ++connection.turn.requests;
     if (connection.state == State::greeting) handle_hello(connection, **frame);
     else handle_request(connection, **frame);
-    if (connection.turn.requests >= requests_per_turn_max || alarm_.now() >= until) return false;
+    if (connection.turn.requests >= requests_per_turn_max || alarm_.now() >= connection.turn_until) return false;
   }
   return true;
 }
@@ -396,7 +395,7 @@ void Host::read_held_back() {
     Connection* connection = find(id);
     if (connection == nullptr) continue;
     connection->held_back = false;
-    if (!connection->reading) read(*connection);
+    resume(*connection);
   }
 }
 

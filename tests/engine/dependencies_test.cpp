@@ -545,3 +545,29 @@ TEST_CASE("memory of dependencies is given back in steps") {
   CHECK(scene.is_fresh(source));
   CHECK(scene.counted("keys_known") == 1);
 }
+
+TEST_CASE("who invalidates again what another one's invalidation is still busy with is answered after it (L6)") {
+  Settings settings;
+  settings.invalidated_per_step_max = 2;
+  Dependent scene(settings);
+  const std::uint64_t of_source = scene.put_source();
+  for (int i = 0; i < 9; ++i) scene.put_on(key_of("chart", i), {{source, of_source}});
+  const auto fresh = [&] {
+    int count = 0;
+    for (int i = 0; i < 9; ++i) count += scene.is_fresh(key_of("chart", i)) ? 1 : 0;
+    return count;
+  };
+  bool soft = true;
+  SUBCASE("softly, the same key") {}
+  SUBCASE("hard, the same key") { soft = false; }
+  const auto first = scene.ask(scene.a, protocol::Invalidate{key_scope(source), soft});
+  REQUIRE_FALSE(scene.has_reply(scene.a, first));
+  const auto second = scene.ask(scene.admin, protocol::Invalidate{key_scope(source), soft});
+  for (int steps = 0; !scene.has_reply(scene.admin, second); ++steps) {
+    REQUIRE(steps < 100);
+    scene.step(Ticked{});
+  }
+  CHECK(fresh() == 0);
+  scene.pass(0s);
+  CHECK(scene.has_reply(scene.a, first));
+}
