@@ -169,6 +169,7 @@ class Computations {
   // sees to it; 0: nothing does.
   std::uint64_t supersede(Entry& entry, std::string why);
   std::uint64_t outdate(Derivation& derivation, std::string why);
+  std::uint64_t await_waves(const Entry& entry);
   std::uint64_t condemn(Entry& entry, const std::string& by);
   void go_on_with_waves(std::size_t most);
   void reach(Wave& wave, Derivation& reached);

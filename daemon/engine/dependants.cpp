@@ -147,14 +147,19 @@ Computations::Kept Computations::keep(Entry& entry, const std::vector<protocol::
 std::uint64_t Computations::supersede(Entry& entry, std::string why) {
   if (entry.derivations == nullptr) return 0;
   Derivation* const former = std::exchange(entry.derivations->latest, nullptr);
-  return former == nullptr ? 0 : outdate(*former, std::move(why));
+  return former == nullptr ? await_waves(entry) : outdate(*former, std::move(why));
 }
 
 std::uint64_t Computations::outdate(Derivation& derivation, std::string why) {
-  if (derivation.standing != Standing::current) return 0;
+  if (derivation.standing != Standing::current) return await_waves(*derivation.entry);
   derivation.standing = Standing::outdated;
   derivation.why = std::move(why);
   return derivation.dependants.empty() ? 0 : waves_.begin(derivation, {}).number;
+}
+
+// What was derived from the key is reached by what began before, if it is not yet: that is waited for, as if it had begun now.
+std::uint64_t Computations::await_waves(const Entry& entry) {
+  return waves_.empty() || entry.derivations->dependants == 0 ? 0 : waves_.begin_with_none().number;
 }
 
 // Of whatever version: who invalidates a key means all that is known of it.

@@ -170,7 +170,7 @@ Computations::Invalidated Computations::soften_entry(Entry& entry, const std::st
   if (entry.value) entry.value->outdated = true;
   const bool changed = entry.value && catalog_.make_stale(entry);
   Derivation* const latest = entry.derivations == nullptr ? nullptr : entry.derivations->latest;
-  const std::uint64_t wave = latest == nullptr ? 0 : outdate(*latest, "was invalidated softly by " + by);
+  const std::uint64_t wave = entry.derivations == nullptr ? 0 : latest == nullptr ? await_waves(entry) : outdate(*latest, "was invalidated softly by " + by);
   if (!entry.value && entry.derivations == nullptr) directory_.clear_tags(entry);
   context_.counters.soft_invalidations += changed ? 1U : 0U;
   return {changed, wave};

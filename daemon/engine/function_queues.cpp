@@ -76,6 +76,12 @@ void FunctionQueues::leave(Entry& entry) {
   note_move(queue);
 }
 
+void FunctionQueues::tell_again(Entry& entry) {
+  if (entry.queued->told == 0) return;
+  entry.queued->told = 0;
+  entered_.push_back(&entry);
+}
+
 Entry* FunctionQueues::next() {
   while (!with_room_.empty()) {
     FunctionQueue& queue = *with_room_.front();

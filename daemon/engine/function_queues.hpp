@@ -56,6 +56,8 @@ class FunctionQueues {
   // Keys. enter() of one that is queued already only takes it out of the background.
   void enter(Entry& entry, bool background, Time now);
   void leave(Entry& entry);
+  // Subscribers believe that this queued key has left: it is told as if it had entered, at its place.
+  void tell_again(Entry& entry);
   // The key whose turn it is, while there is one; it stays until leave().
   Entry* next();
   // Whether next() may have one: of a function whose limit was raised, or for which a step was too short.

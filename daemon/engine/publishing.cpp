@@ -83,6 +83,7 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   answer_after(kept.wave, {from.id, id}, protocol::Published{version, kept.stored});
   tell_kept(entry, kept, version, request.retention.retire_older);
   begin_or_line_up(entry, protocol::LeaseCause::abandoned);  // no lease has ended that would leave its place to them
+  if (entry.queued) queues_.tell_again(entry);               // they have kept their place, though it is done
   go_on_with_waves(context_.settings.invalidated_per_step_max);
 }
 

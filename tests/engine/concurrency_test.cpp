@@ -250,6 +250,22 @@ TEST_CASE("a put to a queued key answers all who wait for it, and it leaves the 
   s.turn(s.other, next);
 }
 
+TEST_CASE("an outdated put to a queued key answers those to whom that will do; the others keep its place, and subscribers are told so") {
+  Queueing s;
+  s.want(s.worker, 1);
+  const RequestId tolerant = s.ask(s.other, s.for_stale(2));
+  const RequestId strict = s.want(s.other, 2);
+  s.want(s.other, 3);
+  const RequestId watching = s.ask(s.worker, protocol::Subscribe{key_scope(key_of("f", 2))});
+  (void)s.take<protocol::State>(s.worker, watching);
+  s.ask(s.worker, protocol::Put{key_of("f", 2), s.value("old"), {.depends_on = {{key_of("g"), 0}}}});
+  CHECK(s.take<protocol::Value>(s.other, tolerant).stale);
+  CHECK_FALSE(s.has_reply(s.other, strict));
+  CHECK(s.row(2).queue_position == 1);
+  CHECK(s.row(3).queue_position == 2);
+  CHECK(s.events(s.worker, watching) == std::vector{SignalEvent::done, SignalEvent::stale, SignalEvent::queued});
+}
+
 TEST_CASE("an invalidated key stays queued: what it will get is newer") {
   Queueing s;
   const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));

@@ -388,7 +388,7 @@ TEST_CASE("many dependants are reached in steps, and the answer comes after the 
   Settings settings;
   settings.invalidated_per_step_max = 2;
   Dependent scene(settings);
-  std::uint64_t of_source = scene.put_source();
+  const std::uint64_t of_source = scene.put_source();
   const auto chart_of = [](int i) { return key_of("chart", i); };
   for (int i = 0; i < 7; ++i) scene.put_on(chart_of(i), {{source, of_source}});
   const auto stale = [&] {
@@ -408,6 +408,17 @@ TEST_CASE("many dependants are reached in steps, and the answer comes after the 
       scene.pass(0s);
       CHECK(stale() == 7);
       CHECK(scene.take<protocol::Published>(scene.a, of_put).stored);
+    }
+    SUBCASE("who invalidates the new one softly meanwhile, or puts another, is told after them as well") {
+      const auto softly = scene.ask(scene.admin, protocol::Invalidate{key_scope(source), true});
+      CHECK_FALSE(scene.has_reply(scene.admin, softly));
+      const auto another = scene.ask(scene.b, protocol::Put{source, scene.value("newer"), {.ttl_ms = 0}});
+      CHECK(stale() == 6);
+      CHECK_FALSE(scene.has_reply(scene.b, another));
+      scene.pass(0s);
+      CHECK(stale() == 7);
+      CHECK(scene.take<protocol::Done>(scene.admin, softly).count == 1);
+      CHECK(scene.take<protocol::Published>(scene.b, another).stored);
     }
     SUBCASE("what is published meanwhile from the old value is stale, from the new one fresh") {
       scene.put_on(page, {{source, of_source}});
@@ -439,10 +450,18 @@ TEST_CASE("many dependants are reached in steps, and the answer comes after the 
   SUBCASE("of an invalidated key") {
     const auto asked = scene.ask(scene.admin, protocol::Invalidate{key_scope(source)});
     CHECK_FALSE(scene.has_reply(scene.admin, asked));
-    SUBCASE("which is put anew meanwhile: that is newer") {
-      of_source = scene.take<protocol::Published>(scene.b, scene.ask(scene.b, protocol::Put{source, scene.value("new"), {.ttl_ms = 0}})).version;
-      scene.put_on(chart_of(6), {{source, of_source}});
+    SUBCASE("which is invalidated softly meanwhile: that is answered after them as well") {
+      const auto softly = scene.ask(scene.b, protocol::Invalidate{key_scope(source), true});
+      CHECK_FALSE(scene.has_reply(scene.b, softly));
       scene.pass(0s);
+      CHECK(scene.take<protocol::Done>(scene.b, softly).count == 0);
+    }
+    SUBCASE("which is put anew meanwhile: that is newer") {
+      const auto of_put = scene.ask(scene.b, protocol::Put{source, scene.value("new"), {.ttl_ms = 0}});
+      CHECK_FALSE(scene.has_reply(scene.b, of_put));  // what was computed from the old one is not all gone yet
+      scene.put_on(chart_of(6), {{source, of_source + 8}});
+      scene.pass(0s);
+      CHECK(scene.take<protocol::Published>(scene.b, of_put).version == of_source + 8);
       CHECK(scene.take<protocol::Done>(scene.admin, asked).count == 7);
       CHECK(scene.is_fresh(chart_of(6)));
     }
