@@ -127,6 +127,13 @@ void Engine::check_invariants() const {
                                       connection.held_back.empty() && connection.session_ends.empty() && connection.opened.size() == 0));
 }
 
+std::vector<std::string> Engine::tags_of(std::string_view key) const {
+  std::vector<std::string> names;
+  if (const Entry* const entry = std::as_const(state_->directory).find(key))
+    for (const TagPlace& place : entry->tags) names.emplace_back(place.tag->name);
+  return names;
+}
+
 // ---- events ---------------------------------------------------------------------------------------------------------
 
 void Engine::State::on(Connected&& event) {

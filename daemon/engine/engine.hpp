@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -153,6 +154,8 @@ class Engine {
 
   // Aborts with a sentence when an invariant is broken. For tests: walks everything.
   void check_invariants() const;
+  // The tags by which a key is meant now, in no order. For tests.
+  std::vector<std::string> tags_of(std::string_view key) const;
 
  private:
   struct State;

@@ -28,7 +28,9 @@ std::string in_words(const protocol::Retention& retention) {
   const auto words = [](const char* name, std::uint64_t value) {
     return name + (value == protocol::as_configured ? std::string("configured") : number(value));
   };
-  return words(" ttl_ms ", retention.ttl_ms) + words(" grace_ms ", retention.grace_ms) + words(" ahead ", retention.refresh_ahead_permille);
+  std::string depends;
+  for (const protocol::Dependency& one : retention.depends_on) depends += " on " + name_of_key(one.key) + "#" + number(one.version);
+  return depends + words(" ttl_ms ", retention.ttl_ms) + words(" grace_ms ", retention.grace_ms) + words(" ahead ", retention.refresh_ahead_permille);
 }
 
 // Keys of different sessions look the same.

@@ -55,6 +55,7 @@ constexpr const char* must_be_reached[] = {
     "failures", "cancellations", "invalidations", "evictions", "expirations", "stored_inline", "wait_timeouts",
     "blob_evictions", "reservations_refused", "stale_answers", "refreshes_stale", "refreshes_ahead", "soft_invalidations", "leases_queued",
     "older_versions_dropped",
+    "dependants_made_stale", "dependants_dropped", "stored_outdated", "overtaken", "dependency_evictions",
     "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs",
     "sessions_rotated", "sessions_ended", "sessions_expired", "sessions_evicted", "session_evictions", "fenced_computations"};
 

@@ -141,6 +141,7 @@ void Model::connection_ends(ConnectionId connection) {
   opened_.erase(connection);
   for (Invalidation& one : invalidations_)
     if (one.to && one.to->first == connection) one.to.reset();
+  std::erase_if(held_back_, [&](const auto& one) { return one.first.first == connection; });
   std::vector<std::uint64_t> held;
   for (const auto& [counter, lease] : leases_)
     if (lease.holder == connection) held.push_back(counter);
@@ -227,6 +228,8 @@ void Model::before_request(const engine::Requested& event) {
     ++computations_;
     step_.publishing = lease->key;
     step_.retention = publish->retention;
+    step_.counter = publish->token.counter;
+    if (!lease->detached) before_keep(lease->key, lease);
     step_.cost_us = engine::microseconds_between(lease->granted, schedule_.now);
     if (!lease->detached) fence_by_tags(publish->token.counter, publish->retention.tags);
     step_.detached_publish = lease->detached ? publish->token.counter : 0;
@@ -238,8 +241,7 @@ void Model::before_request(const engine::Requested& event) {
     step_.publishing = put->key;
     step_.put = true;
     step_.retention = put->retention;
-    keys_[put->key].deaths.clear();
-    keys_[put->key].failed.reset();
+    before_keep(put->key, nullptr);
   }
   if (const auto* fail_request = std::get_if<Fail>(&event.request)) {
     const Lease* lease = lease_with(fail_request->token);
@@ -329,13 +331,14 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
   }
   step_.answer_due.reset();
   const std::uint64_t number = ++last_invalidation_;
-  Invalidation invalidation{number, scope, request.soft, {}, from, 0};
+  Invalidation invalidation{.number = number, .scope = scope, .soft = request.soft, .tagged = {}, .last_version = last_version_, .means_versions = {}, .to = from};
   const bool of_tag = scope.kind == protocol::ScopeKind::tag;
   if (of_tag) {
     invalidated_tags_[scope.subject].insert(number);
     for (const auto& [name, key] : keys_)
       if (key.tags.contains(scope.subject)) invalidation.tagged.insert(name);
   }
+  invalidation_arrives(invalidation);
   invalidations_.push_back(invalidation);
   for (auto& [name, key] : keys_) {
     if (!means(invalidation, name) || key.ended) continue;
@@ -351,7 +354,7 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
     (request.soft ? key.softened_by : key.invalidated_by) = number;
     key.deaths.clear();
     key.failed.reset();
-    if (!request.soft || !usable(key)) key.tags.clear();
+    if (!request.soft || (!usable(key) && !has_dependencies())) key.tags.clear();
   }
 }
 
@@ -372,9 +375,17 @@ void Model::fence_by_tags(std::uint64_t counter, const std::vector<std::string>&
   step_.ended[lease.key] = LeaseCause::abandoned;
 }
 
-// Of keys that nothing else is known of.
+// Of keys that nothing else is known of. What was computed from a value may keep the tags of its key for as long as it likes, and must
+// while it is there itself: an invalidation of the tag means it, though the value is gone.
 void Model::forget_tags() {
   for (auto& [name, key] : keys_) {
+    if (key.tags.empty() || usable(key)) continue;
+    if (has_dependencies()) {
+      const std::vector<std::string> kept = engine_.tags_of(name);
+      const std::size_t forgotten = std::erase_if(key.tags, [&](const auto& tag) { return std::find(kept.begin(), kept.end(), tag) == kept.end(); });
+      require(forgotten == 0 || !is_upstream(name), "the tags of a key are forgotten that something there was computed from (L6)");
+      continue;
+    }
     if (key.value || key.live != 0 || failed_recently(key)) continue;
     const auto of_key = [&name = name](const auto& one) { return one.second.key == name; };
     if (std::none_of(leases_.begin(), leases_.end(), of_key) && std::none_of(waits_.begin(), waits_.end(), of_key)) key.tags.clear();
@@ -394,6 +405,7 @@ void Model::keep_failure(const std::string& key, std::string text, engine::Durat
 // ---- what it did ----------------------------------------------------------------------------------------------------
 
 void Model::after(const engine::Event& event, const engine::Effects& effects) {
+  learn_of_upstreams(effects);
   for (const engine::Effect& effect : effects) {
     if (const auto* send = std::get_if<engine::Send>(&effect)) {
       const auto* signal = send->connection == SignalModel::monitor ? std::get_if<protocol::Signal>(&send->reply) : nullptr;
@@ -403,6 +415,10 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
   }
   require(step_.closed == step_.close_due, "a connection was closed without need, or not closed in spite of it");
+  if (step_.answer_due && !step_.answered && step_.publishing && has_dependencies()) {
+    held_back_[*step_.answer_due] = 0;  // until what depends on the former value has been reached
+    step_.answered = true;
+  }
   require(!step_.answer_due || step_.answered || step_.close_due, "a request was not answered");
   if (request_in<protocol::Publish>(event) != nullptr && step_.detached_publish != 0) {
     for (const auto& [address, wait] : waits_)
@@ -419,7 +435,9 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   }
   update_queues();
   for (const protocol::Signal& change : signals_.check(effects)) on_change(change);
+  if (step_.replaced != 0) is_replaced(made_.at(step_.replaced).key, step_.replaced, true);
   check_invalidated();
+  check_dependants();
   check_owed();
   check_queues();
   forget_tags();
@@ -452,6 +470,13 @@ void Model::on_send(const engine::Send& send) {
     return;
   }
   if (std::holds_alternative<Refused>(send.reply) && signals_.has(to) && step_.answer_due != to) return;  // signal_model.cpp
+  if (const auto held = held_back_.find(to); held != held_back_.end()) {
+    const auto* published = std::get_if<Published>(&send.reply);
+    require(published != nullptr && published->version == held->second, "a publish that was held back was answered wrongly");
+    is_replaced(made_.at(held->second).key, held->second, true);
+    held_back_.erase(held);
+    return;
+  }
   const bool request_of_step = step_.answer_due == to;
   if (request_of_step && (step_.reserving || step_.fetching)) {
     require(!step_.answered && !step_.close_due, "a request for a blob was answered twice, or in spite of a wrong receipt");
@@ -527,6 +552,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   made.take_up_by = schedule_.now + schedule_.profile.settings.take_up_deadline;
   made.granted = schedule_.now;
   made.granted_after = last_invalidation_;
+  made.granted_meanwhile = std::any_of(invalidations_.begin(), invalidations_.end(), [](const auto& one) { return !one.soft; });
   made.limit_at = schedule_.now + std::chrono::milliseconds(lease.limit_ms);
 }
 
@@ -560,8 +586,8 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
       require(step_.put && step_.publishing == lease.key, "a lease was detached though nobody asked for it (L5)");
       lease.detached = true;
       key.live = 0;
-      for (auto& [address, wait] : waits_)
-        if (wait.key == lease.key && wait.detached == 0) wait.detached = lost.token.counter;
+      for (auto& [address, wait] : waits_)  // but those for whom the new value is too old
+        if (wait.key == lease.key && wait.detached == 0 && !(step_.fate.may_be_outdated && !takes_too_old(wait))) wait.detached = lost.token.counter;
       return;
     case LeaseEnd::limit_passed:
       require(schedule_.now >= lease.limit_at, "a lease ended before its limit (L2)");
@@ -579,6 +605,8 @@ void Model::on_value(Address to, const protocol::Value& value) {
   const KeyModel& key = keys_[wait.key];
   const bool of_publish = step_.publishing == wait.key && wait.detached == step_.detached_publish;
   if (value.waited && of_publish) {
+    require(!value.stale || (step_.fate.may_be_outdated && takes_too_old(wait)), "a value that is too old for who waits for it, or is not and says so");
+    require(value.stale || step_.detached_publish != 0 || !step_.fate.must_be_outdated, "an outdated value was told as a fresh one");
     require(step_.version == 0 || step_.version == value.version, "waiters of one publish were told different versions");
     require(value.version > last_version_ || step_.version == value.version, "versions must rise");
     // Those of a detached lease that ends in the same step come after the key's own.
@@ -653,10 +681,11 @@ void Model::on_published(const protocol::Published& published) {
   require(step_.version == 0 || step_.version == published.version, "Published names another version than its waiters got");
   require(published.version > last_version_ || step_.version == published.version, "versions must rise");
   require(step_.detached_publish == 0 || !published.stored, "the value of a detached lease was stored (L5)");
-  step_.stored = published.stored;
-  require(published.stored || step_.detached_publish != 0 || schedule_.profile.small_arena, "a value was not stored though there is room");
+  require(published.stored || step_.detached_publish != 0 || step_.void_put || schedule_.profile.small_arena || has_few_edges(),
+          "a value was not stored though there is room");
   step_.version = last_version_ = published.version;
   contents_[{*step_.publishing, published.version}] = step_.content;
+  if (step_.detached_publish == 0 && !step_.void_put) step_.replaced = published.version;
 }
 
 // The value that is being stored is one more than its session may keep.
@@ -673,6 +702,12 @@ void Model::on_change(const protocol::Signal& signal) {
   using protocol::SignalEvent;
   switch (signal.event) {
     case SignalEvent::done: {
+      if (step_.version == 0 && step_.publishing == signal.key) {  // its publisher is told later
+        require(signal.version > last_version_, "versions must rise");
+        step_.version = last_version_ = signal.version;
+        contents_[{signal.key, signal.version}] = step_.content;
+      }
+      if (step_.answer_due && held_back_.contains(*step_.answer_due)) held_back_.at(*step_.answer_due) = signal.version;
       require(step_.publishing == signal.key && step_.detached_publish == 0 && signal.version == step_.version,
               "`done` though nothing was published, or of another version");
       const engine::Lifespan lifespan =
@@ -684,7 +719,8 @@ void Model::on_change(const protocol::Signal& signal) {
       key.value = value;
       key.mark_unknown = false;
       key.tags = {step_.retention.tags.begin(), step_.retention.tags.end()};
-      if (step_.stored && step_.retention.retire_older) supersede_others_than(signal.key);
+      if (!step_.evicted.contains(signal.version) && step_.retention.retire_older) supersede_others_than(signal.key);
+      made(signal.key, signal.version);
       break;
     }
     case SignalEvent::stale: {
@@ -693,7 +729,7 @@ void Model::on_change(const protocol::Signal& signal) {
       value.stale = true;
       const std::uint64_t by = std::exchange(value.softened_by, 0);
       if (time_word(schedule_.now) >= value.fresh_until_ms) break;  // by itself, whoever else asked for it
-      require(by != 0, "`stale` of a value that is fresh");
+      require(by != 0 || made_.at(signal.version).fate.may_be_outdated, "`stale` of a value that is fresh");
       for (Invalidation& one : invalidations_)
         if (one.number == by) ++one.values;
       value.fresh_until_ms = time_word(schedule_.now);
@@ -705,8 +741,13 @@ void Model::on_change(const protocol::Signal& signal) {
       key.value.reset();
       break;
     case SignalEvent::evicted:
+      if (key.value && key.value->superseded) {  // what was computed from it is outdated; nobody is told when that is done
+        made_.at(key.value->version).fate.may_be_outdated = true;
+        pass_on();
+      }
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
-      require(schedule_.profile.small_arena || key.value->superseded || over_quota(signal.key) || (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
+      require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) ||
+                  (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
               "`evicted` though there is room");
       require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
       key.value.reset();
@@ -716,6 +757,10 @@ void Model::on_change(const protocol::Signal& signal) {
         require(signal.version == (key.value ? key.value->version : 0), "`invalidated` of another version");
         key.value.reset();
         key.fenced = false;
+        break;
+      }
+      if (key.value && key.value->dropped_by == 0 && key.value->version == signal.version && made_.at(signal.version).fate.may_be_condemned) {
+        key.value.reset();  // through what it was computed from
         break;
       }
       require(key.invalidated_by != 0, "`invalidated` though nobody asked for it");
@@ -752,7 +797,8 @@ void Model::on_change(const protocol::Signal& signal) {
 void Model::check_invalidated() {
   for (const auto& [answered, count] : step_.invalidated) {
     const auto own = std::find_if(invalidations_.begin(), invalidations_.end(), [number = answered.number](const auto& one) { return one.number == number; });
-    require(count == own->values, "an invalidation counted wrongly");
+    require(count == own->values || (has_dependencies() && count >= own->values), "an invalidation counted wrongly");
+    invalidation_is_over(*own);
     invalidations_.erase(own);
     for (auto& [name, key] : keys_) {
       if (!means(answered, name)) continue;
@@ -767,7 +813,7 @@ void Model::check_invalidated() {
     }
   }
   for (const Invalidation& one : invalidations_)
-    require(one.scope.kind != protocol::ScopeKind::key || !one.to, "an invalidation of one key was not answered at once");
+    require(one.scope.kind != protocol::ScopeKind::key || !one.to || has_dependencies(), "an invalidation of one key was not answered at once");
   for (auto& [name, key] : keys_) {
     if (key.live == 0) continue;
     require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0),

@@ -1,5 +1,5 @@
-// The laws, written a second time: what the engine was told and what it did (model.cpp), and what it owes (model_owed.cpp),
-// checked after every step.
+// The laws, written a second time: what the engine was told and what it did (model.cpp), what it owes (model_owed.cpp), who waits for
+// his turn (model_queues.cpp) and what was computed from what (model_dependencies.cpp), checked after every step.
 //
 // The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
 // ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after
@@ -31,8 +31,8 @@ const std::string& function_of_key(const std::string& key);
 
 class Model {
  public:
-  Model(Schedule& schedule, memory::SegmentStore& store)
-      : schedule_(schedule), signals_(schedule), blobs_(schedule, store, store.blobs()) {}
+  Model(Schedule& schedule, memory::SegmentStore& store, const engine::Engine& engine)
+      : schedule_(schedule), engine_(engine), signals_(schedule), blobs_(schedule, store, store.blobs()) {}
 
   void before(const engine::Event& event);
   // `effects` are those of the step that before() announced; the segment has them already.
@@ -48,7 +48,7 @@ class Model {
   std::optional<bool> visible_refreshing(const std::string& key) const;
   // How old the time word may be at most.
   engine::Duration time_word_age_max() const;
-  std::size_t pending() const { return waits_.size() + unanswered_invalidations(); }
+  std::size_t pending() const { return waits_.size() + unanswered_invalidations() + held_back_.size(); }
   // Throws when a value is left that an invalidation, or a value of a newer version, should have dropped.
   void check_all_dropped() const;
   std::size_t leases() const { return leases_.size() + fenced_leases_.size(); }
@@ -81,6 +81,7 @@ class Model {
     Time limit_at{};
     Time granted{};
     std::uint64_t granted_after = 0;  // this invalidation
+    bool granted_meanwhile = false;   // while a hard one was under way
     bool owes_lost = false;  // an invalidation has detached it, and it is to be told so
   };
   struct Value {
@@ -101,7 +102,7 @@ class Model {
   // In the queue of its function, while somebody who can compute it waits and nobody does.
   struct QueuePlace {
     bool background = false;
-    std::uint64_t since = 0;  // the arrival of whoever put it there
+    std::uint64_t since = 0;  // among the numbers of arrivals
     bool operator<(const QueuePlace& other) const { return background != other.background ? other.background : since < other.since; }
   };
   struct KeyModel {
@@ -125,6 +126,8 @@ class Model {
     protocol::Scope scope;
     bool soft = false;
     std::set<std::string> tagged;  // of a tag: the keys that had it when the invalidation arrived
+    std::uint64_t last_version = 0;          // when it arrived
+    std::set<std::uint64_t> means_versions;  // that were there, by their numbers alone: no two keys have the same
     std::optional<Address> to;  // nothing: it has no answer any more
     std::uint64_t values = 0;
   };
@@ -139,6 +142,30 @@ class Model {
     engine::Duration idle_ttl{};
     std::optional<Time> absolute_end{};
   };
+  // Of a value that was stored, whether it is there or not: what became of what it was computed from. It may be so from the arrival
+  // of what makes it so, and must from the answer to that.
+  struct Fate {
+    bool may_be_outdated = false;
+    bool must_be_outdated = false;
+    bool may_be_condemned = false;
+    bool must_be_condemned = false;
+    void take_over(const Fate& upstream) {
+      may_be_outdated |= upstream.may_be_outdated;
+      must_be_outdated |= upstream.must_be_outdated;
+      may_be_condemned |= upstream.may_be_condemned;
+      must_be_condemned |= upstream.must_be_condemned;
+    }
+  };
+  struct Upstream {
+    std::string key;
+    std::uint64_t version = 0;  // 0: one that never was the key's
+    Fate fate{};                // of such a one
+  };
+  struct Made {
+    std::string key;
+    std::vector<Upstream> upstreams;
+    Fate fate{};
+  };
   // What this step may still do, by the event that began it.
   struct Step {
     std::optional<Address> request;                     // the Acquire of this step, unanswered so far
@@ -149,10 +176,17 @@ class Model {
     std::uint64_t detached_publish = 0;                 // its token, when that is detached
     bool fenced_publish = false;                        // a tag of its value was invalidated since the grant
     Content content;
+    std::vector<Upstream> upstreams;                    // of the value that is published
+    Fate fate;                                          // theirs together
+    std::optional<Lease> lease;                         // it is published under, as it was before
+    std::uint64_t counter = 0;                          // of that
+    std::set<std::uint64_t> deaths;                     // of the key, as they were before
+    bool void_put = false;                              // of what was invalidated: it changes nothing
+    std::uint64_t replaced = 0;                         // by this version, as its publisher was told
     protocol::Retention retention;
     std::uint64_t cost_us = 0;
     std::uint64_t version = 0;
-    bool stored = false;
+    std::set<std::uint64_t> evicted;                    // versions; the one that is published: it was not stored
     bool put = false;
     std::string failing_key;                            // the key of an accepted Fail
     std::uint64_t failing_detached = 0;
@@ -229,6 +263,22 @@ class Model {
   bool holder_waits_for(const std::string& key) const;
   std::size_t position_of(const std::string& key) const;
 
+  // model_dependencies.cpp
+  void before_keep(const std::string& key, const Lease* lease);
+  void learn_of_upstreams(const engine::Effects& effects);
+  void detach_for_upstreams(const engine::Effects& effects);
+  void rejoin_for_upstreams(const engine::Effects& effects);
+  void invalidation_arrives(Invalidation& one);
+  void invalidation_is_over(const Invalidation& one);
+  void made(const std::string& key, std::uint64_t version);
+  void is_replaced(const std::string& key, std::uint64_t version, bool must);
+  void pass_on();
+  void check_dependants() const;
+  bool is_upstream(const std::string& key) const;  // of a value that is there
+  bool has_dependencies() const { return schedule_.profile.dependency_percent > 0; }
+  bool has_few_edges() const { return schedule_.profile.settings.dependency_edges_max < limits::dependency_edges_max; }
+  bool takes_too_old(const Wait& wait) const { return wait.request.accept_stale && !wait.request.force; }
+
   Wait take_wait(Address to, const char* what);
   void end_without_result(std::uint64_t counter, protocol::LeaseCause cause);
   void forget_lease(std::uint64_t counter);
@@ -251,6 +301,7 @@ class Model {
   }
 
   Schedule& schedule_;
+  const engine::Engine& engine_;  // for what the laws leave open and its effects do not say: forget_tags()
   SignalModel signals_;
   BlobModel blobs_;
   std::set<ConnectionId> alive_;
@@ -260,6 +311,10 @@ class Model {
   std::map<std::string, KeyModel> keys_;
   std::map<std::pair<std::string, std::uint64_t>, Content> contents_;
   std::vector<Invalidation> invalidations_;
+  std::map<std::uint64_t, Made> made_;                // by version: what a value names is older than itself
+  std::map<std::uint64_t, std::set<std::string>> condemning_;  // keys, by the numbers of hard invalidations
+  std::set<std::uint64_t> condemned_;                 // of those, which are over
+  std::map<Address, std::uint64_t> held_back_;        // publishes whose answers are still to come, and the versions
   std::map<std::string, std::set<std::uint64_t>> invalidated_tags_;  // by which invalidations
   std::uint64_t last_invalidation_ = 0;
   std::uint64_t last_counter_ = 0;

@@ -17,8 +17,9 @@ void Model::check_owed() const {
     if (wait.fenced) continue;  // it is told in one of the next steps
     require(!step_.must_recurse || step_.request != address, "a recursion was not refused (L7)");
     require(!step_.would_deadlock || step_.request != address, "a deadlock was not refused (L7)");
-    if (step_.publishing == wait.key && step_.detached_publish == 0)
-      require(wait.detached != 0 || step_.rejoined.contains(address), "a waiter was not told the value that was published (L3)");
+    const bool too_old = step_.fate.may_be_outdated && !takes_too_old(wait);
+    if (step_.publishing == wait.key && step_.detached_publish == 0 && !step_.void_put)
+      require(wait.detached != 0 || step_.rejoined.contains(address) || too_old, "a waiter was not told the value that was published (L3)");
     if (step_.cancelling) require(!in_scope(*step_.cancelling, wait.key) || (lease_of(wait) == nullptr && !key.queued), "a waiter outlived a cancellation");
     if (wait.detached != 0) {
       require(leases_.contains(wait.detached), "a waiter waits for a lease that ended (L3)");

@@ -66,6 +66,11 @@ void Model::check_turn(Address to, const Wait& wait, const protocol::Lease& leas
     }
     return;
   }
+  if (lease.take_up && step_.put && step_.publishing == wait.key) {  // the put was too old for these, and no lease has ended
+    require(is_exempt || has_room(function), "who waits for a fresher value than the one put got a lease above the limit");
+    if (!has_room(function)) ++step_.exempt[function];
+    return;
+  }
   if (lease.take_up) return;  // it stays in its place: check_queues()
   const bool is_refresh = may_have(wait.request, key);  // the value would do
   require(is_refresh ? has_room(function) : is_exempt || has_room(function),
@@ -89,7 +94,7 @@ void Model::update_queues() {
     if (!is_wanted || key.live != 0) {
       key.queued.reset();
     } else if (!key.queued) {
-      key.queued = QueuePlace{in_background, last_arrival};
+      key.queued = QueuePlace{in_background, ++arrivals_};  // those who wait may have come long before
       step_.entered.insert(name);
     } else if (key.queued->background && !in_background) {
       key.queued = QueuePlace{false, last_arrival};
@@ -117,7 +122,8 @@ void Model::check_queued_signal(const protocol::Signal& signal) const {
   const KeyModel& key = keys_.at(signal.key);
   require(key.queued.has_value(), "`queued` of a key that is not");
   require(signal.queue_position == position_of(signal.key), "`queued` with a wrong position");
-  const bool is_told = (signal.queue_position & (signal.queue_position - 1)) == 0 || step_.entered.contains(signal.key);
+  const bool is_told = (signal.queue_position & (signal.queue_position - 1)) == 0 || step_.entered.contains(signal.key) ||
+                       (step_.put && step_.publishing == signal.key);  // `done` said that it is not queued any more
   require(is_told, "`queued` at a position that nobody is to be told of (L10)");
 }
 

@@ -42,7 +42,19 @@ protocol::Scope Process::any_scope_or_tag() {
   return {protocol::ScopeKind::tag, world_.random().pick(all_tags())};
 }
 
-protocol::Retention Process::any_retention() {
+// What it finds of some key, or another thing that it may say it was.
+void Process::read_something(std::vector<protocol::Dependency>& reads) {
+  Random& random = world_.random();
+  while (random.percent(world_.schedule().profile.dependency_percent) && reads.size() < 8) {
+    protocol::Dependency read{any_key(), 0};
+    const std::uint64_t chance = random.between(0, 99);
+    if (chance < 90) read.version = world_.model().visible_version(read.key);
+    else if (chance < 95) read.version = random.between(0, 60);
+    reads.push_back(std::move(read));
+  }
+}
+
+protocol::Retention Process::any_retention(std::vector<protocol::Dependency> reads) {
   Random& random = world_.random();
   protocol::Retention retention;
   if (!random.percent(20)) retention.ttl_ms = random.percent(50) ? random.between(1, 1500) : 0;
@@ -51,6 +63,7 @@ protocol::Retention Process::any_retention() {
   while (random.percent(world_.schedule().profile.tag_percent)) retention.tags.push_back(random.pick(all_tags()));
   if (retention.tags.size() > limits::tags_max) retention.tags.resize(limits::tags_max);
   retention.retire_older = random.percent(world_.schedule().profile.retire_older_percent);
+  retention.depends_on = std::move(reads);
   return retention;
 }
 
@@ -215,6 +228,7 @@ void Process::ask(Thread& thread, const std::string& key, bool may_compute) {
 void Process::go_on_computing(Thread& thread) {
   Random& random = world_.random();
   const Profile& profile = world_.schedule().profile;
+  read_something(thread.stack.back().reads);
   const Computing computing = thread.stack.back();
   const std::uint64_t chance = random.between(0, 99);
   if (chance < 12) {
@@ -226,7 +240,7 @@ void Process::go_on_computing(Thread& thread) {
   thread.stack.pop_back();
   old_tokens_.push_back(computing.token);
   if (chance < 85) {
-    send(protocol::Publish{computing.token, content(computing.key, std::to_string(computing.token.counter)), any_retention()});
+    send(protocol::Publish{computing.token, content(computing.key, std::to_string(computing.token.counter)), any_retention(computing.reads)});
   } else if (chance < 92) {
     send(protocol::Fail{computing.token, "failure of " + std::to_string(computing.token.counter),
                         random.percent(20) ? protocol::as_configured : random.percent(60) ? random.between(1, 2000) : 0});
@@ -265,7 +279,9 @@ void Process::disturb() {
     case 0: send(protocol::Cancel{any_scope()}); break;
     case 1: {
       const std::string key = any_key();
-      send(protocol::Put{key, content(key, "put " + std::to_string(last_id_)), any_retention()});
+      std::vector<protocol::Dependency> reads;
+      read_something(reads);
+      send(protocol::Put{key, content(key, "put " + std::to_string(last_id_)), any_retention(std::move(reads))});
       break;
     }
     default: send(protocol::Invalidate{any_scope_or_tag(), random.percent(40)}); break;

@@ -33,6 +33,7 @@ class Process {
   struct Computing {
     std::string key;
     protocol::Token token;
+    std::vector<protocol::Dependency> reads{};
   };
   struct Thread {
     std::vector<Computing> stack;                // innermost last
@@ -63,7 +64,8 @@ class Process {
   protocol::RequestId send(const protocol::Request& request);
   protocol::Scope any_scope();
   protocol::Scope any_scope_or_tag();
-  protocol::Retention any_retention();
+  protocol::Retention any_retention(std::vector<protocol::Dependency> reads = {});
+  void read_something(std::vector<protocol::Dependency>& reads);
   std::string any_key();
   bool in_session();
   void use_sessions();

@@ -79,6 +79,9 @@ Profile::Profile(Random& random) {
   sessions.absolute_ttl = std::chrono::milliseconds(random.percent(30) ? random.between(100, 6000) : 0);
   if (random.percent(40)) sessions.entries_max = random.between(1, 3);
   if (random.percent(40)) sessions.sessions_max = random.between(1, 3);
+  // Either: sessions that end and dependencies that outlive them are tests/engine/session_ties_test.cpp's.
+  dependency_percent = session_percent == 0 && random.percent(80) ? random.between(20, 80) : 0;
+  if (dependency_percent > 0 && random.percent(10)) settings.dependency_edges_max = random.between(1, 12);
 }
 
 }  // namespace onced::simulation

@@ -50,6 +50,7 @@ struct Profile {
   std::uint64_t relimit_percent = 0;  // another limit of a function
   std::uint64_t retire_older_percent = 20;
   std::uint64_t session_percent = 0;   // of what is done: with sessions, or in one
+  std::uint64_t dependency_percent = 40;
   std::size_t blobs_max = 1024;
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;

@@ -51,7 +51,7 @@ World::World(Schedule& schedule, Memory& memory)
                                           {.count_max = schedule.profile.blobs_max})
                  .value()),
       engine_(schedule.profile.settings, store_, store_.real().blobs()),
-      model_(schedule, store_.real()),
+      model_(schedule, store_.real(), engine_),
       observer_page_(memory.fresh_page(0)) {
   store_.real().life_word().store(1);
   store_.tell(model_.blobs());
@@ -378,7 +378,8 @@ void World::quiesce() {
       if (std::get<std::uint64_t>(number) != expected)
         throw Violation("statistics: " + name + " is " + std::to_string(std::get<std::uint64_t>(number)) + " and not " + std::to_string(expected));
     };
-    if (name == "computing" || name == "waiting" || name == "queued" || name == "entries" || name == "keys_known" || name == "detached_leases" || name == "blobs" ||
+    if (name == "computing" || name == "waiting" || name == "queued" || name == "entries" || name == "keys_known" || name == "dependency_edges" ||
+        name == "detached_leases" || name == "blobs" ||
         name == "blobs_reserved" || name == "blob_bytes")
       is(0);
     if (name == "connections" || name == "subscriptions") is(1);
