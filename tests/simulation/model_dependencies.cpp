@@ -25,7 +25,12 @@ void Model::before_keep(const std::string& key, const Lease* lease) {
     if (named.key == key) continue;
     Upstream upstream{named.key, named.version};
     const auto found = made_.find(named.version);
-    if (found == made_.end() || found->second.key != named.key) {
+    const bool never_was = found == made_.end() || found->second.key != named.key;
+    // It was gone before the grant: nobody has read it, and the engine need not know of it any more.
+    const bool was_gone = !never_was && lease != nullptr && found->second.fate.must_be_condemned && visible_version(named.key) != named.version &&
+                          !lease->granted_meanwhile && (condemning_.empty() || condemning_.rbegin()->first <= lease->granted_after);
+    step_.fate.may_be_condemned |= was_gone;
+    if (never_was || was_gone) {
       upstream.version = 0;
       upstream.fate.may_be_outdated = upstream.fate.must_be_outdated = true;
       // Whatever it was, it was read after the grant.
