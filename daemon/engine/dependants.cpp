@@ -225,7 +225,7 @@ void Computations::give_held_back(Wave& wave) {
 }
 
 // Who finds nothing left to do may owe that to a wave of somebody else that is still under way: what it comes to is meant as well.
-std::uint64_t Computations::behind_all_waves() { return waves_.empty() ? 0 : waves_.begin_empty().number; }
+std::uint64_t Computations::behind_all_waves() { return waves_.empty() ? 0 : waves_.begin_with_none().number; }
 
 void Computations::answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply) {
   if (wave_number == 0 || waves_.is_over(wave_number)) return context_.send(to, std::move(reply));

@@ -47,11 +47,9 @@ class DependencyWaves {
   Wave& begin(Derivation& from, std::string by);
   // All derivations of the entry are condemned.
   Wave& begin_with_all(Entry& entry, std::string by);
-  // Reaches nothing: is over when all are that began before.
+  // Reaches nothing, and is over when all that began before it is: for an answer that must not come before them.
   Wave& begin_with_none() { return add(Standing::outdated, {}); }
 
-  // Reaches nothing, and is over when all that began before it is: for an answer that must not come before them.
-  Wave& begin_empty() { return add(Standing::outdated, {}); }
   // The number of the one that began last and is not over; 0: none.
   std::uint64_t last() const { return waves_.empty() ? 0 : waves_.back().number; }
 
