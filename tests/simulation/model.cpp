@@ -310,7 +310,10 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.arrival = ++arrivals_;
   wait.asked_after = last_invalidation_;
   wait.nested = std::any_of(request.held.begin(), request.held.end(), [&](const protocol::Token& token) {
-    return token.epoch == schedule_.profile.settings.epoch && leases_.contains(token.counter);
+    if (token.epoch != schedule_.profile.settings.epoch) return false;
+    // One under an id that is dead is still one until its holder is told so.
+    const auto fenced = fenced_leases_.find(token.counter);
+    return leases_.contains(token.counter) || (fenced != fenced_leases_.end() && fenced->second.key != request.key);
   });
   const KeyModel& key = keys_[request.key];
   const bool answered_at_once = may_have(request, key) || (failed_recently(key) && !request.force);
