@@ -47,6 +47,7 @@ struct Derivation {
   bool release_due = false;
   bool forgotten = false;             // is being taken apart: not to be found any more
   std::size_t waves = 0;              // that are still to go on from it
+  std::uint64_t passed_by = 0;        // the latest wave that went on from it though it stood as badly already
   std::vector<Upstream> upstreams;
   std::list<Derivation*> dependants;
   const Derivation* because = nullptr;  // not current because of this upstream; null: because of what `why` says

@@ -47,7 +47,11 @@ DependencyWaves::Visit DependencyWaves::visit(Wave& wave) {
   --front.left;
   Derivation& dependant = *from.dependants.front();
   from.dependants.splice(from.dependants.end(), from.dependants, from.dependants.begin());
-  if (dependant.standing >= wave.to) return {};
+  if (dependant.standing >= wave.to) {
+    // A wave that begins later says at once where it begins. What hangs on that must be reached before this one's answer all the same.
+    if (waves_.size() > 1 && std::exchange(dependant.passed_by, wave.number) != wave.number) go_on_from(wave, dependant);
+    return {};
+  }
   dependant.standing = wave.to;
   dependant.because = &from;
   go_on_from(wave, dependant);
