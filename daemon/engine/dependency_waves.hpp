@@ -4,7 +4,7 @@
 // Order:     one wave after the other, in order of their beginnings. An answer that waits for a wave therefore comes when
 //            everything that began before it has arrived as well, and is not put off by what begins later.
 // Cost:      each dependant that a wave comes to counts for one; those behind a value that stands as badly already are not
-//            visited again.
+//            visited again, unless a later wave is under way, which may have said so and not have come there yet.
 // Races:     what is stored while a wave is under way is judged by the standing of what it was computed from. That is said of
 //            a derivation before its dependants are visited: whoever comes too late to be visited is told.
 //
