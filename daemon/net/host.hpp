@@ -208,6 +208,7 @@ class Host final : private Outbox {
   std::unordered_map<Id, std::unique_ptr<Connection>> connections_;
   ConnectionDeadlines deadlines_;
   engine::Time turn_began_{};
+  engine::Time turn_ended_{};  // the last one
   std::uint64_t last_id_ = 0;
   TurnQueue turns_{user_share};
   bool round_wanted_ = false;

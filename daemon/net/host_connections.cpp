@@ -133,7 +133,7 @@ void Host::serve(Connection& connection) {
   connection.reading = false;
   read(connection);
   finish_turn();
-  turns_.used(user, alarm_.now() - turn_began_);
+  turns_.used(user, turn_ended_ - turn_began_);
 }
 
 void Host::want_round() {
@@ -161,7 +161,7 @@ void Host::read(Connection& connection) {
 
 bool Host::read_some(Connection& connection) {
   connection.turn = {};
-  connection.turn_until = alarm_.now() + limits::turn_share;  // of all receives together; thousands of small requests fit into one
+  connection.turn_until = turn_began_ + limits::turn_share;  // of all receives together; thousands of small requests fit into one
   const bool all = read_share(connection);
   if (connection.home != nullptr) connection.home->count_turn(connection.turn, !all);
   return all;

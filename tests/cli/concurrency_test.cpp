@@ -15,8 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 // One command of the function run:n at a time; the first one runs until it is let go.
 struct OneAtATime {
   OneAtATime() {

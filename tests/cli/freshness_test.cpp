@@ -17,8 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 json row_of(const Oncectl& oncectl, const std::string& function) { return json::parse(oncectl({"ls", function, "--json"}).out); }
 
 }  // namespace

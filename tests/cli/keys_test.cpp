@@ -12,8 +12,6 @@ namespace {
 
 using nlohmann::json;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 void put_version(const Oncectl& oncectl, const char* arguments, const char* version) {
   CHECK(oncectl({"put", "f", arguments, "--function-version", version}, {.input = "x"}).status == 0);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,16 @@
 #include "support/daemon_process.hpp"
 
 namespace onced::testing {
+
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// What --json printed, a document a line.
+inline std::vector<nlohmann::json> lines_of(const std::string& out) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream in(out);
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
 
 class Oncectl {
  public:

@@ -13,8 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 // Every byte value, and no two pages alike.
 std::string binary(std::size_t bytes, unsigned seed = 1) {
   std::string made(bytes, '\0');

@@ -19,8 +19,6 @@
 namespace onced::testing {
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 // A shell script that notes each of its runs in a file, waits until it is let go, then does `rest`.
 class Script {
  public:

@@ -19,15 +19,6 @@ namespace {
 
 using nlohmann::json;
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-std::vector<json> lines_of(const std::string& out) {
-  std::vector<json> lines;
-  std::istringstream in(out);
-  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
-  return lines;
-}
-
 Key key_of(int argument) { return *KeyBuilder("f").add(argument).build(); }
 
 void wait_for_watch(const Command& watch) {

@@ -29,6 +29,7 @@
 #include <onced/protocol/key.hpp>
 #include <onced/protocol/pin_page.hpp>
 
+#include "support/descriptor_passing.hpp"
 #include "support/other_user.hpp"
 #include "support/raw_client.hpp"
 
@@ -268,23 +269,7 @@ class HostileClient {
         for (char& byte : garbage) byte = static_cast<char>(random_());
         return static_cast<void>(put(garbage));
       }
-      default: {
-        const char byte = 'x';
-        iovec vector{const_cast<char*>(&byte), 1};
-        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-        msghdr message{};
-        message.msg_iov = &vector;
-        message.msg_iovlen = 1;
-        message.msg_control = control;
-        message.msg_controllen = sizeof(control);
-        cmsghdr* header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        const int own = client_->socket();
-        std::memcpy(CMSG_DATA(header), &own, sizeof(int));
-        static_cast<void>(::sendmsg(own, &message, MSG_NOSIGNAL | MSG_DONTWAIT));
-      }
+      default: send_descriptor(client_->socket(), "x", client_->socket(), MSG_DONTWAIT);
     }
   }
   // False: no answer yet.

@@ -11,6 +11,7 @@
 
 #include "process/bystander.hpp"
 #include "support/daemon_process.hpp"
+#include "support/descriptor_passing.hpp"
 
 using namespace onced;
 using namespace onced::protocol;
@@ -19,6 +20,7 @@ using onced::testing::DaemonOptions;
 using onced::testing::DaemonProcess;
 using onced::testing::key_bytes;
 using onced::testing::RawClient;
+using onced::testing::send_descriptor;
 using onced::testing::wait_until;
 
 namespace {
@@ -62,22 +64,6 @@ std::size_t send_until_full(RawClient& client, std::string_view request) {
     pollfd wait{client.socket(), POLLOUT, 0};
     if (::poll(&wait, 1, 500) == 0) return sent;
   }
-}
-
-int send_descriptor(int socket, std::string_view bytes, int descriptor) {
-  iovec vector{const_cast<char*>(bytes.data()), bytes.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-  return ::sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
 }
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -1,5 +1,6 @@
-// The laws, written a second time: what the engine was told and what it did (model.cpp), what it owes (model_owed.cpp), who waits for
-// his turn (model_queues.cpp) and what was computed from what (model_dependencies.cpp), checked after every step.
+// The laws, written a second time: what the engine was told (model.cpp), what it did (model_answers.cpp), what it owes (model_owed.cpp),
+// who waits for his turn (model_queues.cpp), what was computed from what (model_dependencies.cpp) and what is a session's
+// (model_sessions.cpp), checked after every step.
 //
 // The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
 // ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after

@@ -125,6 +125,7 @@ void Model::session_dies(std::uint64_t number, bool ends) {
   for (auto at = leases_.begin(); at != leases_.end();) {
     const auto lease = at++;
     if (protocol::session_in(lease->second.key) != number) continue;
+    if (lease->first == step_.detached_publish || lease->first == step_.failing_detached) continue;  // it has ended before, in this step
     fenced_leases_[lease->first] = {lease->second.holder, lease->second.key};
     // The signals still say that it is computed: an invalidation may not have come to it yet.
     if (!lease->second.detached || lease->second.owes_lost) keys_[lease->second.key].fenced = true;
@@ -212,6 +213,13 @@ void Model::check_sessions() const {
     require(values_in(number) <= schedule_.profile.settings.sessions.entries_max, "a session has more than it may keep");
   }
   require(live <= std::min<std::size_t>(schedule_.profile.settings.sessions.sessions_max, 64), "there are more sessions than there may be");
+}
+
+// The value that is being stored is one more than its session may keep.
+bool Model::over_quota(const std::string& key) const {
+  const auto session = protocol::session_in(key);
+  return session && step_.publishing && protocol::session_in(*step_.publishing) == session &&
+         values_in(*session) >= schedule_.profile.settings.sessions.entries_max;
 }
 
 }  // namespace onced::simulation
