@@ -69,7 +69,8 @@ struct ComputeOptions {
   // The value goes when one of these is invalidated, and is stale (for its grace, or for a minute) when one is replaced or
   // invalidated softly; and so does what depends on it in turn. Counts from the beginning of the computation (or from the put):
   // one that was replaced when the value is published, or that had no value to begin with, makes it stale at once; one that was
-  // invalidated keeps it from being stored. Eviction and expiry of an upstream change nothing. 256 keys of 64 KiB together at
+  // invalidated keeps it from being stored, and so may one that was evicted, has expired or was replaced since, and of which nothing is
+  // known any more by then. Later eviction and expiry of an upstream change nothing. 256 keys of 64 KiB together at
   // most, with those that are recorded (below).
   std::vector<Key> depends_on{};
   bool retire_older = false;                 // values of the same function and arguments under other versions of it go
