@@ -60,6 +60,7 @@ void Lifecycle::feed_watchdog() {
 
 std::uint64_t prepare_process() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // under `ulimit -f` an error to answer with, not the end of the daemon
   keep_memory_out_of_cores();
   rlimit descriptors{};
   if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return 0;
