@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <boost/asio/io_context.hpp>
 
@@ -14,6 +15,7 @@
 #include "net/socket_claim.hpp"
 #include "service/command_line.hpp"
 #include "service/configuration.hpp"
+#include "service/disk_settings.hpp"
 #include "service/lifecycle.hpp"
 #include "service/log.hpp"
 #include "service/quantities.hpp"
@@ -31,10 +33,17 @@ int fail(int status, const std::string& text) {
   return status;
 }
 
+// Open files that all this may need at most.
+std::uint64_t descriptors_wanted(const service::Configuration& configuration) {
+  std::uint64_t disk_files = 0;
+  for (const auto& [name, share] : service::disk_shares(configuration)) disk_files += tiers::disk_files_of(share.bytes);
+  return net::descriptors_wanted(configuration.connections_max, configuration.namespaces.size() + 1, disk_files);
+}
+
 // Blobs get the open files that connections leave, but at least a quarter of all: each namespace its share.
 std::size_t blobs_per_namespace(const service::Configuration& configuration, std::uint64_t descriptors) {
   const std::uint64_t namespaces = configuration.namespaces.size() + 1;
-  const std::uint64_t wanted = net::descriptors_wanted(configuration.connections_max, namespaces);
+  const std::uint64_t wanted = descriptors_wanted(configuration);
   const std::uint64_t left = descriptors > wanted ? descriptors - wanted : 0;
   return std::max(left, descriptors / 4) / namespaces;
 }
@@ -47,6 +56,15 @@ engine::RetentionDefaults retention_defaults(const service::Retention& from) {
           .grace_ms = milliseconds(from.grace),
           .refresh_ahead_permille = from.refresh_ahead_permille.value_or(protocol::as_configured),
           .failure_ttl_ms = milliseconds(from.failure_ttl)};
+}
+
+// `from` says everything.
+engine::SessionSettings session_settings(const service::SessionSettings& from) {
+  return {.idle_ttl = from.idle_ttl.value(),
+          .absolute_ttl = from.absolute_ttl.value(),
+          .bytes_max = from.bytes_max.value(),
+          .entries_max = from.entries_max.value(),
+          .sessions_max = from.sessions_max.value()};
 }
 
 engine::AccessRule access_rule(const service::Access& from) {
@@ -63,6 +81,7 @@ engine::AccessRule access_rule(const service::Access& from) {
 net::NamespaceSettings namespace_settings(const service::Configuration& of_all, const service::Budget& budget, const service::NamespaceRules& rules) {
   net::NamespaceSettings to{.memory_bytes = budget.memory_bytes, .blob_bytes_max = budget.blob_bytes, .access = access_rule(rules.access)};
   const service::EffectiveSettings settings = service::settings_in(of_all, rules);
+  to.sessions = session_settings(settings.sessions);
   to.retention.emplace().all = retention_defaults(settings.retention);
   for (const auto& [function, own] : settings.functions) {
     to.retention->functions[function] = retention_defaults(own.retention);
@@ -95,12 +114,16 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   to.engine.subscriptions_max = from.subscriptions_max;
   to.engine.signals_queued_per_subscription_max = from.signals_queued_per_subscription_max;
   to.engine.signal_history = from.signal_history;
-  to.engine.sessions = {.idle_ttl = from.session_idle_ttl, .absolute_ttl = from.session_absolute_ttl, .bytes_max = from.session_bytes_max,
-                        .entries_max = from.session_entries_max, .sessions_max = from.sessions_max};
+  to.engine.dependency_edges_max = from.dependency_edges_max;
+  to.engine.dependency_key_bytes_max = from.dependency_key_bytes_max;
   to.engine.part_bytes_max = from.part_bytes_max;
   to.engine.stored_value_bytes_max = from.stored_value_bytes_max;
   to.namespaces["default"] = namespace_settings(from, {from.memory_bytes, from.blob_bytes}, from.default_rules);
   for (const auto& [name, space] : from.namespaces) to.namespaces[name] = namespace_settings(from, space.budget, space.rules);
+  for (auto& [name, share] : service::disk_shares(from)) {
+    to.namespaces[name].disk_directory = share.directory;
+    to.namespaces[name].disk_bytes_max = share.bytes;
+  }
   to.blobs_per_namespace_max = blobs_per_namespace(from, descriptors);
   to.admission = {from.connections_max, from.connections_per_uid_max};
   to.send_queue_bytes_max = from.send_queue_bytes_max;
@@ -124,6 +147,27 @@ service::Machine machine() { return {.is_root = ::geteuid() == 0, .memory_bytes 
 Result<void> check_budget(const service::Configuration& configuration) {
   const service::Budget budget = service::whole_budget(configuration);
   return memory::check_memory_cgroup(budget.memory_bytes, budget.blob_bytes);
+}
+
+// The directory of all stores. What is in it and nobody's is told, for it takes room.
+Result<void> prepare_disk(const service::Configuration& configuration, service::Log& log) {
+  std::vector<std::string> namespaces;
+  for (const auto& [name, share] : service::disk_shares(configuration)) namespaces.push_back(name);
+  if (namespaces.empty()) return {};
+  const auto others = service::prepare_disk_directory(configuration.disk_path, namespaces);
+  if (!others) return others.error();
+  for (const std::string& other : *others) {
+    log.write(service::Level::warning, "on disk, in " + configuration.disk_path + ": \"" + other +
+                                           "\" is of no namespace that keeps values there; it stays as it is, remove it if nobody needs it");
+  }
+  return {};
+}
+
+void tell_disks(const net::Host& host, service::Log& log) {
+  for (const net::Host::DiskUse& disk : host.disks()) {
+    log.write(service::Level::info, "on disk, namespace \"" + disk.name + "\": " + disk.directory + ", " + std::to_string(disk.usage.values) + " values, " +
+                                        std::to_string(disk.usage.used_bytes >> 20) + " MiB of " + service::print_size(disk.usage.budget_bytes) + " used");
+  }
 }
 
 // SIGHUP: what can change does; a configuration with a mistake changes nothing.
@@ -155,6 +199,7 @@ class Reloader {
     const auto changes = service::differences(configuration_, loaded->values);
     if (auto taken = host_.reconfigure(host_settings(after, epoch_, descriptors_)); !taken) return taken;
     configuration_ = after;
+    for (const auto& warning : loaded->warnings) log_.write(service::Level::warning, warning);
     log_.set_level(configuration_.log_level);
     for (const auto& change : changes.reloaded) log_.write(service::Level::info, "changed " + change);
     for (const auto& change : changes.need_restart) log_.write(service::Level::warning, "needs a restart: " + change);
@@ -183,9 +228,10 @@ int serve(const service::CommandLine& command, const service::Environment& envir
   if (!opened_log) return fail(status_failed, opened_log.error().text);
   service::Log& log = **opened_log;
   for (const auto& warning : loaded.warnings) log.write(service::Level::warning, warning);
-  const std::uint64_t wanted = net::descriptors_wanted(configuration.connections_max, configuration.namespaces.size() + 1);
+  const std::uint64_t wanted = descriptors_wanted(configuration);
   if (wanted > descriptors) {
-    log.write(service::Level::warning, "limits.connections_max needs " + std::to_string(wanted) + " open files, the limit is " +
+    const std::string what = configuration.disk_path.empty() ? "limits.connections_max needs " : "limits.connections_max and disk.size need ";
+    log.write(service::Level::warning, what + std::to_string(wanted) + " open files, the limit is " +
                                            std::to_string(descriptors) + "; raise LimitNOFILE");
   }
 
@@ -197,7 +243,9 @@ int serve(const service::CommandLine& command, const service::Environment& envir
   net::Host host(context, host_settings(configuration, epoch, descriptors),
                  [&log](net::LogLevel level, std::string_view text) { log.write(level_of(level), text); });
   if (auto allowed = check_budget(configuration); !allowed) return fail(status_failed, allowed.error().text);
+  if (auto prepared = prepare_disk(configuration, log); !prepared) return fail(status_failed, prepared.error().text);
   if (auto opened = host.open_namespaces(); !opened) return fail(status_failed, opened.error().text);
+  tell_disks(host, log);
   if (auto listening = claim->listen(); !listening) return fail(status_failed, listening.error().text);
   if (auto serving = host.serve(claim->socket()); !serving) return fail(status_failed, serving.error().text);
 

@@ -40,7 +40,20 @@ struct Column {
   std::function<bool(const protocol::ListRow&)> has_news{};  // on a terminal the column is there when one row has; nothing: always
 };
 
+std::string_view title_of(RowOrder order) {
+  switch (order) {
+    case RowOrder::key: return "KEY";
+    case RowOrder::size: return "SIZE";
+    case RowOrder::cost: return "COST";
+    case RowOrder::age: return "AGE";
+    case RowOrder::hits: return "HITS";
+  }
+  return {};
+}
+
+// Those that give way first on a narrow screen have the highest numbers.
 std::vector<Column> columns_for(const Screen& screen) {
+  const auto left = Table::Align::left;
   const auto right = Table::Align::right;
   const auto of_value = [](auto text) {
     return [text](const protocol::ListRow& row) { return has_value(row) ? std::string(text(row)) : std::string("-"); };
@@ -48,19 +61,19 @@ std::vector<Column> columns_for(const Screen& screen) {
   const bool terminal = screen.terminal;
   return {
       {{"STATE"}, [](const auto& row) { return std::string(state_word(row)); }},
-      {{"SIZE", right}, of_value([terminal](const auto& row) { return terminal ? human_bytes(row.bytes) : std::to_string(row.bytes); })},
-      {{"PARTS", right}, of_value([](const auto& row) { return human_count(row.parts); }), [](const auto& row) { return row.parts > 1; }},
-      {{"WHERE"}, of_value([](const auto& row) { return places_of(row); }), [](const auto& row) { return row.blob_bytes > 0; }},
-      {{"READERS", right}, of_value([](const auto& row) { return human_count(row.pins); }), [](const auto& row) { return row.pins > 0; }},
-      {{"HITS", right}, of_value([](const auto& row) { return human_count(row.hits); }), [](const auto& row) { return row.hits > 0; }},
-      {{"COST", right}, of_value([](const auto& row) { return human_duration(seconds_of_us(row.cost_us)); })},
-      {{"AGE", right}, [](const auto& row) { return human_duration(seconds_of_ms(row.age_ms)); }},
-      {{"LEFT", right}, [](const auto& row) { return time_left(row.ttl_left_ms); }, [](const auto& row) { return row.ttl_left_ms > 0; }},
-      {{"GRACE", right}, [](const auto& row) { return time_left(row.grace_left_ms); }, [](const auto& row) { return row.grace_left_ms > 0; }},
-      {{"PLACE", right}, [](const auto& row) { return row.queue_position == 0 ? std::string("-") : human_count(row.queue_position); },
+      {{"SIZE", right, 2}, of_value([terminal](const auto& row) { return terminal ? human_bytes(row.bytes) : std::to_string(row.bytes); })},
+      {{"PARTS", right, 10}, of_value([](const auto& row) { return human_count(row.parts); }), [](const auto& row) { return row.parts > 1; }},
+      {{"WHERE", left, 11}, of_value([](const auto& row) { return places_of(row); }), [](const auto& row) { return row.blob_bytes > 0; }},
+      {{"READERS", right, 9}, of_value([](const auto& row) { return human_count(row.pins); }), [](const auto& row) { return row.pins > 0; }},
+      {{"HITS", right, 5}, of_value([](const auto& row) { return human_count(row.hits); }), [](const auto& row) { return row.hits > 0; }},
+      {{"COST", right, 3}, of_value([](const auto& row) { return human_duration(seconds_of_us(row.cost_us)); })},
+      {{"AGE", right, 4}, [](const auto& row) { return human_duration(seconds_of_ms(row.age_ms)); }},
+      {{"LEFT", right, 6}, [](const auto& row) { return time_left(row.ttl_left_ms); }, [](const auto& row) { return row.ttl_left_ms > 0; }},
+      {{"GRACE", right, 8}, [](const auto& row) { return time_left(row.grace_left_ms); }, [](const auto& row) { return row.grace_left_ms > 0; }},
+      {{"PLACE", right, 1}, [](const auto& row) { return row.queue_position == 0 ? std::string("-") : human_count(row.queue_position); },
        [](const auto& row) { return row.queue_position > 0; }},
-      {{"WAITING", right}, [](const auto& row) { return human_count(row.waiting); }, [](const auto& row) { return row.waiting > 0; }},
-      {{"KEY"}, [](const auto& row) { return key_display(row.key) + (row.holder.empty() ? "" : "  by " + escape(row.holder)); }},
+      {{"WAITING", right, 7}, [](const auto& row) { return human_count(row.waiting); }, [](const auto& row) { return row.waiting > 0; }},
+      {{.title = "KEY", .cut = Table::Cut::call}, [](const auto& row) { return key_display(row.key, whole_key) + (row.holder.empty() ? "" : "  by " + escape(row.holder)); }},
   };
 }
 
@@ -115,26 +128,30 @@ Json row_json(const protocol::ListRow& row) {
   line["age_ms"] = row.age_ms;
   if (row.ttl_left_ms != 0) line["ttl_left_ms"] = row.ttl_left_ms;
   if (row.grace_left_ms != 0) line["grace_left_ms"] = row.grace_left_ms;
+  if (row.under_way_ms != 0) line["under_way_ms"] = row.under_way_ms;
   if (row.queue_position != 0) line["queue_position"] = row.queue_position;
   line["waiting"] = row.waiting;
   if (!row.holder.empty()) line["holder"] = row.holder;
   return line;
 }
 
-std::string rows_text(const std::vector<protocol::ListRow>& rows, const Screen& screen) {
+RowsText rows_text(const std::vector<protocol::ListRow>& rows, const Screen& screen, RowOrder order) {
   std::vector<Column> columns = columns_for(screen);
   if (screen.terminal) {
     std::erase_if(columns, [&](const Column& column) { return column.has_news && std::none_of(rows.begin(), rows.end(), column.has_news); });
   }
   std::vector<Table::Column> heads;
-  for (const Column& column : columns) heads.push_back(column.head);
+  for (const Column& column : columns) {
+    heads.push_back(column.head);
+    if (column.head.title == title_of(order)) heads.back().gives_way = 0;
+  }
   Table table(std::move(heads));
   for (const protocol::ListRow& row : rows) {
     std::vector<std::string> cells;
     for (const Column& column : columns) cells.push_back(column.cell(row));
     table.add(std::move(cells));
   }
-  return table.text(screen.width);
+  return {table.text(screen.width), table.left_out(screen.width)};
 }
 
 }  // namespace onced::cli

@@ -41,7 +41,12 @@ class RowSelection {
 std::string_view state_word(const protocol::ListRow& row);
 // Without the parts, which a row does not name.
 Json row_json(const protocol::ListRow& row);
-// Off a terminal every column, and sizes in bytes; on one, columns without news are left out.
-std::string rows_text(const std::vector<protocol::ListRow>& rows, const Screen& screen);
+struct RowsText {
+  std::string table;
+  std::vector<std::string> left_out;  // the titles of columns for which the screen is too narrow
+};
+// Off a terminal every column, and sizes in bytes; on one, columns without news are left out, and those that are worth least when
+// keys would be cut to less than two fifths of the screen; what the rows are sorted by stays.
+RowsText rows_text(const std::vector<protocol::ListRow>& rows, const Screen& screen, RowOrder order = RowOrder::key);
 
 }  // namespace onced::cli

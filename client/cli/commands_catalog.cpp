@@ -22,6 +22,12 @@ struct ListWords {
   std::uint64_t limit = 0;  // 0: all
 };
 
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
 void print_lines(Context& context, const std::vector<protocol::ListRow>& rows) {
   for (const protocol::ListRow& row : rows) context.json_line(row_json(row));
 }
@@ -47,7 +53,9 @@ int list(Context& context, const ListWords& words) {
   } else if (rows.empty()) {
     context.output.talk(words.function.empty() ? "nothing is kept or computed" : "nothing of " + escape(words.function));
   } else {
-    context.output.data(rows_text(rows, context.output.data_screen()));
+    const RowsText text = rows_text(rows, context.output.data_screen(), *order);
+    context.output.data(text.table);
+    if (!text.left_out.empty()) context.output.talk("the screen is too narrow for " + joined(text.left_out) + "; `| cat` and --json have all of it");
   }
   return exit_code::ok;
 }
@@ -58,6 +66,38 @@ Json part_json(const protocol::PartRow& part) {
   line["content_type"] = part.content_type;
   line["bytes"] = part.bytes;
   line["where"] = place_of(part.blob != 0);
+  return line;
+}
+
+// What it was computed from, and what has become of that.
+Json upstream_json(const protocol::UpstreamRow& upstream) {
+  Json line = key_json(upstream.key);
+  line["version"] = upstream.version;
+  line["state"] = protocol::name_of(upstream.state);
+  line["present"] = upstream.present;
+  if (!upstream.text.empty()) line["happened"] = upstream.text;
+  if (!upstream.origin.empty()) line["happened_to"] = key_json(upstream.origin);
+  return line;
+}
+
+Json explanation_json(const protocol::Explanation& explanation) {
+  Json line = row_json(explanation.row);
+  if (explanation.stale_cause != protocol::StaleCause::fresh) {
+    line["stale_because"] = protocol::name_of(explanation.stale_cause);
+    line["stale_ms"] = explanation.stale_ms;
+  }
+  if (!explanation.softened_by.empty()) {
+    line["invalidated_softly"] = Json::object();
+    line["invalidated_softly"]["by"] = explanation.softened_by;
+    line["invalidated_softly"]["ago_ms"] = explanation.softened_ms;
+  }
+  line["depends_on"] = Json::array();
+  for (const protocol::UpstreamRow& upstream : explanation.upstreams) line["depends_on"].push_back(upstream_json(upstream));
+  line["depends_on_count"] = explanation.upstreams_all;
+  line["dependants"] = explanation.dependants;
+  line["parts"] = Json::array();
+  for (const protocol::PartRow& part : explanation.parts) line["parts"].push_back(part_json(part));
+  line["lines"] = explanation.lines;
   return line;
 }
 
@@ -90,14 +130,11 @@ int explain(Context& context, const KeyWords& words) {
     nearest = std::move(*found);
   }
   if (context.options.json) {
-    Json line = row_json(explanation->row);
+    Json line = explanation_json(*explanation);
     if (nearest) line.update(nearest->json());
-    line["parts"] = Json::array();
-    for (const protocol::PartRow& part : explanation->parts) line["parts"].push_back(part_json(part));
-    line["lines"] = explanation->lines;
     context.json_line(line);
   } else {
-    std::string text = context.output.bold(key->display()) + ": " + std::string(state_word(explanation->row)) + "\n";
+    std::string text = context.output.bold(key->display(whole_key)) + ": " + std::string(state_word(explanation->row)) + "\n";
     for (const std::string& line : explanation->lines) text += "  " + escape(failure_sentence(line)) + "\n";
     if (nearest) {
       for (const std::string& line : nearest->lines()) text += "  " + line + "\n";
@@ -113,14 +150,15 @@ int explain(Context& context, const KeyWords& words) {
 void add_catalog_commands(CLI::App& app, Context& context) {
   auto list_words = std::make_shared<ListWords>();
   CLI::App& list_command = add_command(app, context, {"ls", "[FUNCTION]", "Values and computations, one a line",
-                                       "Off a terminal all columns are there and sizes are bytes; on one, columns without\n"
-                                       "news are left out. WHERE: memory (beside the key), blob (memory of its own, for\n"
-                                       "large parts) or both. READERS: who holds the value at this moment. HITS: at least\n"
-                                       "so many; readers of the shared memory report some of theirs. LEFT: how long it is\n"
-                                       "fresh; GRACE: and then usable, being stale, while one caller refreshes it. STATE:\n"
-                                       "ready, stale, refreshing (there is a value, and its successor is computed),\n"
-                                       "computing, queued (its function computes as many as it may, max_concurrent),\n"
-                                       "failed. PLACE: in the queue of its function.\n",
+                                       "Off a terminal all columns are there, keys are whole and sizes are bytes; on one,\n"
+                                       "columns without news are left out, and for the sake of long keys those that say least,\n"
+                                       "which a note names. WHERE: memory (beside the key), blob (memory of its own, for large\n"
+                                       "parts) or both. READERS: who holds the value at this moment. HITS: at least so many;\n"
+                                       "readers of the shared memory report some of theirs. LEFT: how long it is fresh; GRACE:\n"
+                                       "and then usable, being stale, while one caller refreshes it. STATE: ready, stale,\n"
+                                       "refreshing (there is a value, and its successor is computed), computing, queued (its\n"
+                                       "function computes as many as it may, max_concurrent), failed. PLACE: in the queue of\n"
+                                       "its function. In JSON under_way_ms says how long it has been computed or queued.\n",
                                        "  oncectl ls\n"
                                        "  oncectl ls prices --sort cost --limit 10     # the dearest ones first\n"
                                        "  oncectl ls --json | jq -r 'select(.bytes > 10000) | .function'\n"},
@@ -135,12 +173,19 @@ void add_catalog_commands(CLI::App& app, Context& context) {
                   {"explain", "FUNCTION [ARGS]", "Why a value is there or not, its parts, who waits",
                    "For each part its size, where it is (memory: beside the key; blob: in memory of\n"
                    "its own) and its MIME type; and how many readers hold the value, whose memory is\n"
-                   "not reused before they let go. On a miss, when it was there last and why it went; the\n"
-                   "versions under which the same arguments have a value; or the nearest entry of the\n"
-                   "function and the arguments in which it differs, looked for among its first 4,096.\n"
+                   "not reused before they let go. Of a stale value, why it is so: its time is over, it\n"
+                   "was invalidated softly (when, by whom), or what it was computed from has changed.\n"
+                   "In JSON that is stale_because: time, invalidated or upstream; invalidated_softly: by,\n"
+                   "ago_ms; and depends_on: what it was computed from, each with function, arguments,\n"
+                   "version, state (current, outdated, invalidated), present (that version is the value\n"
+                   "now), happened and happened_to (the key further up where it began). On a miss, when\n"
+                   "it was there last and why it went; the versions under which the same arguments have\n"
+                   "a value; or the nearest entry of the function and the arguments in which it differs,\n"
+                   "looked for among its first 4,096.\n"
                    "Exit code 1 when there is neither a value nor a computation, nor one that is queued.\n",
                    "  oncectl explain prices '{\"market\": \"north\"}'\n"
-                   "  oncectl explain prices '[\"north\"]' --json | jq .nearest.differences\n"},
+                   "  oncectl explain prices '[\"north\"]' --json | jq .nearest.differences\n"
+                  "  oncectl explain prices --json | jq '.depends_on[] | select(.state != \"current\")'\n"},
                   [&context, words] { return explain(context, *words); });
   add_key_words(explain_command, *words);
 }

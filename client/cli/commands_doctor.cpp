@@ -36,6 +36,7 @@ void ask_daemon(Client& client, std::uint32_t daemon_pid, std::uint64_t segment_
   if (const Result<protocol::Report> status = client.status()) {
     append(findings, check_blobs(*status));
     append(findings, check_memory(daemon_pid, segment_bytes, *status));
+    append(findings, check_disk(*status));
   } else {
     findings.push_back({Finding::Level::fail, "daemon", status.error().text, remedy_for(status.error().code)});
   }
@@ -108,9 +109,10 @@ void add_doctor_command(CLI::App& app, Context& context) {
   add_command(app, context,
               {"doctor", "", "What is wrong, and how to mend it",
                "Looks at the socket that every command uses (and says why that one), permissions,\n"
-               "seals, kernel, memory, descriptors, large parts, long computations and long turns of\n"
-               "the daemon's loop; when nobody serves there, at who serves elsewhere. Exit code 0\n"
-               "when nothing fails, 3 or 5 when the daemon cannot be reached or refuses, else 1.\n",
+               "seals, kernel, memory, descriptors, large parts, the disk, long computations and\n"
+               "long turns of the daemon's loop; when nobody serves there, at who serves elsewhere.\n"
+               "Exit code 0 when nothing fails, 3 or 5 when the daemon cannot be reached or refuses,\n"
+               "else 1.\n",
               "  oncectl doctor\n"
               "  oncectl doctor --json | jq 'select(.level != \"ok\")'\n"},
               [&context] { return doctor(context); });

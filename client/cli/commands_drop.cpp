@@ -96,7 +96,8 @@ void add_drop_commands(CLI::App& app, Context& context) {
       app, context,
       {"cancel", "FUNCTION [ARGS]", "End a computation, or all of a function",
        "One computation with ARGS, all of the function without, those that are queued as well.\n"
-       "Holder and waiters are told; a holder that does not look goes on, but its result is not stored.\n",
+       "Holder and waiters are told; a holder that does not look goes on,\n"
+       "but its result is not stored.\n",
       "  oncectl cancel prices '{\"market\": \"north\"}'\n"
       "  oncectl cancel run:make-report\n"},
       [&context, cancel_words] { return cancel(context, *cancel_words); });

@@ -1,7 +1,9 @@
 // status, stats: what the daemon says of itself.
 #include <algorithm>
+#include <utility>
 
 #include "context.hpp"
+#include "disk_view.hpp"
 #include "reports.hpp"
 #include "text_format.hpp"
 
@@ -24,6 +26,9 @@ std::string status_screen(const protocol::Report& report, const Context& context
   screen += row("namespace", escape(context.options.namespace_name));
   screen += row("memory", memory_text(report));
   screen += row("large parts", large_parts_text(report));
+  if (number(report, "disk_bytes_max")) {
+    screen += row("disk", disk_text(report) + (count(report, "disk_degraded") > 0 ? context.output.red("; degraded: nothing is written") : std::string()));
+  }
   screen += row("entries", amount("entries"));
   screen += row("hit ratio", context.output.bold(ratio_text(hits, hits + misses)) + "  (" + plural(hits, "hit") + ", " +
                                  human_count(misses) + (misses == 1 ? " miss)" : " misses)"));
@@ -60,28 +65,46 @@ Json statistics_json(const protocol::Statistics& statistics) {
   return all;
 }
 
-// A table of the fields whose names end so, without the end; of all other fields when it is empty.
-std::string functions_text(const protocol::Statistics& statistics, std::string_view end, std::size_t width) {
-  constexpr std::string_view last_hour = "_last_hour";
-  std::vector<std::string> names;
+std::string cell_of(const protocol::FunctionStatistics& function, const std::string& name) {
+  const auto field = std::find_if(function.fields.begin(), function.fields.end(), [&](const auto& one) { return one.first == name; });
+  return field == function.fields.end() ? "-" : human(name, field->second);
+}
+
+// These fields of every function; `end` is what their titles do without.
+std::string table_of(const protocol::Statistics& statistics, const std::vector<std::string>& names, std::string_view end, std::size_t width) {
   std::vector<Table::Column> columns;
-  for (const auto& [name, value] : statistics.functions.front().fields) {
-    if (name.ends_with(last_hour) == end.empty()) continue;
-    names.push_back(name);
-    columns.push_back({name.substr(0, name.size() - end.size()), Table::Align::right});
-  }
-  columns.push_back({"function"});
+  for (const std::string& name : names) columns.push_back({name.substr(0, name.size() - end.size()), Table::Align::right});
+  columns.push_back({.title = "function", .cut = Table::Cut::within});
   Table table(std::move(columns));
   for (const auto& function : statistics.functions) {
     std::vector<std::string> cells;
-    for (const std::string& name : names) {
-      const auto field = std::find_if(function.fields.begin(), function.fields.end(), [&](const auto& one) { return one.first == name; });
-      cells.push_back(field == function.fields.end() ? "-" : human(name, field->second));
-    }
+    for (const std::string& name : names) cells.push_back(cell_of(function, name));
     cells.push_back(escape(function.function));
     table.add(std::move(cells));
   }
   return table.text(width);
+}
+
+// Tables of the fields whose names end so, without the end; of all other fields when it is empty. Every counter is wanted here: what has
+// no place beside the names in one table is in a further one.
+std::string functions_text(const protocol::Statistics& statistics, std::string_view end, std::size_t width) {
+  constexpr std::string_view last_hour = "_last_hour";
+  const std::size_t for_names = Table::last_column_least(width);
+  std::string text;
+  std::vector<std::string> names;
+  std::size_t used = 0;
+  for (const auto& [name, value] : statistics.functions.front().fields) {
+    if (name.ends_with(last_hour) == end.empty()) continue;
+    std::size_t widest = name.size() - end.size();
+    for (const auto& function : statistics.functions) widest = std::max(widest, columns_of(cell_of(function, name)));
+    if (width != 0 && !names.empty() && used + widest + 2 + for_names > width) {
+      text += table_of(statistics, std::exchange(names, {}), end, width) + "\n";
+      used = 0;
+    }
+    names.push_back(name);
+    used += widest + 2;
+  }
+  return text + table_of(statistics, names, end, width);
 }
 
 std::string statistics_text(const protocol::Statistics& statistics, const Output& output) {

@@ -155,7 +155,7 @@ class Runner {
     }
     context_.output.talk(escape(error.text) + "; running the command uncached");
     const Result<ChildResult> child = run_child({context_.command_words, prepared.standard_input.number(), 0});
-    return child ? end_of(*child) : failed(child.error());
+    return child ? durable_end_of(*child) : failed(child.error());
   }
 
   // The command's own status. That its output was lost shows in ours when it does not show in its.
@@ -163,6 +163,14 @@ class Runner {
     const bool well = child.status == exit_code::ok || child.status == exit_code::output_closed;
     if (well && child.output_error != 0) throw OutputFailed{child.output_error};
     return child.status;
+  }
+
+  // The same, unless its result was to be durable and is not.
+  int durable_end_of(const ChildResult& child) {
+    const int status = end_of(child);
+    if (!words_.retention.durable || durable_ || status != exit_code::ok) return status;
+    context_.output.talk("the command was run, and --durable could not be met: exit code 125");
+    return exit_code::own_fault;
   }
 
   int compute(Computation& computation, int standard_input) {
@@ -183,7 +191,7 @@ class Runner {
     } else {
       keep(computation, {std::move(child->out), std::move(child->err), child->status});
     }
-    return end_of(*child);
+    return durable_end_of(*child);
   }
 
   void keep(Computation& computation, const RunResult& result) {
@@ -193,7 +201,10 @@ class Runner {
     }
     const Result<Value> published = computation.publish();
     const std::optional<Error> why = published ? published->not_stored() : std::optional<Error>(published.error());
-    if (why) context_.output.talk("the result was not kept: " + escape(why->text));
+    if (why) return context_.output.talk("the result was not kept: " + escape(why->text));
+    const std::optional<Error> memory_only = published->not_durable();
+    durable_ = words_.retention.durable && !memory_only;
+    if (memory_only) context_.output.talk(escape(memory_only->text));
   }
 
   // A value that was there or that we waited for.
@@ -245,6 +256,7 @@ class Runner {
   Context& context_;
   const RunWords& words_;
   std::uint64_t output_bytes_max_ = output_bytes_max_default;
+  bool durable_ = false;  // the result is on stable storage
 };
 
 }  // namespace
@@ -263,7 +275,10 @@ void add_run_command(CLI::App& app, Context& context) {
        "somebody else's run, not the command.\n\n"
        "While the daemon is away (gone, stopped, full) the command just runs, and a line on\n"
        "standard error says so. A daemon that refuses (an unknown namespace, a socket that\n"
-       "this user may not open) is exit code 125, and the command is not run.\n",
+       "this user may not open) is exit code 125, and the command is not run. With --durable\n"
+       "125 also says that the command was run, with status 0, and that its result could not\n"
+       "be made durable (a line on standard error says why); a result that was there already\n"
+       "is as durable as it was made.\n",
       "  oncectl run -- make-report --month 2026-11\n"
       "  oncectl run --name schema --input schema.sql -- psql -f schema.sql\n"
       "  oncectl run --ttl 10m --grace 1h --env LANG --cwd -- sh -c 'git log | wc -l'\n"

@@ -1,12 +1,15 @@
 // wait, watch: what happens to keys, as it happens.
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <optional>
 
 #include "context.hpp"
 #include "key_words.hpp"
 #include "reach.hpp"
 #include "run_result.hpp"
+#include "stale_note.hpp"
 #include "text_format.hpp"
 #include "value_output.hpp"
 #include "wait_bar.hpp"
@@ -22,6 +25,7 @@ struct WaitWords {
   KeyWords key;
   PartChoice part;
   bool print = false;
+  bool accept_stale = false;
 };
 
 Result<Value> wait_for(Context& context, Reach& reach, const Key& key, const WaitOptions& options) {
@@ -38,6 +42,16 @@ int wait(Context& context, const WaitWords& words) {
   if (!reach) return context.fail(reach.error());
   const Result<Key> key = reach->key(words.key);
   if (!key) return context.fail(key.error());
+  if (!words.accept_stale) {
+    // The wait is for a fresh one: who knows that there is a value would wonder.
+    const Result<protocol::Explanation> known = reach->explain(*key);
+    if (!known) return context.fail(known.error());
+    if (known->row.version != 0 && known->row.stale) {
+      context.output.talk("there is a value, but it is stale" + stale_text(*known) + "; waiting for a fresh one (--accept-stale takes any)");
+    }
+    options.timeout = std::max(Milliseconds(0), options.timeout - std::chrono::floor<Milliseconds>(Clock::now() - begun));
+  }
+  options.accept_stale = words.accept_stale;
   const Result<Value> value = wait_for(context, *reach, *key, options);
   if (!value && value.error().code == ErrorCode::not_found && reach->client().connect()) {
     // Connecting took all the time there was: the daemon was asked for what is there now.
@@ -47,14 +61,20 @@ int wait(Context& context, const WaitWords& words) {
   if (context.options.json) {
     Json line = key_json(key->bytes());
     line["version"] = value->version();
+    line["stale"] = value->stale();
+    const std::optional<std::uint64_t> age_ms = age_ms_of(*reach, *key, *value);
+    line["age_ms"] = age_ms ? Json(*age_ms) : Json(nullptr);
     line["bytes"] = bytes_of_all(*value);
     line["parts"] = parts_json(*value);
     line["cost_us"] = value->cost_us();
     line["waited_seconds"] = std::chrono::duration<double>(Clock::now() - begun).count();
     context.json_line(line);
-  } else if (words.print || words.part.name) {
-    return write_part(context, *value, words.part);
+    return exit_code::ok;
   }
+  if (words.print || words.part.name) {
+    if (const int status = write_part(context, *value, words.part); status != exit_code::ok) return status;
+  }
+  note_if_stale(context, *reach, *key, *value);
   return exit_code::ok;
 }
 
@@ -128,11 +148,11 @@ std::string signal_text(const protocol::Signal& signal, const Output& output) {
   }
   if (signal.event == protocol::SignalEvent::session_ended)
     return std::to_string(signal.sequence) + "  ended       session " + std::to_string(signal.version) + "  " + escape(signal.text) + "\n";
-  std::string line = std::to_string(signal.sequence) + "  " + word + key_display(signal.key);
+  std::string line = std::to_string(signal.sequence) + "  " + word + key_display(signal.key, output.data_screen().terminal ? 120 : whole_key);
   if (signal.event == protocol::SignalEvent::progress && !std::isnan(signal.fraction)) {
     line += "  " + std::to_string(static_cast<int>(signal.fraction * 100)) + " %";
   }
-  if (signal.event == protocol::SignalEvent::done) line += "  version " + std::to_string(signal.version);
+  if (signal.event == protocol::SignalEvent::done || signal.event == protocol::SignalEvent::loaded) line += "  version " + std::to_string(signal.version);
   if (!signal.text.empty()) line += "  " + escape(failure_sentence(signal.text));
   return line + "\n";
 }
@@ -216,12 +236,17 @@ void add_signal_commands(CLI::App& app, Context& context) {
   CLI::App& wait_command = add_command(
       app, context,
       {"wait", "FUNCTION [ARGS]", "Until a value is there; a progress bar on a terminal",
-       "Also when nobody has begun to compute it yet; 5 minutes unless --timeout says\notherwise. Exit code 6 when the "
-       "computation fails or is cancelled.\n",
+       "Also when nobody has begun to compute it yet; 5 minutes unless --timeout says\n"
+       "otherwise. The wait is for a fresh value: that there is a stale one (past its time, or\n"
+       "made so) is said on standard error at once, and --accept-stale takes it. With --json\n"
+       "the fields stale and age_ms. Exit code 1 when the value has no part of that name, 3\n"
+       "when the daemon shuts down or the namespace begins anew, 6 when the computation fails\n"
+       "or is cancelled.\n",
       "  oncectl wait report '[\"2026-11\"]' && oncectl get report '[\"2026-11\"]' > report.pdf\n"
       "  oncectl --timeout 30s wait prices '{\"market\": \"north\"}' --print\n"},
       [&context, wait_words] { return wait(context, *wait_words); });
   add_key_words(wait_command, wait_words->key);
+  wait_command.add_flag("--accept-stale", wait_words->accept_stale, "A stale value will do");
   wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
   wait_command.add_option("--part", wait_words->part.name, "The same for this part")->type_name("NAME");
   wait_command.add_flag("--force", wait_words->part.force, "Write to a terminal what is no text, too");
@@ -231,7 +256,8 @@ void add_signal_commands(CLI::App& app, Context& context) {
       app, context,
       {"watch", "[FUNCTION [ARGS]]", "Signals as they come; JSON lines with --json",
        "Of one value with ARGS, of a function without, of the whole namespace without\n"
-       "FUNCTION. Goes on when the daemon restarts; what was missed is said (resync).\n",
+       "FUNCTION. Goes on when the daemon restarts; what was missed is said (resync).\n"
+       "loaded: a value has come back from disk into memory.\n",
       "  oncectl watch\n"
       "  oncectl watch prices --json | jq -r 'select(.event == \"done\") | .arguments'\n"
       "  oncectl --timeout 1m watch prices --count 1\n"},

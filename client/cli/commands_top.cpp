@@ -29,6 +29,12 @@ struct TopWords {
   bool once = false;
 };
 
+// For how long it has been computed or queued. Of a key with a value its age is the value's.
+std::optional<double> seconds_under_way(const protocol::ListRow& row) {
+  if (row.under_way_ms == 0 && row.version != 0) return std::nullopt;  // this very millisecond, or a daemon that does not say it
+  return static_cast<double>(row.version != 0 ? row.under_way_ms : row.age_ms) / 1e3;
+}
+
 // What is being computed, and what is queued, as the namespace's signals tell it.
 class Computing {
  public:
@@ -57,7 +63,8 @@ class Computing {
       case SignalEvent::invalidated: now_.erase(signal.key); return;  // what is queued stays so
       case SignalEvent::evicted:
       case SignalEvent::expired:
-      case SignalEvent::stale: return;          // of values
+      case SignalEvent::stale:
+      case SignalEvent::loaded: return;         // of values
       case SignalEvent::queued: queued_[signal.key] = signal.queue_position; return;
       case SignalEvent::session_ended: return;  // of no key
     }
@@ -79,9 +86,8 @@ class Computing {
       const protocol::ListRow& row = explanation->row;
       if (row.state != protocol::KeyState::computing) continue;
       const bool refresh = row.version != 0;
-      std::optional<double> seconds;
-      if (one.begun) seconds = std::chrono::duration<double>(Clock::now() - *one.begun).count();
-      else if (!refresh) seconds = static_cast<double>(row.age_ms) / 1e3;  // otherwise it is the value's age
+      std::optional<double> seconds = seconds_under_way(row);
+      if (!seconds && one.begun) seconds = std::chrono::duration<double>(Clock::now() - *one.begun).count();
       data.computing.push_back({key, one.fraction, one.text, seconds, row.waiting, row.holder, refresh});
     }
     if (const Result<void> described = describe_queued(client, data); !described) return described;
@@ -124,9 +130,7 @@ class Computing {
       if (!explanation) return explanation.error();
       const protocol::ListRow& row = explanation->row;
       if (row.state != protocol::KeyState::queued) continue;
-      std::optional<double> seconds;
-      if (row.version == 0) seconds = static_cast<double>(row.age_ms) / 1e3;  // otherwise it is the value's age
-      data.queued.push_back({std::string(key), row.queue_position, seconds, row.waiting});
+      data.queued.push_back({std::string(key), row.queue_position, seconds_under_way(row), row.waiting});
     }
     std::stable_sort(data.queued.begin(), data.queued.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
     return {};
@@ -230,7 +234,8 @@ void add_top_command(CLI::App& app, Context& context) {
        "What is being computed, for how long, by whom, how far and how many wait, and what\n"
        "is queued (max_concurrent) at which place; below it the functions, those that have\n"
        "saved most time first: calls, the share of hits, what a computation costs on average,\n"
-       "time saved, values and their size, and how many run where that is limited.\n"
+       "time saved, values and their size, and how many run where that is limited. On a narrow\n"
+       "screen names keep two fifths of it, and the columns that say least are left out.\n"
        "On a terminal it is drawn again every second until Ctrl-C or q. Elsewhere, or with\n"
        "--once or --json, it is written once; with --interval as well again and again.\n",
       "  oncectl top\n"

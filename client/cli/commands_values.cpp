@@ -11,6 +11,7 @@
 #include "part_words.hpp"
 #include "reach.hpp"
 #include "retention_words.hpp"
+#include "stale_note.hpp"
 #include "text_format.hpp"
 #include "value_output.hpp"
 
@@ -56,16 +57,20 @@ int put(Context& context, const PutWords& words) {
     if (const Result<void> added = input.add_to(builder); !added) return context.fail(added.error());
   }
   const Result<std::uint64_t> version = reach->put(*key, std::move(builder), options);
-  if (!version) return context.fail(version.error());
+  const bool only_in_memory = !version && version.error().code == ErrorCode::not_durable;
+  if (!version && !only_in_memory) return context.fail(version.error());
   if (context.options.json) {
     Json line = key_json(key->bytes());
-    line["version"] = *version;
-    line["stored"] = *version != 0;
+    line["version"] = only_in_memory ? Json(nullptr) : Json(*version);
+    line["stored"] = only_in_memory || *version != 0;
+    if (options.durable) line["durable"] = version && *version != 0;
     context.json_line(line);
   }
+  if (only_in_memory) return context.fail(version.error());
   if (*version == 0) {
-    return context.fail({ErrorCode::out_of_memory, "not stored: the memory is full of values that somebody is reading; "
-                                                   "who waited for the key has it. Give the daemon more memory"});
+    const Result<protocol::Explanation> why = reach->explain(*key);
+    const bool is_said = why && why->row.version == 0 && !why->lines.empty();
+    return context.fail({ErrorCode::out_of_memory, "not stored; who waited for the key has it" + (is_said ? ": " + why->lines.front() : std::string())});
   }
   return exit_code::ok;
 }
@@ -75,11 +80,18 @@ struct GetWords {
   PartChoice part;
 };
 
-// When it was stored, as the daemon says; nothing when it says so of another version by now, or nothing at all.
-std::optional<std::uint64_t> age_ms_of(Reach& reach, const Key& key, const Value& value) {
+// A part that is not there is looked for in what the daemon knows of the value, before the value is read: that would count as a hit. Nothing: it is
+// there, or the daemon does not say.
+std::optional<int> refuse_missing_part(Context& context, Reach& reach, const Key& key, const std::string& part) {
   const Result<protocol::Explanation> known = reach.explain(key);
-  if (!known || known->row.version != value.version()) return std::nullopt;
-  return known->row.age_ms;
+  if (!known || known->row.version == 0 || known->parts.size() < known->row.parts) return std::nullopt;
+  std::vector<std::string> names;
+  for (const protocol::PartRow& one : known->parts) {
+    if (one.name == part) return std::nullopt;
+    names.push_back(one.name);
+  }
+  context.output.talk(no_such_part(part, names));
+  return exit_code::miss;
 }
 
 int print_json(Context& context, Reach& reach, const Key& key, const Value& value, const PartChoice& choice) {
@@ -108,6 +120,9 @@ int get(Context& context, const GetWords& words) {
   if (!reach) return context.fail(reach.error());
   const Result<Key> key = reach->key(words.key);
   if (!key) return context.fail(key.error());
+  if (words.part.name) {
+    if (const std::optional<int> refused = refuse_missing_part(context, *reach, *key, *words.part.name)) return *refused;
+  }
   const Result<std::optional<Value>> found = reach->get(*key);
   if (!found) return context.fail(found.error());
   if (!found->has_value()) {
@@ -120,11 +135,7 @@ int get(Context& context, const GetWords& words) {
   const Value& value = **found;
   if (context.options.json) return print_json(context, *reach, *key, value, words.part);
   const int status = write_part(context, value, words.part);
-  if (value.stale() && status == exit_code::ok) {
-    const std::optional<std::uint64_t> age_ms = age_ms_of(*reach, *key, value);
-    context.output.talk("this value is stale" + (age_ms ? ", " + human_duration(static_cast<double>(*age_ms) / 1e3) + " old" : std::string()) +
-                        "; the next one who computes it renews it");
-  }
+  if (status == exit_code::ok) note_if_stale(context, *reach, *key, value);
   return status;
 }
 
@@ -138,12 +149,14 @@ void add_value_commands(CLI::App& app, Context& context) {
        "Of any size that the daemon's memory has room for. A value is one part without a\n"
        "name, or several with names, which are stored together: nobody sees some of them.\n"
        "NAME ends at the first \"=\"; FILE \"-\" is standard input, for one part at most.\n"
-       "Whoever waits for the value gets it; a computation of it in flight is superseded.\n",
+       "Whoever waits for the value gets it; a computation of it in flight is superseded.\n"
+       "With --durable exit code 7 says that it is stored, but in memory only.\n",
       "  echo hello | oncectl put greeting\n"
       "  oncectl put report '[\"2026-11\", 7]' --file report.pdf --content-type application/pdf\n"
       "  oncectl put prices '{\"market\": \"north\"}' --ttl 10m --grace 1h < prices.json\n"
       "  oncectl put model --part weights=model.bin --part card=card.json \\\n"
       "    --part-type card=application/json\n"
+      "  oncectl put rates --durable < rates.json   # survives a power loss from here on\n"
       "  render | oncectl put scene '[7]' --part image=- --part log=render.log\n"},
       [&context, put_words] { return put(context, *put_words); });
   add_key_words(put_command, put_words->key);
@@ -161,11 +174,11 @@ void add_value_commands(CLI::App& app, Context& context) {
       add_command(app, context,
                   {"get", "FUNCTION [ARGS]", "Write a value's bytes to standard output",
                    "Unchanged, nothing added; of one part only, which is all that is read. Exit code\n"
-                   "1 when there is no such value or no part of that name, 2 when the value has named\n"
-                   "parts only and --part is missing, or when bytes that are no text would go to a\n"
-                   "terminal. A stale value (past its time, within its grace) is written as well, and a\n"
-                   "note to standard error says so. With --json the fields stale, age_ms and version, and\n"
-                   "a list of the parts as well.\n",
+                   "1 when there is no such value, or no part of that name (standard error names those\n"
+                   "that there are; it is no hit), 2 when the value has named parts only and --part is\n"
+                   "missing, or when bytes that are no text would go to a terminal. A stale value (past\n"
+                   "its time, within its grace) is written as well, and a note to standard error says so.\n"
+                   "With --json the fields stale, age_ms and version, and a list of the parts as well.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"
                   "  oncectl get model --part weights > model.bin\n"

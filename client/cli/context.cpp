@@ -19,6 +19,7 @@ ClientOptions Context::client_options() const {
   made.strict = true;
   if (options.timeout) {
     made.request_timeout = *options.timeout;
+    made.disk_timeout = *options.timeout;
     made.connect_timeout = std::min(made.connect_timeout, *options.timeout);
   }
   made.on_warning = [](std::string_view) {};  // every outage is an error here, which the command reports itself
@@ -44,7 +45,7 @@ CLI::App& add_command(CLI::App& app, Context& context, const CommandText& text, 
   command->group("Commands");
   command->formatter(std::make_shared<HelpFormatter>(text.words));
   command->footer((text.details.empty() ? "" : text.details + "\n") + "Examples:\n" + text.examples +
-                  "\n--socket, --namespace, --json and --timeout: see `oncectl --help`.");
+                  "\n--socket, --namespace, --session, --json and --timeout: see `oncectl --help`.");
   command->callback([&context, action = std::move(action)] { context.action = action; });
   return *command;
 }

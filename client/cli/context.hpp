@@ -69,6 +69,7 @@ void add_drop_commands(CLI::App& app, Context& context);      // invalidate, can
 void add_signal_commands(CLI::App& app, Context& context);    // wait, watch
 void add_run_command(CLI::App& app, Context& context);        // run
 void add_session_commands(CLI::App& app, Context& context);   // sessions
+void add_disk_commands(CLI::App& app, Context& context);      // disk
 void add_doctor_command(CLI::App& app, Context& context);     // doctor
 
 }  // namespace onced::cli

@@ -18,6 +18,7 @@
 
 #include <onced/protocol/limits.hpp>
 
+#include "disk_view.hpp"
 #include "reports.hpp"
 #include "text_format.hpp"
 
@@ -303,6 +304,22 @@ Findings check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, con
     findings.push_back({Level::warn, "memory", text + ": little is left for everything else", "raise MemoryMax= of the unit"});
   } else {
     findings.push_back({Level::ok, "memory", text, ""});
+  }
+  return findings;
+}
+
+Findings check_disk(const protocol::Report& status) {
+  if (!number(status, "disk_bytes_max")) return {};
+  Findings findings;
+  if (count(status, "disk_degraded") > 0) {
+    findings.push_back({Level::fail, "disk", disk_text(status) + ": degraded, nothing is written; what was dropped may be found again after a crash",
+                        "`oncectl disk` says why; look at free space and at the kernel's log (dmesg), then wait: it is tried again at least once a minute"});
+  } else {
+    findings.push_back({Level::ok, "disk", disk_text(status), ""});
+  }
+  if (const std::uint64_t damaged = count(status, "disk_damaged"); damaged > 0) {
+    findings.push_back({Level::warn, "disk", plural(damaged, "value") + " found damaged since the start, and absent now",
+                        "the daemon's log names them; look at the disk's health (smartctl), and at all else with `oncectl disk verify`"});
   }
   return findings;
 }

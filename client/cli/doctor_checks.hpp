@@ -43,6 +43,8 @@ Findings check_blobs(const protocol::Report& status);
 // The memory in use, as the status says it; what it comes to when it is full, against the daemon's memory cgroup (when that
 // can be read).
 Findings check_memory(std::uint32_t daemon_pid, std::uint64_t segment_bytes, const protocol::Report& status);
+// Values on disk, by the daemon's status; nothing where they are kept in memory only.
+Findings check_disk(const protocol::Report& status);
 // Who computes for long.
 Findings check_holders(const std::vector<protocol::ListRow>& rows);
 // How long the daemon's loop kept everybody waiting at most.

@@ -14,6 +14,7 @@ int exit_code_for(ErrorCode code) {
     case ErrorCode::not_permitted: return exit_code::not_permitted;
     case ErrorCode::computation_failed:
     case ErrorCode::cancelled: return exit_code::computation_failed;
+    case ErrorCode::not_durable: return exit_code::not_durable;
     case ErrorCode::malformed:
     case ErrorCode::limit_reached:
     case ErrorCode::unknown_token:

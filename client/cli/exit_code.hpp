@@ -7,12 +7,13 @@ namespace onced::cli {
 
 namespace exit_code {
 inline constexpr int ok = 0;                  // done, or a hit
-inline constexpr int miss = 1;                // there is no such value
+inline constexpr int miss = 1;                // there is no such value; `doctor`, `disk verify`: something is wrong
 inline constexpr int usage = 2;               // the command line or an argument is wrong; nothing was done
 inline constexpr int unreachable = 3;         // no daemon, or one that speaks another version
 inline constexpr int timed_out = 4;           // --timeout passed first
 inline constexpr int not_permitted = 5;       // this user may not
 inline constexpr int computation_failed = 6;  // the computation said so, or somebody cancelled it
+inline constexpr int not_durable = 7;         // done in memory; the disk failed, or keeps no such value
 inline constexpr int own_fault = 125;         // onced itself failed; in `run` the only code that is not the command's
 inline constexpr int not_executable = 126;    // `run`: found, but could not be executed (as shells say it)
 inline constexpr int not_found = 127;         // `run`: no such command (as shells say it)

@@ -33,6 +33,7 @@ Result<Key> make_key(const KeyWords& words, std::optional<std::uint64_t> session
 // of a value.
 Json key_json(std::string_view key_bytes);
 // name@version(1, "x"), escaped: for people.
+inline constexpr std::size_t whole_key = static_cast<std::size_t>(-1);  // as a width: not cut
 std::string key_display(std::string_view key_bytes, std::size_t width = 120);
 
 }  // namespace onced::cli

@@ -27,7 +27,8 @@ Exit codes:
   0    done, or a hit                   4    timed out, with a daemon that answers
   1    miss: no such value or part      5    not permitted
   2    usage                            6    the computation failed
-  3    daemon unreachable or stopped    125  onced's own fault
+  3    daemon unreachable or stopped    7    done, but the disk does not keep it
+                                        125  onced's own fault
   `run` exits with the command's own status, or with 125 when it was not run.
 
 Environment:
@@ -59,6 +60,7 @@ void describe_commands(CLI::App& app, Context& context) {
   add_catalog_commands(app, context);
   add_drop_commands(app, context);
   add_session_commands(app, context);
+  add_disk_commands(app, context);
   add_doctor_command(app, context);
 }
 

@@ -44,6 +44,7 @@ void add_retention_options(CLI::App& command, RetentionWords& words) {
       ->type_name("X");
   command.add_option("--tag", words.tags, "A name to drop it by: `invalidate --tag`;\nmay be repeated")->type_name("NAME")->allow_extra_args(false);
   command.add_flag("--retire-older", words.retire_older, "Drop the older values of the same function and\narguments under other --function-version words");
+  command.add_flag("--durable", words.durable, "On stable storage before this returns, so that it\nsurvives any crash: where values are kept on disk");
 }
 
 Result<Retention> retention_of(const RetentionWords& words) {
@@ -53,7 +54,7 @@ Result<Retention> retention_of(const RetentionWords& words) {
   if (!grace) return grace.error();
   const Result<std::optional<double>> refresh_ahead = factor("--refresh-ahead", words.refresh_ahead);
   if (!refresh_ahead) return refresh_ahead.error();
-  return Retention{*ttl, *grace, *refresh_ahead, words.tags, words.retire_older};
+  return Retention{*ttl, *grace, *refresh_ahead, words.tags, words.retire_older, words.durable};
 }
 
 }  // namespace onced::cli

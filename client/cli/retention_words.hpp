@@ -18,9 +18,10 @@ struct RetentionWords {
   std::string refresh_ahead{};
   std::vector<std::string> tags{};
   bool retire_older = false;
+  bool durable = false;
 };
 
-// Adds --ttl, --grace, --refresh-ahead, --tag and --retire-older.
+// Adds --ttl, --grace, --refresh-ahead, --tag, --retire-older and --durable.
 void add_retention_options(CLI::App& command, RetentionWords& words);
 
 // What is not said is as the daemon's configuration has it.
@@ -30,6 +31,7 @@ struct Retention {
   std::optional<double> refresh_ahead{};
   std::vector<std::string> tags{};
   bool retire_older = false;
+  bool durable = false;
 
   template <typename Options>
   void apply_to(Options& options) const {
@@ -38,6 +40,7 @@ struct Retention {
     options.refresh_ahead = refresh_ahead;
     options.tags = tags;
     options.retire_older = retire_older;
+    options.durable = durable;
   }
 };
 

@@ -61,6 +61,17 @@ std::string padded(std::string_view cell, std::size_t width, Table::Align align)
   return align == Table::Align::right ? space + std::string(cell) : std::string(cell) + space;
 }
 
+constexpr std::string_view gap = "  ";         // between columns
+
+std::string cut(std::string_view cell, std::size_t columns, Table::Cut how) {
+  switch (how) {
+    case Table::Cut::at_end: return cut_to(cell, columns);
+    case Table::Cut::within: return cut_within(cell, columns);
+    case Table::Cut::call: return cut_call(cell, columns);
+  }
+  return cut_to(cell, columns);
+}
+
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -154,6 +165,51 @@ std::string cut_to(std::string_view utf8, std::size_t columns) {
   return std::string(utf8.substr(0, end)) + "...";
 }
 
+std::string cut_within(std::string_view utf8, std::size_t columns) {
+  const std::size_t all = columns_of(utf8);
+  if (all <= columns || columns < 8) return cut_to(utf8, columns);
+  const std::size_t head = (columns - 3) / 3;
+  const std::size_t tail = columns - 3 - head;
+  std::size_t begin = 0;
+  for (std::size_t column = 0; column < all - tail; ++column) begin += std::max<std::size_t>(character_bytes(utf8.substr(begin)), 1);
+  return cut_to(utf8, head + 3) + std::string(utf8.substr(begin));
+}
+
+std::string cut_call(std::string_view utf8, std::size_t columns) {
+  if (columns_of(utf8) <= columns) return std::string(utf8);
+  const std::size_t open = std::min(utf8.find_first_of("({"), utf8.size());
+  const std::string_view rest = utf8.substr(open);
+  const std::size_t of_rest = std::min(columns_of(rest), columns);
+  const std::size_t for_head = std::max(columns - of_rest, columns / 2);
+  std::string_view name = utf8.substr(0, open);
+  std::string version;
+  if (const std::size_t at = name.rfind('@'); columns_of(name) > for_head && at != std::string_view::npos) {
+    version = cut_to(name.substr(at), std::max<std::size_t>(for_head / 4, 4));
+    name = name.substr(0, at);
+  }
+  const std::string head = cut_within(name, for_head - std::min(for_head, columns_of(version))) + version;
+  return head + cut_to(rest, columns - columns_of(head));
+}
+
+std::string phrases(const std::vector<std::string>& all, std::size_t columns) {
+  std::string out;
+  std::size_t used = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool last = i + 1 == all.size();
+    const std::string phrase = all[i] + (last ? "" : ",");
+    if (used != 0 && columns != 0 && used + 1 + columns_of(phrase) > columns) {
+      out += "\n  ";
+      used = 2;
+    } else if (used != 0) {
+      out += ' ';
+      ++used;
+    }
+    out += phrase;
+    used += columns_of(phrase);
+  }
+  return out + "\n";
+}
+
 std::string human_bytes(std::uint64_t bytes) {
   constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   if (bytes < 1024) return std::to_string(bytes) + " B";
@@ -234,22 +290,58 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   return static_cast<std::uint64_t>(bytes);
 }
 
-std::string Table::text(std::size_t width) const {
+std::vector<std::size_t> Table::widths() const {
   std::vector<std::size_t> widths;
   for (std::size_t c = 0; c < columns_.size(); ++c) {
     std::size_t widest = columns_of(columns_[c].title);
     for (const auto& row : rows_) widest = std::max(widest, columns_of(row[c]));
     widths.push_back(widest);
   }
+  return widths;
+}
+
+std::size_t Table::last_column_least(std::size_t width) { return std::max<std::size_t>(width * 2 / 5, 16); }
+
+std::vector<bool> Table::shown(std::size_t width, const std::vector<std::size_t>& widths) const {
+  std::vector<bool> shown(columns_.size(), true);
+  if (width == 0) return shown;
+  std::size_t wanted = std::min(widths.back(), last_column_least(width));
+  for (std::size_t c = 0; c + 1 < columns_.size(); ++c) wanted += widths[c] + gap.size();
+  while (wanted > width) {
+    std::size_t goes = columns_.size();
+    for (std::size_t c = 0; c + 1 < columns_.size(); ++c) {
+      if (shown[c] && columns_[c].gives_way > (goes == columns_.size() ? 0 : columns_[goes].gives_way)) goes = c;
+    }
+    if (goes == columns_.size()) break;
+    shown[goes] = false;
+    wanted -= widths[goes] + gap.size();
+  }
+  return shown;
+}
+
+std::vector<std::string> Table::left_out(std::size_t width) const {
+  const std::vector<bool> is_shown = shown(width, widths());
+  std::vector<std::string> titles;
+  for (std::size_t c = 0; c < columns_.size(); ++c) {
+    if (!is_shown[c]) titles.push_back(columns_[c].title);
+  }
+  return titles;
+}
+
+std::string Table::text(std::size_t width) const {
+  const std::vector<std::size_t> all_widths = widths();
+  const std::vector<bool> is_shown = shown(width, all_widths);
   std::string out;
   const auto line = [&](const auto& cell_of) {
     std::string text;
     for (std::size_t c = 0; c < columns_.size(); ++c) {
+      if (!is_shown[c]) continue;
+      const Column& column = columns_[c];
       const bool last = c + 1 == columns_.size();
       std::string cell = cell_of(c);
-      if (last && width != 0) cell = cut_to(cell, width > columns_of(text) ? width - columns_of(text) : 1);
-      text += last && columns_[c].align == Align::left ? cell : padded(cell, widths[c], columns_[c].align);
-      if (!last) text += "  ";
+      if (last && width != 0) cell = cut(cell, width > columns_of(text) ? width - columns_of(text) : 1, column.cut);
+      text += last && column.align == Align::left ? cell : padded(cell, all_widths[c], column.align);
+      if (!last) text += gap;
     }
     out += text + "\n";
   };

@@ -25,6 +25,13 @@ bool looks_like_text(std::string_view bytes);
 std::size_t columns_of(std::string_view utf8);
 // At most `columns` columns; a longer text ends in an ellipsis.
 std::string cut_to(std::string_view utf8, std::size_t columns);
+// The same with the ellipsis within it: of dotted names the last word says most.
+std::string cut_within(std::string_view utf8, std::size_t columns);
+// The same of "name@version(arguments)  and more": version and name give way, the name within itself, before the arguments are lost.
+std::string cut_call(std::string_view utf8, std::size_t columns);
+// Phrases one after the other, joined by ", ", in lines of at most `columns` (0: one line) that are broken between phrases. Each ends in a newline,
+// those after the first begin with two spaces.
+std::string phrases(const std::vector<std::string>& all, std::size_t columns);
 
 std::string human_bytes(std::uint64_t bytes);            // "1.5 MiB"
 std::string human_duration(double seconds);              // "83 ns", "1.20 s", "3 h 12 min"
@@ -38,20 +45,29 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 // "65536", "64KiB", "64K", "1.5GiB", "1G"; units are powers of 1024. Nothing when it is none of these, negative or absurd.
 std::optional<std::uint64_t> parse_size(std::string_view text);
 
-// Columns aligned by their widest cell; numbers to the right. The last column is cut to what is left of `width`
-// (0: nothing is cut).
+// Columns aligned by their widest cell; numbers to the right. Of a `width` (0: nothing is cut) the last column has two fifths at least, if it
+// needs them, and is the only one that is ever cut: for its sake others are left out, those first that give way first.
 class Table {
  public:
   enum class Align : std::uint8_t { left, right };
+  enum class Cut : std::uint8_t { at_end, within, call };  // cut_to(), cut_within(), cut_call()
   struct Column {
     std::string title;
     Align align = Align::left;
+    int gives_way = 0;       // the highest first; 0: stays
+    Cut cut = Cut::at_end;   // of the last column
   };
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   std::string text(std::size_t width) const;
+  // The titles of the columns that have no place in this width.
+  std::vector<std::string> left_out(std::size_t width) const;
+  static std::size_t last_column_least(std::size_t width);
 
  private:
+  std::vector<std::size_t> widths() const;
+  std::vector<bool> shown(std::size_t width, const std::vector<std::size_t>& widths) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };

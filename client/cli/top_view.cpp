@@ -3,29 +3,36 @@
 #include <algorithm>
 #include <cmath>
 
+#include "disk_view.hpp"
 #include "reports.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {
 namespace {
 
-constexpr std::size_t headline_lines = 5;  // with the empty one below
 constexpr std::size_t table_lines_min = 3; // its title, one row, and how many more there are
 
-std::string headline(const TopData& data) {
+bool has_disk(const protocol::Report& report) { return number(report, "disk_bytes_max").has_value(); }
+
+// With the empty line below. `width`: its lines are broken between phrases; 0: they are not.
+std::string headline(const TopData& data, std::size_t width) {
   const protocol::Report& report = data.statistics.fields;
   const std::uint64_t hits = count(report, "hits");
   const std::uint64_t misses = count(report, "misses");
   const auto seconds = [&](std::string_view name) { return human_duration(number(report, name).value_or(0)); };
-  return "onced " + text(report, "version") + ", up " + seconds("uptime_seconds") + ", namespace " + escape(data.namespace_name) + " at " +
-         escape(data.socket) + "\n" +
-         "hit ratio " + ratio_text(hits, hits + misses) + ", " + seconds("seconds_saved") + " saved, " +
-         plural(count(report, "computations_avoided"), "computation") + " avoided; " + human_count(count(report, "computing")) +
-         " computing, " + human_count(count(report, "waiting")) + " waiting" +
-         (count(report, "queued") > 0 ? ", " + human_count(count(report, "queued")) + " queued" : std::string()) + "\n" +
-         "last hour: " + last_hour_text(report) + "\n" +
-         "memory " + memory_text(report) + ", large parts " + large_parts_text(report) + "\n\n";
+  std::vector<std::string> now{"hit ratio " + ratio_text(hits, hits + misses), seconds("seconds_saved") + " saved",
+                               plural(count(report, "computations_avoided"), "computation") + " avoided",
+                               human_count(count(report, "computing")) + " computing", human_count(count(report, "waiting")) + " waiting"};
+  if (count(report, "queued") > 0) now.push_back(human_count(count(report, "queued")) + " queued");
+  const std::string disk =
+      has_disk(report) ? phrases({"disk " + disk_text(report) + (count(report, "disk_degraded") > 0 ? "; DEGRADED: nothing is written" : "")}, 0) : std::string();
+  return phrases({"onced " + text(report, "version"), "up " + seconds("uptime_seconds"), "namespace " + escape(data.namespace_name),
+                  "socket " + escape(data.socket)}, width) +
+         phrases(now, width) + phrases({"last hour: " + last_hour_text(report)}, 0) +
+         phrases({"memory " + memory_text(report), "large parts " + large_parts_text(report)}, width) + disk + "\n";
 }
+
+std::size_t lines_in(std::string_view text) { return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')); }
 
 std::string percent(double fraction) {
   return std::isnan(fraction) ? "-" : std::to_string(static_cast<int>(std::floor(std::clamp(fraction, 0.0, 1.0) * 100))) + " %";
@@ -52,11 +59,11 @@ using Cells = std::vector<std::string>;
 
 Cells cells_of(const TopComputation& one) {
   return {percent(one.fraction), for_seconds(one.seconds), human_count(one.waiting), one.holder.empty() ? "-" : cut_to(escape(one.holder), 24),
-          key_display(one.key) + (one.refresh ? "  (refresh)" : "") + (one.text.empty() ? "" : "  " + escape(one.text))};
+          key_display(one.key, whole_key) + (one.refresh ? "  (refresh)" : "") + (one.text.empty() ? "" : "  " + escape(one.text))};
 }
 
 Cells cells_of(const TopQueued& one) {
-  return {"queued", for_seconds(one.seconds), human_count(one.waiting), ordinal(one.position) + " in the queue", key_display(one.key)};
+  return {"queued", for_seconds(one.seconds), human_count(one.waiting), ordinal(one.position) + " in the queue", key_display(one.key, whole_key)};
 }
 
 bool more_are_queued(const TopData& data) { return count(data.statistics.fields, "queued") > data.queued.size(); }
@@ -70,7 +77,8 @@ std::string computing_table(const TopData& data, std::size_t lines, std::size_t 
   for (const TopQueued& one : data.queued) rows.push_back(cells_of(one));
   if (rows.empty()) return "nothing is being computed\n";
   const auto right = Table::Align::right;
-  Table table({{"DONE", right}, {"FOR", right}, {"WAITING", right}, {"BY"}, {"COMPUTING"}});
+  // The highest number gives way first on a narrow screen.
+  Table table({{"DONE", right}, {"FOR", right, 1}, {"WAITING", right, 3}, {"BY", Table::Align::left, 2}, {.title = "COMPUTING", .cut = Table::Cut::call}});
   return first_rows(std::move(table), rows, computing_goes_on(data), lines, width, [](Table& to, Cells cells) { to.add(std::move(cells)); });
 }
 
@@ -91,11 +99,12 @@ std::optional<double> average_cost(const protocol::Report& function) {
 std::string functions_table(const TopData& data, std::size_t lines, std::size_t width) {
   if (data.statistics.functions.empty()) return "no function has been asked for yet\n";
   const auto right = Table::Align::right;
-  std::vector<Table::Column> columns{{"CALLS", right}, {"HITS", right}, {"AVG COST", right}, {"SAVED", right}, {"LAST HOUR", right}, {"ENTRIES", right}, {"SIZE", right}};
+  std::vector<Table::Column> columns{{"CALLS", right, 4}, {"HITS", right, 1}, {"AVG COST", right, 5}, {"SAVED", right, 2},
+                                     {"LAST HOUR", right, 6}, {"ENTRIES", right, 8}, {"SIZE", right, 7}};
   const bool limits = std::any_of(data.statistics.functions.begin(), data.statistics.functions.end(),
                                   [](const auto& one) { return count(one.fields, "max_concurrent") > 0; });
-  if (limits) columns.push_back({"RUNNING"});
-  columns.push_back({"FUNCTION"});
+  if (limits) columns.push_back({"RUNNING", Table::Align::left, 3});
+  columns.push_back({.title = "FUNCTION", .cut = Table::Cut::within});
   Table table(std::move(columns));
   return first_rows(std::move(table), by_time_saved(data.statistics.functions), data.statistics.truncated, lines, width,
                     [limits](Table& to, const protocol::FunctionStatistics& one) {
@@ -133,17 +142,20 @@ std::vector<protocol::FunctionStatistics> by_time_saved(std::vector<protocol::Fu
 }
 
 std::string top_text(const TopData& data, const Screen& screen) {
+  std::string head = headline(data, screen.width);
+  // On a very low screen its lines are cut instead: the tables are what one looks for.
+  if (screen.height != 0 && lines_in(head) + 1 + 2 * table_lines_min > screen.height) head = headline(data, 0);
   std::size_t computing_lines = 0;
   std::size_t function_lines = 0;
   if (screen.height != 0) {
     // Half of the room is the computations', and what the functions leave of the other half.
-    const std::size_t room = std::max(screen.height, headline_lines + 1 + 2 * table_lines_min) - headline_lines - 1;
+    const std::size_t room = std::max(screen.height, lines_in(head) + 1 + 2 * table_lines_min) - lines_in(head) - 1;
     const std::size_t functions_wanted = data.statistics.functions.size() + 1;
     const std::size_t computing_wanted = computing_rows(data) + (computing_goes_on(data) ? 2 : 1);
     computing_lines = std::min(computing_wanted, std::max(room / 2, room - std::min(room, functions_wanted)));
     function_lines = room - computing_lines;
   }
-  std::string text = headline(data) + computing_table(data, computing_lines, screen.width) + "\n" +
+  std::string text = head + computing_table(data, computing_lines, screen.width) + "\n" +
                      functions_table(data, function_lines, screen.width);
   return fitted(text, screen);
 }

@@ -14,15 +14,32 @@ void add_part_options(CLI::App& command, PartChoice& choice) {
 
 std::string_view place_of(bool large) { return large ? "blob" : "memory"; }
 
-std::string part_names(const Value& value) {
+namespace {
+
+std::string listed(const std::vector<std::string>& names) {
   constexpr std::size_t shown = 20;
-  const std::vector<PartInfo> parts = value.parts();
-  std::string names;
-  for (std::size_t i = 0; i < std::min(shown, parts.size()); ++i) {
-    names += (i == 0 ? "'" : ", '") + escape(parts[i].name) + "'";
+  std::string text;
+  for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) {
+    text += (i == 0 ? "" : ", ") + (names[i].empty() ? std::string("one without a name") : "'" + escape(names[i]) + "'");
   }
-  if (parts.size() > shown) names += " and " + std::to_string(parts.size() - shown) + " more";
+  if (names.size() > shown) text += " and " + std::to_string(names.size() - shown) + " more";
+  return text;
+}
+
+std::vector<std::string> names_of(const Value& value) {
+  std::vector<std::string> names;
+  for (const PartInfo& part : value.parts()) names.emplace_back(part.name);
   return names;
+}
+
+}  // namespace
+
+std::string part_names(const Value& value) { return listed(names_of(value)); }
+
+std::string no_such_part(const std::string& part, const std::vector<std::string>& names) {
+  const bool only_unnamed = names.size() == 1 && names.front().empty();
+  return "this value has no part " + (part.empty() ? std::string("without a name") : "'" + escape(part) + "'") + "; " +
+         (only_unnamed ? "it is one part without a name: leave --part away" : "it has " + listed(names));
 }
 
 int write_part(Context& context, const Value& value, const PartChoice& choice) {
@@ -41,7 +58,7 @@ int write_part(Context& context, const Value& value, const PartChoice& choice) {
     context.output.talk("this value has named parts only: " + part_names(value) + "; choose one with --part");
     return exit_code::usage;
   }
-  context.output.talk("this value has no part '" + escape(*choice.name) + "'; it has " + part_names(value));
+  context.output.talk(no_such_part(*choice.name, names_of(value)));
   return exit_code::miss;
 }
 

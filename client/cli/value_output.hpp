@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <onced/value.hpp>
 
@@ -32,5 +33,7 @@ std::string_view place_of(bool large);
 
 // Names as people read them: "'a', 'b' and 3 more".
 std::string part_names(const Value& value);
+// "this value has no part 'x'; it has 'a' and one without a name".
+std::string no_such_part(const std::string& part, const std::vector<std::string>& names);
 
 }  // namespace onced::cli

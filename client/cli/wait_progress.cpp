@@ -68,7 +68,8 @@ void WaitProgress::note(const protocol::Signal& signal) {
       return;
     case SignalEvent::evicted:
     case SignalEvent::expired:
-    case SignalEvent::stale: return;  // of an older value
+    case SignalEvent::stale:
+    case SignalEvent::loaded: return;  // of an older value
     case SignalEvent::queued: return queue(signal.queue_position);
     case SignalEvent::session_ended: return stop("its session has ended");
   }

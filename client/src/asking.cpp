@@ -84,7 +84,7 @@ Result<std::optional<Value>> Client::State::get(std::string_view key, const GetO
     given(key, *found);
     return found;
   }
-  const Times times{Clock::now(), Clock::now(), options.connect_timeout, options.request_timeout};
+  const Times times{Clock::now(), Clock::now(), options.connect_timeout, options.request_timeout, options.disk_timeout};
   auto acquiring = acquire(key, {}, Ask::to_wait(options_of_call.accept_stale, session), times);
   if (!acquiring.result) {
     // Nobody has it, or somebody is computing it. All else, also that the daemon does not answer, is an error.

@@ -121,6 +121,14 @@ Result<protocol::Explanation> Client::explain(std::string_view key) {
   return state_->ask<protocol::Explanation>(protocol::Explain{std::string(key)});
 }
 
+Result<protocol::Report> Client::disk(protocol::DiskAction action) {
+  if (action == protocol::DiskAction::clear) return Error{ErrorCode::invalid_argument, "clear_disk() clears"};
+  auto report = state_->ask<protocol::DiskReport>(protocol::Disk{action});
+  if (!report) return report.error();
+  return std::move(report->fields);
+}
+Result<std::uint64_t> Client::clear_disk() { return count_of(state_->ask<protocol::Done>(protocol::Disk{protocol::DiskAction::clear})); }
+
 ClientCounters Client::counters() const {
   Connector& connector = state_->connector_here();
   ClientCounters counters;

@@ -108,9 +108,9 @@ Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& re
     requests.fetch_add(1, std::memory_order_relaxed);
     const Channel& channel = (*attachment)->channel;
     auto reply = [&]() -> Result<protocol::Reply> {
-      if (session == nullptr) return (*attachment)->channel.call(request, deadline_in(options.request_timeout));
+      if (session == nullptr) return (*attachment)->channel.call(request, patience_for(request));
       if (auto opened = session->open_over(**attachment, deadline_in(options.request_timeout)); !opened) return opened.error();
-      return (*attachment)->channel.call(request, deadline_in(options.request_timeout));
+      return (*attachment)->channel.call(request, patience_for(request));
     }();
     if (reply.ok()) {
       if (session != nullptr && forgot_session(*reply) && attempt < attempts_max) {
@@ -184,10 +184,13 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
       request.parts = std::move(*placed);
       requests.fetch_add(1, std::memory_order_relaxed);
       bool taken_back = false;
-      auto reply = attachment->channel.call(request, deadline_in(options.request_timeout), &taken_back);
+      auto reply = attachment->channel.call(request, patience_for(request), &taken_back);
       if (!taken_back) parts.named();
       if (reply) {
-        if (const auto* published = std::get_if<protocol::Published>(&*reply)) return *published;
+        if (const auto* published = std::get_if<protocol::Published>(&*reply)) {
+          if (put_options.durable && published->stored && !published->durable) return client_detail::not_durable(key, request.retention);
+          return *published;
+        }
         if (session != nullptr && forgot_session(*reply) && attempt < attempts_max) {
           session->forget_opened();
           continue;
@@ -208,6 +211,27 @@ void Client::State::tell_unkept(std::string_view key, const Error& why) {
   client_detail::warn(options, name + " was computed and could not be kept for others: " + why.text);
 }
 
+void Client::State::tell_not_durable(std::string_view key, const Error& why) {
+  if (not_durable_told.exchange(true, std::memory_order_relaxed)) return;
+  std::string name = "a result";
+  if (const auto parsed = Key::parse(key)) name += " of " + std::string(parsed->function());
+  client_detail::warn(options, name + " was to be durable: " + why.text);
+}
+
+client_detail::Patience Client::State::patience_with_disk(Milliseconds disk, Milliseconds answer) {
+  const Milliseconds half = answer / 2;
+  return {deadline_in(std::max(disk, answer)), half, std::max(half, std::min(answer, client_detail::answer_patience_min))};
+}
+
+client_detail::Patience Client::State::patience_for(const protocol::Request& request) const {
+  const auto is_durable = [](const protocol::Retention& retention) { return retention.durable; };
+  bool waits = std::holds_alternative<protocol::Invalidate>(request);
+  if (const auto* put = std::get_if<protocol::Put>(&request)) waits = is_durable(put->retention);
+  if (const auto* publish = std::get_if<protocol::Publish>(&request)) waits = is_durable(publish->retention);
+  if (const auto* disk = std::get_if<protocol::Disk>(&request)) waits = disk->action == protocol::DiskAction::clear;
+  return waits ? patience_with_disk(options.disk_timeout, options.request_timeout) : client_detail::Patience::until(deadline_in(options.request_timeout));
+}
+
 // ---- freshness and dependencies -------------------------------------------------------------------------------------
 
 void Client::State::given(std::string_view key, std::uint64_t version, bool stale) {
@@ -222,7 +246,7 @@ bool Client::State::suffices(std::string_view key, std::optional<Value>& found, 
     return false;
   }
   const Age age = ValueMaker::age(*found);
-  if (age == Age::early_due || age == Age::stale_due) return false;
+  if ((age == Age::early_due || age == Age::stale_due) && !turned_away.is_paused(key, Clock::now())) return false;
   given(key, *found);
   return true;
 }
@@ -292,8 +316,10 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     request.wait_ms = milliseconds_until(times.until);
     requests.fetch_add(1, std::memory_order_relaxed);
     // The daemon keeps the deadline and names the holder; ours is for a daemon that does not answer.
-    auto reply = channel.call(request, request.wait_ms == 0 ? Patience::until(Clock::now() + times.answer)
-                                                            : Patience::waiting(Milliseconds(request.wait_ms), times.answer));
+    const Patience patience = request.wait_ms != 0      ? Patience::waiting(Milliseconds(request.wait_ms), times.answer)
+                              : times.disk.count() == 0 ? Patience::until(Clock::now() + times.answer)
+                                                        : patience_with_disk(times.disk, times.answer);
+    auto reply = channel.call(request, patience);
     if (!reply) {
       if (channel.silent()) here.note_silence(reply.error());
       if (channel.broken() && attempt < attempts_max) continue;
@@ -302,6 +328,8 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     if (auto* value = std::get_if<protocol::Value>(&*reply)) {
       if (value->waited) waited.fetch_add(1, std::memory_order_relaxed);
       const bool stale = value->stale;
+      // It was due to be refreshed, and nobody is to do that now.
+      if (ask.may_compute && !value->waited && (stale || ask.refresh)) turned_away.note(key, Clock::now());
       auto made = (*attachment)->value_of(std::move(*value), key, times.answer);
       if (made) {
         if (stale) ValueMaker::set_stale(*made);

@@ -11,6 +11,7 @@
 #include "connector.hpp"
 #include "held_leases.hpp"
 #include "session_access.hpp"
+#include "turned_away.hpp"
 
 namespace onced {
 
@@ -55,6 +56,10 @@ struct Client::State {
   void tell_dropped(std::string_view key, std::uint64_t dropped);
   // Told to the operator once for a run of such results.
   void tell_unkept(std::string_view key, const Error& why);
+  void tell_not_durable(std::string_view key, const Error& why);
+  // How long a request may take that is answered when the disk has done its part: a daemon that is not there is found out within `answer`.
+  static client_detail::Patience patience_with_disk(Milliseconds disk, Milliseconds answer);
+  client_detail::Patience patience_for(const protocol::Request& request) const;
   // Like peek() for a thread, process or client that is not ready for it yet. Takes until `deadline` at most.
   void peek_slowly(std::string_view key, std::optional<Value>& value, client_detail::Deadline deadline, const client_detail::SessionAccess* session);
   // False: this thread, process or client is not ready to look, or the look was spoilt; peek_slowly() does it. A value that is
@@ -78,6 +83,7 @@ struct Client::State {
     client_detail::Deadline until;
     Milliseconds connect;
     Milliseconds answer;
+    Milliseconds disk{0};  // for the answer to a request that is not to wait for others, when the value must be read from disk; 0: no longer
   };
   // Of a call that waits for others: the daemon's own time is within the caller's.
   Times times_within(Milliseconds wait) const;
@@ -114,9 +120,12 @@ struct Client::State {
   std::atomic<std::uint64_t> stale_hits{0};
   std::atomic<std::uint64_t> refreshes{0};
   std::atomic<std::uint64_t> dependencies_dropped{0};
+  client_detail::TurnedAway turned_away;  // whose offers to refresh were of no use a moment ago
   std::atomic<bool> dropped_told{false};
   // A result could not be kept, and that has been told: not again before one is kept.
   std::atomic<bool> unkept_told{false};
+  // The same of one that could not be made durable.
+  std::atomic<bool> not_durable_told{false};
 };
 
 // A lease, or a local computation (no attachment). Of one process: in a forked child everything about it is local.

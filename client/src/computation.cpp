@@ -6,6 +6,7 @@
 
 #include "builder_state.hpp"
 #include "client_state.hpp"
+#include "not_stored.hpp"
 #include "retention.hpp"
 #include "value_maker.hpp"
 
@@ -99,7 +100,7 @@ Result<protocol::Published> Computation::State::publish_under(client_detail::Att
   }
   parts.named();
   const protocol::Publish request{lease, std::move(*placed), retention_over(over)};
-  auto reply = over.channel.call(request, deadline_in(client.options.request_timeout));
+  auto reply = over.channel.call(request, client.patience_for(request));
   if (!reply) {
     if (over.channel.broken()) return reply.error();
     give_up(over, reply.error());  // perhaps it never left
@@ -160,6 +161,8 @@ Result<Value> Computation::publish() {
 
   std::uint64_t version = 0;
   std::optional<Error> not_stored;
+  std::optional<Error> not_durable;
+  bool thrown_away = false;  // it reached the daemon
   if (state_->has_lease()) {
     const auto published = state_->publish();
     state_->end();
@@ -169,10 +172,11 @@ Result<Value> Computation::publish() {
     } else if (published->stored) {
       version = published->version;
       state_->client.unkept_told.store(false, std::memory_order_relaxed);
+      if (published->durable) state_->client.not_durable_told.store(false, std::memory_order_relaxed);
+      else if (state_->options.durable) not_durable = client_detail::not_durable(state_->key, state_->retention_over(*state_->attachment));
     } else {
-      not_stored = Error{ErrorCode::out_of_memory,
-                         "only those who waited have it: its key or one of its tags was invalidated, or a value was put in its place, while it "
-                         "was computed, or there was no room for it that is worth what would go for it; `oncectl explain` says which"};
+      not_stored = client_detail::why_not_stored(*published);
+      thrown_away = true;
     }
   } else {
     not_stored = Error{ErrorCode::unavailable, local() ? "computed without a daemon" : "the lease was not held any more"};
@@ -185,9 +189,14 @@ Result<Value> Computation::publish() {
   // Whatever came of it, the caller has its value.
   auto own = parts.state_->take_parts();
   if (!own) return own.error();
+  if (not_durable) {
+    state_->client.tell_not_durable(state_->key, *not_durable);
+    (*own)->set_not_durable(std::move(*not_durable));
+  }
   if (not_stored) {
+    if (state_->options.durable) (*own)->set_not_durable({ErrorCode::not_durable, "it was not stored: " + not_stored->text});
     const ErrorCode code = not_stored->code;
-    if (code == ErrorCode::too_large || (code == ErrorCode::out_of_memory && version == 0)) state_->client.tell_unkept(state_->key, *not_stored);
+    if (thrown_away || code == ErrorCode::too_large || code == ErrorCode::out_of_memory) state_->client.tell_unkept(state_->key, *not_stored);
     (*own)->set_not_stored(std::move(*not_stored));
   }
   return ValueMaker::owned(std::move(*own), version, static_cast<std::uint64_t>(cost), true);

@@ -42,6 +42,7 @@ class PartTable {
   // The blobs of own parts without a view are lent to this connection: keeps it.
   void lent_over(AttachmentRef attachment);
   void set_not_stored(Error why) { not_stored_ = std::move(why); }
+  void set_not_durable(Error why) { not_durable_ = std::move(why); }
 
   std::size_t count() const;
   // `within`: as for Attachment::map_blob().
@@ -50,6 +51,7 @@ class PartTable {
   std::optional<std::size_t> find(std::string_view name) const;
   PartInfo info(std::size_t number) const;
   const std::optional<Error>& not_stored() const { return not_stored_; }
+  const std::optional<Error>& not_durable() const { return not_durable_; }
 
  private:
   struct OwnPart {
@@ -79,6 +81,7 @@ class PartTable {
   const protocol::RecordHeader* const record_ = nullptr;
   std::vector<OwnPart> own_;
   std::optional<Error> not_stored_;
+  std::optional<Error> not_durable_;
 
   std::vector<std::uint64_t> lent_;
   AttachmentRef lender_;

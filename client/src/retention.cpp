@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <onced/protocol/limits.hpp>
+#include <onced/protocol/session.hpp>
 #include <onced/protocol/utf8.hpp>
 
 namespace onced::client_detail {
@@ -58,6 +59,7 @@ Result<protocol::Retention> converted(const Options& options) {
   retention.refresh_ahead_permille = *permille;
   retention.tags = options.tags;
   retention.retire_older = options.retire_older;
+  retention.durable = options.durable;
   std::size_t bytes = 0;
   for (const Key& key : options.depends_on) {
     bytes += key.bytes().size();
@@ -82,6 +84,15 @@ Result<void> check(const ComputeOptions& options) {
 
 std::uint64_t failure_ttl_ms(const ComputeOptions& options) {
   return options.failure_ttl ? static_cast<std::uint64_t>(options.failure_ttl->count()) : protocol::as_configured;
+}
+
+Error not_durable(std::string_view key, const protocol::Retention& retention) {
+  const bool derived = std::any_of(retention.depends_on.begin(), retention.depends_on.end(),
+                                   [key](const protocol::Dependency& upstream) { return upstream.key != key; });
+  std::string why = "its namespace keeps no values on disk, it is too large for that, or the disk fails; see `oncectl disk status`";
+  if (protocol::names_session(key)) why = "values of sessions are kept in memory only";
+  else if (derived) why = "a value that depends on others is kept in memory only";
+  return Error{ErrorCode::not_durable, "the value is stored, and it is not durable: " + why};
 }
 
 Result<void> check_tag(std::string_view tag) {

@@ -20,6 +20,8 @@ Result<protocol::Retention> retention_of(const PutOptions& options);
 Result<void> check(const ComputeOptions& options);
 // Of options that were checked.
 std::uint64_t failure_ttl_ms(const ComputeOptions& options);
+// Why what was stored and was to be durable is not: as far as can be told from here.
+Error not_durable(std::string_view key, const protocol::Retention& retention);
 // A tag, for its own sake.
 Result<void> check_tag(std::string_view tag);
 

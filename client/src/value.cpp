@@ -44,6 +44,8 @@ std::vector<PartInfo> Value::parts() const {
 
 std::optional<Error> Value::not_stored() const { return parts_ != nullptr ? parts_->not_stored() : std::nullopt; }
 
+std::optional<Error> Value::not_durable() const { return parts_ != nullptr ? parts_->not_durable() : std::nullopt; }
+
 void Value::swap(Value& other) noexcept {
   std::swap(bytes_, other.bytes_);
   std::swap(content_type_, other.content_type_);

@@ -151,7 +151,7 @@ class PosixFileSystem final : public FileSystem {
     if (opened.get() < 0) return error_of(errno, "open", whole(path));
     if (::flock(opened.get(), LOCK_EX | LOCK_NB) == 0) return std::unique_ptr<Lock>(std::make_unique<PosixLock>(std::move(opened)));
     if (errno != EWOULDBLOCK) return error_of(errno, "lock", whole(path));
-    return Error{ErrorCode::limit_reached, name_ + " is in use by another daemon: give each its own directory"};
+    return Error{ErrorCode::limit_reached, "the directory is in use by another daemon: give each its own"};
   }
 
  private:

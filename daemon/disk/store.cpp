@@ -167,7 +167,11 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
       return written.error();
     }
   }
-  if (const auto synced = parts_.sync_directories(); !synced) return synced.error();
+  const auto without_files = [&](const Error& error) {
+    static_cast<void>(parts_.remove(files));
+    return error;
+  };
+  if (const auto synced = parts_.sync_directories(); !synced) return without_files(synced.error());
   const std::vector<std::byte> body = encode_body(value, options_.body, files.id, checks);
   IndexRow row;
   row.usable_until_ms = value.facts.usable_until_ms();
@@ -176,7 +180,7 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   row.files = files.count;
   row.merit = value.facts.merit;
   const auto place = log_.add(RecordKind::value, digest, body, row);
-  if (!place) return place.error();
+  if (!place) return without_files(place.error());
   row.sequence = place->sequence;
   row.offset = place->offset;
   row.length = place->length;
@@ -311,7 +315,15 @@ void Store::owe(const Digest& digest) {
 
 void Store::fail(const Error& error) {
   log_.abandon();
-  pending_.clear();
+  {
+    // Their records may be on the disk or not: the files go when what follows is stable, like those of any value that is void.
+    const std::lock_guard lock(mutex_);
+    for (const Pending& each : std::exchange(pending_, {})) {
+      if (each.moved_from != 0 || each.files.count == 0) continue;
+      garbage_.push_back(each.files);
+      garbage_bytes_ += each.files.charged();
+    }
+  }
   for (const auto& [sequence, digest] : std::exchange(unstable_, {})) {
     if (sequence <= log_.stable_sequence()) continue;
     bool present = false;

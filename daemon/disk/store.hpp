@@ -131,6 +131,9 @@ class Store {
   Result<Verified> verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
   // Rewrites every segment that was complete, without what is dead in them.
   Result<void> compact(std::uint64_t now_ms);
+  // The same one by one: the oldest segment, if its number is not above `up_to`. Returns how many such are left then.
+  Result<std::uint64_t> compact_oldest(std::uint64_t up_to, std::uint64_t now_ms);
+  std::uint64_t last_complete_segment() const;  // the writer's; 0: none
 
  private:
   Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory);

@@ -146,31 +146,44 @@ Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now
   return {};
 }
 
+std::uint64_t Store::last_complete_segment() const {
+  std::uint64_t last = 0;
+  for (const auto& segment : log_.segments())
+    if (!log_.is_written_to(*segment)) last = std::max<std::uint64_t>(last, segment->number);
+  return last;
+}
+
 Result<void> Store::compact(std::uint64_t now_ms) {
+  const std::uint64_t up_to = last_complete_segment();
+  for (;;) {
+    const auto left = compact_oldest(up_to, now_ms);
+    if (!left) return left.error();
+    if (*left == 0) return {};
+  }
+}
+
+Result<std::uint64_t> Store::compact_oldest(std::uint64_t up_to, std::uint64_t now_ms) {
   if (degraded()) return Error{ErrorCode::unavailable, degraded_text()};
   const auto run = [&]() -> Result<void> {
     if (const auto settled = settle(); !settled) return settled;
-    const std::size_t complete = log_.segments().size();
-    for (std::size_t i = 0; i < complete; ++i) {
-      const std::shared_ptr<Segment> oldest = log_.oldest();
-      if (!oldest || log_.is_written_to(*oldest)) break;
-      KeyIndex::Sums sums;
-      {
-        const std::lock_guard lock(mutex_);
-        sums = index_.sums(oldest->number);
-      }
-      // Its copies need room beside it.
-      if (used_bytes() + sums.bytes > options_.budget_bytes) {
-        if (const auto cleaned = clean_oldest(oldest->bytes / copied_share, now_ms); !cleaned) return cleaned;
-      } else if (const auto cleaned = clean_oldest(oldest->bytes, now_ms); !cleaned) {
-        return cleaned;
-      }
+    const std::shared_ptr<Segment> oldest = log_.oldest();
+    if (!oldest || log_.is_written_to(*oldest) || oldest->number > up_to) return {};
+    KeyIndex::Sums sums;
+    {
+      const std::lock_guard lock(mutex_);
+      sums = index_.sums(oldest->number);
     }
-    return {};
+    // Its copies need room beside it.
+    const bool has_room = used_bytes() + sums.bytes <= options_.budget_bytes;
+    return clean_oldest(has_room ? oldest->bytes : oldest->bytes / copied_share, now_ms);
   };
-  const auto done = run();
-  if (!done) fail(done.error());
-  return done;
+  if (const auto done = run(); !done) {
+    fail(done.error());
+    return done.error();
+  }
+  const auto& segments = log_.segments();
+  return static_cast<std::uint64_t>(
+      std::count_if(segments.begin(), segments.end(), [&](const auto& one) { return one->number <= up_to && !log_.is_written_to(*one); }));
 }
 
 }  // namespace onced::disk

@@ -79,6 +79,13 @@ struct Tier::State {
   std::unordered_map<std::string, Busy> busy;
   std::deque<Load> loads;
   std::size_t loads_waiting = 0;  // in `loads` and behind busy keys
+  struct Compaction {
+    Progress progress;
+    std::function<void(Result<std::uint64_t>)> done;
+    std::uint64_t up_to = 0;  // the last segment that was complete; 0: not looked yet
+    std::uint64_t segments = 0;
+  };
+  std::optional<Compaction> compaction;
   bool stopping = false;
   bool written_all = false;  // the writer has ended
 
@@ -94,7 +101,7 @@ struct Tier::State {
     std::vector<Queued> replaced;
     {
       const std::lock_guard lock(mutex);
-      if (queue_bytes + queued.bytes > options.queue_bytes_max && std::holds_alternative<Store::Put>(queued.operation)) {
+      if (queue_bytes > 0 && queue_bytes + queued.bytes > options.queue_bytes_max && std::holds_alternative<Store::Put>(queued.operation)) {
         queued.operation = Store::Drop{std::get<Store::Put>(queued.operation).value.key};
         queued.bytes = 0;
         queued.shed = true;
@@ -148,6 +155,39 @@ struct Tier::State {
     }
   }
 
+  // One more segment. By the writer.
+  void compact_some(std::uint64_t now) {
+    Compaction one;
+    {
+      const std::lock_guard lock(mutex);
+      if (!compaction) return;
+      one = *compaction;
+    }
+    if (one.up_to == 0) {
+      one.up_to = store->last_complete_segment();
+      one.segments = store->status().segments;
+    }
+    const auto more = store->compact_oldest(one.up_to, now);
+    const std::uint64_t left = std::min<std::uint64_t>(one.segments, more && *more ? *more : 0);
+    const bool go_on = one.progress(one.segments - left, one.segments) && left > 0 && !is_stopping();
+    {
+      const std::lock_guard lock(mutex);
+      if (go_on) compaction = one;
+      else compaction.reset();
+    }
+    if (go_on) return;
+    if (more) one.done(store->status().used_bytes);
+    else one.done(more.error());
+  }
+  bool is_stopping() const {
+    const std::lock_guard lock(mutex);
+    return stopping;
+  }
+  bool is_compacting() const {
+    const std::lock_guard lock(mutex);
+    return compaction.has_value();
+  }
+
   void write_batches() {
     std::optional<std::uint64_t> sync_at;
     std::optional<std::uint64_t> retry_at;
@@ -197,7 +237,8 @@ struct Tier::State {
         store->sync(now);
         sync_at.reset();
       }
-      if (!batch.empty()) continue;
+      compact_some(now);
+      if (!batch.empty() || is_compacting()) continue;
       if (stop) break;
       std::optional<std::uint64_t> next = sync_at;
       if (retry_at && (!next || *retry_at < *next)) next = retry_at;
@@ -262,6 +303,26 @@ bool Tier::load(std::string key, Store::Sink sink, LoadDone loaded) {
   }
   state_->loads_bell.ring();
   return true;
+}
+
+bool Tier::may_have(std::string_view key) const {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->busy.contains(std::string(key))) return true;
+  }
+  return state_->store->may_have(key);
+}
+
+void Tier::compact(Progress progress, std::function<void(Result<std::uint64_t>)> done) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->compaction = State::Compaction{std::move(progress), std::move(done)};
+  }
+  state_->work.ring();
+}
+
+std::function<Result<Store::Verified>(const Tier::Progress&)> Tier::verification() const {
+  return [state = state_](const Progress& progress) { return state->store->verify(state->now_ms(), progress); };
 }
 
 std::uint64_t Tier::now_ms() const { return state_->now_ms(); }

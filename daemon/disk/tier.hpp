@@ -7,7 +7,7 @@
 // Threads:   all calls from any thread; none waits for the disk. Callbacks come on the tier's threads, and are short.
 // Order:     operations count in the order of the calls. A load sees the puts and drops of its key that were asked for before. What drops by label
 //            or drops everything is sure for loads that are asked for after its `written`.
-// Limits:    queue_bytes_max of values wait; a put beyond that is not stored, and drops what its key had (its outcome: refused). More than
+// Limits:    queue_bytes_max of values wait, or one larger one; a put beyond that is not stored, and drops what its key had (its outcome: refused). More than
 //            queue_operations_max operations: they are replaced by one that drops everything. loads_max loads.
 // Errors:    those of the store. A degraded store is tried again after retry_first, then less and less often up to retry_longest.
 #pragma once
@@ -25,7 +25,7 @@
 namespace onced::disk {
 
 struct TierOptions {
-  std::size_t queue_bytes_max = std::size_t{64} << 20;
+  std::size_t queue_bytes_max = std::size_t{256} << 20;
   std::size_t queue_operations_max = 100'000;
   std::size_t loads_max = 10'000;
   std::chrono::milliseconds sync_period{1'000};  // what nobody waits for is stable after so long
@@ -56,8 +56,18 @@ class Tier {
   // False: loads_max are waiting; `loaded` is not called. `sink` is called on a reader's thread, for a part possibly more than once.
   bool load(std::string key, Store::Sink sink, LoadDone loaded);
 
+  // Whether a load, or a drop, is worth asking for. Never waits for the disk.
+  bool may_have(std::string_view key) const;
+
+  // Rewrites all that was complete, one segment between two batches. `progress` as of Store::verify(); `done` with the bytes that
+  // the directory has afterwards. Not while another is under way.
+  using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
+  void compact(Progress progress, std::function<void(Result<std::uint64_t>)> done);
+  // Store::verify() as it may run on a thread of the caller's: it shares what it needs.
+  std::function<Result<Store::Verified>(const Progress&)> verification() const;
+
   std::uint64_t now_ms() const;
-  // Of its calls, those that wait for no disk, and verify() on a thread of the caller's.
+  // Of its calls, those that wait for no disk.
   Store& store() const;
   std::size_t queued_bytes() const;
 

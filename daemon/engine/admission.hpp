@@ -41,6 +41,7 @@ class Admission {
                                                 std::to_string(settings_.connections_per_uid_max) +
                                                 " (limits.connections_per_uid_max)"};
       if (of_user == 0) of_users_.erase(uid);
+      ++refused_[uid];
       return error;
     }
     ++of_user;
@@ -59,12 +60,18 @@ class Admission {
     const auto found = of_users_.find(uid);
     return found == of_users_.end() ? 0 : found->second;
   }
+  // For having had connections_per_uid_max.
+  std::uint64_t refused_of(std::uint32_t uid) const {
+    const auto found = refused_.find(uid);
+    return found == refused_.end() ? 0 : found->second;
+  }
   const Settings& settings() const { return settings_; }
 
  private:
   Settings settings_;
   std::size_t connections_ = 0;
   std::unordered_map<std::uint32_t, std::size_t> of_users_;
+  std::unordered_map<std::uint32_t, std::uint64_t> refused_;  // stays: only users who have had all that they may are in it
 };
 
 }  // namespace onced::engine

@@ -60,7 +60,7 @@ void Blobs::drain() {
   for (const Postponed& one : postponed_) {
     Connection* const from = connections_.find(one.from);
     if (from != nullptr && from->reserving.erase(one.id) != 0)
-      context_.refuse({one.from, one.id}, ErrorCode::unavailable, "the daemon is shutting down");
+      context_.refuse({one.from, one.id}, ErrorCode::unavailable, context_.draining_why);
   }
   postponed_.clear();
 }
@@ -190,6 +190,13 @@ void Blobs::claim(Connection& from, const protocol::Request& request) {
   for (const protocol::Part& part : *parts) {
     if (part.blob == 0 || !end_reservation(from, BlobId{part.blob})) continue;
     claimed_.insert(BlobId{part.blob});
+  }
+}
+
+void Blobs::adopt(const std::vector<protocol::Part>& parts) {
+  for (const BlobId blob : sums_of(parts).blobs) {
+    claimed_.insert(blob);
+    outside_.insert(blob);
   }
 }
 

@@ -57,6 +57,8 @@ class Blobs {
   // A request that names reserved blobs ends their reservations, whatever comes of it: around each request.
   void claim(Connection& from, const protocol::Request& request);
   void give_claims_back();
+  // The same for a value that was read from disk: its blobs are claimed until give_claims_back().
+  void adopt(const std::vector<protocol::Part>& parts);
   // Whether the claimed blobs hold what these parts say: each was reserved by who publishes, each part lies inside, each
   // blob is sealed. Nobody can change them any more then.
   std::optional<Error> examine(const std::vector<protocol::Part>& parts);

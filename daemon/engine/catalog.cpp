@@ -7,6 +7,8 @@
 #include "engine/text.hpp"
 
 namespace onced::engine {
+
+using protocol::NotStored;
 namespace {
 
 // So many evicted keys are remembered: 16 bytes for each KiB of the arena.
@@ -37,6 +39,12 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
   image.early_ms = early_ms_of(lifespan, origin.cost_us);
   image.grace_ms = lifespan.grace_ms;
 
+  if (origin.past) {
+    image.fresh_until_ms = origin.past->fresh_until_ms;
+    image.early_ms = origin.past->early_ms;
+    image.grace_ms = origin.past->grace_ms;
+    lifespans_.move_time_word();  // it may be stale already
+  }
   if (origin.outdated) {
     lifespans_.move_time_word();  // or readers would take it for fresh until the word has come to the present time
     image.fresh_until_ms = time_word(context_.now);
@@ -52,7 +60,7 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
   std::string over_quota;
   Attempt attempt = make_room_in_session(entry, sums_of(parts).bytes(), over_quota) ? place(entry, image, worth, record) : Attempt::over_quota;
   if (attempt != Attempt::placed && entry.value) {
-    detach(entry);  // its place may be all that is missing, and it must not be found any longer anyway
+    detach(entry, true);  // its place may be all that is missing, and it must not be found any longer anyway
     if (attempt == Attempt::blocked) attempt = place(entry, image, worth, record);
   }
   if (attempt == Attempt::placed) {
@@ -64,13 +72,22 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
                           : attempt == Attempt::never        ? "it is larger than the arena"
                           : attempt == Attempt::not_worth_it ? not_worth_it
                                                              : "the arena is full of values that are being read";
-  gone_.remember(entry.key, Gone{GoneReason::not_stored, context_.now, why});
+  const NotStored cause = attempt == Attempt::over_quota     ? NotStored::session_full
+                          : attempt == Attempt::never        ? NotStored::too_large
+                          : attempt == Attempt::not_worth_it ? NotStored::not_worth_it
+                                                             : NotStored::no_room;
+  gone_.remember(entry.key, Gone{GoneReason::not_stored, context_.now, why, cause});
   return false;
 }
 
 std::string Catalog::why_not_stored(const Entry& entry) const {
   const Gone* gone = gone_.find(entry.key);
   return gone != nullptr ? gone->text : std::string("there is no room for it");
+}
+
+NotStored Catalog::cause_not_stored(const Entry& entry) const {
+  const Gone* gone = gone_.find(entry.key);
+  return gone != nullptr ? gone->cause : NotStored::no_room;
 }
 
 // Places the record, evicting in rounds, each twice as deep as the one before: memory that readers pin does not come
@@ -102,7 +119,7 @@ Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, double w
 }
 
 void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin, Crf crf) {
-  if (entry.value) take_out(entry);  // the store has retired the former record when it placed this one
+  if (entry.value) take_out(entry, true);  // the store has retired the former record when it placed this one
   Function& function = functions_.at(entry.function);
   ++function.entries;
   function.bytes += sums.bytes();
@@ -121,7 +138,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
   value.origin = std::move(origin.by);
   value.was_put = origin.was_put;
   value.outdated = origin.outdated;
-  value.stored = context_.now;
+  value.stored = origin.past ? origin.past->stored : context_.now;
   value.used = context_.now;
   value.crf = crf;
   value.worth_us = worth_us(entry.function, value.was_put ? std::nullopt : std::optional(value.cost_us));
@@ -137,17 +154,17 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
   }
   enter_session(entry);
   lifespans_.begin(entry);
-  if (value.outdated) lifespans_.advance(entry);
+  if (value.outdated || origin.past) lifespans_.advance(entry);
   by_record_.emplace(record, &entry);
 }
 
-void Catalog::detach(Entry& entry) {
+void Catalog::detach(Entry& entry, bool may_be_named) {
   store_.unlink(entry.value->record);
-  take_out(entry);
+  take_out(entry, may_be_named);
   directory_.may_be_unused(entry);
 }
 
-void Catalog::take_out(Entry& entry) {
+void Catalog::take_out(Entry& entry, bool may_be_named) {
   const StoredValue& value = *entry.value;
   by_record_.erase(value.record);
   order_.erase(value.in_order);
@@ -159,7 +176,7 @@ void Catalog::take_out(Entry& entry) {
   }
   leave_session(entry);
   lifespans_.end(entry);
-  directory_.dependencies().value_gone(entry);
+  directory_.dependencies().value_gone(entry, may_be_named);
   Function& function = functions_.at(entry.function);
   --function.entries;
   function.bytes -= value.bytes;
@@ -167,7 +184,7 @@ void Catalog::take_out(Entry& entry) {
 }
 
 void Catalog::drop(Entry& entry, GoneReason reason, std::string text) {
-  detach(entry);
+  detach(entry, reason != GoneReason::invalidated && reason != GoneReason::evicted_dependencies_full);
   gone_.remember(entry.key, Gone{reason, context_.now, std::move(text)});
 }
 

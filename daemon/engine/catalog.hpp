@@ -43,18 +43,27 @@ class Catalog {
     std::string by;  // for people
     bool was_put = false;
     bool outdated = false;  // stale from the first moment; to be said with a signal after that of its publication
+    // Of a value that comes from the disk tier, in place of what is asked for and configured.
+    struct Past {
+      std::uint64_t fresh_until_ms = protocol::never_expires;  // by the time word; the present one: it is stale
+      std::uint32_t early_ms = 0;
+      std::uint32_t grace_ms = 0;
+      Time stored{};
+    };
+    std::optional<Past> past{};
   };
   // True: readers find the value now, and the key's former one is retired. False: the arena is blocked by pins or too
   // small; the key has no value then (the former one would be an old answer), and why is remembered.
   bool store(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Origin origin);
 
-  // After a store() that did not: why, for people.
+  // After a store() that did not: why, for people, and as one word.
   std::string why_not_stored(const Entry& entry) const;
+  protocol::NotStored cause_not_stored(const Entry& entry) const;
 
   // No reader finds the value any more. Sends no signal.
   void drop(Entry& entry, GoneReason reason, std::string text = {});
   // The same, and nobody is ever told why.
-  void drop_untold(Entry& entry) { detach(entry); }
+  void drop_untold(Entry& entry) { detach(entry, false); }
 
   // Acts on the time that has come for the value of this entry, though the tick for it has not: it is stale, or expires.
   void catch_up(Entry& entry);
@@ -125,9 +134,10 @@ class Catalog {
   enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it, over_quota };
   Attempt place(Entry& entry, const RecordImage& image, double worth_us, RecordRef& placed);
   void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin, Crf crf);
-  void detach(Entry& entry);
+  // `may_be_named`: by what is being computed from it (dependency_graph.hpp).
+  void detach(Entry& entry, bool may_be_named);
   // Takes the value out of every order and sum; its record is retired, or about to be.
-  void take_out(Entry& entry);
+  void take_out(Entry& entry, bool may_be_named);
   void advance(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
   std::uint64_t evict_least(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);

@@ -14,9 +14,9 @@ using protocol::LeaseEnd;
 using protocol::SignalEvent;
 
 Computations::Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions,
-                           Catalog& catalog, SignalHub& signals, Blobs& blobs)
+                           Catalog& catalog, SignalHub& signals, Blobs& blobs, DiskValues& disk)
     : context_(context), connections_(connections), directory_(directory), functions_(functions), catalog_(catalog),
-      signals_(signals), blobs_(blobs), leases_(context.settings.epoch, timers_), invalidations_(functions), fences_(context.hash), queues_(context.settings, context.hash),
+      signals_(signals), blobs_(blobs), disk_(disk), leases_(context.settings.epoch, timers_), invalidations_(functions), fences_(context.hash), queues_(context.settings, context.hash),
       waves_(directory.dependencies()), deaths_(context.settings, context.hash) {}
 
 // ---- asking ---------------------------------------------------------------------------------------------------------
@@ -43,12 +43,13 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
     SharedParts parts;
     return catalog_.answer(entry, to, false, parts);
   }
+  if (is_to_load(entry, request)) return wait_for_load(entry, from, id, std::move(request));
   ++function.misses;
   ++context_.counters.misses;
   if (const FailedAnswer* failure = failure_of(entry); failure != nullptr && !request.force)
     return context_.send(to, protocol::Failure{failure->text, milliseconds_between(failure->since, context_.now)});
 
-  std::erase_if(request.held, [&](const protocol::Token& token) { return token.epoch != context_.settings.epoch; });
+  keep_own(request.held, from);
   if (entry.lease != nullptr) {
     if (auto problem = graph_.check(request.held, *entry.lease)) {
       ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
@@ -97,6 +98,7 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   waiter.entry = &entry;
   waiter.may_compute = request.may_compute;
   waiter.accept_stale = request.accept_stale && !request.force;
+  waiter.forced = request.force;
   waiter.background = request.background;
   waiter.nested = is_nested(request);
   waiter.lease_limit = lease_limit_of(request);
@@ -109,7 +111,7 @@ void Computations::queue(Entry& entry, Connection& from, protocol::RequestId id,
   from.waits.emplace(id, &waiter);
   charge(from, waiter.bytes());
   ++waiting_;
-  if (entry.lease == nullptr) line_up(entry, waiter);
+  if (entry.lease == nullptr && !entry.loading) line_up(entry, waiter);
 }
 
 // Waits and leases together: every wait may become a lease, which counts for no more than the wait did.
@@ -190,10 +192,11 @@ std::string Computations::holder_text(const Lease& lease) const {
 
 // ---- holding --------------------------------------------------------------------------------------------------------
 
-void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, LeaseCause cause) {
+void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, LeaseCause cause, bool has_waited) {
   forget_failure(entry);
   if (entry.queued) queues_.leave(entry);
   Lease& lease = leases_.create(entry, holder, id);
+  note_leases();
   queues_.begun(lease);
   ++functions_.at(entry.function).running;
   charge(holder, lease.bytes());
@@ -204,15 +207,14 @@ void Computations::grant(Entry& entry, Connection& holder, protocol::RequestId i
   catalog_.set_refreshing(entry, true);
   ++context_.counters.grants;
   ++context_.counters.grants_by_cause[static_cast<std::size_t>(cause)];
-  const bool again = cause != LeaseCause::absent && cause != LeaseCause::forced && cause != LeaseCause::stale && cause != LeaseCause::ahead;
-  if (again) {
+  if (has_waited) {  // it may be busy with something else by now, or stopped
     lease.taken_up = false;
     timers_.set(lease.take_up_timer, context_.now + context_.settings.take_up_deadline, TakeUpDeadline{&lease});
   }
   context_.send(lease.holder,
                 protocol::Lease{.token = lease.token,
                                 .limit_ms = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(limit).count()),
-                                .take_up = again,
+                                .take_up = has_waited,
                                 .cause = cause});
   signals_.emit(SignalEvent::started, entry.key, entry.value ? entry.value->version : 0);
 }
@@ -224,7 +226,20 @@ void Computations::end(Lease& lease) {
   queues_.ended(lease);
   --functions_.at(lease.entry->function).running;
   leases_.erase(lease, holder);
-  fences_.forget_up_to(leases_.all().empty() ? directory_.stamp() : leases_.all().begin()->second.stamp);
+  note_leases();
+  forget_fences();
+}
+
+void Computations::forget_fences() {
+  std::uint64_t oldest = leases_.all().empty() ? directory_.stamp() : leases_.all().begin()->second.stamp;
+  if (const auto load = disk_.oldest_stamp()) oldest = std::min(oldest, *load);
+  fences_.forget_up_to(oldest);
+}
+
+void Computations::note_leases() {
+  const auto& all = leases_.all();
+  if (all.empty()) return directory_.dependencies().under_way(0, 0, 0);
+  directory_.dependencies().under_way(all.size(), all.begin()->first, all.rbegin()->first);
 }
 
 Lease* Computations::held_by(Connection& from, const protocol::Token& token) {
@@ -327,7 +342,7 @@ void Computations::hand_over(Entry& entry, LeaseCause cause) {
   if (cause != LeaseCause::queued)
     context_.note(Note::Level::info, "the lease of " + display(entry.key) + " goes to " + holder.description + ": " +
                                          std::string(name_of(cause)));
-  grant(entry, holder, to.id, limit, cause);
+  grant(entry, holder, to.id, limit, cause, true);
 }
 
 // The waiters of a detached lease that brought no result: a fresh value that the key has by now is newer than what they asked
@@ -355,6 +370,7 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
   std::vector<Waiter*> joined;
   for (Waiter& waiter : orphans) joined.push_back(&waiter);
   entry.waiters.merge(orphans, [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
+  if (entry.loading) return;
   if (entry.lease == nullptr) {
     if (entry.queued && joined.empty()) return;  // it was asked for anew, and that request has its place
     return hand_over(entry, cause);
@@ -391,13 +407,13 @@ void Computations::drain() {
   for (Invalidation& one : invalidations_.all()) {
     if (!one.to) continue;
     connections_.at(one.to->connection).invalidations.erase(one.to->id);
-    context_.refuse(*one.to, ErrorCode::unavailable, "the daemon is shutting down; what it has not dropped yet goes with it");
+    context_.refuse(*one.to, ErrorCode::unavailable, context_.draining_why + "; what has not been dropped yet goes with it");
     one.to.reset();
   }
   for (Wave& wave : waves_.all()) give_held_back(wave);
   for (auto& [id, connection] : connections_.all())
     while (!connection.waits.empty())
-      refuse_waiter(*connection.waits.begin()->second, Error{ErrorCode::unavailable, "the daemon is shutting down"});
+      refuse_waiter(*connection.waits.begin()->second, Error{ErrorCode::unavailable, context_.draining_why});
 }
 
 // ---- deadlines ------------------------------------------------------------------------------------------------------
@@ -440,8 +456,10 @@ void Computations::check_invariants() const {
     failures += entry.failure ? 1U : 0U;
     for (const Waiter& waiter : entry.waiters) {
       check_waiter(waiter, entry, nullptr);
-      ONCED_ASSERT(!waiter.may_compute || entry.lease != nullptr || entry.queued);  // or nobody would ever answer it
+      ONCED_ASSERT(!waiter.may_compute || entry.lease != nullptr || entry.queued || entry.loading);  // or nobody would ever answer it
+      ONCED_ASSERT(!waiter.for_load || entry.loading);
     }
+    ONCED_ASSERT(!entry.loading || (!entry.value && entry.lease == nullptr && !entry.queued && disk_.takes(entry.key)));
     check_queue_of(entry);
   });
   std::size_t live = 0;

@@ -1,7 +1,7 @@
 // Who computes which key, who waits for it, and how that ends: the laws L1 to L5 and L7.
 //
 // Ownership: leases are in the LeaseTable, waiters in the list they wait in; connections list both by number.
-// Invariant: a waiter that can compute waits only while there is a lease to wait for, or its key is queued; every waiter leaves its list in
+// Invariant: a waiter that can compute waits only while there is a lease to wait for, or its key is queued or being read from disk; every waiter leaves its list in
 //            take_out(), and whoever takes it out sends its one final answer (L3), unless its connection is gone.
 //            Whoever looks at an entry's value, lease or failure has settled it (invalidations.hpp).
 // Errors:    unknown tokens are answered (Refused) or, where the message has no answer, ignored: they come from clients.
@@ -18,6 +18,7 @@
 #include "engine/context.hpp"
 #include "engine/dependency_waves.hpp"
 #include "engine/directory.hpp"
+#include "engine/disk_values.hpp"
 #include "engine/function_queues.hpp"
 #include "engine/function_table.hpp"
 #include "engine/holder_deaths.hpp"
@@ -29,13 +30,15 @@
 
 namespace onced::engine {
 
+inline constexpr std::string_view upstream_invalidated_text = "what it was computed from was invalidated while it was computed";
+
 class Computations {
  public:
   Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions, Catalog& catalog,
-               SignalHub& signals, Blobs& blobs);
+               SignalHub& signals, Blobs& blobs, DiskValues& disk);
 
   // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest;
-  // queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what).
+  // queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what; loading.cpp: values on disk).
   void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
   void withdraw(Connection& from, const protocol::Withdraw& request);
   void take_up(Connection& from, const protocol::TakeUp& request);
@@ -46,6 +49,11 @@ class Computations {
   void abandon(Connection& from, protocol::RequestId id, const protocol::Abandon& request);
   void invalidate(Connection& from, protocol::RequestId id, const protocol::Invalidate& request);
   void cancel(Connection& from, protocol::RequestId id, const protocol::Cancel& request);
+  void disk(Connection& from, protocol::RequestId id, const protocol::Disk& request);
+
+  // What the disk tier has done. The blobs of a value are claimed (blobs.hpp).
+  void written(const DiskWritten& event);
+  void loaded(DiskLoaded event);
 
   // Its waits end unanswered, then its leases; the order matters: nothing is handed over to the dead.
   void process_gone(Connection& connection);
@@ -99,18 +107,33 @@ class Computations {
   // How a lease ends without a result.
   enum class EndedBy : std::uint8_t { abandon, holder_death, limit, not_taken_up };
 
-  void grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, protocol::LeaseCause cause);
+  void grant(Entry& entry, Connection& holder, protocol::RequestId id, Duration limit, protocol::LeaseCause cause, bool has_waited = false);
   void end_without_result(Lease& lease, EndedBy how);
   void end_unwanted_lease(Connection& from, protocol::RequestId acquire);
   void hand_over(Entry& entry, protocol::LeaseCause cause);
   void rejoin(Entry& entry, WaiterList orphans, protocol::LeaseCause cause);
   void end(Lease& lease);
+  void forget_fences();
+  void note_leases();
   void lose(const Lease& lease, protocol::LeaseEnd why);
-  void detach(Lease& lease, protocol::LeaseEnd why);
+  // `not_kept`: why what it brings is not, for its holder.
+  void detach(Lease& lease, protocol::LeaseEnd why, protocol::NotStored not_kept, std::string_view not_kept_text);
+  void detach_invalidated(Lease& lease, const std::string& by);
   Lease* held_by(Connection& from, const protocol::Token& token);
   void refuse_token(Connection& from, protocol::RequestId id);
 
   void queue(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
+  // loading.cpp
+  bool is_to_load(Entry& entry, const protocol::Acquire& request);
+  void wait_for_load(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
+  bool store_loaded(Entry& entry, DiskValue& value, SharedParts& parts);
+  void serve_loaded(Entry& entry, const DiskValue& value, bool stored, const SharedParts& parts);
+  void begin_without(Entry& entry);
+  void begin_for_others(Entry& entry, protocol::LeaseCause cause);
+  std::uint64_t fresh_until_ms(const DiskValue& value) const;
+  bool is_usable(const DiskValue& value) const;
+  void note_disk_problem(const Entry& entry, const std::string& problem);
+  void keep_own(std::vector<protocol::Token>& held, const Connection& from);
   bool is_nested(const protocol::Acquire& request);
   bool may_begin(const Entry& entry, bool nested) const;
   void begin_or_line_up(Entry& entry, protocol::LeaseCause cause);
@@ -144,7 +167,7 @@ class Computations {
   void count_computation(const Lease& lease, std::uint64_t cost_us);
   void count_served(const Entry& entry, std::uint64_t cost_us, const WaiterList& waiters);
   bool value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts);
-  void note_not_stored(const Entry& entry);
+  void note_not_stored(const Entry& entry, protocol::NotStored why);
   void note_invalidated(std::uint64_t stamp);
   bool has_too_many_invalidations(const Connection& from, ReplyAddress to);
   bool detach_if_overtaken(Lease& lease, const std::vector<std::string>& tags, Standing of_upstreams);
@@ -164,7 +187,11 @@ class Computations {
   Kept keep(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Catalog::Origin origin, Standing of_upstreams,
             bool has_room);
   void answer_takers(Entry& entry, const Kept& kept, std::uint64_t version, std::uint64_t cost_us, const SharedParts& parts);
-  void tell_kept(Entry& entry, const Kept& kept, std::uint64_t version, bool retires_older);
+  // The copy on disk of what was kept, or that it has none any more. Returns what a durable one is to wait for.
+  DiskTicket keep_on_disk(Entry& entry, const Kept& kept, const SharedParts& parts, const protocol::Retention& retention);
+  protocol::NotStored why_not_stored(const Entry& entry, const Kept& kept, bool has_room) const;
+  protocol::Published published(const Entry& entry, const Kept& kept, std::uint64_t version, protocol::NotStored why) const;
+  void tell_kept(Entry& entry, const Kept& kept, std::uint64_t version, bool retires_older, protocol::NotStored why);
   // What depends on the value that the entry had, on that derivation, on any value of the entry. Return the number of the wave that
   // sees to it; 0: nothing does.
   std::uint64_t supersede(Entry& entry, std::string why);
@@ -176,7 +203,8 @@ class Computations {
   void end_wave(Wave& wave);
   // While the daemon drains: what it holds back.
   void give_held_back(Wave& wave);
-  void answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply);
+  // When that wave is over, and that is written to disk.
+  void answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply, DiskTicket written = {});
   std::uint64_t behind_all_waves();
   void settle(Entry& entry);
   bool leave_generation(Entry& entry);  // session_fences.cpp
@@ -202,6 +230,7 @@ class Computations {
   Catalog& catalog_;
   SignalHub& signals_;
   Blobs& blobs_;
+  DiskValues& disk_;
   TimerQueue timers_;
   LeaseTable leases_;
   Invalidations invalidations_;
@@ -221,6 +250,7 @@ class Computations {
   std::uint64_t last_version_ = 0;
   std::list<Entry*> failures_;  // the oldest first
   std::optional<Time> not_stored_noted_;
+  std::optional<Time> disk_noted_;
 };
 
 // Takes every waiter of a list out, in order of arrival, and lets `reply_to` answer it.

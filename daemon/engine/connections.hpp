@@ -73,6 +73,10 @@ class Connections {
   Connection& at(ConnectionId id) { return table_.at(id); }
   const Connection& at(ConnectionId id) const { return table_.at(id); }
   void remove(ConnectionId id) { table_.erase(id); }
+  // Where the daemon cannot see their pids, connections of one user may be.
+  static bool may_be_one_process(const Connection& a, const Connection& b) {
+    return a.process_number == b.process_number || (a.process.pid == 0 && b.process.pid == 0 && a.process.uid == b.process.uid);
+  }
   std::size_t size() const { return table_.size(); }
   const std::unordered_map<ConnectionId, Connection>& all() const { return table_; }
   std::unordered_map<ConnectionId, Connection>& all() { return table_; }

@@ -8,6 +8,7 @@
 
 #include <onced/protocol/messages.hpp>
 
+#include "engine/disk_tier.hpp"
 #include "engine/engine.hpp"
 #include "engine/entry.hpp"
 #include "engine/key_map.hpp"
@@ -63,6 +64,11 @@ struct Counters {
   std::uint64_t tokens_refused = 0;
   std::uint64_t limits_reached = 0;
   RefusalsByLimit refusals_by_limit{};    // of those
+  std::uint64_t disk_puts = 0;            // values that were handed to the disk tier
+  std::uint64_t disk_loads = 0;           // reads of it that brought a value
+  std::uint64_t disk_misses = 0;          // that brought none
+  std::uint64_t disk_hits = 0;            // of the hits: answered by a value that was read for them
+  std::uint64_t disk_not_durable = 0;     // answers not_durable
   std::uint64_t protocol_errors = 0;
   std::uint64_t signals = 0;              // changes; each is one step of the sequence
   std::uint64_t signals_delivered = 0;
@@ -77,7 +83,9 @@ struct Context {
   Counters counters{};
   RecentStatistics recent{};
   LongestTurn longest_turn{};
+  DiskTier* disk = nullptr;  // null: values are kept in memory only
   bool draining = false;
+  std::string draining_why{};  // why nothing is answered any more, for people
 
   void send(ReplyAddress to, protocol::Reply reply, SharedParts parts = {}) {
     effects->emplace_back(Send{to.connection, to.id, std::move(reply), std::move(parts), {}});

@@ -31,9 +31,10 @@ Standing Computations::standing_of(const Entry& own, const std::vector<protocol:
   return worst;
 }
 
-// A version that is not there any more, and that nothing which is known was computed from: it was replaced, evicted or
-// invalidated, and nobody knows which. It counts as invalidated when anything was, since the computation began, and when it may have been
-// derived from something itself, for a later invalidation of that would not find the value: too few are kept rather than one too many.
+// What went while the computation was under way is still known (dependency_graph.hpp, "Named"). A version that is not is one that was
+// invalidated, was gone before, or is above the bounds of what is kept, and nobody knows which. It counts as invalidated when anything was,
+// since the computation began, and when it may have been derived from something itself, for a later invalidation of that would not find
+// the value: too few are kept rather than one too many.
 Standing Computations::standing_of(const protocol::Dependency& upstream, const Lease* lease) {
   Entry* const entry = directory_.find(upstream.key);
   if (entry != nullptr) settle(*entry);
@@ -67,10 +68,7 @@ Derivation* Computations::record_upstreams(Entry& entry, std::uint64_t version, 
     Derivation& upstream = graph.obtain(of_upstream, is_number ? dependency.version : version);
     if (is_present && !is_known) {
       graph.stored(upstream);
-      if (of_upstream.value->outdated) {
-        upstream.standing = Standing::outdated;
-        upstream.why = "was invalidated softly";
-      }
+      DependencyGraph::note_standing(upstream);
     } else if (!is_known) {
       upstream.standing = Standing::outdated;
       upstream.why = "had no such value any more";
@@ -90,6 +88,9 @@ bool Computations::make_room_for(const std::vector<protocol::Dependency>& upstre
   const auto fits = [&] {
     return graph.fits(upstreams.size(), key_bytes, context_.settings.dependency_edges_max, context_.settings.dependency_key_bytes_max);
   };
+  if (fits()) return true;
+  graph.forget_kept();
+  directory_.release_dependencies(Directory::released_per_step_max);
   if (fits()) return true;
   note_dependencies_full();
   for (std::size_t victims = 0; victims < dependants_evicted_max && !fits(); ++victims) {
@@ -115,7 +116,7 @@ void Computations::note_dependencies_full() {
   context_.note(Note::Level::warning, "no more can be recorded of what values depend on (" +
                                           std::to_string(context_.settings.dependency_edges_max) + " upstreams, or " +
                                           std::to_string(context_.settings.dependency_key_bytes_max) +
-                                          " bytes of their keys); values that were stored long ago go for it");
+                                          " bytes of their keys); values that were stored long ago go for it; raise limits.dependency_edges_max or limits.dependency_key_bytes_max for more");
 }
 
 Computations::Kept Computations::keep(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention,
@@ -154,7 +155,7 @@ std::uint64_t Computations::outdate(Derivation& derivation, std::string why) {
   if (derivation.standing != Standing::current) return await_waves(*derivation.entry);
   derivation.standing = Standing::outdated;
   derivation.why = std::move(why);
-  return derivation.dependants.empty() ? 0 : waves_.begin(derivation, {}).number;
+  return derivation.dependants.empty() ? await_waves(*derivation.entry) : waves_.begin(derivation, {}).number;
 }
 
 // What was derived from the key is reached by what began before, if it is not yet: that is waited for, as if it had begun now.
@@ -167,6 +168,7 @@ std::uint64_t Computations::condemn(Entry& entry, const std::string& by) {
   if (entry.derivations == nullptr) return 0;
   entry.derivations->condemned_up_to = last_version_;
   entry.derivations->latest = nullptr;
+  if (entry.derivations->dependants == 0) return 0;
   return waves_.begin_with_all(entry, by).number;
 }
 
@@ -209,10 +211,10 @@ void Computations::end_wave(Wave& wave) {
   if (wave.to == Standing::condemned) invalidated_at_ = directory_.next_stamp();  // until now it could be read
   for (Invalidation& one : invalidations_.all())
     if (one.stamp == wave.invalidation) one.values += wave.values;
-  if (!wave.reply_to) return;
+  if (!wave.reply_to) return disk_.forget(wave.written);
   if (auto* done = std::get_if<protocol::Done>(&wave.reply)) done->count += wave.values;
   connections_.at(wave.reply_to->connection).held_back.erase(wave.reply_to->id);
-  context_.send(*wave.reply_to, std::move(wave.reply));
+  disk_.answer(wave.written, *wave.reply_to, std::move(wave.reply));
 }
 
 // A published value is there; what depends on the former one goes with the daemon.
@@ -220,16 +222,17 @@ void Computations::give_held_back(Wave& wave) {
   if (!wave.reply_to) return;
   connections_.at(wave.reply_to->connection).held_back.erase(wave.reply_to->id);
   if (std::holds_alternative<protocol::Published>(wave.reply)) context_.send(*wave.reply_to, std::move(wave.reply));
-  else context_.refuse(*wave.reply_to, ErrorCode::unavailable, "the daemon is shutting down; what it has not dropped yet goes with it");
+  else context_.refuse(*wave.reply_to, ErrorCode::unavailable, context_.draining_why + "; what has not been dropped yet goes with it");
   wave.reply_to.reset();
 }
 
 // Who finds nothing left to do may owe that to a wave of somebody else that is still under way: what it comes to is meant as well.
 std::uint64_t Computations::behind_all_waves() { return waves_.empty() ? 0 : waves_.begin_with_none().number; }
 
-void Computations::answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply) {
-  if (wave_number == 0 || waves_.is_over(wave_number)) return context_.send(to, std::move(reply));
+void Computations::answer_after(std::uint64_t wave_number, ReplyAddress to, protocol::Reply reply, DiskTicket written) {
+  if (wave_number == 0 || waves_.is_over(wave_number)) return disk_.answer(written, to, std::move(reply));
   Wave& wave = waves_.at(wave_number);
+  wave.written = written;
   wave.reply_to = to;
   wave.reply = std::move(reply);
   connections_.at(to.connection).held_back.insert(to.id);

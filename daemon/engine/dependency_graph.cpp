@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <onced/protocol/limits.hpp>
 #include <onced/protocol/result.hpp>
 
 namespace onced::engine {
@@ -39,13 +40,61 @@ void DependencyGraph::stored(Derivation& derivation) {
   derivation.ordered = true;
 }
 
-void DependencyGraph::value_gone(Entry& entry) {
-  Derivation* const one = find(entry, entry.value->version);
+void DependencyGraph::is_back(Entry& entry, std::uint64_t version) {
+  Derivation* const one = find(entry, version);
   if (one == nullptr) return;
+  one->standing = Standing::current;
+  one->because = nullptr;
+  one->why.clear();
+  stored(*one);
+}
+
+void DependencyGraph::value_gone(Entry& entry, bool may_be_named) {
+  // The key's own computation does not depend on what it replaces.
+  const bool is_kept = may_be_named && leases_ > (entry.lease != nullptr ? 1U : 0U);
+  Derivation* one = find(entry, entry.value->version);
+  if (one == nullptr) {
+    if (!is_kept) return;
+    one = &obtain(entry, entry.value->version);
+    stored(*one);
+    note_standing(*one);
+  }
   one->stored = false;
   if (one->ordered) in_order_.erase(one->in_order);
   one->ordered = false;
-  may_go(*one);
+  is_kept ? keep(*one) : may_go(*one);
+}
+
+void DependencyGraph::note_standing(Derivation& derivation) {
+  if (!derivation.entry->value->outdated) return;
+  derivation.standing = Standing::outdated;
+  derivation.why = "was invalidated softly";
+}
+
+void DependencyGraph::keep(Derivation& derivation) {
+  const std::size_t key_bytes = derivation.entry->key.size();
+  while (!kept_.empty() && (kept_.size() >= limits::gone_values_kept_max || kept_key_bytes_ + key_bytes > limits::gone_values_key_bytes_max)) forget_longest_kept();
+  ++derivation.kept;
+  kept_.push_back({newest_lease_, &derivation});
+  kept_key_bytes_ += key_bytes;
+}
+
+void DependencyGraph::forget_longest_kept() {
+  Derivation& longest = *kept_.front().derivation;
+  kept_.pop_front();
+  kept_key_bytes_ -= longest.entry->key.size();
+  --longest.kept;
+  may_go(longest);
+}
+
+void DependencyGraph::under_way(std::size_t leases, std::uint64_t oldest, std::uint64_t newest) {
+  leases_ = leases;
+  newest_lease_ = std::max(newest_lease_, newest);
+  while (!kept_.empty() && (leases == 0 || kept_.front().newest < oldest)) forget_longest_kept();
+}
+
+void DependencyGraph::forget_kept() {
+  while (!kept_.empty()) forget_longest_kept();
 }
 
 void DependencyGraph::may_go(Derivation& derivation) {

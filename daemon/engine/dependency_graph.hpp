@@ -9,6 +9,11 @@
 //            Eviction and expiry are no change of content: they change nothing here.
 // Life:      a Derivation is there while its value is stored and was derived from something, or while another hangs on it. Entries with
 //            derivations are not swept: their tags and their function still mean what was derived from them.
+// Named:     a computation under way may have read any value that went since it began, and will name it when it is published. So what goes
+//            meanwhile, derived or not, is kept as a Derivation until all have ended that were under way then: whether it was replaced,
+//            made stale or only evicted or has expired is found out as of any other, by waves and settling. What was invalidated is not kept:
+//            it counts as that because something was. Neither is what has gone before, nor what is above the bounds
+//            (limits::gone_values_kept_max): of that nothing is known, and who names it must be prepared for the worst.
 //
 // Ownership: owns derivations; points to entries, which the directory keeps for so long.
 // Bounds:    the caller asks fits() before link(). What is not needed any more is taken apart some at a time, in release().
@@ -46,6 +51,7 @@ struct Derivation {
   bool stored = false;                // it is the value of its entry
   bool release_due = false;
   bool forgotten = false;             // is being taken apart: not to be found any more
+  std::size_t kept = 0;               // for computations that may have read it: so often it has gone, if a value can come back
   std::size_t waves = 0;              // that are still to go on from it
   std::uint64_t passed_by = 0;        // the latest wave that went on from it though it stood as badly already
   std::vector<Upstream> upstreams;
@@ -75,8 +81,17 @@ class DependencyGraph {
   void link(Derivation& dependant, Derivation& upstream);
   // Its value was stored as that of its entry.
   void stored(Derivation& derivation);
-  // The value that the entry has goes; or the derivation of a value that was not stored after all.
-  void value_gone(Entry& entry);
+  // It is that again: it was read from disk, where it was what it always had been. What was made stale while it was away stays so.
+  void is_back(Entry& entry, std::uint64_t version);
+  // Of a plain one that the graph learns of late: what became of the value that its entry has.
+  static void note_standing(Derivation& derivation);
+  // The value that the entry has goes. Unless it was invalidated it may be named by computations that are under way.
+  void value_gone(Entry& entry, bool may_be_named);
+  // So many leases there are, of which the oldest has this number; no lease had a higher one than `newest`.
+  void under_way(std::size_t leases, std::uint64_t oldest, std::uint64_t newest);
+  // Gives up what is kept for computations that are under way: the room is wanted for values that are there.
+  void forget_kept();
+  std::size_t kept() const { return kept_.size(); }
   // Takes it apart, some time soon, when it is not needed any more.
   void may_go(Derivation& derivation);
 
@@ -108,8 +123,15 @@ class DependencyGraph {
   static void check(const Entry& entry, std::size_t& edges, std::size_t& derivations);
 
  private:
-  static bool is_needed(const Derivation& one) { return one.stored || one.waves > 0 || !one.dependants.empty(); }
+  // A value that is not there any more.
+  struct Kept {
+    std::uint64_t newest = 0;  // the newest lease when it went
+    Derivation* derivation = nullptr;
+  };
+  static bool is_needed(const Derivation& one) { return one.stored || one.kept > 0 || one.waves > 0 || !one.dependants.empty(); }
   bool drop_if_empty(Entry& entry);
+  void keep(Derivation& derivation);
+  void forget_longest_kept();
   void forget(Derivation& derivation);
 
   std::size_t edges_ = 0;
@@ -118,6 +140,10 @@ class DependencyGraph {
   std::uint64_t forgotten_up_to_ = 0;
   std::list<Derivation*> in_order_;
   std::deque<Derivation*> to_release_;
+  std::deque<Kept> kept_;  // in order of their going
+  std::size_t kept_key_bytes_ = 0;
+  std::size_t leases_ = 0;
+  std::uint64_t newest_lease_ = 0;
 };
 
 template <typename Left>

@@ -18,6 +18,7 @@
 #include <string>
 
 #include "engine/dependency_graph.hpp"
+#include "engine/disk_tier.hpp"
 
 namespace onced::engine {
 
@@ -35,6 +36,7 @@ struct Wave {
   std::deque<Front> fronts{};
   std::optional<ReplyAddress> reply_to{};  // who is told when it is over
   protocol::Reply reply{};
+  DiskTicket written{};                 // and that is written to disk
   std::uint64_t invalidation = 0;       // the stamp of the one that it belongs to
   std::uint64_t values = 0;             // made stale or dropped
 };

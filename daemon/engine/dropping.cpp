@@ -10,6 +10,7 @@
 namespace onced::engine {
 
 using protocol::LeaseEnd;
+using protocol::NotStored;
 using protocol::ScopeKind;
 using protocol::SignalEvent;
 
@@ -20,8 +21,13 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     Entry* const entry = directory_.find(scope.subject);
     if (entry != nullptr) settle(*entry);
     if (!request.soft) note_invalidated(directory_.next_stamp());
+    const bool was_in_memory = entry != nullptr && entry->value;
     const Invalidated done = entry == nullptr ? Invalidated{} : invalidate_entry(*entry, from.description, request.soft);
-    answer_after(done.wave != 0 ? done.wave : behind_all_waves(), {from.id, id}, protocol::Done{done.value ? 1U : 0U});
+    // Also a soft one: what is on disk is fresh until its time.
+    const DiskTicket written = disk_.drop(scope.subject, true);
+    const bool was_on_disk = !was_in_memory && written != DiskTicket{};
+    if (was_on_disk) catalog_.gone().remember(scope.subject, Gone{GoneReason::invalidated, context_.now, from.description});
+    answer_after(done.wave != 0 ? done.wave : behind_all_waves(), {from.id, id}, protocol::Done{done.value || was_on_disk ? 1U : 0U}, written);
     return go_on_with_waves(context_.settings.invalidated_per_step_max);
   }
   Invalidation invalidation{.function = std::nullopt, .function_name = {}, .to = ReplyAddress{from.id, id}, .by = from.description, .soft = request.soft};
@@ -29,7 +35,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     const Function* function = functions_.find(scope.subject);
     if (function == nullptr) {
       if (!request.soft) note_invalidated(directory_.next_stamp());  // what is under way may name such a key all the same
-      return answer_after(behind_all_waves(), {from.id, id}, protocol::Done{0});
+      return answer_after(behind_all_waves(), {from.id, id}, protocol::Done{0}, disk_.drop_label(DiskTier::Label::function, scope.subject, true));
     }
     invalidation.function = function->number;
     invalidation.function_name = scope.subject;
@@ -40,12 +46,15 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   if (scope.kind == ScopeKind::tag) {
     invalidation.tag = scope.subject;
     invalidation.by += " through its tag " + scope.subject;
-    if (!leases_.all().empty()) fences_.add(scope.subject, invalidation.stamp);
+    if (!leases_.all().empty() || disk_.loads() > 0) fences_.add(scope.subject, invalidation.stamp);
+    invalidation.written = disk_.drop_label(DiskTier::Label::tag, scope.subject, true);
   } else if (scope.kind == ScopeKind::session) {
     invalidation.session = *protocol::session_number_in(scope.subject);
     deaths_.forget_if([&](std::string_view key) { return protocol::session_in(key) == invalidation.session; });
   } else {
     deaths_.forget_if([&](std::string_view key) { return scope.kind == ScopeKind::everything || function_of(key) == scope.subject; });
+    const bool all = scope.kind == ScopeKind::everything;
+    invalidation.written = disk_.drop_label(all ? DiskTier::Label::everything : DiskTier::Label::function, scope.subject, true);
   }
   invalidation.last_wave = waves_.last();
   from.invalidations.insert(id);
@@ -77,7 +86,9 @@ void Computations::go_on_invalidating() {
       if (!first.soft) invalidated_at_ = directory_.next_stamp();  // until now it could be read
       if (first.to) {
         connections_.at(first.to->connection).invalidations.erase(first.to->id);
-        context_.send(*first.to, protocol::Done{first.values});
+        disk_.answer(first.written, *first.to, protocol::Done{first.values});
+      } else {
+        disk_.forget(first.written);
       }
       invalidations_.pop_front();
       continue;
@@ -109,17 +120,17 @@ bool Computations::detach_if_overtaken(Lease& lease, const std::vector<std::stri
   if (!fence) return false;
   context_.counters.overtaken += condemned ? 1U : 0U;
   Entry& entry = *lease.entry;
-  detach(lease, LeaseEnd::invalidated);
+  const std::string why = condemned                ? std::string(upstream_invalidated_text)
+                          : fence->tag.empty() ? "tags were invalidated while it was computed, and by now it is forgotten which"
+                                               : "its tag " + fence->tag + " was invalidated while it was computed";
+  detach(lease, LeaseEnd::invalidated, condemned ? NotStored::upstream_invalidated : NotStored::invalidated, why);
   for (auto at = lease.waiters.begin(); at != lease.waiters.end();) {
     const auto waiter = at++;
     if (waiter->stamp < fence->stamp) continue;
     waiter->detached = nullptr;
     entry.waiters.splice(entry.waiters.end(), lease.waiters, waiter);
   }
-  catalog_.gone().remember(entry.key, Gone{GoneReason::not_stored, context_.now,
-                                           condemned ? "what it was computed from was invalidated while it was computed"
-                                           : fence->tag.empty() ? "tags were invalidated while it was computed, and by now it is forgotten which"
-                                                              : "its tag " + fence->tag + " was invalidated while it was computed"});
+  catalog_.gone().remember(entry.key, Gone{GoneReason::not_stored, context_.now, why, lease.not_kept});
   signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "invalidated");
   return true;
 }
@@ -146,6 +157,7 @@ void Computations::settle(Entry& entry) {
 // being computed.
 Computations::Invalidated Computations::invalidate_entry(Entry& entry, const std::string& by, bool soft) {
   deaths_.forget(entry.key);  // also here: only the entries say which keys a tag concerns
+  if (entry.loading) entry.loading->is_void = true;  // who waits for it gets a lease when it has ended, or waits on
   if (soft) return soften_entry(entry, by);
   directory_.clear_tags(entry);
   const std::uint64_t wave = condemn(entry, by);
@@ -153,22 +165,27 @@ Computations::Invalidated Computations::invalidate_entry(Entry& entry, const std
   const std::uint64_t version = entry.value ? entry.value->version : 0;
   const bool had_value = entry.value.has_value();
   if (had_value) catalog_.drop(entry, GoneReason::invalidated, by);
-  if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::invalidated);
+  if (entry.lease != nullptr) detach_invalidated(*entry.lease, by);
   forget_failure(entry);
   signals_.emit(SignalEvent::invalidated, entry.key, version);
   context_.counters.invalidations += had_value ? 1U : 0U;
   return {had_value, wave};
 }
 
+void Computations::detach_invalidated(Lease& lease, const std::string& by) {
+  detach(lease, LeaseEnd::invalidated, NotStored::invalidated, "its key was invalidated by " + by + " while it was computed");
+}
+
 // For subscribers the computation is over: what it brings is not the key's.
 Computations::Invalidated Computations::soften_entry(Entry& entry, const std::string& by) {
   forget_failure(entry);
   if (entry.lease != nullptr) {
-    detach(*entry.lease, LeaseEnd::invalidated);
+    detach_invalidated(*entry.lease, by);
     signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, "invalidated");
   }
   if (entry.value) entry.value->outdated = true;
   const bool changed = entry.value && catalog_.make_stale(entry);
+  if (entry.value && entry.value->softened == nullptr) entry.value->softened = std::make_unique<Softened>(Softened{context_.now, by, changed});
   Derivation* const latest = entry.derivations == nullptr ? nullptr : entry.derivations->latest;
   const std::uint64_t wave = entry.derivations == nullptr ? 0 : latest == nullptr ? await_waves(entry) : outdate(*latest, "was invalidated softly by " + by);
   if (!entry.value && entry.derivations == nullptr) directory_.clear_tags(entry);
@@ -205,8 +222,8 @@ std::size_t Computations::retire_some(Retirement& retirement, std::size_t most) 
     if (!older.value || older.value->version > retirement.version) return;
     const std::uint64_t version = older.value->version;
     const std::string_view name = version_of(newer.key);
-    supersede(older, "was superseded by " + (name.empty() ? std::string("a value without a version") : "version " + std::string(name)));
     catalog_.drop(older, GoneReason::superseded, name.empty() ? std::string("no version") : "version " + std::string(name));
+    supersede(older, "was superseded by " + (name.empty() ? std::string("a value without a version") : "version " + std::string(name)));
     ++context_.counters.older_versions_dropped;
     signals_.emit(SignalEvent::evicted, older.key, version);
   });

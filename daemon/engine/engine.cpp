@@ -11,6 +11,7 @@
 #include "engine/connections.hpp"
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
+#include "engine/disk_values.hpp"
 #include "engine/function_table.hpp"
 #include "engine/reports.hpp"
 #include "engine/sessions.hpp"
@@ -19,8 +20,8 @@
 namespace onced::engine {
 
 struct Engine::State {
-  State(Settings settings, RecordStore& store, BlobStore& blob_store)
-      : context{.settings = std::move(settings)},
+  State(Settings settings, RecordStore& store, BlobStore& blob_store, DiskTier* disk_tier)
+      : context{.settings = std::move(settings), .disk = disk_tier},
         session_table(context.hash, store.session_places()),
         blobs(context, connections, blob_store, [this](const Connection& from, std::uint64_t bytes) { return catalog.make_room_for_blob(bytes, newcomer_of(from, bytes)); }),
         catalog(context, directory, functions, store, signals, blobs),
@@ -34,7 +35,8 @@ struct Engine::State {
   SignalHub signals{context, [this](const protocol::Scope& scope, protocol::State& state) { reports.describe(scope, state); }};
   Blobs blobs;
   Catalog catalog;
-  Computations computations{context, connections, directory, functions, catalog, signals, blobs};
+  DiskValues disk{context, connections, context.disk};
+  Computations computations{context, connections, directory, functions, catalog, signals, blobs, disk};
   Sessions sessions;
   Reports reports{context, connections, directory, functions, signals, catalog, computations, blobs};
 
@@ -46,6 +48,8 @@ struct Engine::State {
   void on(const SignalsSent& event) { signals.sent(event.connection, event.subscription, event.count); }
   void on(const Ticked&) { sessions.go_on(computations.go_on()); }
   void on(const Draining&);
+  void on(const DiskWritten& event) { computations.written(event); }
+  void on(DiskLoaded&& event);
 
   // One overload per request. Those without a ReplyAddress have no answer.
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request, const std::optional<SessionSecret>& secret);
@@ -68,8 +72,8 @@ protocol::Reply whole_reply(const Send& send) {
   return reply;
 }
 
-Engine::Engine(Settings settings, RecordStore& store, BlobStore& blobs)
-    : state_(std::make_unique<State>(std::move(settings), store, blobs)) {}
+Engine::Engine(Settings settings, RecordStore& store, BlobStore& blobs, DiskTier* disk)
+    : state_(std::make_unique<State>(std::move(settings), store, blobs, disk)) {}
 Engine::~Engine() = default;
 
 // The event first, then what has fallen due: a holder that is late by less than the tick is still in time.
@@ -121,6 +125,7 @@ void Engine::check_invariants() const {
   state_->directory.check_invariants();
   state_->signals.check_invariants();
   state_->sessions.check_invariants();
+  state_->disk.check_invariants();
   for (const auto& [id, connection] : state_->connections.all())
     ONCED_ASSERT(!connection.gone || (connection.waits.empty() && connection.leases.empty() &&
                                       connection.subscriptions.empty() && connection.invalidations.empty() &&
@@ -132,6 +137,11 @@ std::vector<std::string> Engine::tags_of(std::string_view key) const {
   if (const Entry* const entry = std::as_const(state_->directory).find(key))
     for (const TagPlace& place : entry->tags) names.emplace_back(place.tag->name);
   return names;
+}
+
+bool Engine::is_loading(std::string_view key) const {
+  const Entry* const entry = std::as_const(state_->directory).find(key);
+  return entry != nullptr && entry->loading.has_value();
 }
 
 // ---- events ---------------------------------------------------------------------------------------------------------
@@ -189,11 +199,19 @@ void Engine::State::on(Requested&& event) {
   blobs.give_claims_back();
 }
 
-void Engine::State::on(const Draining&) {
+void Engine::State::on(const Draining& event) {
   context.draining = true;
+  context.draining_why = event.why;
   computations.drain();
   sessions.drain();
+  disk.drain();
   blobs.drain();
+}
+
+void Engine::State::on(DiskLoaded&& event) {
+  if (event.value) blobs.adopt(event.value->parts);
+  computations.loaded(std::move(event));
+  blobs.give_claims_back();
 }
 
 namespace {
@@ -240,9 +258,15 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
   const ReplyAddress to{from.id, id};
   const bool about_the_daemon = std::holds_alternative<GetStatus>(request) || std::holds_alternative<GetStats>(request);
   if (context.draining && has_answer && !about_the_daemon && !std::holds_alternative<Hello>(request))
-    return context.refuse(to, ErrorCode::unavailable, "the daemon is shutting down");
+    return context.refuse(to, ErrorCode::unavailable, context.draining_why);
 
   if (const auto session = session_named_in(request); session && !sessions.may_name(from, to, *session)) return;
+  if (const auto* put = std::get_if<Put>(&request); put != nullptr && !sessions.may_depend_on(from, to, put->key, put->retention.depends_on)) return;
+  if (const auto* publish = std::get_if<Publish>(&request)) {
+    const auto lease = computations.leases().all().find(publish->token.counter);
+    const bool is_known = lease != computations.leases().all().end();  // else it is refused for that
+    if (is_known && !sessions.may_depend_on(from, to, lease->second.entry->key, publish->retention.depends_on)) return;
+  }
 
   struct Answer {
     State& state;
@@ -283,6 +307,7 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     void operator()(TouchSession&& r) const { state.sessions.touch(from, to.id, r); }
     void operator()(EndSession&& r) const { state.sessions.end(from, to.id, r); }
     void operator()(ListSessions&& r) const { state.sessions.list(to, r); }
+    void operator()(Disk&& r) const { state.computations.disk(from, to.id, r); }
   };
   std::visit(Answer{*this, from, to, secret}, std::move(request));
 }

@@ -3,8 +3,8 @@
 //   apply(event, now, effects): one step. Pure: no clock, no I/O, no threads, no locks, no logging. The same events at
 //   the same times give the same effects; the simulation in tests/simulation/ lives from that.
 //
-// Ownership: owns leases, waiters, catalog, reservations, signals and statistics; borrows the RecordStore and the BlobStore,
-//            which outlive it.
+// Ownership: owns leases, waiters, catalog, reservations, signals and statistics; borrows the RecordStore, the BlobStore
+//            and the DiskTier, which outlive it.
 //            Connections are ids; an event for one that is gone is ignored.
 // Threads:   the engine's strand (one at a time). Time never goes back; an earlier `now` counts as the latest one.
 // Invariant: check_invariants() says them all, in prose and in code.
@@ -25,6 +25,7 @@
 #include <onced/protocol/messages.hpp>
 
 #include "engine/blob_store.hpp"
+#include "engine/disk_tier.hpp"
 #include "engine/record_store.hpp"
 #include "engine/retention.hpp"
 #include "engine/session_settings.hpp"
@@ -66,9 +67,11 @@ struct SignalsSent {
 // for a turn: there is work left that was cut into steps, and other events may well come before its next one.
 struct Ticked {};
 // SIGTERM: every waiter gets a final answer (unavailable), new requests are refused.
-struct Draining {};
+struct Draining {
+  std::string why = "the daemon is shutting down";  // for whoever asks, or waits for an answer
+};
 
-using Event = std::variant<Connected, Disconnected, ProcessDied, Requested, SignalsSent, Ticked, Draining>;
+using Event = std::variant<Connected, Disconnected, ProcessDied, Requested, SignalsSent, Ticked, Draining, DiskWritten, DiskLoaded>;
 
 // ---- what is to be done ---------------------------------------------------------------------------------------------
 
@@ -133,7 +136,8 @@ struct Settings {
 
 class Engine {
  public:
-  Engine(Settings settings, RecordStore& store, BlobStore& blobs);
+  // Without a disk tier values are kept in memory only.
+  Engine(Settings settings, RecordStore& store, BlobStore& blobs, DiskTier* disk = nullptr);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -156,6 +160,8 @@ class Engine {
   void check_invariants() const;
   // The tags by which a key is meant now, in no order. For tests.
   std::vector<std::string> tags_of(std::string_view key) const;
+  // Whether the key waits for the disk. For tests.
+  bool is_loading(std::string_view key) const;
 
  private:
   struct State;

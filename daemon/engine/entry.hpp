@@ -3,7 +3,7 @@
 // Ownership: an Entry lives in the Directory while it has any of these; a Lease in the LeaseTable; a Waiter in the list
 //            it waits in (its key's, or that of a detached lease). Pointers between them never outlive one step's owner.
 // Invariant: a failed answer is kept only while there is no live lease; a waiter that can compute waits only while there
-//            is a lease that it waits for, or its key is queued. A value's record is marked refreshing while there is a live lease or a failed answer.
+//            is a lease that it waits for, or its key is queued or being read from disk. A value's record is marked refreshing while there is a live lease or a failed answer.
 #pragma once
 
 #include <cstdint>
@@ -60,6 +60,8 @@ struct Waiter {
   bool accept_stale = false;
   bool background = false;
   bool nested = false;        // of a computation: when it asked its thread had a lease
+  bool forced = false;        // no value that was there when it asked will do
+  bool for_load = false;      // waits only until it is known whether the disk has the value
   Duration lease_limit{};
   std::vector<protocol::Token> held;  // of this daemon's epoch
   std::uint64_t stamp = 0;   // the directory's, when it asked
@@ -83,6 +85,8 @@ struct Lease {
   double fraction = std::numeric_limits<double>::quiet_NaN();
   std::string progress;
   bool detached = false;
+  protocol::NotStored not_kept = protocol::NotStored::not_said;  // detached: why what it brings is not kept,
+  std::string not_kept_text{};                                  // in words
   WaiterList waiters;  // detached only; those of the live lease are the entry's
   TimerQueue::Timer limit_timer;
   TimerQueue::Timer take_up_timer;
@@ -92,6 +96,13 @@ struct Lease {
 
 // Of a value's life (lifespans.hpp).
 enum class Stretch : std::uint8_t { fresh, early, stale, over };
+
+// A value was invalidated softly.
+struct Softened {
+  Time when{};
+  std::string by;           // for people
+  bool made_stale = false;  // it was fresh until then
+};
 
 struct StoredValue {
   RecordRef record{};
@@ -111,6 +122,7 @@ struct StoredValue {
   std::string origin;  // who computed or put it, for people
   bool was_put = false;
   bool outdated = false;          // stale not by its time: an invalidation said so, or what it was computed from is
+  std::unique_ptr<Softened> softened{};  // the first time; null: it never was
   Time stored{};
   std::uint64_t uses = 0;  // that are known: readers report some of theirs
   Time used{};                    // its latest known use
@@ -141,6 +153,14 @@ struct QueuePlace {
   Time since{};
 };
 
+// Of a key whose value is being read from disk (disk_values.hpp).
+struct Loading {
+  std::uint64_t ticket = 0;
+  std::uint64_t stamp = 0;  // the directory's, when it was wanted
+  Time since{};
+  bool is_void = false;     // what it brings was invalidated meanwhile
+};
+
 struct Entry {
   std::string_view key;  // of the directory's node
   FunctionNumber function = 0;
@@ -150,6 +170,7 @@ struct Entry {
   std::vector<Lease*> detached;  // in order of their grants
   WaiterList waiters;            // in order of arrival
   std::optional<QueuePlace> queued;  // while there is no lease and a waiter that can compute
+  std::optional<Loading> loading;    // while there is neither value, nor lease, nor place in a queue
   std::uint64_t stamp = 0;       // the newest invalidation that it needs no longer be held against (invalidations.hpp)
   std::list<Entry*>::iterator in_all;          // its places in the directory's orders of stamps
   std::list<Entry*>::iterator in_function;
@@ -162,7 +183,7 @@ struct Entry {
   std::list<Entry*>::iterator in_session;
   bool sweep_due = false;
 
-  bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty() && derivations == nullptr; }
+  bool unused() const { return !value && !failure && lease == nullptr && detached.empty() && waiters.empty() && derivations == nullptr && !loading; }
   protocol::KeyState state() const {
     if (lease != nullptr) return protocol::KeyState::computing;
     if (queued) return protocol::KeyState::queued;

@@ -78,6 +78,7 @@ void Catalog::evict(Entry& victim, GoneReason reason) {
   const std::uint64_t version = value.version;
   recency_frequency_.evicted(context_.hash(victim.key), value.crf);
   context_.counters.evicted_us += value.worth_us;
+  if (context_.disk != nullptr && victim.session == nullptr) context_.disk->set_merit(victim.key, static_cast<float>(value.crf + value.log_merit_per_use));
   const std::string cost = value.was_put ? "it was put" : "it cost " + duration_text(std::chrono::microseconds(value.cost_us));
   drop(victim, reason, cost + ", last known use " + duration_text(context_.now - value.used) + " before");
   ++context_.counters.evictions;
@@ -153,7 +154,7 @@ Error Catalog::no_blob_memory(std::uint64_t bytes) const {
 
 Error Catalog::not_worth_a_blob(std::uint64_t bytes, double lost_us, const Newcomer& newcomer) {
   ++context_.counters.not_worth_storing;
-  gone_.remember(newcomer.key, Gone{GoneReason::not_stored, context_.now, not_worth_it});
+  gone_.remember(newcomer.key, Gone{GoneReason::not_stored, context_.now, not_worth_it, protocol::NotStored::not_worth_it});
   const auto text = [](double microseconds) { return duration_text(std::chrono::microseconds(static_cast<std::int64_t>(microseconds))); };
   return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ", a large share of " + bytes_text(context_.settings.blob_bytes_max) +
                                         " (the setting blobs): values that save " + text(lost_us) +

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include <onced/protocol/messages.hpp>
+
 #include "engine/key_map.hpp"
 #include "engine/types.hpp"
 
@@ -20,6 +22,7 @@ struct Gone {
   GoneReason reason;
   Time when;
   std::string text;  // by whom, or what was said
+  protocol::NotStored cause = protocol::NotStored::not_said;  // not_stored: the same as one word
 };
 
 class GoneHistory {

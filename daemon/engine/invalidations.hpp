@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/disk_tier.hpp"
 #include "engine/entry.hpp"
 #include "engine/function_table.hpp"
 #include "engine/session_table.hpp"
@@ -34,6 +35,7 @@ struct Invalidation {
   bool soft = false;
   std::uint64_t values = 0;                // dropped or made stale so far
   std::uint64_t last_wave = 0;             // of those through what depends on them (dependency_waves.hpp)
+  DiskTicket written{};                    // on disk, what it drops there
 };
 
 class Invalidations {

@@ -9,6 +9,7 @@
 namespace onced::engine {
 
 using protocol::LeaseEnd;
+using protocol::NotStored;
 using protocol::SignalEvent;
 
 namespace {
@@ -16,6 +17,22 @@ namespace {
 // Its parts travel beside it (Send::parts).
 protocol::Value inline_value(std::uint64_t version, std::uint64_t cost_us, bool stale = false) {
   return protocol::Value{.version = version, .parts = {}, .cost_us = cost_us, .waited = true, .stale = stale};
+}
+
+// What whoever runs the daemon can do about values that have no room.
+std::string_view advice_on(NotStored why) {
+  switch (why) {
+    case NotStored::session_full: return "a session may keep more by sessions.bytes_max and sessions.entries_max";
+    case NotStored::upstreams_full: return "more memory does not help; fewer upstreams a value do (record_dependencies, depends_on), or fewer values that have any";
+    case NotStored::too_large:
+    case NotStored::not_worth_it:
+    case NotStored::no_room: return "a larger segment (the setting memory) has room for more";
+    case NotStored::not_said:
+    case NotStored::invalidated:
+    case NotStored::superseded:
+    case NotStored::upstream_invalidated: break;
+  }
+  return "the next one who asks computes it again";
 }
 
 }  // namespace
@@ -40,19 +57,22 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
     answer_all(lease->waiters, [&](Waiter& waiter) {
       catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
     });
+    const protocol::Published told{version, false, lease->not_kept, std::move(lease->not_kept_text)};
     end(*lease);
-    context_.send({from.id, id}, protocol::Published{version, false});
+    context_.send({from.id, id}, told);
     if (fenced) hand_over(entry, protocol::LeaseCause::abandoned);
     return;
   }
   directory_.set_tags(entry, request.retention.tags);
 
   const Kept kept = keep(entry, *parts, request.retention, {version, cost_us, from.description, false}, of_upstreams, has_room);
+  const DiskTicket written = keep_on_disk(entry, kept, parts, request.retention);
   end(*lease);
   deaths_.forget(entry.key);
   answer_takers(entry, kept, version, cost_us, parts);
-  answer_after(kept.wave, {from.id, id}, protocol::Published{version, kept.stored});
-  tell_kept(entry, kept, version, request.retention.retire_older);
+  const NotStored why = why_not_stored(entry, kept, has_room);
+  answer_after(kept.wave, {from.id, id}, published(entry, kept, version, why), written);
+  tell_kept(entry, kept, version, request.retention.retire_older, why);
   hand_over(entry, protocol::LeaseCause::abandoned);  // for those to whom it was too old
   go_on_with_waves(context_.settings.invalidated_per_step_max);
 }
@@ -68,21 +88,26 @@ void Computations::put(Connection& from, protocol::RequestId id, protocol::Put r
   ++context_.counters.puts;
   if (of_upstreams == Standing::condemned) {  // it came too late, and the key goes on without it
     ++context_.counters.overtaken;
-    return context_.send({from.id, id}, protocol::Published{version, false});
+    return context_.send({from.id, id}, protocol::Published{version, false, NotStored::upstream_invalidated, std::string(upstream_invalidated_text)});
   }
   SharedParts parts = std::make_shared<const std::vector<protocol::Part>>(std::move(request.parts));
   forget_failure(entry);
   directory_.set_tags(entry, request.retention.tags);
+  const bool was_loading = entry.loading.has_value();
+  disk_.end_load(entry);
   const Kept kept = keep(entry, *parts, request.retention, {version, 0, from.description, true}, of_upstreams, has_room);
+  const DiskTicket written = keep_on_disk(entry, kept, parts, request.retention);
   deaths_.forget(entry.key);
   answer_takers(entry, kept, version, 0, parts);
   WaiterList others;  // for whom it is too old
   others.splice(others.end(), entry.waiters);
-  if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded);
+  if (entry.lease != nullptr) detach(*entry.lease, LeaseEnd::superseded, NotStored::superseded, "a value was put in its place by " + from.description + " while it was computed");
   entry.waiters.splice(entry.waiters.end(), others);
-  answer_after(kept.wave, {from.id, id}, protocol::Published{version, kept.stored});
-  tell_kept(entry, kept, version, request.retention.retire_older);
-  begin_or_line_up(entry, protocol::LeaseCause::abandoned);  // no lease has ended that would leave its place to them
+  const NotStored why = why_not_stored(entry, kept, has_room);
+  answer_after(kept.wave, {from.id, id}, published(entry, kept, version, why), written);
+  tell_kept(entry, kept, version, request.retention.retire_older, why);
+  if (was_loading) begin_for_others(entry, protocol::LeaseCause::abandoned);
+  else begin_or_line_up(entry, protocol::LeaseCause::abandoned);  // no lease has ended that would leave its place to them
   if (entry.queued) queues_.tell_again(entry);               // they have kept their place, though it is done
   go_on_with_waves(context_.settings.invalidated_per_step_max);
 }
@@ -102,15 +127,24 @@ void Computations::answer_takers(Entry& entry, const Kept& kept, std::uint64_t v
   });
 }
 
-void Computations::tell_kept(Entry& entry, const Kept& kept, std::uint64_t version, bool retires_older) {
+void Computations::tell_kept(Entry& entry, const Kept& kept, std::uint64_t version, bool retires_older, NotStored why) {
   signals_.emit(SignalEvent::done, entry.key, version);
   if (kept.stored) {
     if (kept.outdated) signals_.emit(SignalEvent::stale, entry.key, version);
     if (retires_older) retire_older(entry);
   } else {
-    note_not_stored(entry);
+    note_not_stored(entry, why);
     signals_.emit(SignalEvent::evicted, entry.key, version);  // it was computed, and cannot be found
   }
+}
+
+NotStored Computations::why_not_stored(const Entry& entry, const Kept& kept, bool has_room) const {
+  if (kept.stored) return NotStored::not_said;
+  return has_room ? catalog_.cause_not_stored(entry) : NotStored::upstreams_full;
+}
+
+protocol::Published Computations::published(const Entry& entry, const Kept& kept, std::uint64_t version, NotStored why) const {
+  return {version, kept.stored, why, kept.stored ? std::string() : catalog_.why_not_stored(entry)};
 }
 
 void Computations::fail(Connection& from, protocol::RequestId id, const protocol::Fail& request) {
@@ -131,8 +165,10 @@ void Computations::fail(Connection& from, protocol::RequestId id, const protocol
   signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
 }
 
-void Computations::detach(Lease& lease, LeaseEnd why) {
+void Computations::detach(Lease& lease, LeaseEnd why, NotStored not_kept, std::string_view not_kept_text) {
   lose(lease, why);
+  lease.not_kept = not_kept;
+  lease.not_kept_text = not_kept_text;
   catalog_.set_refreshing(*lease.entry, false);
   leases_.detach(lease);
 }
@@ -197,12 +233,12 @@ void Computations::count_served(const Entry& entry, std::uint64_t cost_us, const
 }
 
 // At most one line in ten seconds: a blocked arena meets every publish.
-void Computations::note_not_stored(const Entry& entry) {
+void Computations::note_not_stored(const Entry& entry, NotStored why) {
   if (not_stored_noted_ && context_.now - *not_stored_noted_ < std::chrono::seconds(10)) return;
   not_stored_noted_ = context_.now;
   context_.note(Note::Level::warning, "the value of " + display(entry.key) + " could not be stored (" +
                                           std::to_string(context_.counters.stored_inline) + " so far): " + catalog_.why_not_stored(entry) +
-                                          "; a larger segment (the setting memory) has room for more");
+                                          "; " + std::string(advice_on(why)));
 }
 
 }  // namespace onced::engine

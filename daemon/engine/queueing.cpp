@@ -26,7 +26,17 @@ bool is_in_background(const Waiter& waiter) { return waiter.background; }
 
 }  // namespace
 
-// Detached leases count: their threads wait for each other like any. What a client says that it holds is believed.
+// A lease is held by a process, over whichever of its connections it came; a forked child holds none of its parent's. What is named
+// beside that would exempt who does not compute from a queue, and have others refused for circles that are none.
+void Computations::keep_own(std::vector<protocol::Token>& held, const Connection& from) {
+  std::erase_if(held, [&](const protocol::Token& token) {
+    const Lease* lease = leases_.find(token);
+    return lease == nullptr || !connections_.may_be_one_process(connections_.at(lease->holder.connection), from);
+  });
+}
+
+// Detached leases count: their threads wait for each other like any. Of what a client says that it holds, what others hold is left
+// out by now; which of its threads holds it, is believed.
 bool Computations::is_nested(const protocol::Acquire& request) {
   return std::any_of(request.held.begin(), request.held.end(), [&](const protocol::Token& token) { return leases_.find(token) != nullptr; });
 }
@@ -83,6 +93,7 @@ void Computations::leave_queue_if_nobody_waits(Entry& entry) {
 std::string Computations::holder_text(const Entry& entry) const {
   if (entry.lease != nullptr) return holder_text(*entry.lease);
   const std::string_view function = function_of(entry.key);
+  if (entry.loading) return display(entry.key) + " has been being read from disk for " + duration_text(context_.now - entry.loading->since);
   if (entry.queued) return display(entry.key) + " is queued as " + queues_.standing_text(entry) + "; " + running_text(function);
   if (queues_.has_room(function)) return "nobody is computing " + display(entry.key);
   return display(entry.key) + " would have to wait for its turn behind max_concurrent = " + std::to_string(queues_.limit_of(function)) + " of " +
@@ -105,7 +116,7 @@ std::string Computations::running_text(std::string_view function) const {
 
 void Computations::check_queue_of(const Entry& entry) const {
   const bool is_wanted = std::any_of(entry.waiters.begin(), entry.waiters.end(), is_able);
-  ONCED_ASSERT(entry.queued.has_value() == (entry.lease == nullptr && is_wanted));
+  ONCED_ASSERT(entry.queued.has_value() == (entry.lease == nullptr && is_wanted && !entry.loading));
   ONCED_ASSERT(!entry.queued || std::none_of(entry.waiters.begin(), entry.waiters.end(), is_of_holder));  // holders wait for no turn
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <span>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "engine/dependency_texts.hpp"
 #include "engine/key_fields.hpp"
 #include "engine/text.hpp"
+#include "engine/upstream_rows.hpp"
 
 namespace onced::engine {
 
@@ -110,6 +112,13 @@ protocol::StatusReport Reports::status(Time now) const {
       {"blob_bytes_max", context_.settings.blob_bytes_max},
       {"draining", std::uint64_t{context_.draining ? 1U : 0U}},
   };
+  if (context_.disk != nullptr) {
+    const DiskTier::Usage disk = context_.disk->usage();
+    const std::initializer_list<std::pair<const char*, std::uint64_t>> numbers{
+        {"disk_values", disk.values}, {"disk_bytes", disk.used_bytes}, {"disk_bytes_max", disk.budget_bytes}, {"disk_queued_bytes", disk.queued_bytes},
+        {"disk_degraded", disk.degraded ? 1U : 0U}, {"disk_evictions", disk.evicted}, {"disk_damaged", disk.damaged}};
+    for (const auto& [name, number] : numbers) report.fields.emplace_back(name, number);
+  }
   add_last_hour(report.fields, context_.recent.total(now));
   return report;
 }
@@ -121,7 +130,11 @@ std::vector<Reports::LimitUse> Reports::limit_uses() const {
   std::uint64_t invalidations = 0;
   std::uint64_t blobs = 0;
   std::uint64_t reserved = 0;
+  std::uint64_t waiters = 0;
   for (const auto& [id, connection] : connections_.all()) {
+    // Those of one key, whether it is computed, queued, or nobody computes it yet.
+    for (const auto& [request, waiter] : connection.waits)
+      waiters = std::max<std::uint64_t>(waiters, waiter->detached != nullptr ? waiter->detached->waiters.size() : waiter->entry->waiters.size());
     requests = std::max<std::uint64_t>(requests, connection.waits.size() + connection.leases.size());
     under_way = std::max<std::uint64_t>(under_way, connection.under_way_bytes);
     subscriptions = std::max<std::uint64_t>(subscriptions, connection.subscriptions.size());
@@ -129,9 +142,6 @@ std::vector<Reports::LimitUse> Reports::limit_uses() const {
     blobs = std::max<std::uint64_t>(blobs, connection.blobs());
     reserved = std::max(reserved, connection.reserved_bytes);
   }
-  std::uint64_t waiters = 0;
-  for (const auto& [counter, lease] : computations_.leases().all())
-    waiters = std::max<std::uint64_t>(waiters, std::max(lease.waiters.size(), lease.entry->waiters.size()));
   return {{Limit::requests_in_flight_per_connection, requests},
           {Limit::under_way_bytes_per_connection, under_way},
           {Limit::under_way_bytes, computations_.under_way_bytes()},
@@ -213,6 +223,13 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("sessions_ending", std::uint64_t{directory_.sessions().ending()});
   add("session_evictions", counters.session_evictions);
   add("fenced_computations", counters.fenced_computations);
+  if (context_.disk != nullptr) {
+    add("disk_hits", counters.disk_hits);
+    add("disk_loads", counters.disk_loads);
+    add("disk_misses", counters.disk_misses);
+    add("disk_puts", counters.disk_puts);
+    add("disk_not_durable", counters.disk_not_durable);
+  }
   add("functions_known", std::uint64_t{functions_.all().size()});
   add("retired_bytes", usage.retired_bytes);
   add("retired_records", usage.retired_records);
@@ -326,10 +343,12 @@ protocol::ListRow Reports::row_of(const Entry& entry) const {
   }
   if (entry.lease != nullptr) {
     row.holder = entry.lease->holder_name;
-    if (!entry.value) row.age_ms = milliseconds_between(entry.lease->granted, context_.now);
+    row.under_way_ms = milliseconds_between(entry.lease->granted, context_.now);
+    if (!entry.value) row.age_ms = row.under_way_ms;
   } else if (entry.queued) {
     row.queue_position = computations_.queues().standing(entry).position;
-    if (!entry.value) row.age_ms = milliseconds_between(entry.queued->since, context_.now);
+    row.under_way_ms = milliseconds_between(entry.queued->since, context_.now);
+    if (!entry.value) row.age_ms = row.under_way_ms;
   } else if (entry.failure && !entry.value) {
     row.age_ms = milliseconds_between(entry.failure->since, context_.now);
   }
@@ -343,6 +362,7 @@ protocol::Explanation Reports::explain(std::string_view key) const {
   const Entry* entry = directory_.find(key);
   if (entry == nullptr || entry->unused()) {
     explanation.lines.push_back(how_it_went(key));
+    if (is_on_disk(key)) explanation.lines.emplace_back("its value is on disk: whoever asks for it next is given that, unless its time is over");
     return explanation;
   }
   explanation.row = row_of(*entry);
@@ -354,10 +374,12 @@ protocol::Explanation Reports::explain(std::string_view key) const {
                     (value.was_put ? ", put by " : ", computed in " + duration_text(std::chrono::microseconds(value.cost_us)) + " by ") +
                     value.origin);
     lines.push_back(freshness_text(*entry));
+    explain_staleness(*entry, explanation);
     if (!entry->tags.empty()) lines.push_back(tags_text(*entry));
     explain_parts(value, explanation);
   }
   for (std::string& line : dependency_texts(*entry)) lines.push_back(std::move(line));
+  describe_upstreams(*entry, explanation);
   if (entry->lease != nullptr) {
     const Lease& lease = *entry->lease;
     lines.push_back("being computed for " + ago(lease.granted) + " by " + lease.holder_name +
@@ -372,6 +394,8 @@ protocol::Explanation Reports::explain(std::string_view key) const {
                     (entry->queued->background ? ", in the background" : ""));
     lines.push_back("before it: " + computations_.running_text(function_of(key)));
   }
+  if (entry->loading) lines.push_back("being read from disk for " + ago(entry->loading->since));
+  if (entry->value && is_on_disk(key)) lines.emplace_back("on disk too");
   if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
   if (!entry->value && entry->lease == nullptr && !entry->failure) lines.push_back(how_it_went(key));
   const std::size_t shown = std::min(entry->detached.size(), detached_explained_max);
@@ -384,6 +408,10 @@ protocol::Explanation Reports::explain(std::string_view key) const {
     lines.push_back((deaths == 1 ? std::string("a process") : std::to_string(deaths) + " processes in a row") + " died while computing it");
   if (explanation.row.waiting > 0) lines.push_back(count_text(explanation.row.waiting, "request") + (explanation.row.waiting == 1 ? " waits for it" : " wait for it"));
   return explanation;
+}
+
+bool Reports::is_on_disk(std::string_view key) const {
+  return context_.disk != nullptr && !protocol::names_session(key) && context_.disk->may_have(key);
 }
 
 std::string Reports::freshness_text(const Entry& entry) const {
@@ -406,6 +434,23 @@ std::string Reports::freshness_text(const Entry& entry) const {
   if (entry.lease != nullptr) text += ", being refreshed by " + entry.lease->holder_name;
   else if (entry.failure) text += "; nobody tries again for another " + duration_text(std::max(Duration::zero(), entry.failure->until - context_.now));
   return text;
+}
+
+// What has become of the value itself; what has of its upstreams, dependency_texts() says.
+void Reports::explain_staleness(const Entry& entry, protocol::Explanation& explanation) const {
+  const StoredValue& value = *entry.value;
+  const Stretch stretch = stretch_at(value, time_word(context_.now));
+  if (stretch == Stretch::stale || stretch == Stretch::over) {
+    explanation.stale_cause = stale_cause_of(entry);
+    explanation.stale_ms = milliseconds_between(moment_of(value.fresh_until_ms), context_.now);
+    if (explanation.stale_cause == protocol::StaleCause::time) explanation.lines.push_back("stale because its time-to-live was over");
+  }
+  if (value.softened == nullptr) return;
+  explanation.softened_by = value.softened->by;
+  explanation.softened_ms = milliseconds_between(value.softened->when, context_.now);
+  explanation.lines.push_back((value.softened->made_stale ? "stale because it was invalidated softly " : "invalidated softly ") +
+                              duration_text(context_.now - value.softened->when) + " ago by " + value.softened->by +
+                              (value.softened->made_stale ? "" : ", when it was stale already"));
 }
 
 void Reports::explain_parts(const StoredValue& value, protocol::Explanation& explanation) const {

@@ -47,7 +47,9 @@ class Reports {
     std::uint64_t most;  // what there is now; of the connection, key or user that has most
   };
   std::vector<LimitUse> limit_uses() const;
+  bool is_on_disk(std::string_view key) const;
   std::string freshness_text(const Entry& entry) const;
+  void explain_staleness(const Entry& entry, protocol::Explanation& explanation) const;
   void explain_parts(const StoredValue& value, protocol::Explanation& explanation) const;
   std::string how_it_went(std::string_view key) const;
 

@@ -155,6 +155,18 @@ bool Sessions::may_name(Connection& from, ReplyAddress to, SessionNumber number)
   return true;
 }
 
+bool Sessions::may_depend_on(const Connection& from, ReplyAddress to, std::string_view key, const std::vector<protocol::Dependency>& upstreams) {
+  for (const protocol::Dependency& upstream : upstreams) {
+    if (!protocol::names_session(upstream.key)) continue;
+    const SessionNumber number = protocol::session_in(upstream.key).value_or(0);
+    if (number == protocol::session_in(key) || from.opened.generation_of(number)) continue;
+    context_.refuse(to, ErrorCode::not_permitted,
+                    "depends_on names session " + std::to_string(number) + ", which was not opened on this connection, or so long ago that it is forgotten");
+    return false;
+  }
+  return true;
+}
+
 // Never says which of these it is.
 void Sessions::refuse_ended(ReplyAddress to) {
   context_.refuse(to, ErrorCode::session_ended, "this session has ended, has expired, has another id by now, or never was; make a new one");
@@ -321,7 +333,7 @@ void Sessions::drain() {
   for (Session* session : settling_) {
     for (const ReplyAddress& to : std::exchange(session->end_asked, {})) {
       connections_.at(to.connection).session_ends.erase(to.id);
-      context_.refuse(to, ErrorCode::unavailable, "the daemon is shutting down; no reader finds anything of the session, and what is left goes with it");
+      context_.refuse(to, ErrorCode::unavailable, context_.draining_why + "; no reader finds anything of the session, and what is left goes with it");
     }
   }
 }

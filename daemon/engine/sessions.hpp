@@ -43,6 +43,9 @@ class Sessions {
 
   // Whether this connection may send keys of the session: it has shown its present id. Counts as a use. False: it was refused.
   bool may_name(Connection& from, ReplyAddress to, SessionNumber number);
+  // Whether a value of this key may be said to depend on those: not on what is in another session than its own, unless this connection has
+  // opened that. If not, it is refused. (In one that has ended by now, it is an upstream that was invalidated.)
+  bool may_depend_on(const Connection& from, ReplyAddress to, std::string_view key, const std::vector<protocol::Dependency>& upstreams);
 
   // Ends what has come to its end, a bounded number of them.
   void let_time_pass();

@@ -48,20 +48,37 @@ MemfdBlobStore::MemfdBlobStore(BlobTable table, BlobOptions options) : table_(ta
 
 MemfdBlobStore::~MemfdBlobStore() = default;
 
-Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
+std::optional<Error> MemfdBlobStore::no_place() const {
   const std::size_t count_max = std::min(options_.count_max, table_.size());
-  if (const std::uint64_t count = usage().count; count >= count_max) {
-    return Error{ErrorCode::limit_reached, std::to_string(count) + " blobs >= " + std::to_string(count_max) +
-                                               ", what the limit of open files (LimitNOFILE, ulimit -n) and the "
-                                               "segment's size allow"};
+  const std::uint64_t count = usage().count;
+  if (count < count_max) return std::nullopt;
+  return Error{ErrorCode::limit_reached, std::to_string(count) + " blobs >= " + std::to_string(count_max) +
+                                             ", what the limit of open files (LimitNOFILE, ulimit -n) and the "
+                                             "segment's size allow"};
+}
+
+Result<BlobId> MemfdBlobStore::adopt(FileDescriptor sealed, std::uint64_t bytes) {
+  if (auto problem = no_place()) return std::move(*problem);
+  const BlobId blob = add(std::move(sealed), bytes);
+  if (auto examined = examine(blob); !examined) {
+    release(blob);
+    return examined.error();
   }
+  return blob;
+}
+
+Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
+  if (auto problem = no_place()) return std::move(*problem);
   FileDescriptor descriptor = create_memfd("onced-blob");
   if (!descriptor) return refused("memfd_create", errno);
   if (::ftruncate(descriptor.get(), static_cast<off_t>(bytes)) != 0) return refused("ftruncate", errno);
   // Nobody needs to open it by name (/proc/<pid>/fd): the descriptor is the permission.
   if (::fchmod(descriptor.get(), 0) != 0) return refused("fchmod", errno);
   if (::fcntl(descriptor.get(), F_ADD_SEALS, size_seals) != 0) return refused("sealing its size", errno);
+  return add(std::move(descriptor), bytes);
+}
 
+BlobId MemfdBlobStore::add(FileDescriptor descriptor, std::uint64_t bytes) {
   std::uint64_t place = next_;
   if (!free_.empty()) {
     place = free_.back();

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -45,6 +46,9 @@ class MemfdBlobStore final : public engine::BlobStore {
   std::uint64_t charged(engine::BlobId blob) const override;
   Usage usage() const override;
 
+  // A blob of memory that the daemon has filled and sealed itself, of this size; one hold is the caller's. Errors: as create().
+  Result<engine::BlobId> adopt(FileDescriptor sealed, std::uint64_t bytes);
+
   // Another number of descriptors; fewer than there are ends none.
   void set_count_max(std::size_t count_max) { options_.count_max = count_max; }
 
@@ -70,6 +74,8 @@ class MemfdBlobStore final : public engine::BlobStore {
     std::atomic<std::uint64_t> count{0};
   };
   Blob& at(engine::BlobId blob);
+  std::optional<Error> no_place() const;
+  engine::BlobId add(FileDescriptor descriptor, std::uint64_t bytes);
   std::shared_ptr<const FileDescriptor> shared(FileDescriptor descriptor, std::uint64_t charged) const;
 
   BlobTable table_;

@@ -70,6 +70,7 @@ void Host::end() {
   }
   connections_.clear();
   deadlines_.clear();
+  for (auto& [name, disk] : disks_) disk->stop(disk_patience);
 }
 
 // ---- effects --------------------------------------------------------------------------------------------------------
@@ -77,18 +78,19 @@ void Host::end() {
 void Host::send(Id id, protocol::RequestId request, const protocol::Reply& reply, Descriptors with) {
   Connection* connection = find(id);
   if (connection == nullptr || connection->state != Connection::State::open || connection->leaving) return;
-  const std::size_t bytes_max = settings_.send_queue_bytes_max * send_queue_hard_factor;
+  const std::size_t bytes_max = settings_.send_queue_bytes_max * limits::send_queue_hard_factor;
   if (connection->out.bytes() > bytes_max) return;  // it is ended with this turn: more would only cost memory
   if (const auto* statistics = std::get_if<protocol::Statistics>(&reply)) {
     // Of the asker's own user: what others have is theirs to know.
     protocol::Statistics all = *statistics;
     all.fields.emplace_back("connections_per_uid_most", std::uint64_t{admission_.connections_of(connection->peer.uid)});
     all.fields.emplace_back("connections_per_uid_max", std::uint64_t{admission_.settings().connections_per_uid_max});
+    all.fields.emplace_back("connections_per_uid_refused", admission_.refused_of(connection->peer.uid));
     const NamespaceHost::Turns& turns = connection->home->turns();
     all.fields.emplace_back("turn_requests_most", std::uint64_t{turns.requests_most});
-    all.fields.emplace_back("turn_requests_max", std::uint64_t{requests_per_turn_max});
+    all.fields.emplace_back("turn_requests_max", std::uint64_t{limits::requests_per_turn_max});
     all.fields.emplace_back("turn_receives_most", std::uint64_t{turns.receives_most});
-    all.fields.emplace_back("turn_receives_max", std::uint64_t{receives_per_turn_max});
+    all.fields.emplace_back("turn_receives_max", std::uint64_t{limits::receives_per_turn_max});
     all.fields.emplace_back("turns_used_up", turns.used_up);
     connection->out.push(request, protocol::Reply(std::move(all)), std::move(with));
   } else {
@@ -158,7 +160,11 @@ void Host::finish_turn() {
 // Costs two clock readings a turn, beside at least two system calls.
 void Host::measure_turn() {
   turn_ended_ = alarm_.now();
-  for (const auto& [name, host] : namespaces_) host->turn_took(turn_ended_ - turn_began_, turn_ended_);
+  note_turn(turn_began_);
+}
+
+void Host::note_turn(engine::Time began) {
+  for (const auto& [name, host] : namespaces_) host->turn_took(turn_ended_ - began, turn_ended_);
 }
 
 void Host::ring() {

@@ -51,6 +51,11 @@ struct NamespaceSettings {
   engine::AccessRule access{};
   std::optional<engine::RetentionSettings> retention{};  // nothing: as for all namespaces
   decltype(engine::Settings::max_concurrent) max_concurrent{};
+  // Where its values are on disk, and how many bytes they may take; empty: they are kept in memory only. Of a namespace that is there
+  // already, or comes with a reload, this changes with the daemon's next start.
+  std::string disk_directory{};
+  std::uint64_t disk_bytes_max = 0;
+  std::optional<engine::SessionSettings> sessions{};  // nothing: as for all namespaces
 };
 
 // Where it is known from who is at the other end; for tests: from elsewhere.
@@ -67,26 +72,19 @@ struct HostSettings {
   std::size_t send_queue_bytes_max = limits::send_queue_bytes_max;
   Closer::Options foreign_closer{};  // for tests
   Closer::Options memory_closer{};   // for tests: how it closes
+  tiers::DiskOptions disk{};         // for tests: whose files, and how the tier waits; where and how large a namespace says
   PeerSource peers{};
   engine::Duration hello_deadline = limits::hello_deadline;
   engine::Duration drain_deadline = limits::drain_deadline;
 };
 
-// Above so many times send_queue_bytes_max a connection is ended. One key's waiters may be on one connection: a turn can
-// queue all their answers before the client has had a chance to read.
-inline constexpr std::size_t send_queue_hard_factor = 16;
-
-// What one connection may take of a turn, whatever it has sent: then others get theirs, and it goes on in a turn of its own. A
-// share of time (limits::turn_share) beside it, since requests cost more or less.
-inline constexpr std::uint32_t receives_per_turn_max = 4;
-inline constexpr std::uint32_t requests_per_turn_max = 256;
-// What all connections of a user may take of a round, before other users' are served.
-inline constexpr engine::Duration user_share = std::chrono::milliseconds(1);
+// How long the end of the daemon waits for what is still to be written to disk.
+inline constexpr std::chrono::milliseconds disk_patience{10'000};
 
 // Open descriptors that so many connections need at most: socket, process and pin page of each, a blob that has been dropped
 // and is still to be sent; the segments; what may wait to be closed, and some of our own.
-inline std::uint64_t descriptors_wanted(std::uint64_t connections, std::uint64_t namespaces) {
-  return 4 * connections + namespaces + limits::foreign_descriptors_waiting_max + 64;
+inline std::uint64_t descriptors_wanted(std::uint64_t connections, std::uint64_t namespaces, std::uint64_t disk_files = 0) {
+  return 4 * connections + namespaces + disk_files + limits::foreign_descriptors_waiting_max + 64;
 }
 
 class Host final : private Outbox {
@@ -96,7 +94,7 @@ class Host final : private Outbox {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  // All that the settings name. Errors: memory that the kernel does not give.
+  // All that the settings name. Errors: memory that the kernel does not give, directories that cannot be used. Waits for the disk.
   Result<void> open_namespaces();
   // Clients get in from here on. `listening_socket` is the caller's, and stays open at least until drain().
   Result<void> serve(int listening_socket);
@@ -112,10 +110,17 @@ class Host final : private Outbox {
   // No new clients; every waiter gets its final answer; finished() is called when all of it has left or after
   // drain_deadline. Then end() and destroy.
   void drain(std::function<void()> finished);
-  // Readers see that the daemon is gone, then connections are closed.
+  // Readers see that the daemon is gone, connections are closed, and what is still to be written to disk is, for disk_patience at most.
   void end();
 
   std::size_t connections() const { return connections_.size(); }
+  // Of the namespaces that keep values on disk.
+  struct DiskUse {
+    std::string name;
+    std::string directory;
+    engine::DiskTier::Usage usage{};
+  };
+  std::vector<DiskUse> disks() const;
 
  private:
   using Id = engine::ConnectionId;
@@ -182,11 +187,15 @@ class Host final : private Outbox {
   NamespaceHost* home_of(Connection& connection, const std::string& name);
   // Ends it and all that is connected to it; they are told `why`.
   void retire(std::unique_ptr<NamespaceHost> host, const std::string& why);
+  Result<void> open_disk(const std::string& name, const NamespaceSettings& own);
+  // What the disk tiers have done becomes steps of their engines.
+  void on_disk_events();
 
   // host.cpp: the turn. Whatever the io_context calls begins one and finishes it; how long it took goes to the statistics.
   void begin_turn() { turn_began_ = alarm_.now(); }
   void finish_turn();
   void measure_turn();
+  void note_turn(engine::Time began);  // it has ended at turn_ended_
   void ring();
   void report_departures(Connection& connection);
   void check_drained();
@@ -203,6 +212,9 @@ class Host final : private Outbox {
   Alarm alarm_;
   Listener listener_;
   const std::uint32_t own_uid_;
+  // By namespace, from the start to the end: one that is not there any more keeps its own for when it comes back.
+  std::map<std::string, std::unique_ptr<tiers::NamespaceDisk>, std::less<>> disks_;
+  std::shared_ptr<Host*> self_ = std::make_shared<Host*>(this);  // for threads that outlive it
   std::map<std::string, std::unique_ptr<NamespaceHost>, std::less<>> namespaces_;
   engine::Admission admission_;
   std::unordered_map<Id, std::unique_ptr<Connection>> connections_;
@@ -210,7 +222,7 @@ class Host final : private Outbox {
   engine::Time turn_began_{};
   engine::Time turn_ended_{};  // the last one
   std::uint64_t last_id_ = 0;
-  TurnQueue turns_{user_share};
+  TurnQueue turns_{limits::user_share};
   bool round_wanted_ = false;
   std::vector<Id> to_flush_;  // in order of their first effect in this turn
   std::vector<Id> to_end_;    // whose queue has grown above the hard limit in this turn

@@ -144,9 +144,12 @@ void Host::want_round() {
 void Host::serve_round() {
   round_wanted_ = false;
   turns_.begin_round();
+  const engine::Time began = alarm_.now();
+  turn_ended_ = began;
   while (const auto id = turns_.next()) {
     if (Connection* connection = find(*id)) serve(*connection);
   }
+  note_turn(began);  // whoever is not in the round waits for all of it
   if (turns_.somebody_waits()) want_round();
 }
 
@@ -170,7 +173,7 @@ bool Host::read_some(Connection& connection) {
 bool Host::read_share(Connection& connection) {
   using State = Connection::State;
   if (!handle_frames(connection)) return false;  // what a pause has left in the reader
-  while (connection.turn.receives < receives_per_turn_max) {
+  while (connection.turn.receives < limits::receives_per_turn_max) {
     if (connection.state != State::greeting && connection.state != State::open) return true;
     if (throttled(connection)) return true;  // flush() reads on
     if (connection.leaving && *connection.leaving == 0) return true;
@@ -241,7 +244,7 @@ bool Host::handle_frames(Connection& connection) {
     ++connection.turn.requests;
     if (connection.state == State::greeting) handle_hello(connection, **frame);
     else handle_request(connection, **frame);
-    if (connection.turn.requests >= requests_per_turn_max || alarm_.now() >= connection.turn_until) return false;
+    if (connection.turn.requests >= limits::requests_per_turn_max || alarm_.now() >= connection.turn_until) return false;
   }
   return true;
 }

@@ -2,8 +2,12 @@
 #include <fcntl.h>
 #include <sys/random.h>
 
+#include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
+
+#include <boost/asio/post.hpp>
 
 #include "net/host.hpp"
 
@@ -11,11 +15,52 @@ namespace onced::net {
 
 Result<void> Host::open_namespaces() {
   for (const auto& [name, own] : settings_.namespaces) {
+    if (auto opened = open_disk(name, own); !opened) return opened;
     auto host = make_namespace(settings_, name, settings_.engine.epoch);
     if (!host) return host.error();
     namespaces_[name] = std::move(*host);
+    namespaces_[name]->take_disk();
   }
   return {};
+}
+
+Result<void> Host::open_disk(const std::string& name, const NamespaceSettings& own) {
+  if (own.disk_directory.empty()) return {};
+  tiers::DiskOptions options = settings_.disk;
+  options.directory = own.disk_directory;
+  options.budget_bytes = own.disk_bytes_max;
+  // Both are called by the tier's threads; the loop looks when it comes to it.
+  options.say = [&context = context_, self = std::weak_ptr<Host*>(self_)](const std::string& text) {
+    boost::asio::post(context, [self, text] {
+      if (const auto alive = self.lock()) (*alive)->log_(LogLevel::warning, text);
+    });
+  };
+  auto ring = [&context = context_, self = std::weak_ptr<Host*>(self_)] {
+    boost::asio::post(context, [self] {
+      if (const auto alive = self.lock()) (*alive)->on_disk_events();
+    });
+  };
+  auto opened = tiers::NamespaceDisk::open(std::move(options), std::move(ring));
+  if (!opened) return Error{opened.error().code, "the disk of the namespace \"" + name + "\": " + opened.error().text};
+  disks_[name] = std::move(*opened);
+  return {};
+}
+
+std::vector<Host::DiskUse> Host::disks() const {
+  std::vector<DiskUse> uses;
+  for (const auto& [name, disk] : disks_) uses.push_back({name, disk->directory(), disk->usage()});
+  return uses;
+}
+
+void Host::on_disk_events() {
+  begin_turn();
+  for (const auto& [name, disk] : disks_) {
+    for (engine::Event& event : disk->take()) {
+      const auto host = namespaces_.find(name);
+      if (host != namespaces_.end()) host->second->apply(std::move(event), alarm_.now());
+    }
+  }
+  finish_turn();
 }
 
 engine::Settings Host::engine_settings(const HostSettings& from, const std::string& name) const {
@@ -24,6 +69,7 @@ engine::Settings Host::engine_settings(const HostSettings& from, const std::stri
     settings.blob_bytes_max = own->second.blob_bytes_max;
     if (own->second.retention) settings.retention = *own->second.retention;
     settings.max_concurrent = own->second.max_concurrent;
+    if (own->second.sessions) settings.sessions = *own->second.sessions;
   }
   return settings;
 }
@@ -36,7 +82,9 @@ Result<std::unique_ptr<NamespaceHost>> Host::make_namespace(const HostSettings& 
   };
   engine::Settings settings = engine_settings(from, name);
   settings.epoch = epoch;
-  return NamespaceHost::create(name, from.namespaces.at(name).memory_bytes, std::move(blobs), settings, *this);
+  const auto disk = disks_.find(name);
+  return NamespaceHost::create(name, from.namespaces.at(name).memory_bytes, std::move(blobs), settings,
+                               disk == disks_.end() ? nullptr : disk->second.get(), *this);
 }
 
 NamespaceHost* Host::home_of(Connection& connection, const std::string& name) {
@@ -67,9 +115,11 @@ Result<void> Host::reconfigure(HostSettings settings) {
   std::vector<std::pair<std::unique_ptr<NamespaceHost>, std::string>> ending;
   for (auto& [name, host] : namespaces_) {
     if (!settings.namespaces.contains(name)) ending.emplace_back(std::move(host), "the namespace \"" + name + "\" is gone from the daemon's configuration");
-    else if (made.contains(name)) ending.emplace_back(std::move(host), "the namespace \"" + name + "\" begins anew: fewer may use it than before; connect again");
+    else if (made.contains(name)) ending.emplace_back(std::move(host), "the namespace \"" + name + "\" begins anew, empty: fewer may use it than before; ask again");
   }
   std::erase_if(namespaces_, [](const auto& entry) { return entry.second == nullptr; });
+  std::vector<NamespaceHost*> begun;
+  for (const auto& [name, host] : made) begun.push_back(host.get());
   namespaces_.merge(made);
 
   settings_ = std::move(settings);
@@ -79,12 +129,18 @@ Result<void> Host::reconfigure(HostSettings settings) {
     log_(LogLevel::info, why);
     retire(std::move(host), why);
   }
+  for (NamespaceHost* const host : begun) {
+    if (const auto disk = disks_.find(host->name()); disk != disks_.end()) disk->second->clear();  // like its memory
+    else if (!settings_.namespaces.at(host->name()).disk_directory.empty())
+      log_(LogLevel::warning, "the namespace \"" + host->name() + "\" keeps its values in memory only until the daemon starts again: a reload opens no disk");
+    host->take_disk();
+  }
   finish_turn();
   return {};
 }
 
 void Host::retire(std::unique_ptr<NamespaceHost> host, const std::string& why) {
-  host->apply(engine::Draining{}, alarm_.now());
+  host->apply(engine::Draining{why}, alarm_.now());
   host->end_life();  // no reader has a hit from here on
   std::vector<Id> members;
   for (const auto& [id, connection] : connections_) {
@@ -102,10 +158,10 @@ void Host::retire(std::unique_ptr<NamespaceHost> host, const std::string& why) {
     ONCED_ASSERT(!connection.engine_knows);
     connection.home = nullptr;
   }
-  // The last reference to a large segment takes long to close.
-  const int last = ::fcntl(host->segment_descriptor(), F_DUPFD_CLOEXEC, 0);
-  host.reset();
-  if (last >= 0) memory_closer_.give(last, Closer::Kind::own);
+  // The last reference to a large segment takes long to close, and to unmap. Without a descriptor it is done here.
+  const auto segment = std::make_shared<std::optional<memory::SealedMemory>>(NamespaceHost::end(std::move(host)));
+  const int last = ::fcntl((*segment)->descriptor(), F_DUPFD_CLOEXEC, 0);
+  if (last >= 0) memory_closer_.give(last, Closer::Kind::own, Closer::nobody, [segment] { segment->reset(); });
 }
 
 }  // namespace onced::net

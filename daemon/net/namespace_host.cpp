@@ -22,7 +22,7 @@ LogLevel level_of(engine::Note::Level level) {
 
 Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, std::uint64_t memory_bytes,
                                                              memory::BlobOptions blobs, const engine::Settings& settings,
-                                                             Outbox& outbox) {
+                                                             tiers::NamespaceDisk* disk, Outbox& outbox) {
   auto segment = memory::SealedMemory::create("onced-segment", memory_bytes, memory::SealedMemory::Use::segment);
   if (!segment) return segment.error();
   std::uint64_t hash_seed = 0;
@@ -39,24 +39,42 @@ Result<std::unique_ptr<NamespaceHost>> NamespaceHost::create(std::string name, s
   auto life = memory::LifeKeeper::start((*store)->life_word());
   if (!life) return life.error();
   return std::unique_ptr<NamespaceHost>(new NamespaceHost(std::move(name), std::move(*segment), std::move(*store),
-                                                          std::move(*life), own, outbox));
+                                                          std::move(*life), own, disk, outbox));
 }
 
 NamespaceHost::NamespaceHost(std::string name, memory::SealedMemory segment, std::unique_ptr<memory::SegmentStore> store,
-                             memory::LifeKeeper life, const engine::Settings& settings, Outbox& outbox)
+                             memory::LifeKeeper life, const engine::Settings& settings, tiers::NamespaceDisk* disk, Outbox& outbox)
     : name_(std::move(name)),
       epoch_(settings.epoch),
       segment_(std::move(segment)),
       store_(std::move(store)),
       life_(std::move(life)),
-      engine_(settings, *store_, store_->blobs()),
+      disk_(disk),
+      engine_(settings, *store_, store_->blobs(), disk),
       outbox_(outbox) {}
+
+NamespaceHost::~NamespaceHost() {
+  if (has_taken_disk_) disk_->detach();
+}
+
+void NamespaceHost::take_disk() {
+  if (disk_ == nullptr) return;
+  disk_->attach(store_->blobs());
+  has_taken_disk_ = true;
+}
 
 Result<memory::SealedMemory> NamespaceHost::enter(engine::ConnectionId connection) {
   auto page = memory::SealedMemory::create("onced-pins", sizeof(protocol::PinPage), memory::SealedMemory::Use::pin_page);
   if (!page) return page.error();
   store_->add_page(connection, memory::format_pin_page(page->bytes()));
   return std::move(*page);
+}
+
+// What borrows the segment ends first; where it is mapped does not change when its owner does.
+memory::SealedMemory NamespaceHost::end(std::unique_ptr<NamespaceHost> host) {
+  memory::SealedMemory segment = std::move(host->segment_);
+  host.reset();
+  return segment;
 }
 
 void NamespaceHost::apply(engine::Event event, engine::Time now) {

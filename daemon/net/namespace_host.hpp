@@ -22,6 +22,7 @@
 #include "net/connection.hpp"
 #include "net/log_function.hpp"
 #include "net/send_queue.hpp"
+#include "tiers/namespace_disk.hpp"
 
 namespace onced::net {
 
@@ -40,8 +41,10 @@ class NamespaceHost {
   // `settings` are this namespace's own; their epoch is one that no other namespace of this name ever had (tokens and
   // positions name it). What `blobs` gives for closing outlives this object, and every Outbox call.
   // Fails when the kernel does not give the memory.
+  // `disk`, which may be null, outlives it; take_disk() comes before the first event.
   static Result<std::unique_ptr<NamespaceHost>> create(std::string name, std::uint64_t memory_bytes, memory::BlobOptions blobs,
-                                                       const engine::Settings& settings, Outbox& outbox);
+                                                       const engine::Settings& settings, tiers::NamespaceDisk* disk, Outbox& outbox);
+  ~NamespaceHost();
   NamespaceHost(const NamespaceHost&) = delete;
   NamespaceHost& operator=(const NamespaceHost&) = delete;
 
@@ -53,6 +56,9 @@ class NamespaceHost {
   void leave(engine::ConnectionId connection) { store_->remove_page(connection); }
   int segment_descriptor() const { return segment_.descriptor(); }
   std::uint64_t segment_bytes() const { return segment_.bytes().size(); }
+
+  // From here on its disk serves this one, which nobody has used before, and no other.
+  void take_disk();
 
   // One step of the engine, and its effects.
   void apply(engine::Event event, engine::Time now);
@@ -80,10 +86,12 @@ class NamespaceHost {
 
   // Readers see that the daemon is gone when this returns.
   void end_life() { life_.stop(); }
+  // All but its segment, which is to be unmapped where that may take long.
+  static memory::SealedMemory end(std::unique_ptr<NamespaceHost> host);
 
  private:
   NamespaceHost(std::string name, memory::SealedMemory segment, std::unique_ptr<memory::SegmentStore> store,
-                memory::LifeKeeper life, const engine::Settings& settings, Outbox& outbox);
+                memory::LifeKeeper life, const engine::Settings& settings, tiers::NamespaceDisk* disk, Outbox& outbox);
 
   void carry_out(const engine::Send& send);
 
@@ -92,6 +100,8 @@ class NamespaceHost {
   memory::SealedMemory segment_;
   std::unique_ptr<memory::SegmentStore> store_;
   memory::LifeKeeper life_;  // stops before the segment is unmapped
+  tiers::NamespaceDisk* disk_;  // null: values are kept in memory only
+  bool has_taken_disk_ = false;
   engine::Engine engine_;
   Outbox& outbox_;
   Turns turns_;

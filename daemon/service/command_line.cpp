@@ -19,6 +19,7 @@ Every setting can be given in four ways; the first one that is there counts:
 Examples:
   onced                                            a private daemon below $XDG_RUNTIME_DIR
   onced --socket /tmp/mine/onced.sock --memory 1GiB --log-level debug
+  onced --disk ~/.cache/onced --set disk.size=2GiB  values survive a restart
   onced --config /etc/onced/onced.toml --check-config
   kill -HUP $(pidof onced)                         read the configuration again
 )";
@@ -44,6 +45,7 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, const st
   app.add_option("--config", command.overrides.file, "FILE: read settings from it (ONCED_CONFIG)");
   flag("--memory", "memory", "SIZE: of the shared memory for values, as in 256MiB (ONCED_MEMORY)");
   flag("--blobs", "blobs", "SIZE: for values above 64 KiB, beside --memory, as in 2GiB (ONCED_BLOBS)");
+  flag("--disk", "disk.path", "PATH: keep values in this directory, too, where they survive a restart (ONCED_DISK_PATH)");
   flag("--log-level", "log.level", "debug, info, warning or error (ONCED_LOG_LEVEL)");
   flag("--log-format", "log.format", "text or json (ONCED_LOG_FORMAT)");
   flag("--log-file", "log.file", "FILE: instead of standard error (ONCED_LOG_FILE)");

@@ -103,6 +103,10 @@ template <RetentionMember member>
 Result<void> set_of_all(Configuration& to, std::string_view text) { return set_retention(to.retention, member, text); }
 template <RetentionMember member>
 std::string get_of_all(const Configuration& from) { return get_retention(from.retention, member); }
+template <SessionMember member>
+Result<void> set_sessions(Configuration& to, std::string_view text) { return set_session_setting(to.sessions, member, text); }
+template <SessionMember member>
+std::string get_sessions(const Configuration& from) { return get_session_setting(from.sessions, member); }
 
 using C = Configuration;
 constexpr std::uint64_t million = 1'000'000;
@@ -113,6 +117,8 @@ constexpr std::uint64_t million = 1'000'000;
   Setting{"limits." #name, Kind::duration, true, help, set_duration<&C::name, least_ms>, get_duration<&C::name>}
 #define ONCED_RETENTION(name, kind, help) \
   Setting{"retention." #name, kind, true, help, set_of_all<RetentionMember::name>, get_of_all<RetentionMember::name>}
+#define ONCED_SESSIONS(name, kind, help) \
+  Setting{"sessions." #name, kind, true, help, set_sessions<SessionMember::name>, get_sessions<SessionMember::name>}
 
 constexpr Setting table[] = {
     {"socket", Kind::text, false, "where clients connect", set_text<&C::socket>, get_text<&C::socket>},
@@ -124,6 +130,10 @@ constexpr Setting table[] = {
      set_size<&C::memory_bytes, memory_bytes_min, memory_bytes_max>, get_size<&C::memory_bytes>},
     {"blobs", Kind::size, true, "memory for the default namespace's large parts, outside its segment; used as it fills",
      set_size<&C::blob_bytes, memory_bytes_min, memory_bytes_max>, get_size<&C::blob_bytes>},
+    {"disk.path", Kind::text, false, "directory below which values are kept on disk, beside memory; empty: nowhere", set_text<&C::disk_path>,
+     get_text<&C::disk_path>},
+    {"disk.size", Kind::size, false, "shared evenly by the namespaces that have no disk_size of their own",
+     set_size<&C::disk_bytes, disk_bytes_min, disk_bytes_max>, get_size<&C::disk_bytes>},
     {"log.level", Kind::choice, true, "debug, info, warning or error", set_choice<&C::log_level, level_words>,
      get_choice<&C::log_level, level_words>},
     {"log.format", Kind::choice, false, "text or json", set_choice<&C::log_format, format_words>,
@@ -156,6 +166,9 @@ constexpr Setting table[] = {
     ONCED_COUNT(subscriptions_max, 1, million, "subscriptions of one namespace"),
     ONCED_COUNT(signals_queued_per_subscription_max, 1, million, "signals a slow subscriber may fall behind"),
     ONCED_COUNT(signal_history, 1, million, "signals kept for subscribers that reconnect"),
+    ONCED_COUNT(dependency_edges_max, 0, 100 * million, "upstreams of all values of a namespace: what each was computed from"),
+    {"limits.dependency_key_bytes_max", Kind::size, true, "the keys of these, once for each",
+     set_size<&C::dependency_key_bytes_max, 0, (std::uint64_t{1} << 40)>, get_size<&C::dependency_key_bytes_max>},
     {"limits.send_queue_bytes_max", Kind::size, true, "unread answers of a connection before it is not read from",
      set_size<&C::send_queue_bytes_max, 64 * 1024, (std::uint64_t{1} << 30)>, get_size<&C::send_queue_bytes_max>},
     ONCED_COUNT(holder_deaths_max, 1, 1000, "computing processes that may die in a row before a key fails"),
@@ -168,16 +181,11 @@ constexpr Setting table[] = {
     ONCED_RETENTION(grace, Kind::duration, "how long it is usable after that, while one caller refreshes it"),
     ONCED_RETENTION(refresh_ahead, Kind::factor, "how early somebody may refresh it before it is stale, in units of its cost; 0: never"),
     ONCED_RETENTION(failure_ttl, Kind::duration, "how long a failure stays the answer"),
-    {"sessions.idle_ttl", Kind::duration, true, "a session ends when it was not used for so long; 0ms: never",
-     set_duration<&C::session_idle_ttl, 0>, get_duration<&C::session_idle_ttl>},
-    {"sessions.absolute_ttl", Kind::duration, true, "a session ends at this age; 0ms: never",
-     set_duration<&C::session_absolute_ttl, 0>, get_duration<&C::session_absolute_ttl>},
-    {"sessions.bytes_max", Kind::size, true, "what one session may keep; above it its own values go, the least worth first",
-     set_size<&C::session_bytes_max, 1024, (std::uint64_t{1} << 40)>, get_size<&C::session_bytes_max>},
-    {"sessions.entries_max", Kind::count, true, "the same, in values", set_count<&C::session_entries_max, 1, million>,
-     get_count<&C::session_entries_max>},
-    {"sessions.sessions_max", Kind::count, true, "sessions of one namespace; above it the one used longest ago ends",
-     set_count<&C::sessions_max, 1, limits::sessions_max>, get_count<&C::sessions_max>},
+    ONCED_SESSIONS(idle_ttl, Kind::duration, "a session ends when it was not used for so long; 0ms: never"),
+    ONCED_SESSIONS(absolute_ttl, Kind::duration, "a session ends at this age; 0ms: never"),
+    ONCED_SESSIONS(bytes_max, Kind::size, "what one session may keep; above it its own values go, the least worth first"),
+    ONCED_SESSIONS(entries_max, Kind::count, "the same, in values"),
+    ONCED_SESSIONS(sessions_max, Kind::count, "sessions of one namespace; above it the one used longest ago ends"),
 };
 
 const Setting* find_setting(std::string_view name) {
@@ -194,14 +202,26 @@ Kind kind_of_function(std::string_view setting) {
   return Kind::count;
 }
 
+Kind kind_of_session(SessionMember member) {
+  switch (kind_of(member)) {
+    case SessionSetting::Kind::duration: return Kind::duration;
+    case SessionSetting::Kind::size: return Kind::size;
+    case SessionSetting::Kind::count: return Kind::count;
+  }
+  return Kind::count;
+}
+
 std::optional<Kind> kind_of(std::string_view name) {
   if (const Setting* setting = find_setting(name)) return setting->kind;
   if (const auto setting = namespace_setting(name)) {
     switch (setting->kind) {
       case NamespaceSetting::Kind::memory:
-      case NamespaceSetting::Kind::blobs: return Kind::size;
+      case NamespaceSetting::Kind::blobs:
+      case NamespaceSetting::Kind::disk_size: return Kind::size;
+      case NamespaceSetting::Kind::disk: return Kind::choice;
       case NamespaceSetting::Kind::access: return Kind::list;
       case NamespaceSetting::Kind::retention: return setting->retention == RetentionMember::refresh_ahead ? Kind::factor : Kind::duration;
+      case NamespaceSetting::Kind::session: return kind_of_session(setting->session);
       case NamespaceSetting::Kind::function: return kind_of_function(setting->function_setting);
     }
   }
@@ -279,6 +299,31 @@ Result<std::string> default_socket(const Environment& environment, bool is_root)
   if (const std::string directory = value("XDG_RUNTIME_DIR"); !directory.empty()) return directory + "/onced/onced.sock";
   if (is_root) return std::string("/run/onced/onced.sock");
   return invalid("no place for the socket: XDG_RUNTIME_DIR is not set; name one with --socket or ONCED_SOCKET");
+}
+
+// What is above the memory cgroup is refused; this is only what the machine cannot keep without swapping.
+void warn_of_budgets(const Configuration& values, const Machine& machine, std::vector<std::string>& warnings) {
+  const Budget whole = whole_budget(values);
+  if (machine.memory_bytes == 0 || whole.memory_bytes + whole.blob_bytes <= machine.memory_bytes) return;
+  warnings.push_back("memory and blobs of all namespaces are configured to use " + print_size(whole.memory_bytes) + " + " +
+                     print_size(whole.blob_bytes) + ", but there are " + std::to_string(machine.memory_bytes) +
+                     " bytes of memory in all: they may fill until the system swaps, or ends processes; lower the settings memory or blobs");
+}
+
+// What looks like a setting for all that `oncectl run` computes, and is none: its functions are "run:COMMAND", and there are no patterns.
+void warn_of_functions(const Configuration& values, std::vector<std::string>& warnings) {
+  const auto look = [&](const std::string& in, const auto& functions) {
+    if (functions.contains("run")) {
+      warnings.push_back("[" + in + "functions.\"run\"] says nothing of `oncectl run COMMAND`: its function is \"run:COMMAND\", as in [" + in +
+                         "functions.\"run:make\"]");
+    }
+    for (const auto& [name, function] : functions) {
+      if (name.ends_with('*')) warnings.push_back("[" + in + "functions." + in_quotes(name) + "] is of the one function that is called so: there are no patterns");
+    }
+  };
+  look("", values.functions);
+  look("namespaces.default.", values.default_rules.functions);
+  for (const auto& [name, space] : values.namespaces) look("namespaces." + name + ".", space.rules.functions);
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -382,6 +427,10 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
     if (first == result.origins.end() || !first->first.starts_with(prefix)) continue;
     mistake(first->second, "the namespace \"" + name + "\" has no size; set " + prefix + "memory, " + prefix + "blobs or both");
   }
+  if (const auto wrong = disk_mistake(result.values)) {
+    const auto said = result.origins.find(wrong->first);
+    mistake(said == result.origins.end() ? "default" : said->second, wrong->first + ": " + wrong->second);
+  }
   if (!mistakes.empty()) return invalid(mistakes);
 
   Configuration& values = result.values;
@@ -395,6 +444,8 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
   if (values.socket_mode == 0) values.socket_mode = service ? 0660 : 0600;
   if (values.directory_mode == 0) values.directory_mode = service ? 0750 : 0700;
   set_default_budgets(values, machine);
+  warn_of_budgets(values, machine, result.warnings);
+  warn_of_functions(values, result.warnings);
   return result;
 }
 
@@ -482,6 +533,7 @@ Differences differences(const Configuration& before, const Configuration& after)
 EffectiveSettings settings_in(const Configuration& configuration, const NamespaceRules& rules) {
   EffectiveSettings result;
   result.retention = first_said(rules.retention, configuration.retention);
+  result.sessions = first_said(rules.sessions, configuration.sessions);
   // A function of which only the namespaces together say something: what this namespace says of all counts more.
   for (const auto& [name, function] : configuration.functions)
     result.functions[name] = {first_said(rules.retention, function.retention), function.max_concurrent};
@@ -502,10 +554,14 @@ Configuration reloaded(const Configuration& before, const Configuration& after) 
   }
   result.namespaces = after.namespaces;
   for (auto& [name, space] : result.namespaces) {
-    // A segment keeps its size.
-    if (const auto old = before.namespaces.find(name); old != before.namespaces.end()) space.budget.memory_bytes = old->second.budget.memory_bytes;
+    // A segment keeps its size, and a store its place.
+    const auto old = before.namespaces.find(name);
+    if (old == before.namespaces.end()) continue;
+    space.budget.memory_bytes = old->second.budget.memory_bytes;
+    space.rules.disk = old->second.rules.disk;
   }
   result.default_rules = after.default_rules;
+  result.default_rules.disk = before.default_rules.disk;
   result.functions = after.functions;
   return result;
 }

@@ -20,9 +20,11 @@
 #include <onced/protocol/result.hpp>
 
 #include "service/access_settings.hpp"
+#include "service/disk_settings.hpp"
 #include "service/function_settings.hpp"
 #include "service/namespace_settings.hpp"
 #include "service/retention_settings.hpp"
+#include "service/session_settings.hpp"
 
 namespace onced::service {
 
@@ -37,6 +39,9 @@ struct Configuration {
   std::uint64_t blob_bytes = 0;      // likewise
   NamespaceRules default_rules;      // likewise
   std::map<std::string, NamespaceConfiguration, std::less<>> namespaces;  // further ones, by name
+
+  std::string disk_path;  // empty: values are kept in memory only (disk_settings.hpp)
+  std::uint64_t disk_bytes = disk_bytes_default;
 
   Level log_level = Level::info;
   Format log_format = Format::text;
@@ -60,6 +65,8 @@ struct Configuration {
   std::uint64_t subscriptions_max = limits::subscriptions_max;
   std::uint64_t signals_queued_per_subscription_max = limits::signals_queued_per_subscription_max;
   std::uint64_t signal_history = limits::signal_history;
+  std::uint64_t dependency_edges_max = limits::dependency_edges_max;
+  std::uint64_t dependency_key_bytes_max = limits::dependency_key_bytes_max;
   std::uint64_t send_queue_bytes_max = limits::send_queue_bytes_max;
   std::uint64_t holder_deaths_max = static_cast<std::uint64_t>(limits::holder_deaths_max);
   std::chrono::milliseconds holder_deaths_memory = limits::holder_deaths_memory;
@@ -68,12 +75,7 @@ struct Configuration {
   std::chrono::milliseconds take_up_deadline = limits::take_up_deadline;
   std::chrono::milliseconds drain_deadline = limits::drain_deadline;
 
-  // Of each namespace: what its sessions may keep, and for how long they live.
-  std::chrono::milliseconds session_idle_ttl = limits::session_idle_ttl_default;
-  std::chrono::milliseconds session_absolute_ttl = limits::session_absolute_ttl_default;
-  std::uint64_t session_bytes_max = limits::session_bytes_max;
-  std::uint64_t session_entries_max = limits::session_entries_max;
-  std::uint64_t sessions_max = limits::sessions_max;
+  SessionSettings sessions = default_session_settings();  // of each namespace that does not say otherwise
 
   Retention retention = default_retention();                    // of all functions
   std::map<std::string, FunctionSettings, std::less<>> functions;  // what some of them have of their own, by name
@@ -126,10 +128,11 @@ void set_default_budgets(Configuration& configuration, const Machine& machine);
 // Of all namespaces together.
 Budget whole_budget(const Configuration& configuration);
 
-// How long values of one namespace are kept and how many of a function are computed at once: what it says itself, of one
-// function or of all, counts more than what is said for all namespaces.
+// How long values and sessions of one namespace are kept and how many of a function are computed at once: what it says itself,
+// of one function or of all, counts more than what is said for all namespaces.
 struct EffectiveSettings {
-  Retention retention{};  // says everything
+  Retention retention{};       // says everything
+  SessionSettings sessions{};  // likewise
   std::map<std::string, FunctionSettings, std::less<>> functions{};
 };
 EffectiveSettings settings_in(const Configuration& configuration, const NamespaceRules& rules);

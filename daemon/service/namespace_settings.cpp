@@ -15,7 +15,10 @@ namespace {
 using Kind = NamespaceSetting::Kind;
 
 constexpr std::string_view retention_prefix = "retention.";
+constexpr std::string_view sessions_prefix = "sessions.";
 constexpr std::string_view not_set = "not set";
+constexpr std::string_view disk_name = "disk";
+constexpr std::string_view disk_size_name = "disk_size";
 
 Error invalid(std::string text) { return Error{ErrorCode::invalid_argument, std::move(text)}; }
 
@@ -39,6 +42,15 @@ void add_retention(std::vector<NamespaceValue>& to, const Retention& from) {
   }
 }
 
+void add_sessions(std::vector<NamespaceValue>& to, const SessionSettings& from) {
+  for (const SessionSetting& setting : session_settings()) {
+    const std::string text = get_session_setting(from, setting.member);
+    if (text.empty()) continue;
+    to.push_back({"sessions", std::string(setting.name), std::string(sessions_prefix) + std::string(setting.name),
+                  setting.kind == SessionSetting::Kind::count ? text : in_quotes(text), text});
+  }
+}
+
 }  // namespace
 
 std::optional<NamespaceSetting> namespace_setting(std::string_view name) {
@@ -53,6 +65,10 @@ std::optional<NamespaceSetting> namespace_setting(std::string_view name) {
     setting.kind = Kind::blobs;
     return setting;
   }
+  if (name == disk_name || name == disk_size_name) {
+    setting.kind = name == disk_name ? Kind::disk : Kind::disk_size;
+    return setting;
+  }
   for (const AccessSetting& one : access_settings()) {
     if (name != one.name) continue;
     setting.kind = Kind::access;
@@ -64,6 +80,14 @@ std::optional<NamespaceSetting> namespace_setting(std::string_view name) {
     setting.function = of_function->function;
     setting.function_setting = of_function->name;
     return setting;
+  }
+  if (name.starts_with(sessions_prefix)) {
+    for (const SessionSetting& one : session_settings()) {
+      if (name.substr(sessions_prefix.size()) != one.name) continue;
+      setting.kind = Kind::session;
+      setting.session = one.member;
+      return setting;
+    }
   }
   if (!name.starts_with(retention_prefix)) return std::nullopt;
   name.remove_prefix(retention_prefix.size());
@@ -85,9 +109,10 @@ std::string meant_namespace_setting(std::string_view name) {
   const std::string start = std::string(namespaces_prefix) + std::string(name.substr(dot + 1, behind - dot));
   const std::string_view rest = name.substr(behind + 1);
   if (const std::string meant = meant_function_setting(rest); !meant.empty()) return start + meant;
-  std::vector<std::string> names{"memory", "blobs"};
+  std::vector<std::string> names{"memory", "blobs", std::string(disk_name), std::string(disk_size_name)};
   for (const AccessSetting& one : access_settings()) names.emplace_back(one.name);
   for (const RetentionSetting& one : retention_settings()) names.push_back(std::string(retention_prefix) + std::string(one.name));
+  for (const SessionSetting& one : session_settings()) names.push_back(std::string(sessions_prefix) + std::string(one.name));
   const std::vector<std::string_view> views(names.begin(), names.end());
   if (const auto meant = closest(rest, views)) return start + std::string(*meant);
   return {};
@@ -111,10 +136,16 @@ Result<void> set_in_namespace(Budget* budget, NamespaceRules& rules, const Names
                        "\" instead");
       }
       return set_size(setting.kind == Kind::memory ? budget->memory_bytes : budget->blob_bytes, text);
+    case Kind::disk:
+      return set_disk(rules.disk, text);
+    case Kind::disk_size:
+      return set_disk_size(rules.disk, text);
     case Kind::access:
       return set_access(rules.access, setting.access, text, users);
     case Kind::retention:
       return set_retention(rules.retention, setting.retention, text);
+    case Kind::session:
+      return set_session_setting(rules.sessions, setting.session, text);
     case Kind::function:
       if (auto checked = check_function_name(setting.function); !checked) return checked;
       return set_function_setting(rules.functions[std::string(setting.function)], setting.function_setting, text);
@@ -128,11 +159,17 @@ std::vector<NamespaceValue> values_of(const Budget* budget, const NamespaceRules
     for (const auto& [name, bytes] : {std::pair("memory", budget->memory_bytes), std::pair("blobs", budget->blob_bytes)})
       values.push_back({"", name, name, in_quotes(print_size(bytes)), print_size(bytes)});
   }
+  const auto add_quoted = [&](std::string_view name, const std::string& text) {
+    values.push_back({"", std::string(name), std::string(name), in_quotes(text), text});
+  };
+  if (rules.disk.on) add_quoted(disk_name, *rules.disk.on ? "on" : "off");
+  if (rules.disk.bytes != 0) add_quoted(disk_size_name, print_size(rules.disk.bytes));
   for (const AccessSetting& setting : access_settings()) {
     const auto list = get_access(rules.access, setting.member);
     if (list) values.push_back({"", std::string(setting.name), std::string(setting.name), *list, *list});
   }
   add_retention(values, rules.retention);
+  add_sessions(values, rules.sessions);
   for (const auto& [name, function] : rules.functions) {
     for (const std::string_view setting : function_setting_names()) {
       const std::string text = get_function_setting(function, setting);
@@ -154,7 +191,7 @@ NamespaceDifferences differences_of(std::string_view space, const std::vector<Na
   };
   const auto add = [&](std::string_view name, const std::string& old_text, const std::string& new_text) {
     if (old_text == new_text) return;
-    (name == "memory" ? result.need_restart : result.reloaded)
+    (name == "memory" || name == disk_name || name == disk_size_name ? result.need_restart : result.reloaded)
         .push_back(std::string(namespaces_prefix) + std::string(space) + "." + std::string(name) + ": " + old_text + " -> " + new_text);
   };
   for (const NamespaceValue& value : before) add(value.name, value.text, text_in(after, value.name));

@@ -1,4 +1,5 @@
-// What [namespaces.NAME] can say: how much memory a namespace has, who may use it, how long its values are kept.
+// What [namespaces.NAME] can say: how much memory a namespace has, who may use it, how long its values and sessions are kept, and
+// whether values are kept on disk.
 //
 // The namespace "default" is always there; its memory is set above all tables, the rest here.
 //
@@ -15,8 +16,10 @@
 #include <onced/protocol/result.hpp>
 
 #include "service/access_settings.hpp"
+#include "service/disk_settings.hpp"
 #include "service/function_settings.hpp"
 #include "service/retention_settings.hpp"
+#include "service/session_settings.hpp"
 
 namespace onced::service {
 
@@ -29,11 +32,13 @@ struct Budget {
 inline constexpr std::uint64_t memory_bytes_min = 1024 * 1024;
 inline constexpr std::uint64_t memory_bytes_max = std::uint64_t{64} << 40;
 
-// What a namespace has of its own beside its memory. Retention that is not said here is as for all namespaces; what is said
-// here, for all functions or for one, counts more than anything that is said for all namespaces.
+// What a namespace has of its own beside its memory. What is not said here is as for all namespaces; what is said here,
+// of sessions, of retention for all functions or for one, counts more than anything that is said for all namespaces.
 struct NamespaceRules {
   Access access{};
+  DiskRules disk{};
   Retention retention{};
+  SessionSettings sessions{};
   std::map<std::string, FunctionSettings, std::less<>> functions{};
   friend bool operator==(const NamespaceRules&, const NamespaceRules&) = default;
 };
@@ -45,11 +50,12 @@ struct NamespaceConfiguration {
 
 // "namespaces.charts.retention.ttl" -> "charts" and what is set there.
 struct NamespaceSetting {
-  enum class Kind : std::uint8_t { memory, blobs, access, retention, function };
+  enum class Kind : std::uint8_t { memory, blobs, disk, disk_size, access, retention, session, function };
   std::string_view space;
   Kind kind = Kind::memory;
   AccessMember access{};
   RetentionMember retention{};
+  SessionMember session{};
   std::string_view function{};
   std::string_view function_setting{};  // which of the function's
 };
@@ -66,7 +72,7 @@ Result<void> set_in_namespace(Budget* budget, NamespaceRules& rules, const Names
 
 // All that is said of one namespace, in the order of its tables.
 struct NamespaceValue {
-  std::string table;  // "", "retention" or "functions.\"NAME\"", behind "namespaces.NAME"
+  std::string table;  // "", "retention", "sessions" or "functions.\"NAME\"", behind "namespaces.NAME"
   std::string key;    // in that table
   std::string name;   // dotted, behind "namespaces.NAME.": "functions.charts.draw.ttl"
   std::string toml;   // the value, as it stands in a file

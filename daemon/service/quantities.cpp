@@ -18,7 +18,7 @@ constexpr std::array<Unit, 5> size_units{{{"TiB", std::uint64_t{1} << 40},
                                           {"MiB", std::uint64_t{1} << 20},
                                           {"KiB", std::uint64_t{1} << 10},
                                           {"B", 1}}};
-constexpr std::array<Unit, 5> duration_units{{{"d", 86'400'000}, {"h", 3'600'000}, {"min", 60'000}, {"s", 1000}, {"ms", 1}}};
+constexpr std::array<Unit, 6> duration_units{{{"d", 86'400'000}, {"h", 3'600'000}, {"min", 60'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
 
 Error wrong(std::string_view text, std::string_view wanted) {
   return Error{ErrorCode::invalid_argument, "\"" + std::string(text) + "\" is not " + std::string(wanted)};

@@ -18,7 +18,7 @@ Result<std::uint64_t> parse_count(std::string_view text);
 // Bytes: digits, then one of B KiB MiB GiB TiB (powers of 1024) or nothing.
 Result<std::uint64_t> parse_size(std::string_view text);
 Result<std::uint64_t> parse_size_between(std::string_view text, std::uint64_t least, std::uint64_t most);
-// Digits, then one of ms s min h d.
+// Digits, then one of ms s min h d; "m" is "min", as for oncectl.
 Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 // In thousandths: digits, perhaps a point and one to three more: "2", "0.25".
 Result<std::uint64_t> parse_factor(std::string_view text);

@@ -126,7 +126,7 @@ bool shorten(Statistics& statistics) {
 }
 template <>
 bool shorten(Explanation& explanation) {
-  return halve(explanation.lines);
+  return halve(explanation.upstreams) || halve(explanation.lines);
 }
 
 template <Described Message>
@@ -316,6 +316,7 @@ class Decoder {
     if (signal.event != SignalEvent::session_ended) return check(std::string_view(signal.key));
     return signal.key.empty() || fail(ErrorCode::malformed, "tells the end of a session and names a key");
   }
+  bool check(const UpstreamRow& row) { return row.origin.empty() || check(std::string_view(row.origin)); }
   bool check(const Retention& retention) {
     for (const std::string& tag : retention.tags)
       if (tag.empty()) return fail(ErrorCode::malformed, "has a tag without a name");

@@ -92,7 +92,7 @@ struct Fields<Retention> {
       field("refresh_ahead_permille", &Retention::refresh_ahead_permille),
       field("tags", &Retention::tags, list(limits::tags_max, NameRule{limits::tag_bytes_max})),
       field("depends_on", &Retention::depends_on, list(limits::dependencies_max)),
-      field("retire_older", &Retention::retire_older));
+      field("retire_older", &Retention::retire_older), field("durable", &Retention::durable));
 };
 template <>
 struct Fields<KeyStateEntry> {
@@ -124,7 +124,17 @@ struct Fields<ListRow> {
       field("waiting", &ListRow::waiting), field("holder", &ListRow::holder, text_rule), field("parts", &ListRow::parts),
       field("blob_bytes", &ListRow::blob_bytes), field("pins", &ListRow::pins),
       field("grace_left_ms", &ListRow::grace_left_ms), field("stale", &ListRow::stale), field("hits", &ListRow::hits),
-      field("queue_position", &ListRow::queue_position));
+      field("queue_position", &ListRow::queue_position), field("under_way_ms", &ListRow::under_way_ms));
+};
+template <>
+struct Fields<UpstreamRow> {
+  static constexpr std::string_view name = "upstream_row";
+  static constexpr std::size_t required = 6;
+  static constexpr auto fields =
+      std::make_tuple(field("key", &UpstreamRow::key, KeyRule{}), field("version", &UpstreamRow::version),
+                      field("state", &UpstreamRow::state), field("present", &UpstreamRow::present),
+                      field("text", &UpstreamRow::text, text_rule),
+                      field("origin", &UpstreamRow::origin, BytesRule{limits::key_bytes_max}));  // codec.cpp, check()
 };
 template <>
 struct Fields<PartRow> {
@@ -318,6 +328,12 @@ struct Fields<ListSessions> {
   static constexpr std::size_t required = 0;
   static constexpr auto fields = std::make_tuple(field("cursor", &ListSessions::cursor));
 };
+template <>
+struct Fields<Disk> {
+  static constexpr std::string_view name = "disk";
+  static constexpr std::size_t required = 1;
+  static constexpr auto fields = std::make_tuple(field("action", &Disk::action));
+};
 
 // ---- daemon to client -----------------------------------------------------------------------------------------------
 
@@ -371,7 +387,8 @@ struct Fields<Published> {
   static constexpr std::string_view name = "published";
   static constexpr std::size_t required = 2;
   static constexpr auto fields =
-      std::make_tuple(field("version", &Published::version), field("stored", &Published::stored));
+      std::make_tuple(field("version", &Published::version), field("stored", &Published::stored), field("why", &Published::why),
+                      field("text", &Published::text, text_rule), field("durable", &Published::durable));
 };
 template <>
 struct Fields<Done> {
@@ -442,7 +459,13 @@ struct Fields<Explanation> {
   static constexpr auto fields =
       std::make_tuple(field("row", &Explanation::row),
                       field("lines", &Explanation::lines, list(explanation_lines_max, text_rule)),
-                      field("parts", &Explanation::parts, list(limits::parts_max)));
+                      field("parts", &Explanation::parts, list(limits::parts_max)),
+                      field("stale_cause", &Explanation::stale_cause), field("stale_ms", &Explanation::stale_ms),
+                      field("softened_by", &Explanation::softened_by, text_rule),
+                      field("softened_ms", &Explanation::softened_ms),
+                      field("upstreams", &Explanation::upstreams, list(limits::upstream_rows_max)),
+                      field("upstreams_all", &Explanation::upstreams_all),
+                      field("dependants", &Explanation::dependants));
 };
 template <>
 struct Fields<Blob> {
@@ -482,6 +505,12 @@ struct Fields<SessionListing> {
       std::make_tuple(field("rows", &SessionListing::rows, list(limits::session_rows_max)),
                       field("cursor", &SessionListing::cursor));
 };
+template <>
+struct Fields<DiskReport> {
+  static constexpr std::string_view name = "disk_report";
+  static constexpr std::size_t required = 1;
+  static constexpr auto fields = std::make_tuple(field("fields", &DiskReport::fields, list(report_fields_max)));
+};
 
 // ---- enumerators ----------------------------------------------------------------------------------------------------
 
@@ -495,12 +524,20 @@ inline constexpr LeaseCause last_of<LeaseCause> = LeaseCause::queued;
 template <>
 inline constexpr LeaseEnd last_of<LeaseEnd> = LeaseEnd::session_ended;
 template <>
-inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::session_ended;
+inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::loaded;
 template <>
 inline constexpr KeyState last_of<KeyState> = KeyState::queued;
 template <>
+inline constexpr NotStored last_of<NotStored> = NotStored::upstreams_full;
+template <>
+inline constexpr UpstreamState last_of<UpstreamState> = UpstreamState::invalidated;
+template <>
+inline constexpr StaleCause last_of<StaleCause> = StaleCause::upstream;
+template <>
 inline constexpr StateReason last_of<StateReason> = StateReason::other_epoch;
 template <>
-inline constexpr ErrorCode last_of<ErrorCode> = ErrorCode::session_ended;
+inline constexpr ErrorCode last_of<ErrorCode> = ErrorCode::not_durable;
+template <>
+inline constexpr DiskAction last_of<DiskAction> = DiskAction::stop;
 
 }  // namespace onced::protocol

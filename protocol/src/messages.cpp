@@ -22,6 +22,7 @@ std::string_view name_of(SignalEvent event) {
     case SignalEvent::stale: return "stale";
     case SignalEvent::queued: return "queued";
     case SignalEvent::session_ended: return "session_ended";
+    case SignalEvent::loaded: return "loaded";
   }
   return "unknown";
 }
@@ -60,6 +61,25 @@ std::string_view name_of(LeaseCause cause) {
     case LeaseCause::stale: return "stale";
     case LeaseCause::ahead: return "ahead";
     case LeaseCause::queued: return "queued";
+  }
+  return "unknown";
+}
+
+std::string_view name_of(UpstreamState state) {
+  switch (state) {
+    case UpstreamState::current: return "current";
+    case UpstreamState::outdated: return "outdated";
+    case UpstreamState::invalidated: return "invalidated";
+  }
+  return "unknown";
+}
+
+std::string_view name_of(StaleCause cause) {
+  switch (cause) {
+    case StaleCause::fresh: return "fresh";
+    case StaleCause::time: return "time";
+    case StaleCause::invalidated: return "invalidated";
+    case StaleCause::upstream: return "upstream";
   }
   return "unknown";
 }

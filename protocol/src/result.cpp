@@ -21,6 +21,7 @@ std::string_view name_of(ErrorCode code) {
     case ErrorCode::out_of_memory: return "out_of_memory";
     case ErrorCode::internal: return "internal";
     case ErrorCode::session_ended: return "session_ended";
+    case ErrorCode::not_durable: return "not_durable";
   }
   return "unknown";  // a newer peer's code
 }

@@ -13,7 +13,7 @@ namespace {
 using Names = std::vector<std::string>;
 
 // Everything that is not the standard library or the system: a room includes of it what it names.
-const std::array<std::string_view, 17> known_headers{"onced/protocol/", "onced/", "engine/",  "memory/", "disk/", "net/", "zstd.h",
+const std::array<std::string_view, 18> known_headers{"onced/protocol/", "onced/", "engine/",  "memory/", "disk/", "tiers/", "net/", "zstd.h",
                                                      "service/",        "threads/", "boost/", "asio",     "spdlog/", "toml++/",
                                                      "CLI/",            "nlohmann/", "msgpack", "openssl/"};
 
@@ -68,9 +68,10 @@ const std::vector<Room>& rooms() {
       {"daemon/engine", {"onced/protocol/", "engine/"}, joined({threads, input_output, clocks, {"atomic"}}),
        joined({clock_words, engine_words}), {}},
       {"daemon/memory", {"onced/protocol/", "engine/", "memory/", "boost/interprocess/"}, {"sys/socket.h"}, clock_words, {}},
-      // Knows no engine and no memory tier: main.cpp brings them together.
+      // Knows no engine and no memory tier: daemon/tiers brings them together.
       {"daemon/disk", {"onced/protocol/", "disk/", "threads/", "zstd.h"}, {"sys/socket.h", "ctime", "time.h"}, clock_words, {}},
-      {"daemon/net", {"onced/protocol/", "engine/", "memory/", "net/", "threads/", "boost/asio/", "boost/system/"}, {}, {}, {}},
+      {"daemon/tiers", {"onced/protocol/", "engine/", "memory/", "disk/", "tiers/", "threads/"}, {"sys/socket.h"}, {}, {}},
+      {"daemon/net", {"onced/protocol/", "engine/", "memory/", "tiers/", "net/", "threads/", "boost/asio/", "boost/system/"}, {}, {}, {}},
       // What net and service both need of threads.
       {"daemon/threads", {}, {}, {}, {}},
       // Knows no engine, no memory, no socket of the door: main.cpp brings them together.

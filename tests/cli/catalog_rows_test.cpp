@@ -77,16 +77,38 @@ TEST_CASE("a value past its time is stale within its grace, and one whose succes
   CHECK(state_word(row) == "computing");
 }
 
+TEST_CASE("on a narrow screen keys keep their names and arguments, and what rows are sorted by stays") {
+  protocol::ListRow row = row_of(7, 5, 1234);
+  row.key = KeyBuilder("platform.reports.monthly.revenue_by_region", "v1").add("north").add(7).build()->bytes();
+  row.age_ms = 723'000;
+  row.ttl_left_ms = 60'000;
+  row.grace_left_ms = 7'200'000;
+  row.parts = 3;
+  row.pins = 2;
+  for (const std::size_t width : {80U, 100U, 132U}) {
+    CAPTURE(width);
+    const RowsText text = rows_text({row}, {.terminal = true, .width = width});
+    CHECK(contains(text.table, "_region@v1(\"north\", 7)\n"));
+    CHECK(contains(text.table, "5 B"));
+    CHECK(text.left_out.empty() == (width == 132));
+  }
+  const auto says = [&](RowOrder order) { return contains(rows_text({row}, {.terminal = true, .width = 50}, order).table, "1,234"); };
+  CHECK_FALSE(says(RowOrder::key));
+  CHECK(says(RowOrder::hits));
+  CHECK(rows_text({row}, {.terminal = false, .width = 0}).left_out.empty());
+  CHECK(contains(rows_text({row}, {.terminal = false, .width = 0}).table, "platform.reports.monthly.revenue_by_region@v1"));
+}
+
 TEST_CASE("a queued key is shown with its place") {
   protocol::ListRow row = row_of(1, 5);
-  CHECK_FALSE(contains(rows_text({row}, {.terminal = true, .width = 200}), "PLACE"));
+  CHECK_FALSE(contains(rows_text({row}, {.terminal = true, .width = 200}).table, "PLACE"));
   CHECK_FALSE(row_json(row).contains("queue_position"));
   row.state = protocol::KeyState::queued;
   row.version = 0;
   row.queue_position = 1234;
   CHECK(state_word(row) == "queued");
-  CHECK(contains(rows_text({row}, {.terminal = true, .width = 200}), "PLACE"));
-  CHECK(contains(rows_text({row}, {.terminal = true, .width = 200}), "1,234"));
+  CHECK(contains(rows_text({row}, {.terminal = true, .width = 200}).table, "PLACE"));
+  CHECK(contains(rows_text({row}, {.terminal = true, .width = 200}).table, "1,234"));
   CHECK(row_json(row)["queue_position"] == 1234);
   CHECK(row_json(row)["state"] == "queued");
 }
@@ -94,12 +116,12 @@ TEST_CASE("a queued key is shown with its place") {
 TEST_CASE("a table says freshness, grace and hits; on a terminal only where there is something to say") {
   const Screen terminal{.terminal = true, .width = 200};
   protocol::ListRow row = row_of(1, 5);
-  const std::string plain = rows_text({row}, terminal);
+  const std::string plain = rows_text({row}, terminal).table;
   for (const char* title : {"LEFT", "GRACE", "HITS"}) CHECK_FALSE(contains(plain, title));
   row.ttl_left_ms = 60'000;
   row.grace_left_ms = 7'200'000;
   row.hits = 1234;
-  const std::string text = rows_text({row}, terminal);
+  const std::string text = rows_text({row}, terminal).table;
   CHECK(contains(text, "HITS"));
   CHECK(contains(text, "1,234"));
   CHECK(contains(text, "1 min 0 s  2 h 0 min"));
@@ -107,7 +129,7 @@ TEST_CASE("a table says freshness, grace and hits; on a terminal only where ther
   CHECK(json["hits"] == 1234);
   CHECK(json["grace_left_ms"] == 7'200'000);
   CHECK(json["stale"] == false);
-  for (const char* title : {"LEFT", "GRACE", "HITS"}) CHECK(contains(rows_text({}, {.terminal = false, .width = 0}), title));
+  for (const char* title : {"LEFT", "GRACE", "HITS"}) CHECK(contains(rows_text({}, {.terminal = false, .width = 0}).table, title));
 }
 
 }  // namespace onced::cli

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +63,8 @@ void sit_down_at(int terminal) {
 Command::Command(std::vector<std::string> words, CommandOptions options) {
   write_file(files_ / "in", options.input);
   if (options.terminal) terminal_ = open_terminal();
+  const winsize size{.ws_row = 40, .ws_col = options.columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  if (options.columns != 0 && ::ioctl(terminal_, TIOCSWINSZ, &size) != 0) throw std::runtime_error("cannot size a terminal");
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("cannot fork");
   if (pid_ == 0) become(words, options, files_, terminal_);

@@ -104,6 +104,106 @@ TEST_CASE("a soft invalidation makes values stale and says how many, a hard one 
   CHECK(oncectl({"get", "g"}).status == 1);
 }
 
+TEST_CASE("explain says that a value was invalidated softly, when and by whom, as distinct from its time being over") {
+  const Oncectl oncectl;
+  const auto explained = [&](const std::string& function) { return json::parse(oncectl({"explain", function, "--json"}).out); };
+  oncectl.put("softened", "[]", "old");
+  CHECK_FALSE(explained("softened").contains("stale_because"));
+  CHECK_FALSE(explained("softened").contains("invalidated_softly"));
+  CHECK(oncectl({"invalidate", "softened", "--soft"}).status == 0);
+  CHECK(contains(oncectl({"explain", "softened"}).out, "stale because it was invalidated softly "));
+  CHECK(contains(oncectl({"explain", "softened"}).out, " ago by pid "));
+  json line = explained("softened");
+  CHECK(line["stale_because"] == "invalidated");
+  CHECK(contains(line["invalidated_softly"]["by"].get<std::string>(), "(oncectl)"));
+  CHECK(line["invalidated_softly"]["ago_ms"].is_number_unsigned());
+  CHECK(line["stale_ms"].is_number_unsigned());
+  CHECK(contains(oncectl({"get", "softened"}).err, "invalidated softly by pid "));
+
+  CHECK(oncectl({"put", "old", "--ttl", "1ms", "--grace", "1h"}, {.input = "x"}).status == 0);
+  wait_until([&] { return row_of(oncectl, "old")["stale"] == true; }, "the value to become stale");
+  CHECK(explained("old")["stale_because"] == "time");
+  CHECK(contains(oncectl({"explain", "old"}).out, "stale because its time-to-live was over"));
+  CHECK(oncectl({"invalidate", "old", "--soft"}).status == 0);
+  line = explained("old");
+  CHECK(line["stale_because"] == "time");
+  CHECK(line.contains("invalidated_softly"));
+  CHECK(contains(oncectl({"explain", "old"}).out, ", when it was stale already"));
+  oncectl.put("softened", "[]", "new");
+  CHECK_FALSE(explained("softened").contains("invalidated_softly"));
+}
+
+TEST_CASE("explain tells programs what a value was computed from, and what has become of that") {
+  const Oncectl oncectl;
+  Client client = oncectl.client();
+  const Key source = *KeyBuilder("source", "v1").add("north").build();
+  const Key chart = *KeyBuilder("chart").build();
+  const Key page = *KeyBuilder("page").build();
+  REQUIRE(client.put(source.bytes(), "1").ok());
+  const auto computed_from = [&](const Key& key, const Key& upstream) {
+    return client.get_or_compute(key, {}, [&](Computation&) { return std::string(client.peek(upstream)->text()); }).ok();
+  };
+  REQUIRE(computed_from(chart, source));
+  REQUIRE(computed_from(page, chart));
+  const auto explained = [&](const std::string& function) { return json::parse(oncectl({"explain", function, "--json"}).out); };
+  json line = explained("chart");
+  REQUIRE(line["depends_on"].size() == 1);
+  CHECK(line["depends_on_count"] == 1);
+  CHECK(line["dependants"] == 1);
+  json upstream = line["depends_on"][0];
+  CHECK(upstream["function"] == "source");
+  CHECK(upstream["function_version"] == "v1");
+  CHECK(upstream["arguments"] == json::parse(R"(["north"])"));
+  CHECK(upstream["state"] == "current");
+  CHECK(upstream["present"] == true);
+  const auto version = upstream["version"];
+  CHECK_FALSE(upstream.contains("happened"));
+  REQUIRE(client.put(source.bytes(), "2").ok());
+  line = explained("page");
+  CHECK(line["stale_because"] == "upstream");
+  upstream = line["depends_on"][0];
+  CHECK(upstream["function"] == "chart");
+  CHECK(upstream["state"] == "outdated");
+  CHECK(upstream["present"] == true);
+  CHECK(contains(upstream["happened"].get<std::string>(), "was replaced by pid "));
+  CHECK(upstream["happened_to"]["function"] == "source");
+  upstream = explained("chart")["depends_on"][0];
+  CHECK(upstream["state"] == "outdated");
+  CHECK(upstream["present"] == false);
+  CHECK(upstream["version"] == version);
+  CHECK_FALSE(upstream.contains("happened_to"));
+  CHECK(explained("source")["depends_on"].empty());
+}
+
+TEST_CASE("wait says at once that there is a stale value, and goes on to wait for a fresh one or takes it") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", "old");
+  CHECK(oncectl({"wait", "f"}).err.empty());
+  CHECK(json::parse(oncectl({"wait", "f", "--json"}).out)["stale"] == false);
+  CHECK(oncectl({"invalidate", "f", "--soft"}).status == 0);
+  Command waiting(oncectl.words({"wait", "f", "--print"}));
+  wait_until([&] { return contains(waiting.err(), "there is a value, but it is stale, "); }, "the note");
+  CHECK(contains(waiting.err(), ", invalidated softly by pid "));
+  CHECK(contains(waiting.err(), "--accept-stale"));
+  for (const auto& words : {std::vector<std::string>{"wait", "f", "--accept-stale"}, {"wait", "f", "--accept-stale", "--print"}}) {
+    const Outcome outcome = oncectl(words);
+    CHECK(outcome.status == 0);
+    CHECK(outcome.out == (words.size() == 4 ? "old" : ""));
+    CHECK(contains(outcome.err, "this value is stale, "));
+    CHECK(contains(outcome.err, "; the next one who computes it renews it\n"));
+  }
+  const json line = json::parse(oncectl({"wait", "f", "--accept-stale", "--json"}).out);
+  CHECK(line["stale"] == true);
+  CHECK(line["age_ms"].is_number_unsigned());
+  Client client = oncectl.client();
+  auto lease = client.acquire(*KeyBuilder("f").build());
+  REQUIRE(std::holds_alternative<Computation>(*lease));
+  CHECK(contains(oncectl({"get", "f"}).err, "(gunicorn) renews it\n"));
+  CHECK(std::get<Computation>(*lease).publish("new").ok());
+  CHECK(waiting.wait() == 0);
+  CHECK(waiting.out() == "new");
+}
+
 TEST_CASE("a tag drops the values that were put or computed with it, and no others") {
   const Oncectl oncectl;
   CHECK(oncectl({"put", "f", "--tag", "north", "--tag", "sales"}, {.input = "x"}).status == 0);

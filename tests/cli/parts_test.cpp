@@ -82,6 +82,24 @@ TEST_CASE("a value of named parts only asks which one; a part that is not there 
   CHECK(oncectl({"get", "plain", "--part", "large"}).status == 1);
 }
 
+TEST_CASE("to ask for a part that is not there is no hit") {
+  const Oncectl oncectl;
+  const Files files;
+  CHECK(put_parts(oncectl, files).status == 0);
+  CHECK(oncectl({"get", "f", "[1]", "--part", "small"}).status == 0);
+  const auto hits = [&] { return oncectl.status()["hits"].get<int>(); };
+  const int before = hits();
+  CHECK(before == 1);
+  for (int i = 0; i < 3; ++i) CHECK(oncectl({"get", "f", "[1]", "--part", "lrage"}).status == 1);
+  CHECK(oncectl({"get", "f", "[1]", "--part", ""}).status == 1);
+  CHECK(hits() == before);
+  CHECK(oncectl({"get", "f", "[1]", "--part", "none"}).status == 0);
+  CHECK(hits() == before + 1);
+  oncectl.put("plain", "[]", "x");
+  CHECK(contains(oncectl({"get", "plain", "--part", "large"}).err, "it is one part without a name: leave --part away"));
+  CHECK(contains(oncectl({"get", "f", "[1]", "--part", ""}).err, "this value has no part without a name; it has 'large', "));
+}
+
 TEST_CASE("one part may have no name, and is the one that get means") {
   const Oncectl oncectl;
   const Files files;

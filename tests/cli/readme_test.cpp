@@ -26,11 +26,14 @@ std::vector<std::string> examples_below(const std::string& heading) {
 }  // namespace
 
 TEST_CASE("every example for the shell works on any machine, in the order in which they are read") {
-  const Oncectl oncectl;
   const TempDirectory directory;
+  const Oncectl oncectl({"--disk", (directory / "disk").string()});
   const std::string path = std::filesystem::path(oncectl_path).parent_path().string() + ":/usr/bin:/bin";
-  const std::vector<std::string> examples = examples_below("## From the shell");
+  std::vector<std::string> examples = examples_below("## From the shell");
   CHECK(examples.size() >= 10);
+  const std::vector<std::string> of_disk = examples_below("## On disk");
+  CHECK(of_disk.size() >= 4);
+  examples.insert(examples.end(), of_disk.begin(), of_disk.end());
   for (const std::string& example : examples) {
     if (example.starts_with("oncectl watch")) continue;  // has no end
     CAPTURE(example);

@@ -125,4 +125,15 @@ TEST_CASE("what is asked of sessions must make sense") {
   CHECK(made["absolute_left_ms"] == 3'600'000);
 }
 
+TEST_CASE("a put that is not kept says why, and does not blame the memory for a session that is full") {
+  const Oncectl oncectl({"--set", "sessions.bytes_max=1KiB"});
+  std::string id = oncectl({"sessions", "new"}).out;
+  id.pop_back();
+  const Outcome outcome = oncectl({"put", "f"}, {.input = std::string(10'000, 'x'), .environment = {{"ONCED_SESSION", id}}});
+  CHECK(outcome.status == 125);
+  CHECK(contains(outcome.err, "not stored; who waited for the key has it: computed "));
+  CHECK(contains(outcome.err, "session"));
+  CHECK_FALSE(contains(outcome.err, "Give the daemon more memory"));
+}
+
 }  // namespace onced::testing

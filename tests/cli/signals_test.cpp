@@ -149,4 +149,18 @@ TEST_CASE("a watch whose reader has gone ends with the next signal") {
   CHECK(watch.wait() == 128 + SIGPIPE);
 }
 
+TEST_CASE("wait says that its namespace begins anew, when that is what happens") {
+  const TempDirectory files;
+  const std::string file = (files / "onced.toml").string();
+  write_file(file, "[namespaces.charts]\nmemory = \"4MiB\"\nallow_uids = [1, 2]\n");
+  Oncectl oncectl({"--config", file});
+  Command wait(oncectl.words({"--namespace", "charts", "wait", "f"}));
+  wait_until([&] { return nlohmann::json::parse(oncectl({"--namespace", "charts", "status", "--json"}).out)["waiting"] == 1; }, "the waiter");
+  write_file(file, "[namespaces.charts]\nmemory = \"4MiB\"\nallow_uids = [1]\n");
+  oncectl.daemon.kill(SIGHUP);
+  CHECK(wait.wait() == 3);
+  CHECK(contains(wait.err(), "the namespace \"charts\" begins anew, empty: fewer may use it than before; ask again"));
+  CHECK_FALSE(contains(wait.err(), "shutting down"));
+}
+
 }  // namespace onced::testing

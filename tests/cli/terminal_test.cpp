@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include <onced/client.hpp>
 
@@ -133,6 +135,67 @@ TEST_CASE("top without a terminal, on a dumb one, with --once and with --json wr
     const std::string lines = again.out();
     return std::count(lines.begin(), lines.end(), '\n') >= 3;
   }, "three lines");
+}
+
+TEST_CASE("on terminals of 80, 100 and 132 columns long names can be told apart, and off one nothing is cut") {
+  const Oncectl oncectl({"--set", "functions.platform.max_concurrent=2"});
+  const std::string prefix = "analytics_platform.reports.monthly.";
+  const std::vector<std::string> names{"revenue_by_region", "customer_value_estimates", "inventory_turnover"};
+  for (const std::string& name : names) {
+    for (const char* year : {"2025", "2026"}) oncectl.put(prefix + name, "[\"north\", " + std::string(year) + "]", "value");
+    CHECK(oncectl({"get", prefix + name, "[\"north\", 2025]"}).status == 0);
+  }
+  oncectl.put("platform", "[]", "x");  // whose limit adds the column RUNNING
+  const auto lines_on = [&](std::vector<std::string> words, unsigned short columns) {
+    CommandOptions options = on_terminal();
+    options.columns = columns;
+    Command command(oncectl.words(std::move(words)), options);
+    CHECK(command.wait() == 0);
+    std::vector<std::string> lines;
+    std::istringstream in(command.out());
+    for (std::string line; std::getline(in, line);) lines.push_back(line.substr(0, line.find('\r')));
+    return lines;
+  };
+  const auto has = [](const std::vector<std::string>& lines, const std::string& part) {
+    return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return contains(line, part); });
+  };
+  for (const unsigned short columns : {80, 100, 132}) {
+    for (const auto& words : {std::vector<std::string>{"ls"}, {"top", "--once"}, {"stats"}}) {
+      CAPTURE(columns);
+      CAPTURE(words.front());
+      const auto lines = lines_on(words, columns);
+      // A note on standard error may be longer, the terminal breaks it.
+      for (const std::string& line : lines) CHECK((line.size() <= columns || line.starts_with("oncectl: ")));
+      for (const std::string& name : names) CHECK(has(lines, name.substr(name.size() - 10)));
+      if (words.front() == "ls") CHECK(has(lines, "(\"north\", 2026)"));
+      if (words.front() == "top") CHECK(has(lines, "100.0 %"));
+      if (words.front() == "top") CHECK(has(lines, "0 of 2"));
+      if (words.front() == "stats") {
+        for (const char* title : {"computations_avoided", "duplicates_avoided", "seconds_saved", "max_concurrent"}) CHECK(has(lines, title));
+      }
+    }
+  }
+  for (const auto& words : {std::vector<std::string>{"ls"}, {"top", "--once"}, {"stats"}}) {
+    const std::string out = oncectl(words).out;
+    for (const std::string& name : names) CHECK(contains(out, prefix + name));
+    CHECK_FALSE(contains(out, "..."));
+  }
+}
+
+TEST_CASE("top says for how long a value is being refreshed that is there meanwhile") {
+  const Oncectl oncectl;
+  Client client = oncectl.client();
+  oncectl.put("f", "[]", "old");
+  ComputeOptions options;
+  options.force = true;
+  const auto lease = client.acquire(*KeyBuilder("f").build(), options);
+  REQUIRE(lease.ok());
+  wait_until([&] {  // a millisecond may have to pass
+    const auto top = nlohmann::json::parse(oncectl({"top", "--json"}).out);
+    return top["computing"][0]["refresh"] == true && top["computing"][0]["seconds"].is_number();
+  }, "the time of the refresh");
+  CHECK(contains(oncectl({"top"}).out, "f()  (refresh)"));
+  CHECK(nlohmann::json::parse(oncectl({"ls", "--json"}).out)["under_way_ms"].is_number_unsigned());
 }
 
 TEST_CASE("top waits for a daemon that is away, with what it knew in sight") {

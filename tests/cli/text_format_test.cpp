@@ -87,6 +87,49 @@ TEST_CASE("a table aligns its columns and cuts only the last one") {
   CHECK(table.text(20) == "  SIZE  KEY\n   5 B  f(\"a\")\n1023 B  a_long_fu...\n");
 }
 
+TEST_CASE("on a narrow screen columns are left out, those that give way first, and only the last one is cut") {
+  Table table({{"STATE"}, {"SIZE", Table::Align::right, 1}, {"AGE", Table::Align::right, 3}, {"HITS", Table::Align::right, 2}, {"KEY"}});
+  table.add({"ready", "1023 B", "12 min 3 s", "1,234", "a_function_with_a_long_name(1, 2, 3)"});
+  const auto titles = [&](std::size_t width) { return table.left_out(width); };
+  CHECK(titles(0).empty());
+  CHECK(titles(200).empty());
+  CHECK(titles(60).empty());  // 32 for the others, 28 for the key
+  CHECK(titles(52) == std::vector<std::string>{"AGE"});
+  CHECK(titles(36) == std::vector<std::string>{"AGE", "HITS"});
+  CHECK(titles(24) == std::vector<std::string>{"SIZE", "AGE", "HITS"});
+  CHECK(table.text(36) == "STATE    SIZE  KEY\nready  1023 B  a_function_with_a_...\n");
+  for (const std::size_t width : {20U, 40U, 60U, 80U, 100U}) {
+    CAPTURE(width);
+    const std::string text = table.text(width);
+    const std::string row = text.substr(text.find('\n') + 1);
+    CHECK(columns_of(row) - 1 <= width);
+    CHECK(columns_of(row) - 1 - row.find("a_func") >= std::min<std::size_t>(36, Table::last_column_least(width) - 3));
+  }
+  Table short_keys({{"AGE", Table::Align::right, 1}, {"KEY"}});
+  short_keys.add({"12 min 3 s", "f()"});
+  CHECK(short_keys.left_out(20).empty());  // it does not need its two fifths
+}
+
+TEST_CASE("a long name is cut within itself, and that of a call before its arguments are lost") {
+  CHECK(cut_within("platform.reports.monthly.revenue", 20) == "platf...thly.revenue");
+  CHECK(cut_within("short", 20) == "short");
+  CHECK(cut_within("\xc3\xa4\xc3\xb6\xc3\xbc\xc3\xa4\xc3\xb6\xc3\xbc\xc3\xa4\xc3\xb6\xc3\xbc\xc3\xa4", 9) == "\xc3\xa4\xc3\xb6...\xc3\xa4\xc3\xb6\xc3\xbc\xc3\xa4");
+  CHECK(cut_call("f(1, 2)", 20) == "f(1, 2)");
+  CHECK(cut_call("f@v1(\"a long argument that goes on\")", 20) == "f@v1(\"a long argu...");
+  CHECK(cut_call("platform.reports.monthly.revenue(7)", 24) == "platfo...thly.revenue(7)");
+  CHECK(cut_call("platform.reports.monthly.revenue@release-2026-11(7, 8, 9)", 32) == "platf...ly.revenue@r...(7, 8, 9)");
+  for (const std::size_t columns : {8U, 16U, 24U, 32U}) {
+    CHECK(columns_of(cut_call("platform.reports.monthly.revenue@release-2026-11(\"north\", 2026)", columns)) <= columns);
+  }
+}
+
+TEST_CASE("phrases go to a new line between each other, never within") {
+  const std::vector<std::string> all{"hit ratio 99.9 %", "1 h 2 min saved", "2 computing"};
+  CHECK(phrases(all, 0) == "hit ratio 99.9 %, 1 h 2 min saved, 2 computing\n");
+  CHECK(phrases(all, 34) == "hit ratio 99.9 %, 1 h 2 min saved,\n  2 computing\n");
+  CHECK(phrases(all, 10) == "hit ratio 99.9 %,\n  1 h 2 min saved,\n  2 computing\n");
+}
+
 TEST_CASE("a progress line fits its width and shows no percentage that nobody knows") {
   CHECK(progress_line(0.5, "x", 60) == "[##########..........]  50 %  x");
   CHECK(progress_line(1, "", 30) == "[##########] 100 %");

@@ -115,6 +115,37 @@ TEST_CASE("a view never has more lines or columns than the screen, and says what
   CHECK_FALSE(contains(roomy, "more"));  // what the functions do not need is the computations'
 }
 
+TEST_CASE("in 80 columns names, arguments, ratios and who runs are whole enough to tell functions apart") {
+  TopData data = data_of(1, 0);
+  data.computing[0].key = KeyBuilder("platform.reports.monthly.revenue_by_region", "v1").add("north").build()->bytes();
+  data.statistics.fields.emplace_back("seconds_saved", 4000.0);
+  data.statistics.fields.emplace_back("computations_avoided", std::uint64_t{1'234'567});
+  data.statistics.fields.emplace_back("queued", std::uint64_t{12});
+  for (const char* end : {"revenue_by_region", "customer_value", "stock_turnover"}) {
+    FunctionStatistics one = function_of("platform.reports.monthly." + std::string(end), 1e5);
+    one.fields[0].second = std::uint64_t{1'234'567};
+    one.fields[1].second = std::uint64_t{1'234'567};
+    one.fields.emplace_back("running", std::uint64_t{12});
+    one.fields.emplace_back("queued", std::uint64_t{120});
+    one.fields.emplace_back("max_concurrent", std::uint64_t{12});
+    data.statistics.functions.push_back(one);
+  }
+  for (const std::size_t width : {80U, 100U, 132U}) {
+    CAPTURE(width);
+    const std::string text = top_text(data, {.terminal = true, .width = width, .height = 40});
+    for (const std::string& line : lines_of(text)) CHECK(columns_of(line) <= width);
+    for (const char* end : {"by_region", "customer_value", "stock_turnover"}) CHECK(contains(text, std::string(end) + "\n"));
+    CHECK(contains(text, "by_region@v1(\"north\")"));
+    CHECK(contains(text, "100.0 %"));
+    CHECK(contains(text, "12 of 12, 120 queued"));
+    CHECK(contains(text, "hit ratio 50.0 %"));
+    CHECK(contains(text, "12 queued\n"));
+  }
+  CHECK_FALSE(contains(top_text(data, {.terminal = true, .width = 80, .height = 40}), "ENTRIES"));
+  const std::string everything = top_text(data, {.width = 0, .height = 0});
+  for (const char* title : {"ENTRIES", "LAST HOUR", "AVG COST", "SIZE"}) CHECK(contains(everything, title));
+}
+
 TEST_CASE("for programs there is all of it, unknown numbers as null") {
   TopData data = data_of(1, 1);
   data.computing[0].fraction = std::nan("");

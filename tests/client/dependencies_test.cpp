@@ -131,6 +131,40 @@ TEST_CASE("an inner result that is not stored makes the outer one outdated") {
   CHECK(call->wait().ok());
 }
 
+TEST_CASE("a result that is not stored says why, and advises what helps against that") {
+  using protocol::NotStored;
+  struct Case {
+    NotStored why;
+    ErrorCode code;
+    const char* advice;
+  };
+  for (const Case& one : {Case{NotStored::upstream_invalidated, ErrorCode::unknown_token, "needs no mending: the next one who asks computes it"},
+                          Case{NotStored::invalidated, ErrorCode::unknown_token, "needs no mending: the next one who asks computes it"},
+                          Case{NotStored::superseded, ErrorCode::unknown_token, "whoever asks gets the other value"},
+                          Case{NotStored::no_room, ErrorCode::out_of_memory, "setting memory"},
+                          Case{NotStored::too_large, ErrorCode::out_of_memory, "setting memory"},
+                          Case{NotStored::not_worth_it, ErrorCode::out_of_memory, "setting memory"},
+                          Case{NotStored::session_full, ErrorCode::out_of_memory, "sessions.bytes_max"},
+                          Case{NotStored::upstreams_full, ErrorCode::limit_reached, "record_dependencies"}}) {
+    CAPTURE(one.advice);
+    Upstream c;
+    const auto call = c.computing([] {});
+    c.grant();
+    const auto publish = c.connection->expect<protocol::Publish>();
+    c.connection->send(publish.id, protocol::Published{7, false, one.why, "what happened"});
+    REQUIRE(call->wait().ok());
+    const auto why = (*call->wait()).not_stored();
+    REQUIRE(why.has_value());
+    CHECK(why->code == one.code);
+    CHECK(why->text.find("what happened") != std::string::npos);
+    CHECK(why->text.find(one.advice) != std::string::npos);
+    const bool is_about_memory = why->text.find("setting memory") != std::string::npos;
+    CHECK(is_about_memory == (std::string(one.advice) == "setting memory"));
+    REQUIRE(c.warnings.size() == 1);
+    CHECK(c.warnings[0].find("could not be kept for others: " + why->text) != std::string::npos);
+  }
+}
+
 TEST_CASE("a computation does not depend on the value that it replaces") {
   Upstream c;
   c.space.place(outer, "old", {.version = 2});

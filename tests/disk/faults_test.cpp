@@ -75,6 +75,30 @@ TEST_CASE("each operation fails once: the store degrades, recovers, and nothing 
   CHECK(degradations > operations);
 }
 
+TEST_CASE("a put that fails at any operation leaves no part files behind when the disk works again") {
+  std::size_t failures = 0;
+  for (const Fault fault : {Fault::error, Fault::half_written}) {
+    for (std::size_t at = 0;; ++at) {
+      CAPTURE(at);
+      const auto disk = std::make_shared<MemoryDisk>();
+      auto store = open_store(disk);
+      REQUIRE(store.ok());
+      disk->arm(at, 1, fault);
+      const disk::Store::Operation put[] = {disk::Store::Put{derived_value(1, 1)}};
+      const bool failed = (*store)->write(put, true, 20'000)[0] == disk::Store::Outcome::failed;
+      disk->disarm();
+      failures += failed ? 1U : 0U;
+      REQUIRE((*store)->recover(20'000));
+      const disk::Store::Operation everything[] = {disk::Store::Clear{}};
+      CHECK((*store)->write(everything, true, 20'000)[0] == disk::Store::Outcome::done);
+      CHECK((*store)->sync(20'000));
+      for (const auto& [name, inode] : disk->names) CHECK_MESSAGE(!name.starts_with("parts/"), name << " is left");
+      if (!failed && disk->failed == 0) break;
+    }
+  }
+  CHECK(failures > 10);
+}
+
 TEST_CASE("a disk that cannot be read is an error of the load, not a wrong value and not a missing one") {
   const auto disk = std::make_shared<MemoryDisk>();
   auto store = open_store(disk);

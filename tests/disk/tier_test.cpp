@@ -1,15 +1,13 @@
 // The tier's threads: nobody who asks waits for the disk, order holds, queues are bounded, and failures heal by themselves.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <condition_variable>
 #include <future>
-#include <mutex>
 #include <thread>
 
 #include "disk/tier.hpp"
 #include "support/temp_directory.hpp"
 #include "support/watchdog.hpp"
+#include "gated_files.hpp"
 #include "workload.hpp"
 
 namespace onced::testing {
@@ -18,79 +16,9 @@ namespace {
 using disk::Store;
 using disk::Tier;
 
-// Where every change waits while the gate is shut, or fails while it is broken.
-struct Gate {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool open = true;
-  int waiting = 0;
-  std::atomic<bool> broken{false};
-
-  void pass() {
-    std::unique_lock lock(mutex);
-    ++waiting;
-    changed.notify_all();
-    while (!open) changed.wait_for(lock, std::chrono::milliseconds(50));
-    --waiting;
-  }
-  void shut() {
-    const std::lock_guard lock(mutex);
-    open = false;
-  }
-  void let_go() {
-    const std::lock_guard lock(mutex);
-    open = true;
-    changed.notify_all();
-  }
-  void wait_until_somebody_waits() {
-    std::unique_lock lock(mutex);
-    while (waiting == 0) changed.wait_for(lock, std::chrono::milliseconds(50));
-  }
-};
-
-class GatedFile final : public disk::File {
- public:
-  GatedFile(std::unique_ptr<disk::File> file, Gate& gate) : file_(std::move(file)), gate_(gate) {}
-  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override { return file_->read(into, offset); }
-  Result<void> write(std::span<const std::byte> bytes, std::uint64_t offset) override {
-    gate_.pass();
-    if (gate_.broken) return Error{ErrorCode::unavailable, "broken"};
-    return file_->write(bytes, offset);
-  }
-  Result<void> sync() override { return file_->sync(); }
-  Result<void> truncate(std::uint64_t size) override { return file_->truncate(size); }
-  Result<std::uint64_t> size() const override { return file_->size(); }
-
- private:
-  std::unique_ptr<disk::File> file_;
-  Gate& gate_;
-};
-
-class GatedFiles final : public disk::FileSystem {
- public:
-  GatedFiles(std::unique_ptr<disk::FileSystem> files, Gate& gate) : files_(std::move(files)), gate_(gate) {}
-  Result<Status> status(const std::string& path) const override { return files_->status(path); }
-  Result<std::vector<std::string>> list(const std::string& path) const override { return files_->list(path); }
-  Result<std::unique_ptr<disk::File>> open(const std::string& path, bool writable) override { return gated(files_->open(path, writable)); }
-  Result<std::unique_ptr<disk::File>> create(const std::string& path) override { return gated(files_->create(path)); }
-  Result<void> make_directory(const std::string& path) override { return files_->make_directory(path); }
-  Result<void> rename(const std::string& from, const std::string& to) override { return files_->rename(from, to); }
-  Result<void> remove(const std::string& path) override { return files_->remove(path); }
-  Result<void> sync_directory(const std::string& path) override { return files_->sync_directory(path); }
-  Result<std::unique_ptr<disk::Lock>> lock(const std::string& path) override { return files_->lock(path); }
-
- private:
-  Result<std::unique_ptr<disk::File>> gated(Result<std::unique_ptr<disk::File>> file) {
-    if (!file) return file;
-    return std::unique_ptr<disk::File>(std::make_unique<GatedFile>(std::move(*file), gate_));
-  }
-  std::unique_ptr<disk::FileSystem> files_;
-  Gate& gate_;
-};
-
 struct Fixture {
   TempDirectory temp;
-  Gate gate;
+  FileGate gate;
   disk::StoreOptions store_options = small_store();
   disk::TierOptions options;
   std::unique_ptr<Tier> tier;

@@ -17,8 +17,12 @@ TEST_CASE("one user's connections leave room for others") {
   const auto one_too_many = admission.admit(1001);
   REQUIRE_FALSE(one_too_many);
   CHECK(one_too_many.error().text == "there are 3 connections already; the limit is 3 (limits.connections_max)");
+  CHECK(admission.refused_of(1000) == 1);
+  CHECK(admission.refused_of(1001) == 0);  // not for his own
   admission.leave(1000);
   CHECK(admission.admit(1000));
+  CHECK_FALSE(admission.admit(1000));
+  CHECK(admission.refused_of(1000) == 1);  // there was no room for anybody
 }
 
 TEST_CASE("root is bounded like everybody else") {

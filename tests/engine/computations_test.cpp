@@ -455,6 +455,16 @@ TEST_CASE("draining answers every waiter and refuses what comes later (L3)") {
   scene.take<protocol::StatusReport>(a, scene.ask(a, protocol::GetStatus{}));
 }
 
+TEST_CASE("who waits when it drains is told why that is") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  scene.lease(a, key);
+  const auto of_b = scene.ask(b, scene.acquire(key));
+  scene.step(Draining{"the namespace begins anew"});
+  CHECK(scene.take<protocol::Refused>(b, of_b).text == "the namespace begins anew");
+  CHECK(scene.take<protocol::Refused>(a, scene.ask(a, scene.acquire(key_of("other")))).text == "the namespace begins anew");
+}
+
 TEST_CASE("an event for a connection that is gone names nothing") {
   Scene scene;
   const auto a = scene.connect();

@@ -109,6 +109,70 @@ TEST_CASE("further callers of a queued key wait for that key and share its answe
   CHECK(s.inline_bytes(s.other, only_waits) == "two");
 }
 
+TEST_CASE("a lease that another process holds exempts nobody from the queue") {
+  Queueing s;
+  const ConnectionId holder = s.connect("pid 7 (holder)", {.uid = 1000, .pid = 7});
+  const ConnectionId same = s.connect("pid 7 (holder)", {.uid = 1000, .pid = 7});
+  const ConnectionId child = s.connect("pid 8 (holder)", {.uid = 1000, .pid = 8});
+  const ConnectionId unseen = s.connect("another pid namespace", {.uid = 1000, .pid = 0});
+  const auto token = s.take<protocol::Lease>(holder, s.want(holder, 1)).token;
+  protocol::Acquire nested = s.acquire(key_of("f", 2));
+  nested.held = {token};
+  SUBCASE("a forked child") { CHECK_FALSE(s.has_reply(child, s.ask(child, nested))); }
+  SUBCASE("a process that the daemon cannot see") { CHECK_FALSE(s.has_reply(unseen, s.ask(unseen, nested))); }
+  SUBCASE("but its own process does, over whichever connection") {
+    (void)s.take<protocol::Lease>(same, s.ask(same, nested));
+    nested.key = key_of("f", 1);
+    CHECK(s.refused(same, s.ask(same, nested)) == ErrorCode::recursion);
+  }
+  SUBCASE("and where no pid is seen, who has the same user may be the same process") {
+    const ConnectionId first = s.connect("another pid namespace", {.uid = 1001, .pid = 0});
+    const ConnectionId second = s.connect("another pid namespace", {.uid = 1001, .pid = 0});
+    const auto other = s.take<protocol::Lease>(first, s.ask(first, s.acquire(key_of("g")))).token;
+    nested.held = {other};
+    CHECK_FALSE(s.has_reply(unseen, s.ask(unseen, nested)));
+    (void)s.take<protocol::Lease>(second, s.ask(second, [&] {
+      protocol::Acquire third = nested;
+      third.key = key_of("f", 3);
+      return third;
+    }()));
+  }
+}
+
+TEST_CASE("nobody is refused for a circle that a stranger makes up") {
+  Queueing s;
+  const ConnectionId one = s.connect("pid 7 (one)", {.uid = 1000, .pid = 7});
+  const ConnectionId two = s.connect("pid 8 (two)", {.uid = 1000, .pid = 8});
+  const ConnectionId liar = s.connect("pid 9 (liar)", {.uid = 1001, .pid = 9});
+  const auto of_one = s.lease(one, key_of("g", 1));
+  const auto of_two = s.lease(two, key_of("g", 2));
+  protocol::Acquire lie = s.acquire(key_of("g", 2));
+  lie.held = {of_one, {of_one.epoch, of_two.counter + 1}};  // and one that nobody has yet
+  CHECK_FALSE(s.has_reply(liar, s.ask(liar, lie)));
+  protocol::Acquire honest = s.acquire(key_of("g", 1));
+  honest.held = {of_two};
+  CHECK_FALSE(s.has_reply(two, s.ask(two, honest)));
+  const auto next = s.lease(two, key_of("g", 3), {of_two});
+  honest.held = {of_two, next};
+  CHECK_FALSE(s.has_reply(two, s.ask(two, honest)));
+}
+
+TEST_CASE("requests that wait for one key are counted, whether it is computed, queued, or nobody computes it") {
+  Queueing s;
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  CHECK(s.counted("waiters_per_key_most") == 0);
+  protocol::Acquire passive = s.acquire(key_of("f", 9));
+  passive.may_compute = false;
+  s.ask(s.other, passive);
+  CHECK(s.counted("waiters_per_key_most") == 1);
+  s.want(s.worker, 2);
+  s.want(s.other, 2);
+  CHECK(s.counted("waiters_per_key_most") == 2);
+  for (int i = 0; i < 3; ++i) s.want(s.other, 1);
+  CHECK(s.counted("waiters_per_key_most") == 3);
+  (void)first;
+}
+
 TEST_CASE("whichever way a computation ends, the next key begins") {
   Queueing s;
   const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));

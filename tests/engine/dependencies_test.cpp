@@ -77,6 +77,81 @@ TEST_CASE("what depends on a value that is replaced is stale, over any number of
   CHECK(scene.explains(chart, "1 value was computed from it"));
 }
 
+TEST_CASE("an explanation has upstreams as fields, with what happened to them and where it began") {
+  Dependent scene;
+  const std::uint64_t of_source = scene.put_source();
+  const std::uint64_t of_chart = scene.put_on(chart, {{source, of_source}}).version;
+  scene.put_on(page, {{chart, of_chart}});
+  const auto explained = [&](const std::string& key) { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})); };
+  REQUIRE(explained(page).upstreams.size() == 1);
+  CHECK(explained(page).upstreams_all == 1);
+  CHECK(explained(page).stale_cause == protocol::StaleCause::fresh);
+  CHECK(explained(chart).dependants == 1);
+  const protocol::UpstreamRow before = explained(page).upstreams[0];
+  CHECK(before.key == chart);
+  CHECK(before.version == of_chart);
+  CHECK(before.state == protocol::UpstreamState::current);
+  CHECK(before.present);
+  CHECK(before.text.empty());
+  scene.put_source();
+  const protocol::UpstreamRow of_page = explained(page).upstreams[0];
+  CHECK(explained(page).stale_cause == protocol::StaleCause::upstream);
+  CHECK(of_page.state == protocol::UpstreamState::outdated);
+  CHECK(of_page.present);
+  CHECK(of_page.text == "was replaced by pid 41 (gunicorn)");
+  CHECK(of_page.origin == source);
+  const protocol::UpstreamRow on_source = explained(chart).upstreams[0];
+  CHECK_FALSE(on_source.present);
+  CHECK(on_source.version == of_source);
+  CHECK(on_source.origin.empty());
+}
+
+TEST_CASE("of very many upstreams an explanation has the first ones and their number") {
+  Dependent scene;
+  Upstreams upstreams;
+  for (int i = 0; i < 100; ++i) upstreams.push_back({key_of("source", i), scene.put_source(key_of("source", i))});
+  scene.put_on(page, upstreams);
+  const auto explanation = scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{page}));
+  CHECK(explanation.upstreams.size() == limits::upstream_rows_max);
+  CHECK(explanation.upstreams_all == 100);
+}
+
+TEST_CASE("whoever publishes what is not kept is told why: an upstream, its own key, another value") {
+  Dependent scene;
+  const std::uint64_t of_source = scene.put_source();
+  const auto token = scene.take<protocol::Lease>(scene.b, scene.ask(scene.b, scene.acquire(page))).token;
+  protocol::Published told;
+  SUBCASE("an upstream was invalidated") {
+    scene.invalidate(key_scope(source));
+    told = scene.publish_on(scene.b, token, {{source, of_source}});
+    CHECK(told.why == protocol::NotStored::upstream_invalidated);
+    CHECK(told.text.find("computed from was invalidated") != std::string::npos);
+  }
+  SUBCASE("its key was") {
+    scene.invalidate(key_scope(page));
+    told = scene.publish_on(scene.b, token, {});
+    CHECK(told.why == protocol::NotStored::invalidated);
+    CHECK(told.text == "its key was invalidated by pid 9 (oncectl) while it was computed");
+  }
+  SUBCASE("its key was, softly") {
+    scene.invalidate(key_scope(page), true);
+    CHECK((told = scene.publish_on(scene.b, token, {})).why == protocol::NotStored::invalidated);
+  }
+  SUBCASE("a value was put in its place") {
+    scene.put_source(page);
+    told = scene.publish_on(scene.b, token, {});
+    CHECK(told.why == protocol::NotStored::superseded);
+    CHECK(told.text == "a value was put in its place by pid 41 (gunicorn) while it was computed");
+  }
+  SUBCASE("a put whose upstream was invalidated") {
+    scene.invalidate(key_scope(source));
+    told = scene.put_on(chart, {{source, of_source}});
+    CHECK(told.why == protocol::NotStored::upstream_invalidated);
+  }
+  CHECK_FALSE(told.stored);
+  CHECK_FALSE(told.text.empty());
+}
+
 TEST_CASE("what depends on a value that is invalidated goes with it, over any number of values (L6)") {
   Dependent scene;
   scene.make_chain();
@@ -221,12 +296,122 @@ TEST_CASE("a value is not kept when it is forgotten what its upstream was made f
   Dependent scene;
   const std::uint64_t of_source = scene.put_source();
   const std::uint64_t of_chart = scene.put_on(chart, {{source, of_source}}).version;
-  const auto token = scene.lease(scene.b, page);
   scene.put_on(chart, {{source, of_source}});
+  const auto token = scene.lease(scene.b, page);  // the former one was gone by then: nothing of it is kept
   CHECK_FALSE(scene.publish_on(scene.b, token, {{chart, of_chart}}).stored);
   const auto again = scene.lease(scene.b, page);
   CHECK(scene.publish_on(scene.b, again, {{chart, 3}}).stored);
   CHECK(scene.is_fresh(page));
+}
+
+TEST_CASE("what went while a computation ran is known when that names it, though other derived values have been forgotten") {
+  Settings settings;
+  Dependent scene(settings);
+  const std::string other = key_of("other");
+  const auto source_with = [&](std::uint64_t ttl_ms) {
+    return scene.take<protocol::Published>(scene.a, scene.ask(scene.a, protocol::Put{source, scene.value("v"), {.ttl_ms = ttl_ms, .tags = {"blue"}}})).version;
+  };
+  const auto forget_a_derived_value = [&] {  // of a higher version
+    const std::uint64_t of_other = scene.put_source(other);
+    scene.put_on(key_of("derived"), {{other, of_other}});
+    scene.put_on(key_of("derived"), {});
+  };
+  bool is_fresh = false;
+  bool is_kept = true;
+  std::uint64_t read = source_with(10);
+  SUBCASE("nothing, though it is") {
+    forget_a_derived_value();
+    const auto token = scene.lease(scene.b, chart);
+    scene.pass(1s);
+    REQUIRE(scene.is_gone(source));
+    CHECK(scene.publish_on(scene.b, token, {{source, read}}).stored);
+    CHECK(scene.is_fresh(chart));
+    CHECK(scene.invalidate({protocol::ScopeKind::tag, "blue"}) == 1);  // what it was computed from is known as before
+    CHECK(scene.is_gone(chart));
+    return;
+  }
+  const auto token = scene.lease(scene.b, chart);
+  SUBCASE("expired: that changes nothing") {
+    scene.pass(1s);
+    is_fresh = true;
+  }
+  SUBCASE("expired, and computed anew") {
+    scene.pass(1s);
+    scene.put_source();
+  }
+  SUBCASE("expired, invalidated softly after that") {
+    scene.pass(1s);
+    scene.invalidate(function_scope("source"), true);
+  }
+  SUBCASE("invalidated softly, and expired after that") {
+    scene.invalidate(key_scope(source), true);
+    scene.pass(2min);
+  }
+  SUBCASE("replaced") { scene.put_source(); }
+  SUBCASE("replaced by a value of another version") {
+    const std::string old_key(KeyBuilder("source", "1").add(1).build().value().bytes());
+    const std::string new_key(KeyBuilder("source", "2").add(1).build().value().bytes());
+    read = scene.put_source(old_key);
+    (void)scene.ask(scene.a, protocol::Put{new_key, scene.value("new"), {.ttl_ms = 0, .retire_older = true}});
+    scene.pass(0s);
+    REQUIRE(scene.is_gone(old_key));
+    forget_a_derived_value();
+    CHECK(scene.publish_on(scene.b, token, {{old_key, read}}).stored);
+    CHECK(scene.is_stale(chart));
+    return;
+  }
+  SUBCASE("expired, invalidated after that") {
+    scene.pass(1s);
+    scene.invalidate(function_scope("source"));
+    is_kept = false;
+  }
+  SUBCASE("invalidated") {
+    scene.invalidate({protocol::ScopeKind::tag, "blue"});
+    is_kept = false;
+  }
+  forget_a_derived_value();
+  CHECK(scene.publish_on(scene.b, token, {{source, read}}).stored == is_kept);
+  CHECK(scene.is_fresh(chart) == is_fresh);
+  CHECK(scene.is_stale(chart) == (is_kept && !is_fresh));
+  scene.invalidate(everything());
+  scene.pass(0s);
+  CHECK(scene.counted("keys_known") == 0);
+}
+
+TEST_CASE("what went while a computation ran is found by an invalidation of what it was made from") {
+  Dependent scene;
+  const std::uint64_t of_source = scene.put_source();
+  const std::uint64_t of_chart = scene.put_on(chart, {{source, of_source}}).version;
+  const auto token = scene.lease(scene.b, page);
+  scene.put_on(chart, {});
+  SUBCASE("afterwards") {
+    CHECK(scene.publish_on(scene.b, token, {{chart, of_chart}}).stored);
+    CHECK(scene.is_stale(page));
+    CHECK(scene.invalidate(key_scope(source)) == 2);
+    CHECK(scene.is_gone(page));
+  }
+  SUBCASE("before it is named") {
+    CHECK(scene.invalidate(key_scope(source)) == 1);
+    CHECK_FALSE(scene.publish_on(scene.b, token, {{chart, of_chart}}).stored);
+  }
+  CHECK(scene.is_fresh(chart));
+}
+
+TEST_CASE("what is kept for computations goes when they have ended, and is bounded") {
+  Dependent scene;
+  const auto token = scene.lease(scene.b, page);
+  const std::string long_argument(30'000, 'x');
+  const std::size_t fit = limits::gone_values_key_bytes_max / (long_argument.size() + 100);
+  for (std::size_t i = 0; i < fit + 20; ++i) {
+    const std::string key(KeyBuilder("source").add(long_argument).add(static_cast<int>(i)).build().value().bytes());
+    (void)scene.ask(scene.a, protocol::Put{key, scene.value("v"), {.ttl_ms = 1}});
+    scene.pass(10ms);
+  }
+  CHECK(scene.counted("keys_known") >= fit);
+  CHECK(scene.counted("keys_known") < fit + 10);
+  scene.publish_on(scene.b, token, {});
+  scene.pass(1s);
+  CHECK(scene.counted("keys_known") == 1);
 }
 
 TEST_CASE("a put from what was invalidated leaves its key as it was") {
@@ -535,7 +720,13 @@ TEST_CASE("a value whose dependencies cannot be recorded is not kept, for an inv
   const auto waiting = scene.ask(scene.c, tolerant);
   const auto strict = scene.ask(scene.a, scene.acquire(chart));
   const Upstreams three{{source, of_source}, {key_of("x"), 0}, {key_of("y"), 0}};
-  CHECK_FALSE(scene.publish_on(scene.b, token, three).stored);
+  const auto kept_not = scene.publish_on(scene.b, token, three);
+  CHECK_FALSE(kept_not.stored);
+  CHECK(kept_not.why == protocol::NotStored::upstreams_full);
+  CHECK(kept_not.text.find("dependency_edges_max") != std::string::npos);
+  // More memory would not help, and is not advised.
+  CHECK(std::any_of(scene.notes.begin(), scene.notes.end(), [](const auto& note) { return note.find("more memory does not help") != std::string::npos; }));
+  CHECK(std::none_of(scene.notes.begin(), scene.notes.end(), [](const auto& note) { return note.find("a larger segment") != std::string::npos; }));
   const auto told = scene.take<protocol::Value>(scene.c, waiting);
   CHECK(told.parts.at(0).bytes == "computed");
   CHECK(told.stale);  // of x and y there was none

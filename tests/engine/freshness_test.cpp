@@ -412,6 +412,49 @@ TEST_CASE("a hard invalidation that follows a soft one under way drops what that
 
 // ---- what people are told -------------------------------------------------------------------------------------------
 
+TEST_CASE("an explanation says whether a value is stale by its time or was invalidated softly, when and by whom") {
+  Kept scene({.ttl_ms = 10'000, .grace_ms = 60'000});
+  const auto explain = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})); };
+  const auto soften = [&] { scene.ask(scene.a, protocol::Invalidate{key_scope(key), true}); };
+  CHECK(explain().stale_cause == protocol::StaleCause::fresh);
+  CHECK(explain().softened_by.empty());
+  SUBCASE("by its time") {
+    scene.pass(13s);
+    CHECK(explain().stale_cause == protocol::StaleCause::time);
+    CHECK(explain().stale_ms == 3000);
+    CHECK(explain().lines.at(2) == "stale because its time-to-live was over");
+    soften();
+    scene.pass(1s);
+    CHECK(explain().stale_cause == protocol::StaleCause::time);
+    CHECK(explain().softened_ms == 1000);
+    CHECK(explain().lines.at(3) == "invalidated softly 1.0 s ago by pid 41 (gunicorn), when it was stale already");
+  }
+  SUBCASE("by an invalidation, of which the first counts") {
+    soften();
+    scene.pass(2s);
+    soften();
+    scene.pass(1s);
+    CHECK(explain().stale_cause == protocol::StaleCause::invalidated);
+    CHECK(explain().stale_ms == 3000);
+    CHECK(explain().softened_by == "pid 41 (gunicorn)");
+    CHECK(explain().softened_ms == 3000);
+    CHECK(explain().lines.at(2) == "stale because it was invalidated softly 3.0 s ago by pid 41 (gunicorn)");
+  }
+}
+
+TEST_CASE("of a refresh a row says how long it has been under way") {
+  Kept scene({.ttl_ms = 10'000, .grace_ms = 60'000});
+  const auto row = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})).row; };
+  CHECK(row().under_way_ms == 0);
+  scene.pass(13s);
+  const auto lease = scene.refresh(scene.a);
+  scene.pass(4s);
+  CHECK(row().under_way_ms == 4000);
+  CHECK(row().age_ms == 17'000);
+  scene.ask(scene.a, protocol::Abandon{lease.token});
+  CHECK(row().under_way_ms == 0);
+}
+
 TEST_CASE("a listing and an explanation say how fresh a value is and who refreshes it") {
   Kept scene({.ttl_ms = 10'000, .grace_ms = 60'000});
   const auto explain = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})); };

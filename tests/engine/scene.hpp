@@ -31,10 +31,11 @@ inline protocol::Scope function_scope(const std::string& function) { return {pro
 inline protocol::Scope everything() { return {protocol::ScopeKind::everything, {}}; }
 
 struct Scene {
-  explicit Scene(Settings settings_ = {}) : settings(prepared(std::move(settings_))), engine(settings, store, blobs) {}
+  explicit Scene(Settings settings_ = {}, DiskTier* disk_tier = nullptr)
+      : settings(prepared(std::move(settings_))), engine(settings, store, blobs, disk_tier) {}
 
   static Settings prepared(Settings settings) {
-    settings.epoch = 7;
+    if (settings.epoch == 0) settings.epoch = 7;
     settings.daemon_version = "0.1.0";
     settings.daemon_pid = 99;
     return settings;

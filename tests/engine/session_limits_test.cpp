@@ -226,7 +226,13 @@ TEST_CASE("a connection remembers so many opened sessions; the one opened longes
   Effects effects;
   engine.apply(Connected{ConnectionId{1}, "pid 1", {}}, 1s, effects);
   std::vector<protocol::SessionOpened> sessions;
+  protocol::Token begun;  // in the first
   for (std::size_t i = 0; i <= limits::opened_sessions_per_connection_max; ++i) {
+    if (i == 1) {
+      effects.clear();
+      engine.apply(Requested{ConnectionId{1}, 9997, protocol::Acquire{.key = std::string(KeyBuilder("sum", "", sessions.front().number).build().value().bytes()), .held = {}}}, 1s, effects);
+      begun = std::get<protocol::Lease>(std::get<Send>(effects.front()).reply).token;
+    }
     effects.clear();
     Requested request{ConnectionId{1}, i + 1, protocol::NewSession{}};
     request.secret = scene.fresh_secret();
@@ -240,6 +246,11 @@ TEST_CASE("a connection remembers so many opened sessions; the one opened longes
     const auto* refused = std::get_if<protocol::Refused>(&std::get<Send>(effects.front()).reply);
     return refused == nullptr ? std::string() : std::string(name_of(refused->code));
   };
+  // What was begun in it by then depends on its values as before.
+  const auto key_of_first = [&](const std::string& function) { return std::string(KeyBuilder(function, "", sessions.front().number).build().value().bytes()); };
+  effects.clear();
+  engine.apply(Requested{ConnectionId{1}, 9998, protocol::Publish{begun, Scene::value("v"), {.depends_on = {{key_of_first("basket"), 1}}}}}, 1s, effects);
+  CHECK(std::holds_alternative<protocol::Published>(std::get<Send>(effects.front()).reply));
   CHECK(touch(sessions.front()) == "not_permitted");
   CHECK(touch(sessions.at(1)).empty());
   CHECK(touch(sessions.back()).empty());

@@ -50,6 +50,26 @@ TEST_CASE("what was computed from a session's values goes with them, over any nu
   CHECK(scene.store.visible(key_of("other")));
 }
 
+TEST_CASE("nobody makes a value depend on what is in a session that he has not opened") {
+  Tied scene;
+  const std::string basket = key_in(scene.session, "basket");
+  const std::uint64_t version = scene.put_on(basket, {});
+  const protocol::SessionOpened own = scene.new_session(scene.two);
+  const auto put_of_two = [&](const std::string& key) {
+    return scene.ask(scene.two, protocol::Put{key, scene.value("v"), {.ttl_ms = 0, .depends_on = {{basket, version}}}});
+  };
+  CHECK(scene.refused(scene.two, put_of_two(key_of("sum"))) == ErrorCode::not_permitted);
+  CHECK(scene.refused(scene.two, put_of_two(key_in(own, "sum"))) == ErrorCode::not_permitted);
+  const auto token = scene.lease(scene.two, key_of("sum"));
+  const protocol::Publish publish{token, scene.value("v"), {.ttl_ms = 0, .depends_on = {{basket, version}}}};
+  CHECK(scene.refused(scene.two, scene.ask(scene.two, publish)) == ErrorCode::not_permitted);
+  CHECK(scene.counted("dependency_edges") == 0);
+  // The lease is held as before, and who opens the session may.
+  (void)scene.take<protocol::SessionOpened>(scene.two, scene.ask(scene.two, protocol::OpenSession{scene.session.id}));
+  CHECK(scene.take<protocol::Published>(scene.two, scene.ask(scene.two, publish)).stored);
+  CHECK(scene.counted("dependency_edges") == 1);
+}
+
 TEST_CASE("the end of a session is answered when all has gone that was computed from its values") {
   Settings settings;
   settings.invalidated_per_step_max = 1;
@@ -72,6 +92,7 @@ TEST_CASE("the end of a session is answered when all has gone that was computed 
 TEST_CASE("what was computed from a session's value is not kept when the session has ended meanwhile") {
   Tied scene;
   const std::uint64_t basket = scene.put_on(key_in(scene.session, "basket"), {});
+  scene.ask(scene.two, protocol::OpenSession{scene.session.id});
   const protocol::Token token = scene.lease(scene.two, key_of("sum"));
   scene.ask(scene.one, protocol::EndSession{scene.session.id});
   scene.pass(1s);
@@ -85,6 +106,7 @@ TEST_CASE("a session goes though what was computed from its values names them fo
   Tied scene;
   const std::string key = key_in(scene.session, "basket");
   const std::uint64_t basket = scene.put_on(key, {});
+  scene.ask(scene.two, protocol::OpenSession{scene.session.id});
   scene.ask(scene.one, protocol::EndSession{scene.session.id});
   // Put without a lease, by somebody who read it long ago: whatever becomes of that value, the session's place is free.
   scene.ask(scene.two, protocol::Put{key_of("sum"), Scene::value("v"), {.ttl_ms = 0, .depends_on = {{key, basket}}}});

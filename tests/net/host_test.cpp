@@ -9,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#include <fstream>
+#include <string>
 #include <thread>
 
 #include <boost/asio/post.hpp>
@@ -194,6 +196,28 @@ TEST_CASE("who sends more descriptors than can be closed is not read from until 
   gate->let_go();
   greeted.receive_only<protocol::StatusReport>();
   late.receive_only<protocol::Welcome>();
+}
+
+TEST_CASE("the segment of a namespace that has gone is unmapped beside the loop") {
+  const auto mapped = [] {
+    std::ifstream maps("/proc/self/maps");
+    int segments = 0;
+    for (std::string line; std::getline(maps, line);) segments += line.find("onced-segment") != std::string::npos ? 1 : 0;
+    return segments;
+  };
+  const auto gate = std::make_shared<Gate>();
+  net::HostSettings settings = RunningHost::settings();
+  settings.memory_closer.close = Gate::of(gate);
+  net::HostSettings with_charts = settings;
+  with_charts.namespaces["charts"] = with_charts.namespaces["default"];
+  RunningHost host(with_charts);
+  const int both = mapped();
+  host.run([&](net::Host& loop) { CHECK(loop.reconfigure(settings).ok()); });
+  RawClient(host.path()).hello();  // it goes on
+  wait_until([&] { return gate->entered == 1; }, "the closer to hang");
+  CHECK(mapped() == both);
+  gate->let_go();
+  wait_until([&] { return mapped() == both - 1; }, "the segment to be unmapped");
 }
 
 TEST_CASE("a client that floods is answered in shares: another's request does not wait for all of its own") {

@@ -2,6 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
 
 #include "process/processes.hpp"
 #include "support/daemon_process.hpp"
@@ -125,6 +128,40 @@ TEST_CASE("a computation that computes another key of its full function does not
   });
   REQUIRE(outer.ok());
   CHECK(outer->text() == "outer of inner");
+}
+
+TEST_CASE("hits on a stale value of a full function ask the daemon now and then, not each") {
+  DaemonProcess daemon = limited_daemon(1);
+  Client client(options_for(daemon.socket()));
+  const Key stale = key_named("f", 3);
+  PutOptions short_lived;
+  short_lived.ttl = std::chrono::milliseconds(1);
+  short_lived.grace = std::chrono::hours(1);
+  REQUIRE(client.put(stale.bytes(), "old", short_lived).ok());
+  wait_until([&] {
+    const auto value = client.peek(stale);
+    return value && value->stale();
+  }, "the value to be stale");
+  std::optional<Result<Client::Acquired>> first;
+  std::jthread([&] { first.emplace(client.acquire(key_named("f", 1))); }).join();  // so that this thread holds no lease
+  REQUIRE(first->ok());
+  const auto began = std::chrono::steady_clock::now();
+  const std::uint64_t before = client.counters().requests;
+  for (int i = 0; i < 5000; ++i) {
+    const auto value = client.get_or_compute(stale, {}, [](Computation&) { return std::string("new"); });
+    REQUIRE(value.ok());
+    REQUIRE(value->text() == "old");
+  }
+  const auto periods = static_cast<std::uint64_t>((std::chrono::steady_clock::now() - began) / std::chrono::milliseconds(250));
+  const std::uint64_t asked = client.counters().requests - before;
+  CHECK(asked >= 1);
+  CHECK(asked <= periods + 2);
+  CHECK(std::get<Computation>(**first).publish("one").ok());
+  // There is room: whoever offers it then refreshes the value.
+  wait_until([&] {
+    const auto value = client.get_or_compute(stale, {}, [](Computation&) { return std::string("new"); });
+    return value.ok() && value->text() == "new";
+  }, "the refresh");
 }
 
 TEST_CASE("callers in the background come after the others") {

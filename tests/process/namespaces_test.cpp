@@ -10,7 +10,9 @@
 #include <fstream>
 #include <set>
 
+#include <onced/protocol/limits.hpp>
 #include <onced/protocol/segment.hpp>
+#include <onced/session.hpp>
 
 #include "process/bystander.hpp"
 #include "process/processes.hpp"
@@ -240,8 +242,29 @@ TEST_CASE("when fewer may use a namespace than before it begins anew, and who is
   CHECK(status == 0);
   ::close(go[0]);
   ::close(report[0]);
-  setup.daemon().wait_for_log("begins anew: fewer may use it than before");
+  setup.daemon().wait_for_log("begins anew, empty: fewer may use it than before");
   bystander.check();
+}
+
+TEST_CASE("who waits in a namespace that begins anew is told that, and not that the daemon shuts down") {
+  Reloadable setup(std::string(charts) + "allow_uids = [1, 2]\n");
+  RawClient holder(setup.socket());
+  holder.hello(false, "charts");
+  holder.request(2, Acquire{.key = key_bytes("f", 1)});
+  holder.receive_only<Lease>();
+  RawClient waiter(setup.socket());
+  waiter.hello(false, "charts");
+  waiter.request(2, Acquire{.key = key_bytes("f", 1), .wait_ms = 600'000});
+  RawClient witness(setup.socket());
+  witness.hello(false, "charts");
+  wait_until([&] {
+    witness.request(3, Explain{key_bytes("f", 1)});
+    return witness.receive_only<Explanation>().row.waiting == 1;
+  }, "the waiter");
+  REQUIRE(setup.reload(std::string(charts) + "allow_uids = [1]\n"));
+  const auto told = waiter.receive_only<Refused>();
+  CHECK(told.code == ErrorCode::unavailable);
+  CHECK(told.text == "the namespace \"charts\" begins anew, empty: fewer may use it than before; ask again");
 }
 
 TEST_CASE("a client that works in a namespace goes on when that begins anew, as after a restart") {
@@ -321,6 +344,42 @@ TEST_CASE("a reload that cannot be carried out changes nothing") {
   CHECK(still_there());
   CHECK(refusal_in(setup.socket(), "n0").code == ErrorCode::not_found);
 #endif
+}
+
+TEST_CASE("a namespace has limits of its own for its sessions, and a reload changes them for new ones") {
+  const std::string spaces = std::string(charts) + "[namespaces.maps]\nmemory = \"4MiB\"\n";
+  Reloadable setup(spaces + "[sessions]\nsessions_max = 2\n[namespaces.charts.sessions]\nsessions_max = 1\nidle_ttl = \"1h\"\nentries_max = 1\n");
+  const auto of = [&](const std::string& space) {
+    ClientOptions options = onced::testing::options_for(setup.socket());
+    options.namespace_name = space;
+    return Client(options);
+  };
+  Client in_charts = of("charts");
+  Client in_maps = of("maps");
+  const auto left_after = [](Client& client, int made) {
+    for (int i = 0; i < made; ++i) REQUIRE(client.new_session().ok());
+    return client.list_sessions()->rows.size();
+  };
+  const auto values_kept = [](Client& client) {
+    auto session = client.new_session();
+    REQUIRE(session.ok());
+    for (int i = 0; i < 3; ++i) REQUIRE(session->put(session->key("f").add(i).build()->bytes(), "value").ok());
+    std::size_t kept = 0;
+    for (int i = 0; i < 3; ++i) if (session->peek(*session->key("f").add(i).build())) ++kept;
+    return kept;
+  };
+  CHECK(left_after(in_charts, 3) == 1);
+  CHECK(left_after(in_maps, 3) == 2);
+  CHECK(in_charts.new_session()->idle_ttl() == std::chrono::hours(1));
+  CHECK(in_maps.new_session()->idle_ttl() == limits::session_idle_ttl_default);
+  CHECK(values_kept(in_charts) == 1);
+  CHECK(values_kept(in_maps) == 3);
+  CHECK(setup.reload(spaces + "[namespaces.charts.sessions]\nsessions_max = 4\nentries_max = 2\n[namespaces.maps.sessions]\nsessions_max = 1\n"));
+  setup.daemon().wait_for_log("changed namespaces.charts.sessions.sessions_max: 1 -> 4");
+  CHECK(left_after(in_charts, 6) == 4);
+  CHECK(values_kept(in_charts) == 2);
+  CHECK(in_charts.new_session()->idle_ttl() == limits::session_idle_ttl_default);
+  CHECK(left_after(in_maps, 2) == 1);
 }
 
 TEST_CASE("namespaces that come and go leave nothing behind") {

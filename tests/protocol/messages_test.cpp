@@ -224,7 +224,7 @@ TEST_CASE("a hello of another protocol is refused, one of another version is und
 TEST_CASE("enumerators that we do not know are refused") {
   CHECK(refusal(type(Cancel{}), bytes("91 92 05 c400")).text == "cancel.scope.kind: has no meaning for 5");
   CHECK_FALSE(decode_reply(66, bytes("94 9201 02 00 c2 09")).ok());
-  CHECK_FALSE(decode_reply(69, bytes("92 12 a0")).ok());
+  CHECK_FALSE(decode_reply(69, bytes("92 13 a0")).ok());
 }
 
 TEST_CASE("a scope names what its kind says and nothing else") {

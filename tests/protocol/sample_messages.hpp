@@ -57,6 +57,7 @@ inline Samples<protocol::Request> sample_requests() {
       {"touch_session", TouchSession{65'537}},
       {"end_session", EndSession{sample_session_id}},
       {"list_sessions", ListSessions{65'537}},
+      {"disk", Disk{DiskAction::verify}},
       {"subscribe to a session", Subscribe{{ScopeKind::session, "65537"}}},
   };
 }
@@ -64,7 +65,7 @@ inline Samples<protocol::Request> sample_requests() {
 inline Samples<protocol::Reply> sample_replies() {
   using namespace protocol;
   const Token token{0x1122'3344'5566'7788, 42};
-  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3, 9'000, true, 77, 6};
+  const ListRow row{sample_key(), KeyState::computing, 3, 4096, "text/csv", 1'500'000, 2'000, 58'000, 4, "pid 4711 (gunicorn)", 2, 1024, 3, 9'000, true, 77, 6, 1'200};
   return {
       {"welcome", Welcome{4, "0.1.0", token.epoch, 17, 1U << 28U, 290'816, 4711}},
       {"value in the segment", Value{3, 0x4000, 512, {}, 1'500'000, true}},
@@ -76,6 +77,7 @@ inline Samples<protocol::Reply> sample_replies() {
       {"cancelled", Cancelled{"cancelled by pid 99 (oncectl)"}},
       {"refused", Refused{ErrorCode::timed_out, "pid 4711 (gunicorn) still computes it"}},
       {"published", Published{4, true}},
+      {"published, not stored", Published{5, false, NotStored::superseded, "a value was put in its place"}},
       {"done", Done{2}},
       {"lease_lost", LeaseLost{token, LeaseEnd::superseded}},
       {"signal", Signal{SignalEvent::progress, sample_key(), token.epoch, 1001, 990, 3, 0.5, "half"}},
@@ -89,12 +91,16 @@ inline Samples<protocol::Reply> sample_replies() {
       {"statistics", Statistics{{{"hits", std::uint64_t{12}}}, {{"sales", {{"hits", std::uint64_t{12}}, {"seconds_saved", 1.25}}}}, true}},
       {"listing", Listing{{row}, sample_key()}},
       {"explanation", Explanation{row, {"It is being computed by pid 4711 (gunicorn).", "Four others wait for it."},
-                                  {{"df_1", "application/arrow", 1'000'000, 65'539}, {"note", "text/plain", 6, 0}}}},
+                                  {{"df_1", "application/arrow", 1'000'000, 65'539}, {"note", "text/plain", 6, 0}},
+                                  StaleCause::invalidated, 2'500, "pid 99 (oncectl)", 2'600,
+                                  {{sample_key(8), 2, UpstreamState::outdated, true, "was replaced by pid 4711 (gunicorn)", sample_key(9)}}, 3, 4}},
       {"blob", Blob{65'539, 5'000'000'000, 0x1234'5678'9abc'def0}},
       {"session_opened", SessionOpened{65'537, 12, sample_session_id, 1'800'000, 86'400'000}},
       {"session_listing", SessionListing{{{65'537, "0f1e2d3c4b5a", 4096, 2, 60'000, 1'000, 1'799'000, 86'340'000}}, 65'537}},
       {"refused, session ended", Refused{ErrorCode::session_ended, "this session has ended"}},
       {"lease_lost, session ended", LeaseLost{token, LeaseEnd::session_ended}},
+      {"disk_report", DiskReport{{{"values", std::uint64_t{12}}, {"task", std::string("verify")}}}},
+      {"refused, not durable", Refused{ErrorCode::not_durable, "the disk fails"}},
       {"signal, session ended", Signal{SignalEvent::session_ended, "", token.epoch, 1003, 1002, 65'537, 0, "idle"}},
   };
 }

@@ -43,13 +43,14 @@ TEST_CASE("sessions have settings of their own, and a reload takes them over") {
   REQUIRE(loaded.ok());
   CHECK(loaded->warnings.empty());  // that variable is oncectl's
   const Configuration& values = loaded->values;
-  CHECK(values.session_idle_ttl == std::chrono::minutes(15));
-  CHECK(values.session_absolute_ttl == std::chrono::milliseconds(0));
-  CHECK(values.session_bytes_max == 1 << 20);
-  CHECK(values.session_entries_max == 20);
-  CHECK(values.sessions_max == 300);
+  CHECK(values.sessions.idle_ttl == std::chrono::minutes(15));
+  CHECK(values.sessions.absolute_ttl == std::chrono::milliseconds(0));
+  CHECK(values.sessions.bytes_max == 1 << 20);
+  CHECK(values.sessions.entries_max == 20);
+  CHECK(values.sessions.sessions_max == 300);
   CHECK(print_configuration(*loaded).find("[sessions]\nidle_ttl = \"15min\"") != std::string::npos);
-  CHECK(reloaded(Configuration{}, values).sessions_max == 300);
+  const Configuration before;
+  CHECK(reloaded(before, values).sessions.sessions_max == 300);
 }
 
 TEST_CASE("a flag counts more than the environment, that more than the file, that more than the default") {
@@ -280,6 +281,36 @@ TEST_CASE("how many computations of a function run at once is set by its name") 
         std::vector<std::string>{"functions.charts.draw.max_concurrent: 2 -> 4", "functions.print.max_concurrent: 7 -> not set"});
   CHECK(differences(before, after).need_restart.empty());
   CHECK(reloaded(before, after).functions == after.functions);
+}
+
+TEST_CASE("sizes above the machine's memory are warned of, those of all namespaces together") {
+  const auto warnings = [](std::vector<std::pair<std::string, std::string>> values) {
+    Overrides overrides;
+    overrides.values = std::move(values);
+    overrides.values.emplace_back("socket", "/x/s");
+    const auto loaded = load_configuration(overrides, {}, {.memory_bytes = std::uint64_t{8} << 30});
+    REQUIRE(loaded.ok());
+    return loaded->warnings;
+  };
+  CHECK(warnings({}).empty());
+  CHECK(warnings({{"memory", "4GiB"}, {"blobs", "4GiB"}}).empty());
+  CHECK(warnings({{"memory", "4GiB"}, {"blobs", "4097MiB"}}).size() == 1);
+  const auto vast = warnings({{"memory", "64TiB"}, {"blobs", "1GiB"}});
+  REQUIRE(vast.size() == 1);
+  CHECK(contains(vast.front(), "64TiB + 1GiB"));
+  CHECK(contains(vast.front(), "8589934592 bytes of memory in all"));
+  CHECK(warnings({{"memory", "1GiB"}, {"blobs", "1GiB"}, {"namespaces.charts.blobs", "7GiB"}}).size() == 1);
+}
+
+TEST_CASE("settings of functions that are none of oncectl's, though they look so, are warned of") {
+  Overrides overrides;
+  overrides.values = {{"socket", "/x/s"}, {"functions.run.max_concurrent", "2"}, {"functions.run:make.max_concurrent", "2"}};
+  CHECK(load_configuration(overrides, {}, {})->warnings ==
+        std::vector<std::string>{
+            "[functions.\"run\"] says nothing of `oncectl run COMMAND`: its function is \"run:COMMAND\", as in [functions.\"run:make\"]"});
+  overrides.values = {{"socket", "/x/s"}, {"namespaces.charts.memory", "4MiB"}, {"namespaces.charts.functions.run:*.ttl", "2s"}};
+  CHECK(load_configuration(overrides, {}, {})->warnings ==
+        std::vector<std::string>{"[namespaces.charts.functions.\"run:*\"] is of the one function that is called so: there are no patterns"});
 }
 
 TEST_CASE("a reload takes over what can change and names what cannot") {

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <onced/protocol/limits.hpp>
+
 #include "service/configuration.hpp"
 #include "support/temp_directory.hpp"
 
@@ -120,6 +122,62 @@ TEST_CASE("what a namespace says of keeping values counts more than what is said
   const EffectiveSettings others = settings_in(values, values.default_rules);
   CHECK(others.retention == values.retention);
   CHECK(others.functions == values.functions);
+}
+
+TEST_CASE("what a namespace says of its sessions counts more than what is said of all namespaces") {
+  const auto loaded = load(
+      "[sessions]\nidle_ttl = \"15min\"\nbytes_max = \"1MiB\"\nentries_max = 20\n"
+      "[namespaces.charts]\nmemory = \"4MiB\"\n[namespaces.charts.sessions]\nidle_ttl = \"5m\"\nabsolute_ttl = \"0ms\"\nentries_max = 7\n"
+      "[namespaces.other]\nmemory = \"4MiB\"\n"
+      "[namespaces.default.sessions]\nbytes_max = \"2KiB\"\nsessions_max = 3\n");
+  REQUIRE(loaded.ok());
+  const Configuration& values = loaded->values;
+  const SessionSettings defaults = default_session_settings();
+  const SessionSettings of_all{
+      .idle_ttl = 15min, .absolute_ttl = defaults.absolute_ttl, .bytes_max = 1 << 20, .entries_max = 20, .sessions_max = defaults.sessions_max};
+  CHECK(settings_in(values, values.namespaces.at("other").rules).sessions == of_all);
+  SessionSettings charts = of_all;
+  charts.idle_ttl = 5min;
+  charts.absolute_ttl = 0ms;
+  charts.entries_max = 7;
+  CHECK(settings_in(values, values.namespaces.at("charts").rules).sessions == charts);
+  SessionSettings own = of_all;
+  own.bytes_max = 2048;
+  own.sessions_max = 3;
+  CHECK(settings_in(values, values.default_rules).sessions == own);
+
+  const std::string printed = print_configuration(*loaded);
+  CHECK(contains(printed, "[namespaces.charts.sessions]\nidle_ttl = \"5min\"  # "));
+  CHECK(contains(printed, "\nabsolute_ttl = \"0ms\"  # "));
+  CHECK(contains(printed, "\nentries_max = 7  # "));
+  CHECK(contains(printed, "[namespaces.default.sessions]\nbytes_max = \"2KiB\"  # "));
+  const auto again = load(printed);
+  CAPTURE(again.ok() ? std::string() : again.error().text);
+  REQUIRE(again.ok());
+  CHECK(again->values == values);
+
+  Configuration before = values;
+  Configuration after = values;
+  after.namespaces["charts"].rules.sessions.entries_max = std::nullopt;
+  after.default_rules.sessions.idle_ttl = 1s;
+  const Differences differing = differences(before, after);
+  CHECK(differing.reloaded == std::vector<std::string>{"namespaces.default.sessions.idle_ttl: not set -> 1s",
+                                                       "namespaces.charts.sessions.entries_max: 7 -> not set"});
+  CHECK(differing.need_restart.empty());
+  CHECK(reloaded(before, after) == after);
+}
+
+TEST_CASE("mistakes in what a namespace says of its sessions are named with their place") {
+  const auto about = [](std::string_view line) {
+    return complaint_about("[namespaces.charts]\nmemory = \"4MiB\"\n[namespaces.charts.sessions]\n" + std::string(line) + "\n");
+  };
+  CHECK(about("sessions_max = 0") == "FILE:4:1: namespaces.charts.sessions.sessions_max: 0 is outside 1 to " + std::to_string(limits::sessions_max));
+  CHECK(contains(about("sessions_max = 99999999"), "is outside 1 to "));
+  CHECK(about("entries_max = 1000001") == "FILE:4:1: namespaces.charts.sessions.entries_max: 1000001 is outside 1 to 1000000");
+  CHECK(contains(about("bytes_max = \"1B\""), "FILE:4:1: namespaces.charts.sessions.bytes_max: 1B is outside 1KiB to "));
+  CHECK(contains(about("idle_ttl = 5"), "write a duration as a string with its unit"));
+  CHECK(contains(about("idle_ttl = \"5x\""), "namespaces.charts.sessions.idle_ttl: \"5x\" is not a duration"));
+  CHECK(contains(about("idle_tl = \"5s\""), "did you mean \"namespaces.charts.sessions.idle_ttl\"?"));
 }
 
 TEST_CASE("a reload takes over rules, and namespaces that come and go; a segment keeps its size") {

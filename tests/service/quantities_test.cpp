@@ -24,9 +24,10 @@ TEST_CASE("durations are whole numbers with a unit") {
   CHECK(parse_duration("250ms").value() == 250ms);
   CHECK(parse_duration("5s").value() == 5s);
   CHECK(parse_duration("5min").value() == 5min);
+  CHECK(parse_duration("5m").value() == 5min);  // as oncectl has it
   CHECK(parse_duration("2h").value() == 2h);
   CHECK(parse_duration("1d").value() == 24h);
-  for (const char* text : {"", "5", "5m", "5 s", "-5s", "1.5s", "s", "5sec", "5S", "3651d", "99999999999999999999s"}) {
+  for (const char* text : {"", "5", "5M", "5 s", "-5s", "1.5s", "s", "5sec", "5S", "3651d", "99999999999999999999s"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_duration(text).ok());
   }

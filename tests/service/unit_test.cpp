@@ -50,6 +50,8 @@ TEST_CASE("the unit lets no values into core files, and nobody into the socket's
   Directives unit = directives_of(ONCED_UNIT);
   CHECK(unit["LimitCORE"] == std::vector<std::string>{"0"});
   CHECK(unit["RuntimeDirectoryMode"] == std::vector<std::string>{"0750"});
+  CHECK(unit["StateDirectory"] == std::vector<std::string>{"onced"});  // values on disk; all else is read-only
+  CHECK(unit["StateDirectoryMode"] == std::vector<std::string>{"0700"});
   CHECK(unit["UMask"] == std::vector<std::string>{"0077"});
   CHECK(unit.contains("LimitNOFILE"));
   CHECK(unit.contains("WatchdogSec"));

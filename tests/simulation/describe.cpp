@@ -81,6 +81,7 @@ struct RequestWords {
   std::string operator()(const protocol::TouchSession& r) const { return "TouchSession " + number(r.number); }
   std::string operator()(const protocol::EndSession& r) const { return "EndSession " + r.id; }
   std::string operator()(const protocol::ListSessions&) const { return "ListSessions"; }
+  std::string operator()(const protocol::Disk& r) const { return r.action == protocol::DiskAction::clear ? "Disk clear" : "Disk"; }
 };
 
 struct ReplyWords {
@@ -117,6 +118,7 @@ struct ReplyWords {
   std::string operator()(const protocol::SessionOpened& r) const {
     return "SessionOpened " + number(r.number) + " generation " + number(r.generation) + (r.id.empty() ? "" : " id " + r.id);
   }
+  std::string operator()(const protocol::DiskReport& r) const { return "DiskReport of " + number(r.fields.size()); }
   std::string operator()(const protocol::SessionListing& r) const { return "SessionListing of " + number(r.rows.size()); }
 };
 
@@ -128,6 +130,10 @@ struct EventWords {
   std::string operator()(const engine::SignalsSent& e) const { return where(e.connection, e.subscription) + "sent " + number(e.count); }
   std::string operator()(const engine::Ticked&) const { return "tick"; }
   std::string operator()(const engine::Draining&) const { return "draining"; }
+  std::string operator()(const engine::DiskWritten& e) const {
+    return "disk: operation " + number(static_cast<std::uint64_t>(e.ticket)) + (e.outcome == engine::DiskOutcome::done ? " done" : e.outcome == engine::DiskOutcome::failed ? " failed" : " refused");
+  }
+  std::string operator()(const engine::DiskLoaded& e) const { return "disk: load " + number(static_cast<std::uint64_t>(e.ticket)) + " ended"; }
 };
 
 }  // namespace

@@ -110,12 +110,12 @@ std::size_t Model::unanswered_invalidations() const {
 
 void Model::before(const engine::Event& event) {
   step_ = Step{};
+  step_.newest_lease = last_counter_;
   count_running_before();
   if (const auto* connected = std::get_if<engine::Connected>(&event)) {
-    constexpr std::uint64_t no_pid = std::uint64_t{1} << 32;  // above all pids
     alive_.insert(connected->connection);
     processes_[connected->connection] =
-        connected->process.pid != 0 ? connected->process.pid : no_pid + static_cast<std::uint64_t>(connected->connection);
+        connected->process.pid != 0 ? connected->process.pid : unseen_pids + static_cast<std::uint64_t>(connected->connection);
   }
   if (const auto* gone = std::get_if<engine::Disconnected>(&event)) connection_ends(gone->connection);
   if (const auto* dead = std::get_if<engine::ProcessDied>(&event)) connection_ends(dead->connection);
@@ -304,8 +304,9 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
   wait.arrival = ++arrivals_;
   wait.asked_after = last_invalidation_;
-  wait.nested = std::any_of(request.held.begin(), request.held.end(), [&](const protocol::Token& token) {
-    if (token.epoch != schedule_.profile.settings.epoch) return false;
+  std::erase_if(wait.request.held, [&](const protocol::Token& token) { return !may_hold(from.first, token); });
+  const std::vector<protocol::Token>& held = wait.request.held;
+  wait.nested = std::any_of(held.begin(), held.end(), [&](const protocol::Token& token) {
     // One under an id that is dead is still one until its holder is told so.
     const auto fenced = fenced_leases_.find(token.counter);
     return leases_.contains(token.counter) || (fenced != fenced_leases_.end() && fenced->second.key != request.key);
@@ -313,9 +314,20 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   const KeyModel& key = keys_[request.key];
   const bool answered_at_once = may_have(request, key) || (failed_recently(key) && !request.force);
   if (answered_at_once || key.live == 0) return;
-  for (const protocol::Token& token : request.held) step_.must_recurse |= token.counter == key.live;
+  for (const protocol::Token& token : held) step_.must_recurse |= token.counter == key.live;
   std::set<std::uint64_t> seen;
-  step_.would_deadlock = !step_.must_recurse && !request.held.empty() && reaches(key.live, request.held, seen);
+  step_.would_deadlock = !step_.must_recurse && !held.empty() && reaches(key.live, held, seen);
+}
+
+// Over whichever of its connections; where pids are not seen, all are of one process perhaps.
+bool Model::may_hold(ConnectionId connection, const protocol::Token& token) const {
+  if (token.epoch != schedule_.profile.settings.epoch) return false;
+  const auto lease = leases_.find(token.counter);
+  const auto fenced = fenced_leases_.find(token.counter);
+  if (lease == leases_.end() && fenced == fenced_leases_.end()) return false;
+  const std::uint64_t own = processes_.at(connection);
+  const std::uint64_t holder = processes_.at(lease != leases_.end() ? lease->second.holder : fenced->second.holder);
+  return own == holder || (own >= unseen_pids && holder >= unseen_pids);
 }
 
 // Whatever a request finds from here on is newer, though readers may find the old for a while.
@@ -352,7 +364,8 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
     (request.soft ? key.softened_by : key.invalidated_by) = number;
     key.deaths.clear();
     key.failed.reset();
-    if (!request.soft || (!usable(key) && !has_dependencies())) key.tags.clear();
+    if (!request.soft) key.tags.clear();
+    else if (!usable(key) && !has_dependencies()) step_.softened_gone.insert(name);
   }
 }
 
@@ -373,20 +386,22 @@ void Model::fence_by_tags(std::uint64_t counter, const std::vector<std::string>&
   step_.ended[lease.key] = LeaseCause::abandoned;
 }
 
-// Of keys that nothing else is known of. What was computed from a value may keep the tags of its key for as long as it likes, and must
+// Of keys that nothing else is known of, unless their last value is kept for what is being computed. What was computed from a value may keep the tags of its key for as long as it likes, and must
 // while it is there itself: an invalidation of the tag means it, though the value is gone.
 void Model::forget_tags() {
   for (auto& [name, key] : keys_) {
     if (key.tags.empty() || usable(key)) continue;
+    const std::vector<std::string> kept = engine_.tags_of(name);
+    const auto is_forgotten = [&](const auto& tag) { return std::find(kept.begin(), kept.end(), tag) == kept.end(); };
+    if (step_.softened_gone.contains(name)) std::erase_if(key.tags, is_forgotten);
     if (has_dependencies()) {
-      const std::vector<std::string> kept = engine_.tags_of(name);
-      const std::size_t forgotten = std::erase_if(key.tags, [&](const auto& tag) { return std::find(kept.begin(), kept.end(), tag) == kept.end(); });
+      const std::size_t forgotten = std::erase_if(key.tags, is_forgotten);
       require(forgotten == 0 || !is_upstream(name), "the tags of a key are forgotten that something there was computed from (L6)");
       continue;
     }
     if (key.value || key.live != 0 || failed_recently(key)) continue;
     const auto of_key = [&name = name](const auto& one) { return one.second.key == name; };
-    if (std::none_of(leases_.begin(), leases_.end(), of_key) && std::none_of(waits_.begin(), waits_.end(), of_key)) key.tags.clear();
+    if (std::none_of(leases_.begin(), leases_.end(), of_key) && std::none_of(waits_.begin(), waits_.end(), of_key)) std::erase_if(key.tags, is_forgotten);
   }
 }
 

@@ -166,6 +166,7 @@ class Model {
     std::string key;
     std::vector<Upstream> upstreams;
     Fate fate{};
+    std::optional<std::uint64_t> gone_after;  // it is not the key's value any more; of all leases that were granted before this is the newest
   };
   // What this step may still do, by the event that began it.
   struct Step {
@@ -214,6 +215,8 @@ class Model {
     std::map<std::string, std::size_t> running_before;  // by function
     std::map<std::string, std::size_t> exempt;          // leases that the limit does not hold for
     std::set<std::string> entered;                      // keys that are queued now and were not before
+    std::set<std::string> softened_gone;                // keys without a value that are invalidated softly: their tags need not be kept
+    std::uint64_t newest_lease = 0;                     // before it
   };
 
   // model_sessions.cpp
@@ -232,6 +235,7 @@ class Model {
   // Whether it is refused because of what it names.
   bool takes_blobs(const Parts& parts);
   void before_withdraw(ConnectionId from, RequestId target);
+  bool may_hold(ConnectionId connection, const protocol::Token& token) const;
   void before_acquire(Address from, const protocol::Acquire& request);
   void before_invalidate(Address from, const protocol::Invalidate& request);
   void fence_by_tags(std::uint64_t counter, const std::vector<std::string>& tags);
@@ -274,6 +278,7 @@ class Model {
   void made(const std::string& key, std::uint64_t version);
   void is_replaced(const std::string& key, std::uint64_t version, bool must);
   void pass_on();
+  void note_gone();
   void check_dependants() const;
   bool is_upstream(const std::string& key) const;  // of a value that is there
   bool has_dependencies() const { return schedule_.profile.dependency_percent > 0; }
@@ -307,12 +312,14 @@ class Model {
   BlobModel blobs_;
   std::set<ConnectionId> alive_;
   std::map<ConnectionId, std::uint64_t> processes_;
+  static constexpr std::uint64_t unseen_pids = std::uint64_t{1} << 32;  // above all pids
   std::map<Address, Wait> waits_;
   std::map<std::uint64_t, Lease> leases_;
   std::map<std::string, KeyModel> keys_;
   std::map<std::pair<std::string, std::uint64_t>, Content> contents_;
   std::vector<Invalidation> invalidations_;
   std::map<std::uint64_t, Made> made_;                // by version: what a value names is older than itself
+  std::map<std::string, std::uint64_t> versions_;     // of the values that there were after the last step
   std::map<std::uint64_t, std::set<std::string>> condemning_;  // keys, by the numbers of hard invalidations
   std::set<std::uint64_t> condemned_;                 // of those, which are over
   std::map<Address, std::uint64_t> held_back_;        // publishes whose answers are still to come, and the versions

@@ -55,6 +55,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   update_queues();
   for (const protocol::Signal& change : signals_.check(effects)) on_change(change);
   if (step_.replaced != 0) is_replaced(made_.at(step_.replaced).key, step_.replaced, true);
+  note_gone();
   check_invalidated();
   check_dependants();
   check_owed();
@@ -398,6 +399,7 @@ void Model::on_change(const protocol::Signal& signal) {
       if (signal.text == "session_ended") key.fenced = false;
       require(signal.text != "invalidated" || key.softened_by != 0 || (step_.fenced_publish && step_.publishing == signal.key), "a computation was given up though nobody asked for it (L5)");
       break;
+    case SignalEvent::loaded: return require(false, "a value came from a disk that there is not");
     case SignalEvent::queued: return check_queued_signal(signal);
     case SignalEvent::started: key.mark_unknown = false; break;
     case SignalEvent::progress:

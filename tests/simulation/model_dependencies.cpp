@@ -3,6 +3,7 @@
 // Versions rise, and a value names older ones only: one pass over all of them in their order tells each what became of what it was
 // computed from, over any number of values.
 #include <algorithm>
+#include <utility>
 
 #include "model.hpp"
 
@@ -41,8 +42,10 @@ void Model::before_keep(const std::string& key, const Lease* lease) {
       }
     }
     step_.fate.take_over(upstream.version == 0 ? upstream.fate : found->second.fate);
-    // One that is not there any more may be forgotten; then any invalidation since counts.
-    if (named.version == 0 || visible_version(named.key) != named.version) {
+    // What went while this was computed is known, whatever made it go.
+    const bool is_kept = !never_was && lease != nullptr && found->second.gone_after && step_.counter <= *found->second.gone_after && !has_few_edges();
+    // One that is not there any more may be forgotten otherwise; then any invalidation since counts.
+    if (named.version == 0 || (visible_version(named.key) != named.version && !is_kept)) {
       step_.fate.may_be_outdated = true;
       const std::uint64_t last = condemning_.empty() ? 0 : condemning_.rbegin()->first;
       const auto is_derived = [&](const auto& one) { return one.first >= named.version && !one.second.upstreams.empty(); };
@@ -173,6 +176,15 @@ void Model::pass_on() {
   if (!has_dependencies()) return;
   for (auto& [version, value] : made_)
     for (const Upstream& upstream : value.upstreams) value.fate.take_over(upstream.version == 0 ? upstream.fate : made_.at(upstream.version).fate);
+}
+
+void Model::note_gone() {
+  if (!has_dependencies()) return;
+  for (const auto& [name, key] : keys_) {
+    const std::uint64_t version = key.value ? key.value->version : 0;
+    const std::uint64_t former = std::exchange(versions_[name], version);
+    if (former != 0 && former != version) made_.at(former).gone_after = step_.newest_lease;
+  }
 }
 
 void Model::check_dependants() const {

@@ -219,6 +219,8 @@ void Process::ask(Thread& thread, const std::string& key, bool may_compute) {
   acquire.wait_ms = random.percent(10) ? 0 : random.between(1, random.percent(50) ? 20'000 : 300);
   acquire.lease_limit_ms = random.percent(15) ? random.between(20, 800) : random.between(2000, 30'000);
   for (const Computing& computing : thread.stack) acquire.held.push_back(computing.token);
+  if (const std::uint64_t lies = world_.schedule().profile.foreign_held_percent; lies > 0 && !world_.tokens().empty() && random.percent(lies))
+    acquire.held.push_back(random.pick(world_.tokens()));  // another's, mostly
   thread.asked = key;
   thread.waits_in = send(acquire);
   asked_by_[*thread.waits_in] = static_cast<std::size_t>(&thread - threads_.data());
@@ -355,6 +357,7 @@ void Process::receive(RequestId id, const protocol::Reply& reply) {
   if (const auto* value = std::get_if<protocol::Value>(&reply)) receive_value(thread.asked, *value);
   if (const auto* lease = std::get_if<protocol::Lease>(&reply)) {
     thread.stack.push_back({thread.asked, lease->token});
+    world_.tokens().push_back(lease->token);
     if (lease->take_up && !world_.random().percent(15)) send(protocol::TakeUp{lease->token});
   }
 }

@@ -51,13 +51,16 @@ struct Profile {
   std::uint64_t retire_older_percent = 20;
   std::uint64_t session_percent = 0;   // of what is done: with sessions, or in one
   std::uint64_t dependency_percent = 40;
+  std::uint64_t foreign_held_percent = 0;  // of requests: they claim a lease of somebody else
   std::size_t blobs_max = 1024;
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;
 };
 
 struct Schedule {
-  explicit Schedule(std::uint64_t seed_, bool trace_) : seed(seed_), tracing(trace_), random(seed_), profile(random) {}
+  explicit Schedule(std::uint64_t seed_, bool trace_) : seed(seed_), tracing(trace_), random(seed_), profile(random) {
+    if (seed % 8 == 3) profile.foreign_held_percent = 20;  // not drawn, so that other schedules stay as they were
+  }
   std::uint64_t seed;
   bool tracing;
   Random random;

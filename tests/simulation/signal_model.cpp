@@ -55,6 +55,7 @@ void SignalModel::apply(Replica& replica, const protocol::Signal& signal) {
     case SignalEvent::evicted:
     case SignalEvent::expired: replica.version = 0; break;
     case SignalEvent::stale: break;
+    case SignalEvent::loaded: replica.version = signal.version; break;
     case SignalEvent::session_ended: break;  // of no key
   }
 }

@@ -68,6 +68,7 @@ class World {
   std::optional<std::uint64_t> look_up(ConnectionId connection, const std::string& key, const std::optional<protocol::SessionGrant>& grant = {});
   // All that were ever told, in the order of their making.
   std::vector<std::string>& session_ids() { return session_ids_; }
+  std::vector<protocol::Token>& tokens() { return tokens_; }
   // The text of a pinned record, whose blobs must be there.
   std::string text_at(std::uint64_t record, const std::string& key);
   // As the client that reserved it does before it publishes.
@@ -129,6 +130,7 @@ class World {
   std::optional<Time> planned_tick_;
   std::size_t actions_left_ = 0;
   std::vector<std::string> session_ids_;
+  std::vector<protocol::Token> tokens_;
   std::uint64_t last_secret_ = 0;
   std::uint64_t steps_ = 0;
   std::optional<Time> last_step_;

@@ -48,13 +48,14 @@ inline std::map<std::string, std::string> outcomes_when_allowed() {
   const auto reply = [](int type) { return "reply 64; reply " + std::to_string(type) + "; alive"; };
   const std::string silent = "reply 64; alive";
   const std::string no_session = "reply 64; refused 17: ";
+  const std::string no_disk = "reply 64; refused 14: ";
   const std::string old_token = "reply 64; refused 7: ";
   return {{"Hello", "reply 64; refused 2: "}, {"Acquire", reply(66)}, {"Withdraw", silent}, {"TakeUp", silent}, {"Publish", old_token},
           {"Fail", old_token}, {"Abandon", old_token}, {"Progress", silent}, {"Put", reply(70)}, {"Invalidate", reply(71)},
           {"Cancel", reply(71)}, {"Subscribe", reply(75)}, {"Unsubscribe", reply(71)}, {"GetStatus", reply(76)}, {"GetStats", reply(77)},
           {"List", reply(78)}, {"Explain", reply(79)}, {"Reserve", reply(80)}, {"Fetch", "reply 64; refused 14: "}, {"Release", silent},
           {"NewSession", reply(81)}, {"OpenSession", no_session}, {"RotateSession", no_session}, {"TouchSession", "reply 64; refused 6: "},
-          {"EndSession", no_session}, {"ListSessions", reply(82)}};
+          {"EndSession", no_session}, {"ListSessions", reply(82)}, {"Disk", no_disk}};
 }
 
 }  // namespace onced::testing

@@ -84,6 +84,7 @@ ONCED_EXAMPLE(RotateSession, {about.session_id});
 ONCED_EXAMPLE(TouchSession, {about.session});
 ONCED_EXAMPLE(EndSession, {about.session_id});
 ONCED_EXAMPLE(ListSessions, {});
+ONCED_EXAMPLE(Disk, {});
 #undef ONCED_EXAMPLE
 
 struct RequestExample {

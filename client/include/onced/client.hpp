@@ -141,14 +141,14 @@ class Client {
 
   // Until the key has a value, also when nobody computes it yet; never computes.
   Result<Value> wait(std::string_view key, const WaitOptions& options = {});
-  // The value wherever it is, without waiting or computing: nothing when there is none, or none yet. A stale one within its
+  // The value wherever it is, on disk too, without waiting for others or computing: nothing when there is none, or none yet. A stale one within its
   // grace too, unless `options` say otherwise. Errors: as for the administrative requests; that there is no daemon to ask
   // is one.
   Result<std::optional<Value>> get(std::string_view key, const GetOptions& options = {});
   // Stores a value without a lease; who waits for the key gets it. Returns the key's new version, 0 when it could not
   // be stored (the arena is full of pinned records). Of any size up to the limits (4 GiB a part, 8 GiB a value). Errors:
   // out_of_memory (over the budget, named in the text), too_large, what is wrong in `options`, as for the
-  // administrative requests.
+  // administrative requests; not_durable: it is stored, and PutOptions::durable could not be met.
   Result<std::uint64_t> put(std::string_view key, std::string bytes, const PutOptions& options = {});
   // The parts of a builder of this client, which must have one at least. PutOptions::content_type is that of the part
   // without a name if it has none of its own. When the connection has changed since parts were reserved, they are copied
@@ -162,7 +162,8 @@ class Client {
 
   // Drop values and detach computations in flight (their results are not stored). After the reply
   // no reader finds the old value; soft: none as fresh. They return how many values (computations) were dropped, or made
-  // stale (ended).
+  // stale (ended). Where values are kept on disk it also holds over any crash from then on (ClientOptions::disk_timeout); not_durable:
+  // it holds as long as the daemon runs, for the disk fails.
   Result<std::uint64_t> invalidate(std::string_view key, const InvalidateOptions& options = {});
   Result<std::uint64_t> invalidate_function(std::string_view function, const InvalidateOptions& options = {});
   Result<std::uint64_t> invalidate_all(const InvalidateOptions& options = {});
@@ -187,6 +188,12 @@ class Client {
   Result<protocol::Statistics> statistics();
   Result<protocol::Listing> list(std::string_view function = {}, std::string_view cursor = {});
   Result<protocol::Explanation> explain(std::string_view key);
+
+  // The values of this namespace on disk: how that is (names as in `oncectl disk status --json`), and work on it that goes on in the daemon
+  // (verify, compact; stop ends it). not_found: they are kept in memory only.
+  Result<protocol::Report> disk(protocol::DiskAction action = protocol::DiskAction::look);
+  // Drops all of them, not those in memory. When it returns that is durable. Returns how many there were.
+  Result<std::uint64_t> clear_disk();
 
   ClientCounters counters() const;
   // The socket's path after defaults and environment.

@@ -6,7 +6,8 @@
 //            held by the thread that acquired it (nested computations, deadlock detection).
 // Errors:    that a result cannot be stored is not an error for the caller: it has its value; Value::version() is 0 then,
 //            and Value::not_stored() says why: the lease has passed on, the daemon is away, the value is above a limit, or
-//            the budget is used up. Those who wait are told of a value above a limit as by fail(), for each would compute
+//            the budget is used up, or what it was computed from was invalidated meanwhile (its code tells these apart: unknown_token,
+//            unavailable, too_large, out_of_memory, limit_reached). Those who wait are told of a value above a limit as by fail(), for each would compute
 //            in vain. In the other cases the next of them computes: it may have more luck, and has its own result then.
 #pragma once
 

@@ -23,6 +23,9 @@ struct ClientOptions {
   Milliseconds connect_timeout{5000};    // connect and handshake
   Milliseconds request_timeout{5000};    // of requests that the daemon answers at once; one that waits for a holder asks
                                          // after such a time whether the daemon is there, and gives it as long to say so
+  // Of requests that the daemon answers when the disk has done its part: what is durable, invalidations where values are kept on disk, and
+  // Client::get() of a value that must be read from there. A daemon that does not answer at all is found out within request_timeout.
+  Milliseconds disk_timeout{60000};
   Milliseconds reconnect_delay_min{10};  // after a failed attempt; doubles, with jitter, up to reconnect_delay_max
   Milliseconds reconnect_delay_max{2000};
   // A part above this gets memory of its own, and so do smaller ones when they are more together; what is below travels with
@@ -74,6 +77,10 @@ struct ComputeOptions {
   // most, with those that are recorded (below).
   std::vector<Key> depends_on{};
   bool retire_older = false;                 // values of the same function and arguments under other versions of it go
+  // Publishing returns when the value is on stable storage: from then on it survives any crash. It needs a namespace whose values are kept
+  // on disk, a key of no session, and a value that depends on no other (depends_on, record_dependencies). What cannot be made durable
+  // is kept in memory as without this, Value::not_durable() says why, and the client warns once.
+  bool durable = false;
 
   std::optional<Milliseconds> failure_ttl{}; // how long a failure stays the answer; nothing: as the daemon is configured
   Milliseconds lease_limit{0};               // the longest the function may take before others take over; 0: the daemon's
@@ -107,6 +114,7 @@ struct PutOptions {
   std::vector<std::string> tags{};
   std::vector<Key> depends_on{};
   bool retire_older = false;
+  bool durable = false;  // what cannot be made durable is stored all the same, and the call ends with not_durable
   std::string content_type{};
 };
 

@@ -108,6 +108,9 @@ class Value {
   // Of a result that was computed here: why nobody else can have it (over the budget, too large, the lease was lost, no
   // daemon). Nothing when it was stored.
   std::optional<Error> not_stored() const;
+  // Of a result that was computed here and was to be durable (ComputeOptions::durable): why it is not on stable storage. Nothing when it
+  // is, and of every other value, of which that is not known.
+  std::optional<Error> not_durable() const;
 
   void swap(Value& other) noexcept;
 

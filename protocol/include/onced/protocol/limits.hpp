@@ -69,7 +69,10 @@ inline constexpr std::size_t invalidated_per_step_max = 256;   // entries; other
 inline constexpr std::size_t tag_fences_max = 4096;            // invalidations of tags that are remembered for what is being computed
 inline constexpr std::size_t dependency_edges_max = 256 * 1024;         // of all values to what they were computed from
 inline constexpr std::size_t dependency_key_bytes_max = 32 * 1024 * 1024;  // of the keys that they name, once for each
+inline constexpr std::size_t gone_values_kept_max = 4096;      // replaced, evicted or expired while computations run that may name them
+inline constexpr std::size_t gone_values_key_bytes_max = 4 * 1024 * 1024;  // of their keys
 inline constexpr std::size_t list_rows_max = 512;              // rows in one list reply; a cursor asks for more
+inline constexpr std::size_t upstream_rows_max = 64;           // of a value's upstreams in one explanation
 inline constexpr std::size_t failures_kept_max = 4096;         // failed answers that are still told
 inline constexpr std::size_t sessions_max = 65536;             // of a namespace; its segment's table may have fewer places
 inline constexpr std::size_t opened_sessions_per_connection_max = 1024;  // that are remembered: others are opened again
@@ -78,6 +81,13 @@ inline constexpr std::size_t sessions_checked_per_step_max = 128;  // for their 
 inline constexpr std::uint64_t session_bytes_max = 64 * 1024 * 1024;  // of its values; the least worth goes first
 inline constexpr std::size_t session_entries_max = 10'000;
 inline constexpr std::size_t send_queue_bytes_max = 1024 * 1024;  // above: reading from this connection pauses
+// Above so many times send_queue_bytes_max a connection is ended. One key's waiters may be on one connection: a turn can
+// queue all their answers before the client has had a chance to read.
+inline constexpr std::size_t send_queue_hard_factor = 16;
+// What one connection may take of a turn, whatever it has sent: then others get theirs, and it goes on in a turn of its own. A
+// share of time (turn_share) beside it, since requests cost more or less.
+inline constexpr std::uint32_t receives_per_turn_max = 4;
+inline constexpr std::uint32_t requests_per_turn_max = 256;
 // What a process has sent before its death counts, up to so much: more than the kernel keeps unread for it.
 inline constexpr std::size_t bytes_read_after_death_max = 512 * 1024;
 // Sent by one user's clients and not yet closed; above: that user's connections are not read from.
@@ -94,6 +104,7 @@ inline constexpr auto session_absolute_ttl_default = 24h;      // since it was m
 inline constexpr auto soft_grace = 1min;                       // of a value without a grace that is invalidated softly
 inline constexpr auto drain_deadline = 5s;                     // SIGTERM to exit
 inline constexpr auto turn_share = 2ms;                        // of one connection's requests; then others get their turn
+inline constexpr auto user_share = 1ms;                        // of all connections of a user in a round; then other users get theirs
 inline constexpr auto time_word_period = 10ms;                 // granularity of expiry
 inline constexpr int holder_deaths_max = 3;                    // processes in a row, then the key fails
 inline constexpr auto holder_deaths_memory = 1min;             // since the last death: how long it fails, and is remembered

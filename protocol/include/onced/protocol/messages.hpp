@@ -73,6 +73,7 @@ struct Retention {
   std::vector<std::string> tags{};         // names for Invalidate
   std::vector<Dependency> depends_on{};
   bool retire_older = false;               // values of the same function and arguments under other versions of it go
+  bool durable = false;                    // answered when the value is on stable storage, or cannot come there (Published says which)
   friend bool operator==(const Retention&, const Retention&) = default;
 };
 
@@ -194,10 +195,16 @@ struct EndSession { std::string id; };
 // Answer: SessionListing. Rows in order of numbers, after `cursor` (0: from the start).
 struct ListSessions { std::uint64_t cursor = 0; };
 
+// The disk tier of this namespace: how it is, and work on it. verify reads everything and checks it, compact rewrites what is live; one of them
+// at a time, look tells how far it is. clear drops all values on disk (those in memory stay) and is answered when that is
+// durable. stop ends verify before its end. Answers: DiskReport, of clear Done with the number of values, Refused (not_found: values of this namespace are not kept on disk).
+enum class DiskAction : std::uint8_t { look = 0, verify = 1, compact = 2, clear = 3, stop = 4 };
+struct Disk { DiskAction action = DiskAction::look; };
+
 using Request = std::variant<Hello, Acquire, Withdraw, TakeUp, Publish, Fail, Abandon, Progress, Put, Invalidate, Cancel,
                              Subscribe, Unsubscribe, GetStatus, GetStats, List, Explain,
                              Reserve, Fetch, Release,
-                             NewSession, OpenSession, RotateSession, TouchSession, EndSession, ListSessions>;
+                             NewSession, OpenSession, RotateSession, TouchSession, EndSession, ListSessions, Disk>;
 
 // ---- daemon to client -----------------------------------------------------------------------------------------------
 
@@ -238,14 +245,25 @@ struct Failure {                     // a computation failed, and said why
 };
 struct Cancelled { std::string text; };         // by whom
 struct Refused { ErrorCode code = ErrorCode::internal; std::string text; };
-struct Published { std::uint64_t version = 0; bool stored = false; };  // stored = false: only the waiters have it
+// Why a published value is not there for others. invalidated: its key or one of its tags was, while it was computed; superseded: a value was put in
+// its place meanwhile; upstream_invalidated: what it was computed from was; too_large: for the segment; session_full: its session has all that it may
+// keep; not_worth_it: too much would have to go for it; no_room: all that could go is being read; upstreams_full: no more can be recorded of
+// what values depend on.
+enum class NotStored : std::uint8_t { not_said = 0, invalidated = 1, superseded = 2, upstream_invalidated = 3, too_large = 4, session_full = 5, not_worth_it = 6, no_room = 7, upstreams_full = 8 };
+struct Published {
+  std::uint64_t version = 0;
+  bool stored = false;               // false: only the waiters have it
+  NotStored why = NotStored::not_said;
+  std::string text{};                // the same in words; empty when it is stored
+  bool durable = false;              // it was asked for, and the value is on stable storage
+};
 struct Done { std::uint64_t count = 0; };
 // The daemon ended this holder's lease: cancelled, invalidated, superseded by a put, or its limit has passed.
 // Under the id of the Acquire that got the lease. Not answered.
 enum class LeaseEnd : std::uint8_t { cancelled = 0, invalidated = 1, superseded = 2, limit_passed = 3, not_taken_up = 4, session_ended = 5 };
 struct LeaseLost { Token token; LeaseEnd why = LeaseEnd::cancelled; };
 
-enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8, stale = 9, queued = 10, session_ended = 11 };
+enum class SignalEvent : std::uint8_t { started = 0, progress = 1, done = 2, failed = 3, cancelled = 4, invalidated = 5, evicted = 6, expired = 7, abandoned = 8, stale = 9, queued = 10, session_ended = 11, loaded = 12 };
 struct Signal {
   SignalEvent event = SignalEvent::started;
   std::string key;                   // session_ended: empty
@@ -312,6 +330,17 @@ struct ListRow {
   bool stale = false;
   std::uint64_t hits = 0;            // that the daemon knows of: readers report some of theirs
   std::uint64_t queue_position = 0;  // queued: 1 is next
+  std::uint64_t under_way_ms = 0;    // computing, queued: for so long
+};
+// What a value was computed from, and what has become of that.
+enum class UpstreamState : std::uint8_t { current = 0, outdated = 1, invalidated = 2 };
+struct UpstreamRow {
+  std::string key;
+  std::uint64_t version = 0;         // that it was computed from
+  UpstreamState state = UpstreamState::current;
+  bool present = false;              // that version is the key's value
+  std::string text;                  // what happened: "was replaced by pid 4711 (gunicorn)"; empty: nothing
+  std::string origin;                // the key to which that happened, when it came from further up; empty: to this one
 };
 struct PartRow {
   std::string name;
@@ -323,10 +352,20 @@ struct Listing {
   std::vector<ListRow> rows;
   std::string cursor;                // empty: that was all
 };
+// Why a value is stale: fresh: it is not, or there is none; time: its time-to-live is over; invalidated: it was, softly; upstream: what it was
+// computed from has changed.
+enum class StaleCause : std::uint8_t { fresh = 0, time = 1, invalidated = 2, upstream = 3 };
 struct Explanation {
   ListRow row;
   std::vector<std::string> lines;    // sentences for people
   std::vector<PartRow> parts;
+  StaleCause stale_cause = StaleCause::fresh;
+  std::uint64_t stale_ms = 0;        // stale for so long
+  std::string softened_by{};         // who invalidated this very value softly; empty: nobody
+  std::uint64_t softened_ms = 0;     // so long ago
+  std::vector<UpstreamRow> upstreams{};  // the first ones
+  std::uint64_t upstreams_all = 0;   // how many there are
+  std::uint64_t dependants = 0;      // values that were computed from the key
 };
 
 // Comes with a descriptor: of a reservation, to write to, or of a published blob, to read from. `bytes` is its size.
@@ -359,8 +398,11 @@ struct SessionListing {
   std::uint64_t cursor = 0;          // 0: that was all
 };
 
+// Names and numbers as `oncectl disk status --json` shows them.
+struct DiskReport { Report fields; };
+
 using Reply = std::variant<Welcome, Value, Lease, Failure, Cancelled, Refused, Published, Done, LeaseLost, Signal, Position,
-                           State, StatusReport, Statistics, Listing, Explanation, Blob, SessionOpened, SessionListing>;
+                           State, StatusReport, Statistics, Listing, Explanation, Blob, SessionOpened, SessionListing, DiskReport>;
 
 // Type numbers in the frame header: requests count from 1 in the order of Request, replies from 64 in that of Reply.
 inline constexpr std::uint16_t first_request_type = 1;
@@ -371,6 +413,8 @@ std::string_view name_of(SignalEvent event);   // the words of `oncectl watch --
 std::string_view name_of(KeyState state);
 std::string_view name_of(LeaseEnd why);
 std::string_view name_of(LeaseCause cause);
+std::string_view name_of(UpstreamState state);  // the words of `oncectl explain --json`
+std::string_view name_of(StaleCause cause);
 
 // Appends one whole frame (header and payload) to `out`. Texts above their limit are cut and made valid UTF-8. A State,
 // Listing, Statistics or Explanation that would not fit into a frame loses entries from its end and says so (truncated,

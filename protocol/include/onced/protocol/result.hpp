@@ -34,6 +34,7 @@ enum class ErrorCode : std::uint16_t {
   out_of_memory = 15,      // the arena is full of pinned records
   internal = 16,           // a defect of ours
   session_ended = 17,      // it ended, expired, has another id by now, or never was: which of these is not told
+  not_durable = 18,        // it holds as long as the daemon lives; the disk failed, and whether it holds afterwards is not known
 };
 
 // "timed_out" and so on: for logs, JSON and `refused` replies.

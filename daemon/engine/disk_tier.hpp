@@ -1,0 +1,113 @@
+// What the engine needs of the tier that keeps values on disk. daemon/net/ implements it over daemon/disk/.
+//
+// The engine decides what is written, loaded and dropped; the tier knows files, checksums and its own budget. A value there is a copy of one
+// that was published, or is not there at all: it goes by itself when its time is over, when it is damaged, and when room is short.
+//
+// Threads:   the strand; no call waits for the disk. What takes time ends in an event, DiskWritten or DiskLoaded: exactly one for each ticket
+//            that was given away, at any later time, in any order.
+// Order:     operations count in the order of the calls: a load sees the puts and drops of its key that were called before it. What drops by label
+//            holds for loads that are called after its DiskWritten.
+// Errors:    a disk that fails is an outcome, never an exception.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <onced/protocol/messages.hpp>
+
+#include "engine/blob_store.hpp"
+#include "engine/types.hpp"
+
+namespace onced::engine {
+
+// Names an operation that is under way; rises. 0: none.
+enum class DiskTicket : std::uint64_t {};
+
+// A value's clocks, from the moment at which they are told.
+struct DiskLife {
+  std::uint64_t fresh_ms = protocol::as_configured;  // as_configured: for ever; 0: it is stale
+  std::uint32_t early_ms = 0;                        // the last so many of these
+  std::uint32_t grace_ms = 0;                        // usable for so long after them
+};
+
+// A value as it is written, but for its parts.
+struct DiskImage {
+  std::string_view key;
+  std::uint64_t epoch = 0;           // of the daemon that numbered the version
+  std::uint64_t version = 0;
+  std::uint64_t fresh_until_ms = 0;  // by the time word of that daemon
+  DiskLife life{};
+  std::uint64_t cost_us = 0;
+  bool was_put = false;
+  std::string_view origin;           // who computed or put it, for people
+  const std::vector<std::string>* tags = nullptr;
+  std::string_view family;           // label of all versions of its function (DiskTier::drop_label)
+  float merit = 0;                   // log2 of what it saves per byte
+};
+
+// A value that was loaded. Each blob that the parts name is sealed and has one hold, which is the engine's now.
+struct DiskValue {
+  std::uint64_t epoch = 0;
+  std::uint64_t version = 0;
+  std::uint64_t fresh_until_ms = 0;  // good in the same epoch
+  DiskLife life{};                   // what is left of it
+  std::uint64_t age_ms = 0;
+  std::uint64_t cost_us = 0;
+  bool was_put = false;
+  std::string origin;
+  std::vector<std::string> tags;
+  std::vector<protocol::Part> parts;
+};
+
+// Done: written, and on stable storage if that was asked for; what drops always is. Refused: of a put, not stored (it is too large, or too much
+// waits), and what its key had is gone. Failed: the disk fails; whatever was asked for holds until the daemon ends.
+enum class DiskOutcome : std::uint8_t { done, refused, failed };
+
+struct DiskWritten {
+  DiskTicket ticket{};
+  DiskOutcome outcome = DiskOutcome::done;
+};
+struct DiskLoaded {
+  DiskTicket ticket{};
+  std::optional<DiskValue> value{};  // nothing: it has none, or it cannot be read (`problem`)
+  std::string problem{};
+};
+
+class DiskTier {
+ public:
+  virtual ~DiskTier() = default;
+
+  // The event comes only with a ticket that is not 0. The blobs of the parts are held by the tier as long as it needs them.
+  virtual void put(DiskTicket ticket, const DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool durable) = 0;
+  // The key has no value any more.
+  virtual void drop(DiskTicket ticket, std::string_view key) = 0;
+  // No value has one that was put before this and carries the label: the name of its function or of a tag, its family; or all.
+  enum class Label : std::uint8_t { everything, function, tag, family };
+  virtual void drop_label(DiskTicket ticket, Label kind, std::string_view name) = 0;
+
+  // Whether a load is worth trying, or a drop.
+  virtual bool may_have(std::string_view key) const = 0;
+  // False: too many are under way, and no event comes.
+  virtual bool load(DiskTicket ticket, std::string_view key) = 0;
+  // Of a value that may be there; its last one counts when room is short.
+  virtual void set_merit(std::string_view key, float merit) = 0;
+
+  struct Usage {
+    std::uint64_t values = 0;
+    std::uint64_t used_bytes = 0;    // of the directory
+    std::uint64_t budget_bytes = 0;
+    std::uint64_t queued_bytes = 0;  // still to be written
+    std::uint64_t evicted = 0;
+    std::uint64_t damaged = 0;       // values that were found so
+    bool degraded = false;           // nothing can be written
+  };
+  virtual Usage usage() const = 0;
+  // Of the requests Disk: begins or ends work and tells how it is. Not for clear, which is the engine's.
+  virtual protocol::DiskReport report(protocol::DiskAction action) = 0;
+};
+
+}  // namespace onced::engine

@@ -1,0 +1,181 @@
+#include "engine/disk_values.hpp"
+
+#include <utility>
+
+#include <onced/protocol/session.hpp>
+
+#include "engine/key_fields.hpp"
+
+namespace onced::engine {
+
+namespace {
+
+// Of all versions of a function with the same arguments.
+std::string family_label(std::string_view key) {
+  const KeyWithoutVersion own = without_version(key);
+  return std::string(own.head) + std::string(own.arguments);
+}
+
+}  // namespace
+
+bool DiskValues::takes(std::string_view key) const { return is_on() && !protocol::names_session(key); }
+
+// ---- writing --------------------------------------------------------------------------------------------------------
+
+DiskTicket DiskValues::put(const Entry& entry, const SharedParts& parts, const std::vector<std::string>& tags, bool durable) {
+  if (!takes(entry.key)) return {};
+  const StoredValue& value = *entry.value;
+  const std::string family = family_label(entry.key);
+  DiskImage image;
+  image.key = entry.key;
+  image.epoch = context_.settings.epoch;
+  image.version = value.version;
+  image.fresh_until_ms = value.fresh_until_ms;
+  image.life = {.fresh_ms = protocol::as_configured, .early_ms = value.early_ms, .grace_ms = value.grace_ms};
+  if (value.fresh_until_ms != protocol::never_expires) image.life.fresh_ms = value.fresh_until_ms - time_word(context_.now);
+  image.cost_us = value.cost_us;
+  image.was_put = value.was_put;
+  image.origin = value.origin;
+  image.tags = &tags;
+  image.family = family;
+  image.merit = static_cast<float>(value.crf + value.log_merit_per_use);
+  const DiskTicket ticket = durable ? next_ticket() : DiskTicket{};
+  if (durable) open_[ticket].is_put = true;
+  ++context_.counters.disk_puts;
+  tier_->put(ticket, image, parts, durable);
+  return ticket;
+}
+
+DiskTicket DiskValues::drop(std::string_view key, bool waited_for) {
+  if (!may_have(key)) return {};
+  const DiskTicket ticket = next_ticket();
+  if (waited_for) open_.try_emplace(ticket);
+  tier_->drop(ticket, key);
+  return ticket;
+}
+
+DiskTicket DiskValues::drop_label(DiskTier::Label kind, std::string_view name, bool waited_for) {
+  if (!is_on()) return {};
+  const DiskTicket ticket = next_ticket();
+  if (waited_for) open_.try_emplace(ticket);
+  labels_.insert(ticket);
+  if (kind == DiskTier::Label::family) tier_->drop_label(ticket, kind, family_label(name));
+  else tier_->drop_label(ticket, kind, name);
+  return ticket;
+}
+
+void DiskValues::answer(DiskTicket ticket, ReplyAddress to, protocol::Reply reply) {
+  const auto found = open_.find(ticket);
+  if (found == open_.end()) return context_.send(to, std::move(reply));
+  Open& open = found->second;
+  open.to = to;
+  open.reply = std::move(reply);
+  if (!open.outcome) {
+    connections_.at(to.connection).held_back.insert(to.id);
+    return;
+  }
+  finish(open);
+  open_.erase(found);
+}
+
+void DiskValues::forget(DiskTicket ticket) { open_.erase(ticket); }
+
+void DiskValues::finish(Open& open) {
+  if (auto* published = std::get_if<protocol::Published>(&open.reply)) {
+    published->durable = open.is_put && *open.outcome == DiskOutcome::done;
+  } else if (*open.outcome == DiskOutcome::failed) {
+    ++context_.counters.disk_not_durable;
+    return context_.refuse(*open.to, ErrorCode::not_durable,
+                           "it is dropped, but that could not be written to the disk: if the daemon ends before the disk works again, what was dropped may "
+                           "be found again; see `oncectl disk status`, then do it again");
+  }
+  context_.send(*open.to, std::move(open.reply));
+}
+
+void DiskValues::written(const DiskWritten& event, std::vector<Entry*>& without) {
+  if (labels_.erase(event.ticket) > 0) load_postponed(without);
+  const auto found = open_.find(event.ticket);
+  if (found == open_.end()) return;
+  Open& open = found->second;
+  open.outcome = event.outcome;
+  if (!open.to) return;  // the answer is still waiting for something else
+  Connection* const connection = connections_.find(open.to->connection);
+  if (connection != nullptr && connection->held_back.erase(open.to->id) > 0) finish(open);
+  open_.erase(found);
+}
+
+void DiskValues::drain() {
+  for (auto at = open_.begin(); at != open_.end();) {
+    Open& open = at->second;
+    if (!open.to) {
+      ++at;
+      continue;
+    }
+    Connection* const connection = connections_.find(open.to->connection);
+    if (connection != nullptr && connection->held_back.erase(open.to->id) > 0) {
+      if (std::holds_alternative<protocol::Published>(open.reply)) context_.send(*open.to, std::move(open.reply));
+      else context_.refuse(*open.to, ErrorCode::unavailable, "the daemon is shutting down, and is still writing to the disk that it is dropped");
+    }
+    at = open_.erase(at);
+  }
+}
+
+// ---- loading --------------------------------------------------------------------------------------------------------
+
+bool DiskValues::begin_load(Entry& entry, std::uint64_t stamp) {
+  if (!may_have(entry.key)) return false;
+  const DiskTicket ticket = next_ticket();
+  if (labels_.empty()) {
+    if (!tier_->load(ticket, entry.key)) return false;
+  } else {
+    postponed_.push_back({ticket, *labels_.rbegin()});
+  }
+  entry.loading = Loading{.ticket = static_cast<std::uint64_t>(ticket), .stamp = stamp, .since = context_.now};
+  loads_.emplace(ticket, &entry);
+  stamps_.insert(stamp);
+  return true;
+}
+
+void DiskValues::load_postponed(std::vector<Entry*>& without) {
+  while (!postponed_.empty() && (labels_.empty() || postponed_.front().after < *labels_.begin())) {
+    const DiskTicket ticket = postponed_.front().load;
+    postponed_.pop_front();
+    const auto found = loads_.find(ticket);
+    if (found == loads_.end() || tier_->load(ticket, found->second->key)) continue;
+    without.push_back(found->second);
+  }
+}
+
+Entry* DiskValues::take(DiskTicket ticket) {
+  const auto found = loads_.find(ticket);
+  return found == loads_.end() ? nullptr : found->second;
+}
+
+void DiskValues::end_load(Entry& entry) {
+  if (!entry.loading) return;
+  loads_.erase(DiskTicket{entry.loading->ticket});
+  stamps_.erase(stamps_.find(entry.loading->stamp));
+  entry.loading.reset();
+}
+
+std::vector<Entry*> DiskValues::entries_loading() const {
+  std::vector<Entry*> entries;
+  for (const auto& [ticket, entry] : loads_) entries.push_back(entry);
+  return entries;
+}
+
+std::optional<std::uint64_t> DiskValues::oldest_stamp() const {
+  return stamps_.empty() ? std::nullopt : std::optional(*stamps_.begin());
+}
+
+void DiskValues::check_invariants() const {
+  ONCED_ASSERT(stamps_.size() == loads_.size());
+  for (const auto& [ticket, entry] : loads_) {
+    ONCED_ASSERT(entry->loading && entry->loading->ticket == static_cast<std::uint64_t>(ticket));
+    ONCED_ASSERT(stamps_.contains(entry->loading->stamp));
+  }
+  ONCED_ASSERT(is_on() || (loads_.empty() && open_.empty() && labels_.empty()));
+  ONCED_ASSERT(!labels_.empty() || postponed_.empty());  // or they would never begin
+}
+
+}  // namespace onced::engine

@@ -1,0 +1,382 @@
+#include "tiers/namespace_disk.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include <onced/protocol/limits.hpp>
+#include <onced/protocol/segment.hpp>
+
+#include "engine/key_fields.hpp"
+#include "memory/memfd.hpp"
+#include "tiers/attributes.hpp"
+
+namespace onced::tiers {
+namespace {
+
+constexpr int all_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+// Of a value whose parts were small blobs, so many that they do not fit into a frame: those from here on are blobs again.
+constexpr std::size_t blob_again_bytes_min = 4096;
+
+std::uint64_t wall_ms() {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+engine::DiskOutcome outcome_of(disk::Store::Outcome outcome) {
+  switch (outcome) {
+    case disk::Store::Outcome::done: return engine::DiskOutcome::done;
+    case disk::Store::Outcome::refused: return engine::DiskOutcome::refused;
+    case disk::Store::Outcome::failed: return engine::DiskOutcome::failed;
+  }
+  return engine::DiskOutcome::failed;
+}
+
+std::string label_text(engine::DiskTier::Label kind, std::string_view name) {
+  switch (kind) {
+    case engine::DiskTier::Label::function: return "function:" + std::string(name);
+    case engine::DiskTier::Label::tag: return "tag:" + std::string(name);
+    case engine::DiskTier::Label::family: return "family:" + std::string(name);
+    case engine::DiskTier::Label::everything: break;
+  }
+  return {};
+}
+
+// Private memory of a size, mapped for filling; seal() when that is done.
+class NewMemory {
+ public:
+  explicit NewMemory(std::uint64_t bytes) : bytes_(bytes) {
+    descriptor_ = memory::create_memfd("onced-blob");
+    if (!descriptor_ || ::ftruncate(descriptor_.get(), static_cast<off_t>(bytes)) != 0 || ::fchmod(descriptor_.get(), 0) != 0) return;
+    void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_.get(), 0);
+    at_ = at == MAP_FAILED ? nullptr : at;
+  }
+  NewMemory(NewMemory&& other) noexcept
+      : bytes_(other.bytes_), descriptor_(std::move(other.descriptor_)), at_(std::exchange(other.at_, nullptr)) {}
+  NewMemory& operator=(NewMemory&& other) noexcept {
+    unmap();
+    bytes_ = other.bytes_;
+    descriptor_ = std::move(other.descriptor_);
+    at_ = std::exchange(other.at_, nullptr);
+    return *this;
+  }
+  ~NewMemory() { unmap(); }
+
+  // Empty: the kernel gives none.
+  std::span<std::byte> bytes() const { return at_ == nullptr ? std::span<std::byte>() : std::span(static_cast<std::byte*>(at_), bytes_); }
+  std::uint64_t size() const { return bytes_; }
+  // No descriptor: it cannot be sealed.
+  memory::FileDescriptor seal() {
+    unmap();
+    if (::fcntl(descriptor_.get(), F_ADD_SEALS, all_seals) != 0) return {};
+    return std::move(descriptor_);
+  }
+
+ private:
+  void unmap() {
+    if (at_ != nullptr) ::munmap(at_, bytes_);
+    at_ = nullptr;
+  }
+
+  std::uint64_t bytes_;
+  memory::FileDescriptor descriptor_;
+  void* at_ = nullptr;
+};
+
+}  // namespace
+
+// A published blob as it is written: nobody can change it any more.
+class NamespaceDisk::MappedBlob {
+ public:
+  MappedBlob(std::shared_ptr<const memory::FileDescriptor> descriptor, std::uint64_t bytes, std::shared_ptr<Box> box)
+      : descriptor_(std::move(descriptor)), bytes_(bytes), box_(std::move(box)) {
+    void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, descriptor_->get(), 0);
+    at_ = at == MAP_FAILED ? nullptr : at;
+  }
+  MappedBlob(const MappedBlob&) = delete;
+  MappedBlob& operator=(const MappedBlob&) = delete;
+  ~MappedBlob() {
+    if (at_ != nullptr) ::munmap(at_, bytes_);
+    box_->give_back(std::move(descriptor_));
+  }
+  std::span<const std::byte> bytes() const {
+    return at_ == nullptr ? std::span<const std::byte>() : std::span(static_cast<const std::byte*>(at_), bytes_);
+  }
+
+ private:
+  std::shared_ptr<const memory::FileDescriptor> descriptor_;
+  std::uint64_t bytes_;
+  std::shared_ptr<Box> box_;
+  void* at_ = nullptr;
+};
+
+// A load on its way: a reader's thread fills it, and posts what has become of it.
+class NamespaceDisk::Loading {
+ public:
+  Loading(engine::DiskTicket ticket, std::uint64_t generation, std::uint64_t now_ms) : ticket_(ticket), generation_(generation), now_ms_(now_ms) {}
+
+  // A part possibly more than once: what it has read may have been moved meanwhile.
+  std::span<std::byte> memory_for(std::size_t part, std::uint64_t bytes) {
+    std::erase_if(memory_, [&](const auto& one) { return one.first == part; });
+    if (bytes > limits::part_bytes_max) return {};
+    return memory_.emplace_back(part, NewMemory(bytes)).second.bytes();
+  }
+
+  Letter letter(Result<std::optional<disk::Store::Loaded>> loaded) {
+    Letter letter{.generation = generation_, .event = engine::DiskLoaded{.ticket = ticket_}};
+    auto& event = std::get<engine::DiskLoaded>(letter.event);
+    if (!loaded) {
+      event.problem = loaded.error().text;
+    } else if (*loaded) {
+      event.value = value_of(**loaded);
+      if (!event.value) event.problem = "its attributes are of another version of onced";
+      else seal(letter, *event.value, event.problem);
+      if (!event.problem.empty()) event.value.reset();
+    }
+    return letter;
+  }
+
+ private:
+  std::optional<engine::DiskValue> value_of(disk::Store::Loaded& loaded) {
+    auto attributes = decode_attributes(loaded.attributes);
+    if (!attributes) return std::nullopt;
+    const disk::ValueFacts& facts = loaded.facts;
+    engine::DiskValue value;
+    value.epoch = attributes->epoch;
+    value.version = facts.version;
+    value.fresh_until_ms = attributes->fresh_until_ms;
+    value.age_ms = now_ms_ - std::min(now_ms_, facts.stored_ms);
+    value.cost_us = facts.cost_us;
+    value.was_put = attributes->was_put;
+    value.origin = std::move(attributes->origin);
+    value.tags = std::move(attributes->tags);
+    value.life.early_ms = facts.early_ms;
+    value.life.grace_ms = facts.grace_ms;
+    if (facts.fresh_until_ms != disk::never_ms) {
+      value.life.fresh_ms = facts.fresh_until_ms - std::min(facts.fresh_until_ms, now_ms_);
+      if (value.life.fresh_ms == 0) value.life.grace_ms = static_cast<std::uint32_t>(facts.usable_until_ms() - std::min(facts.usable_until_ms(), now_ms_));
+    }
+    std::uint64_t inline_bytes = 0;
+    for (const disk::Store::LoadedPart& part : loaded.parts) inline_bytes += part.in_sink ? 0 : part.size;
+    for (std::size_t i = 0; i < loaded.parts.size(); ++i) {
+      disk::Store::LoadedPart& part = loaded.parts[i];
+      protocol::Part& to = value.parts.emplace_back();
+      to.name = std::move(part.name);
+      to.content_type = std::move(part.type);
+      if (inline_bytes > limits::value_bytes_max && !part.in_sink && part.size >= blob_again_bytes_min) {
+        const std::span<std::byte> into = memory_for(i, part.size);
+        if (into.size() == part.size) std::memcpy(into.data(), part.bytes.data(), into.size());
+        part.in_sink = true;
+        inline_bytes -= part.size;
+      }
+      if (part.in_sink) to.length = part.size;
+      else to.bytes = std::move(part.bytes);
+    }
+    return value;
+  }
+
+  void seal(Letter& letter, const engine::DiskValue& value, std::string& problem) {
+    for (auto& [part, memory] : memory_) {
+      if (part >= value.parts.size() || value.parts[part].length == 0) continue;
+      const std::uint64_t bytes = memory.size();
+      memory::FileDescriptor sealed = memory.bytes().empty() ? memory::FileDescriptor() : memory.seal();
+      if (!sealed) problem = "no memory for a part of " + std::to_string(bytes) + " bytes";
+      letter.read.push_back({part, bytes, std::move(sealed)});
+    }
+    memory_.clear();
+  }
+
+  engine::DiskTicket ticket_;
+  std::uint64_t generation_;
+  std::uint64_t now_ms_;
+  std::vector<std::pair<std::size_t, NewMemory>> memory_;
+};
+
+// ---- its life -------------------------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<NamespaceDisk>> NamespaceDisk::open(DiskOptions options, std::function<void()> ring) {
+  auto files = options.files(options.directory);
+  if (!files) return files.error();
+  disk::StoreOptions of_store;
+  of_store.budget_bytes = options.budget_bytes;
+  of_store.say = [say = options.say, directory = options.directory](const std::string& text) { say(directory + ": " + text); };
+  of_store.random = [](std::span<std::byte> into) {
+    if (::getrandom(into.data(), into.size(), 0) != static_cast<ssize_t>(into.size())) std::abort();  // of a few bytes: never
+  };
+  auto store = disk::Store::open(std::move(*files), std::move(of_store), wall_ms());
+  if (!store) return Error{store.error().code, options.directory + ": " + store.error().text};
+  if (!options.tier.elapsed_ms) {
+    options.tier.elapsed_ms = [begin = std::chrono::steady_clock::now()] {
+      return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count());
+    };
+  }
+  auto tier = std::make_unique<disk::Tier>(std::move(*store), options.tier);
+  return std::unique_ptr<NamespaceDisk>(new NamespaceDisk(std::move(tier), options.directory, std::move(options.say), std::move(ring)));
+}
+
+NamespaceDisk::NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, disk::Say, std::function<void()> ring)
+    : box_(std::make_shared<Box>(std::move(ring))), tier_(std::move(tier)), verification_(*tier_), directory_(std::move(directory)) {}
+
+NamespaceDisk::~NamespaceDisk() { stop(std::chrono::milliseconds(0)); }
+
+void NamespaceDisk::attach(memory::MemfdBlobStore& blobs) { blobs_ = &blobs; }
+
+void NamespaceDisk::detach() {
+  blobs_ = nullptr;
+  ++generation_;
+}
+
+void NamespaceDisk::clear() {
+  clearing_->fetch_add(1, std::memory_order_relaxed);
+  tier_->clear([clearing = clearing_](disk::Store::Outcome) { clearing->fetch_sub(1, std::memory_order_release); });
+}
+
+void NamespaceDisk::stop(std::chrono::milliseconds patience) {
+  if (tier_ == nullptr) return;
+  verification_.ask_to_stop();
+  tier_->stop(patience);
+  verification_.stop(patience);
+  box_->close();
+}
+
+std::vector<engine::Event> NamespaceDisk::take() {
+  std::vector<engine::Event> events;
+  for (Letter& letter : box_->take()) {
+    if (letter.generation != generation_ || blobs_ == nullptr) continue;
+    if (auto* written = std::get_if<engine::DiskWritten>(&letter.event)) {
+      events.emplace_back(*written);
+      continue;
+    }
+    auto& loaded = std::get<engine::DiskLoaded>(letter.event);
+    if (loaded.value && !adopt(letter)) loaded.value.reset();
+    events.emplace_back(std::move(loaded));
+  }
+  return events;
+}
+
+bool NamespaceDisk::adopt(Letter& letter) {
+  auto& loaded = std::get<engine::DiskLoaded>(letter.event);
+  std::vector<engine::BlobId> made;
+  for (ReadPart& one : letter.read) {
+    const auto blob = blobs_->adopt(std::move(one.memory), one.bytes);
+    if (!blob) {
+      for (const engine::BlobId other : made) blobs_->release(other);
+      loaded.problem = blob.error().text;
+      return false;
+    }
+    made.push_back(*blob);
+    loaded.value->parts[one.number].blob = static_cast<std::uint64_t>(*blob);
+  }
+  return true;
+}
+
+// ---- engine::DiskTier -----------------------------------------------------------------------------------------------
+
+disk::Tier::Written NamespaceDisk::tell(engine::DiskTicket ticket) {
+  if (ticket == engine::DiskTicket{}) return {};
+  return [box = box_, ticket, generation = generation_](disk::Store::Outcome outcome) {
+    box->post({.generation = generation, .event = engine::DiskWritten{ticket, outcome_of(outcome)}});
+  };
+}
+
+std::optional<disk::PartInput> NamespaceDisk::input_of(
+    const protocol::Part& part, const std::shared_ptr<const std::vector<protocol::Part>>& parts,
+    std::vector<std::pair<std::uint64_t, std::shared_ptr<const MappedBlob>>>& mapped) const {
+  if (part.blob == 0) return disk::PartInput{part.name, part.content_type, std::as_bytes(std::span(part.bytes)), parts};
+  auto at = std::find_if(mapped.begin(), mapped.end(), [&](const auto& one) { return one.first == part.blob; });
+  if (at == mapped.end()) {
+    const engine::BlobId blob{part.blob};
+    at = mapped.insert(mapped.end(), {part.blob, std::make_shared<const MappedBlob>(blobs_->descriptor(blob), blobs_->size(blob), box_)});
+  }
+  if (at->second->bytes().empty()) return std::nullopt;
+  return disk::PartInput{part.name, part.content_type, at->second->bytes().subspan(part.offset, part.length), at->second};
+}
+
+void NamespaceDisk::put(engine::DiskTicket ticket, const engine::DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts,
+                        bool durable) {
+  const std::uint64_t now_ms = tier_->now_ms();
+  const disk::Store& store = tier_->store();
+  disk::ValueInput value;
+  value.key = image.key;
+  value.facts.version = image.version;
+  value.facts.cost_us = image.cost_us;
+  value.facts.stored_ms = now_ms;
+  if (image.life.fresh_ms != protocol::as_configured) value.facts.fresh_until_ms = now_ms + image.life.fresh_ms;
+  value.facts.early_ms = image.life.early_ms;
+  value.facts.grace_ms = image.life.grace_ms;
+  value.facts.merit = image.merit;
+  value.labels.push_back(store.label_of(label_text(Label::function, engine::function_of(image.key))));
+  value.labels.push_back(store.label_of(label_text(Label::family, image.family)));
+  for (const std::string& tag : *image.tags) value.labels.push_back(store.label_of(label_text(Label::tag, tag)));
+  value.attributes = encode({.epoch = image.epoch, .fresh_until_ms = image.fresh_until_ms, .was_put = image.was_put,
+                             .origin = std::string(image.origin), .tags = *image.tags});
+  std::vector<std::pair<std::uint64_t, std::shared_ptr<const MappedBlob>>> mapped;
+  for (const protocol::Part& part : *parts) {
+    auto input = input_of(part, parts, mapped);
+    if (!input) {  // no address space for it: what is there is of before
+      return tier_->drop(std::move(value.key), [written = tell(ticket)](disk::Store::Outcome outcome) {
+        if (written) written(outcome == disk::Store::Outcome::done ? disk::Store::Outcome::refused : outcome);
+      });
+    }
+    value.parts.push_back(std::move(*input));
+  }
+  tier_->put(std::move(value), durable, tell(ticket));
+}
+
+void NamespaceDisk::drop(engine::DiskTicket ticket, std::string_view key) { tier_->drop(std::string(key), tell(ticket)); }
+
+void NamespaceDisk::drop_label(engine::DiskTicket ticket, Label kind, std::string_view name) {
+  if (kind == Label::everything) return tier_->clear(tell(ticket));
+  tier_->drop_label(tier_->store().label_of(label_text(kind, name)), tell(ticket));
+}
+
+bool NamespaceDisk::may_have(std::string_view key) const { return tier_->may_have(key); }
+
+bool NamespaceDisk::load(engine::DiskTicket ticket, std::string_view key) {
+  if (clearing_->load(std::memory_order_acquire) > 0) return false;
+  const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms());
+  return tier_->load(
+      std::string(key), [loading](std::size_t part, std::uint64_t bytes) { return loading->memory_for(part, bytes); },
+      [loading, box = box_](Result<std::optional<disk::Store::Loaded>> loaded) { box->post(loading->letter(std::move(loaded))); });
+}
+
+void NamespaceDisk::set_merit(std::string_view key, float merit) { tier_->store().set_merit(key, merit); }
+
+engine::DiskTier::Usage NamespaceDisk::usage() const {
+  const disk::Store::Status status = tier_->store().status();
+  return {.values = status.values, .used_bytes = status.used_bytes, .budget_bytes = status.budget_bytes, .queued_bytes = tier_->queued_bytes(),
+          .evicted = status.evicted, .damaged = status.damaged, .degraded = status.degraded};
+}
+
+protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
+  if (action == protocol::DiskAction::verify) verification_.begin_verify();
+  if (action == protocol::DiskAction::compact) verification_.begin_compact();
+  if (action == protocol::DiskAction::stop) verification_.ask_to_stop();
+  const disk::Store::Status status = tier_->store().status();
+  protocol::DiskReport report;
+  const auto add = [&](const char* name, protocol::Number number) { report.fields.emplace_back(name, std::move(number)); };
+  add("path", directory_);
+  add("values", std::uint64_t{status.values});
+  add("live_bytes", status.live_bytes);
+  add("used_bytes", status.used_bytes);
+  add("budget_bytes", status.budget_bytes);
+  add("segments", std::uint64_t{status.segments});
+  add("queued_bytes", std::uint64_t{tier_->queued_bytes()});
+  add("evicted", status.evicted);
+  add("damaged", status.damaged);
+  add("aside_bytes", status.aside_bytes);
+  add("degraded", std::uint64_t{status.degraded ? 1U : 0U});
+  add("degraded_why", status.degraded ? tier_->store().degraded_text() : std::string());
+  verification_.report(report.fields);
+  return report;
+}
+
+}  // namespace onced::tiers

@@ -1,0 +1,109 @@
+// The values of one namespace on disk: the engine's DiskTier over disk::Tier, with blobs as memfds.
+//
+//   put:   parts in frames as they are, blobs mapped; both stay until they are written
+//   load:  on a reader's thread large parts are read into new memfds and sealed; the loop makes blobs of them
+//
+// Ownership: the store and its threads, from open() to stop(). Between attach() and detach() it serves one engine: what was begun for another is
+//            dropped when it ends.
+// Threads:   the loop, but for what disk::Tier calls. `ring` is called by its threads when take() has something.
+// Errors:    open() says why a directory cannot be used; afterwards what fails is an outcome.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include <onced/protocol/result.hpp>
+
+#include "disk/tier.hpp"
+#include "engine/disk_tier.hpp"
+#include "engine/engine.hpp"
+#include "memory/memfd_blob_store.hpp"
+#include "tiers/mailbox.hpp"
+#include "tiers/verification.hpp"
+
+namespace onced::tiers {
+
+struct DiskOptions {
+  std::string directory;  // its parent is there
+  std::uint64_t budget_bytes = std::uint64_t{1} << 30;
+  disk::Say say = [](const std::string&) {};  // from any thread
+  // For tests: other files, and a slower clock.
+  std::function<Result<std::unique_ptr<disk::FileSystem>>(const std::string&)> files = disk::open_posix_files;
+  disk::TierOptions tier{};
+};
+
+// Files that a store of so many bytes may have open: its segments (DISK.md), and parts that are being read or written.
+inline std::uint64_t disk_files_of(std::uint64_t budget_bytes) { return 72 + budget_bytes / (std::uint64_t{28} << 20); }
+
+class NamespaceDisk final : public engine::DiskTier {
+ public:
+  // Waits for the disk: a second for a million values.
+  static Result<std::unique_ptr<NamespaceDisk>> open(DiskOptions options, std::function<void()> ring);
+  ~NamespaceDisk() override;
+  NamespaceDisk(const NamespaceDisk&) = delete;
+  NamespaceDisk& operator=(const NamespaceDisk&) = delete;
+
+  // For an engine that borrows this, with these blobs, until detach().
+  void attach(memory::MemfdBlobStore& blobs);
+  void detach();
+  // Drops everything, for whoever comes next: until that is written nothing is loaded.
+  void clear();
+
+  const std::string& directory() const { return directory_; }
+
+  // What has ended since the last call.
+  std::vector<engine::Event> take();
+  // Writes and syncs what is queued, for so long at most. Nothing is asked of it afterwards.
+  void stop(std::chrono::milliseconds patience);
+
+  // engine::DiskTier
+  void put(engine::DiskTicket ticket, const engine::DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool durable) override;
+  void drop(engine::DiskTicket ticket, std::string_view key) override;
+  void drop_label(engine::DiskTicket ticket, Label kind, std::string_view name) override;
+  bool may_have(std::string_view key) const override;
+  bool load(engine::DiskTicket ticket, std::string_view key) override;
+  void set_merit(std::string_view key, float merit) override;
+  Usage usage() const override;
+  protocol::DiskReport report(protocol::DiskAction action) override;
+
+ private:
+  // A part that was read into memory of its own.
+  struct ReadPart {
+    std::size_t number = 0;
+    std::uint64_t bytes = 0;
+    memory::FileDescriptor memory;
+  };
+  struct Letter {
+    std::uint64_t generation = 0;
+    std::variant<engine::DiskWritten, engine::DiskLoaded> event;
+    std::vector<ReadPart> read{};
+  };
+  using Box = Mailbox<Letter>;
+  class Loading;
+  class MappedBlob;
+
+  NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, disk::Say say, std::function<void()> ring);
+  disk::Tier::Written tell(engine::DiskTicket ticket);
+  std::optional<disk::PartInput> input_of(const protocol::Part& part, const std::shared_ptr<const std::vector<protocol::Part>>& parts,
+                                          std::vector<std::pair<std::uint64_t, std::shared_ptr<const MappedBlob>>>& mapped) const;
+  // Makes blobs of what was read. False: there is no room for them, and no value.
+  bool adopt(Letter& letter);
+
+  std::shared_ptr<Box> box_;
+  std::unique_ptr<disk::Tier> tier_;
+  Verification verification_;
+  std::string directory_;
+  memory::MemfdBlobStore* blobs_ = nullptr;
+  std::uint64_t generation_ = 0;
+  // Of clear(), not written yet. Release by who has written, acquire by load(): it is asked for afterwards then.
+  std::shared_ptr<std::atomic<int>> clearing_ = std::make_shared<std::atomic<int>>(0);
+};
+
+}  // namespace onced::tiers

@@ -1,0 +1,185 @@
+// Results that are to survive a crash: what callers say, and what they hear.
+#include <doctest/doctest.h>
+
+#include <onced/memoize.hpp>
+
+#include "connected.hpp"
+
+using namespace onced;
+using namespace onced::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+const Key key = key_named("f");
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+ComputeOptions durable() {
+  ComputeOptions options;
+  options.durable = true;
+  return options;
+}
+
+// Of a computation that is published, and answered so.
+Value computed(ConnectedClient& c, const ComputeOptions& options, const protocol::Published& answer, std::optional<Key> upstream = {}) {
+  const auto call = c.in_thread([&c, options, upstream] {
+    return c.client->get_or_compute(key, options, [&](Computation&) {
+      if (upstream) static_cast<void>(c.client->peek(*upstream));
+      return std::string("value");
+    });
+  });
+  c.grant();
+  const auto publish = c.connection->expect<protocol::Publish>();
+  CHECK(publish.message.retention.durable == options.durable);
+  c.connection->send(publish.id, answer);
+  auto value = std::move(call->wait());
+  REQUIRE(value.ok());
+  return std::move(*value);
+}
+
+}  // namespace
+
+TEST_CASE("durable reaches the daemon with computations, memoized functions and puts, when it is said") {
+  ConnectedClient c;
+  CHECK_FALSE(computed(c, durable(), {.version = 1, .stored = true, .durable = true}).not_durable());
+  CHECK_FALSE(computed(c, ComputeOptions(), {.version = 2, .stored = true}).not_durable());  // nobody asked for it
+  MemoizeOptions options;
+  options.compute.durable = true;
+  const auto function = memoize(*c.client, "f", [](int number) { return number; }, options);
+  const auto call = c.in_thread([&] { return function(1); });
+  c.grant();
+  CHECK(c.expect_publish().retention.durable);
+  CHECK(call->wait().ok());
+  for (const bool said : {false, true}) {
+    PutOptions put;
+    put.durable = said;
+    const auto putting = c.in_thread([&] { return c.client->put(key.bytes(), "value", put); });
+    const auto asked = c.connection->expect<protocol::Put>();
+    CHECK(asked.message.retention.durable == said);
+    c.connection->send(asked.id, protocol::Published{.version = 5, .stored = true, .durable = said});
+    CHECK(*putting->wait() == 5);
+  }
+}
+
+TEST_CASE("a result that could not be made durable is its caller's all the same, says so, and the operator hears of it once") {
+  ConnectedClient c;
+  const protocol::Published in_memory{.version = 3, .stored = true, .durable = false};
+  const Value value = computed(c, durable(), in_memory);
+  CHECK(value.text() == "value");
+  CHECK(value.version() == 3);
+  CHECK_FALSE(value.not_stored());
+  REQUIRE(value.not_durable());
+  CHECK(value.not_durable()->code == ErrorCode::not_durable);
+  CHECK(contains(value.not_durable()->text, "oncectl disk status"));
+  CHECK(computed(c, durable(), in_memory).not_durable());
+  {
+    const std::lock_guard lock(c.mutex);
+    REQUIRE(c.warnings.size() == 1);
+    CHECK(contains(c.warnings[0], "a result of f was to be durable"));
+  }
+  CHECK_FALSE(computed(c, durable(), {.version = 4, .stored = true, .durable = true}).not_durable());
+  CHECK(computed(c, durable(), in_memory).not_durable());  // another run of them
+  const std::lock_guard lock(c.mutex);
+  CHECK(c.warnings.size() == 2);
+}
+
+TEST_CASE("what is not stored is not durable either") {
+  ConnectedClient c;
+  const Value value = computed(c, durable(), {.version = 3, .stored = false});
+  REQUIRE(value.not_stored());
+  REQUIRE(value.not_durable());
+  CHECK(value.not_durable()->code == ErrorCode::not_durable);
+  CHECK(contains(value.not_durable()->text, value.not_stored()->text));
+}
+
+TEST_CASE("the reason is told where it is known here: a value that depends on others") {
+  ConnectedClient c;
+  const Key upstream = key_named("upstream");
+  c.space.place(upstream, "read");
+  const Value value = computed(c, durable(), {.version = 3, .stored = true}, upstream);
+  REQUIRE(value.not_durable());
+  CHECK(contains(value.not_durable()->text, "depends on others"));
+}
+
+TEST_CASE("a put that is stored and not durable ends with not_durable; one that is not stored as ever") {
+  ConnectedClient c;
+  PutOptions options;
+  options.durable = true;
+  const auto put = [&](const protocol::Published& answer) {
+    const auto putting = c.in_thread([&] { return c.client->put(key.bytes(), "value", options); });
+    const auto asked = c.connection->expect<protocol::Put>();
+    c.connection->send(asked.id, answer);
+    return putting->wait();
+  };
+  CHECK(*put({.version = 1, .stored = true, .durable = true}) == 1);
+  CHECK(put({.version = 2, .stored = true}).error().code == ErrorCode::not_durable);
+  CHECK(*put({.version = 3, .stored = false}) == 0);
+}
+
+TEST_CASE("an invalidation that the disk does not keep is an error that says so") {
+  ConnectedClient c;
+  const auto dropping = c.in_thread([&] { return c.client->invalidate(key.bytes()); });
+  const auto asked = c.connection->expect<protocol::Invalidate>();
+  c.connection->send(asked.id, protocol::Refused{ErrorCode::not_durable, "the disk fails"});
+  CHECK(dropping->wait().error().code == ErrorCode::not_durable);
+  CHECK(dropping->wait().error().text == "the disk fails");
+}
+
+TEST_CASE("whoever waits for the disk waits longer than for the daemon, which is asked meanwhile whether it is there") {
+  ClientOptions of_client;
+  of_client.request_timeout = 1s;
+  of_client.disk_timeout = 1h;
+  ConnectedClient c(of_client);
+  PutOptions options;
+  options.durable = true;
+  const auto putting = c.in_thread([&] { return c.client->put(key.bytes(), "value", options); });
+  const auto asked = c.connection->expect<protocol::Put>();
+  // Longer than the time in which it would have to answer at once.
+  for (int ping = 0; ping < 3; ++ping) {
+    const auto is_there = c.connection->expect<protocol::Unsubscribe>();
+    c.connection->send(is_there.id, protocol::Done{});
+  }
+  c.connection->send(asked.id, protocol::Published{.version = 5, .stored = true, .durable = true});
+  CHECK(*putting->wait() == 5);
+}
+
+TEST_CASE("so does whoever gets a value that is read from disk, and whoever drops one; a daemon that is silent is given no longer than ever") {
+  ClientOptions of_client;
+  of_client.request_timeout = 1s;
+  of_client.disk_timeout = 1h;
+  ConnectedClient c(of_client);
+  const auto slowly = [&](auto asked, const protocol::Reply& reply) {
+    for (int ping = 0; ping < 3; ++ping) {
+      const auto is_there = c.connection->expect<protocol::Unsubscribe>();
+      c.connection->send(is_there.id, protocol::Done{});
+    }
+    c.connection->send(asked.id, reply);
+  };
+  const auto getting = c.in_thread([&] { return c.client->get(key.bytes()); });
+  slowly(c.connection->expect<protocol::Acquire>(), protocol::Value{.version = 7, .parts = {{"", "", "from disk"}}});
+  const auto& got = getting->wait();
+  REQUIRE((got.ok() && got->has_value()));
+  CHECK((*got)->text() == "from disk");
+  const auto dropping = c.in_thread([&] { return c.client->invalidate(key.bytes()); });
+  slowly(c.connection->expect<protocol::Invalidate>(), protocol::Done{1});
+  CHECK(*dropping->wait() == 1);
+  const auto unanswered = c.in_thread([&] { return c.client->invalidate(key.bytes()); });
+  CHECK(unanswered->wait().error().code == ErrorCode::unavailable);  // or it would take an hour
+}
+
+TEST_CASE("the disk of a namespace is asked for what it is, and cleared") {
+  ConnectedClient c;
+  const auto looking = c.in_thread([&] { return c.client->disk(protocol::DiskAction::verify); });
+  const auto asked = c.connection->expect<protocol::Disk>();
+  CHECK(asked.message.action == protocol::DiskAction::verify);
+  c.connection->send(asked.id, protocol::DiskReport{{{"values", std::uint64_t{7}}}});
+  CHECK(looking->wait()->front() == std::pair<std::string, protocol::Number>{"values", std::uint64_t{7}});
+  const auto clearing = c.in_thread([&] { return c.client->clear_disk(); });
+  const auto clear = c.connection->expect<protocol::Disk>();
+  CHECK(clear.message.action == protocol::DiskAction::clear);
+  c.connection->send(clear.id, protocol::Done{3});
+  CHECK(*clearing->wait() == 3);
+  CHECK(c.client->disk(protocol::DiskAction::clear).error().code == ErrorCode::invalid_argument);
+  CHECK(c.unasked());
+}

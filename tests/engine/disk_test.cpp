@@ -1,0 +1,574 @@
+// Values on disk: what is written, what is read and when, and that nothing which was dropped comes back (L6, L11 seen from the engine).
+#include "blob_scene.hpp"
+#include "engine/text.hpp"
+#include "fake_disk.hpp"
+
+using namespace onced;
+using namespace onced::engine;
+namespace protocol = onced::protocol;
+
+namespace {
+
+const std::string key = key_of("chart", 1);
+const std::string other = key_of("chart", 2);
+
+protocol::Scope tag_scope(const std::string& tag) { return {protocol::ScopeKind::tag, tag}; }
+
+protocol::Put tagged(const std::string& of, const std::string& bytes, std::vector<std::string> tags) {
+  return {of, Scene::value(bytes), {.ttl_ms = 0, .tags = std::move(tags)}};
+}
+
+// What memory has lost and the disk has.
+struct OnDisk : DiskScene {
+  explicit OnDisk(FakeDisk& its_disk) : DiskScene(its_disk) {
+    put(a, key, "of before");
+    evict();
+  }
+};
+
+}  // namespace
+
+// ---- reading --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("a value that memory has lost is read from disk once, however many ask, and then found in memory") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  CHECK(scene.says(key, "its value is on disk"));
+  const RequestId first = scene.ask(scene.a, scene.acquire(key));
+  const RequestId second = scene.ask(scene.b, scene.acquire(key));
+  const RequestId third = scene.ask(scene.admin, scene.get(key));
+  CHECK_FALSE(scene.has_reply(scene.a, first));
+  CHECK(scene.says(key, "being read from disk"));
+  CHECK(disk.loads == 1);
+  scene.deliver();
+  CHECK(scene.inline_bytes(scene.a, first) == "of before");
+  CHECK(scene.inline_bytes(scene.b, second) == "of before");
+  CHECK(scene.inline_bytes(scene.admin, third) == "of before");
+  CHECK(scene.store.visible(key));
+  CHECK(scene.inline_bytes(scene.a, scene.ask(scene.a, scene.acquire(key))) == "of before");
+  CHECK(disk.loads == 1);
+  CHECK(scene.counted("disk_hits") == 3);
+  CHECK(scene.counted("disk_loads") == 1);
+  CHECK(scene.counted("misses") == 0);
+}
+
+TEST_CASE("it keeps its version, its cost and its age; subscribers hear that it is back") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  const protocol::Token token = scene.lease(scene.a, key);
+  scene.now += 3s;
+  const std::uint64_t version = scene.publish(scene.a, token, "dear").version;
+  scene.evict();
+  const RequestId watching = scene.ask(scene.b, protocol::Subscribe{key_scope(key)});
+  scene.events(scene.b, watching);
+  disk.later_ms = 60'000;
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  scene.deliver();
+  const auto value = scene.take<protocol::Value>(scene.a, asked);
+  CHECK(value.version == version);
+  CHECK(value.cost_us == 3'000'000);
+  CHECK_FALSE(value.waited);
+  CHECK(scene.events(scene.b, watching) == std::vector{SignalEvent::loaded});
+  CHECK(scene.says(key, "stored " + duration_text(60s) + " ago"));
+}
+
+TEST_CASE("under another daemon it has a version of its own") {
+  FakeDisk disk;
+  {
+    DiskScene before(disk);
+    for (int i = 0; i < 5; ++i) before.put(before.a, key, "of before");
+  }
+  DiskScene scene(disk, 8);
+  const std::uint64_t newest = scene.put(scene.a, other, "new").version;
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  scene.deliver();
+  CHECK(scene.take<protocol::Value>(scene.a, asked).version > newest);
+  CHECK(scene.put(scene.a, key, "newer").version > newest + 1);
+}
+
+TEST_CASE("when the disk has nothing, one of those who asked computes, and who was not to wait is told so") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  disk.problem = "its record is damaged";
+  const RequestId passive = scene.ask(scene.admin, scene.get(key));
+  const RequestId first = scene.ask(scene.a, scene.acquire(key));
+  const RequestId second = scene.ask(scene.b, scene.acquire(key));
+  const RequestId impatient = scene.ask(scene.b, scene.acquire(key, 0));
+  scene.deliver();
+  const auto lease = scene.take<protocol::Lease>(scene.a, first);
+  CHECK(lease.cause == LeaseCause::absent);
+  CHECK_FALSE(scene.has_reply(scene.b, second));
+  CHECK(scene.refused(scene.admin, passive) == ErrorCode::timed_out);
+  CHECK(scene.refused(scene.b, impatient) == ErrorCode::timed_out);
+  scene.publish(scene.a, lease.token, "computed");
+  CHECK(scene.inline_bytes(scene.b, second) == "computed");
+  CHECK(scene.counted("disk_misses") == 1);
+  CHECK(scene.counted("misses") == 4);
+  CHECK(std::any_of(scene.notes.begin(), scene.notes.end(),
+                    [](const std::string& note) { return note.find("could not be read from disk: its record is damaged") != std::string::npos; }));
+}
+
+TEST_CASE("who may not compute and does not wait hears that there is nothing") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  disk.problem = "gone";
+  const RequestId asked = scene.ask(scene.admin, scene.get(key));
+  scene.deliver();
+  CHECK(scene.refused(scene.admin, asked) == ErrorCode::not_found);
+}
+
+TEST_CASE("with too many loads under way it is computed") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  disk.takes_loads = false;
+  CHECK(scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, scene.acquire(key))).cause == LeaseCause::absent);
+}
+
+TEST_CASE("a forced request is not answered by the disk") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  protocol::Acquire forced = scene.acquire(key);
+  forced.force = true;
+  CHECK(scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, forced)).cause == LeaseCause::absent);
+  CHECK(disk.loads == 0);
+
+  const RequestId loading = scene.ask(scene.b, scene.acquire(other));  // nobody has it anywhere
+  scene.take<protocol::Lease>(scene.b, loading);
+  OnDisk second(disk);
+  const RequestId plain = second.ask(second.a, second.acquire(key));
+  const RequestId late = second.ask(second.b, forced);
+  second.deliver();
+  CHECK(second.inline_bytes(second.a, plain) == "of before");
+  CHECK(second.take<protocol::Lease>(second.b, late).cause == LeaseCause::forced);
+}
+
+TEST_CASE("what holds whoever waits for a load ends: the daemon, the connection, the deadline") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId timed = scene.ask(scene.a, scene.acquire(key, 100));
+  scene.pass(200ms);
+  const auto refused = scene.take<protocol::Refused>(scene.a, timed);
+  CHECK(refused.code == ErrorCode::timed_out);
+  CHECK(refused.text.find("read from disk") != std::string::npos);
+  scene.ask(scene.b, scene.acquire(key));
+  scene.step(Disconnected{scene.b});
+  const RequestId drained = scene.ask(scene.a, scene.acquire(key));
+  scene.step(Draining{});
+  CHECK(scene.refused(scene.a, drained) == ErrorCode::unavailable);
+  scene.deliver();  // nobody waits for it any more
+  CHECK(disk.loads == 1);
+}
+
+TEST_CASE("waiting for a load cannot close a circle: who would wait for himself afterwards is refused then") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  disk.problem = "gone";
+  const protocol::Token held = scene.lease(scene.b, other);
+  const RequestId first = scene.ask(scene.a, scene.acquire(key));
+  protocol::Acquire nested = scene.acquire(key);
+  nested.held = {held};
+  const RequestId second = scene.ask(scene.b, nested);
+  scene.deliver();
+  const protocol::Token got = scene.take<protocol::Lease>(scene.a, first).token;
+  CHECK_FALSE(scene.has_reply(scene.b, second));
+  protocol::Acquire back = scene.acquire(other);
+  back.held = {got};
+  CHECK(scene.refused(scene.a, scene.ask(scene.a, back)) == ErrorCode::deadlock);
+}
+
+// ---- time -----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("a value that was read is fresh for as long as it would have been, and not longer") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  scene.put(scene.a, key, "short", 10'000);
+  scene.evict();
+  scene.now += 9s;
+  disk.later_ms = 8'990;  // its clock is a little late
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  scene.deliver();
+  CHECK_FALSE(scene.take<protocol::Value>(scene.a, asked).stale);
+  scene.now += 1s;
+  const RequestId again = scene.ask(scene.a, scene.acquire(key));
+  scene.deliver();  // the disk would still have it
+  CHECK(scene.take<protocol::Lease>(scene.a, again).cause == LeaseCause::absent);
+}
+
+TEST_CASE("its time goes on over a restart; within its grace it is stale, and one who asks refreshes it") {
+  FakeDisk disk;
+  {
+    DiskScene before(disk);
+    before.ask(before.a, protocol::Put{key, Scene::value("old"), {.ttl_ms = 10'000, .grace_ms = 5'000}});
+  }
+  disk.later_ms = 12'000;
+  DiskScene scene(disk, 8);
+  protocol::Acquire lenient = scene.acquire(key);
+  lenient.accept_stale = true;
+  const RequestId taken = scene.ask(scene.a, lenient);
+  const RequestId strict = scene.ask(scene.b, scene.acquire(key));
+  scene.deliver();
+  CHECK(scene.take<protocol::Value>(scene.a, taken).stale);
+  CHECK(scene.take<protocol::Lease>(scene.b, strict).cause == LeaseCause::stale);
+  CHECK(scene.counted("stale_answers") == 1);
+  scene.pass(3'100ms);
+  CHECK_FALSE(scene.store.find(key));
+}
+
+TEST_CASE("one whose time is over is as good as not there") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  scene.put(scene.a, key, "short", 1'000);
+  scene.evict();
+  scene.now += 2s;
+  disk.later_ms = 990;  // the disk still gives it
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  scene.deliver();
+  scene.take<protocol::Lease>(scene.a, asked);
+}
+
+// ---- dropping (L6) --------------------------------------------------------------------------------------------------
+
+TEST_CASE("an invalidated key is answered when its tombstone is written, and is not found again") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
+  CHECK_FALSE(scene.has_reply(scene.admin, invalidated));
+  CHECK(scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, scene.acquire(key))).cause == LeaseCause::absent);
+  scene.deliver();
+  CHECK(scene.take<protocol::Done>(scene.admin, invalidated).count == 1);
+  CHECK(disk.values.find(key) == disk.values.end());
+  CHECK(scene.take<protocol::Done>(scene.admin, scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false})).count == 0);
+}
+
+TEST_CASE("what is being read when its key is invalidated is not kept and not told") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  for (const bool soft : {false, true}) {
+    CAPTURE(soft);
+    const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+    scene.ask(scene.admin, protocol::Invalidate{key_scope(key), soft});
+    const RequestId later = scene.ask(scene.b, scene.acquire(key));
+    scene.deliver();
+    const auto lease = scene.take<protocol::Lease>(scene.a, asked);
+    CHECK_FALSE(scene.store.find(key));
+    scene.publish(scene.a, lease.token, "new");
+    CHECK(scene.inline_bytes(scene.b, later) == "new");
+    scene.ask(scene.admin, protocol::Invalidate{function_scope("filler"), false});
+    scene.deliver();
+    scene.evict();
+  }
+}
+
+TEST_CASE("the same for its function, a tag that nobody knows of yet, and everything") {
+  const std::vector<protocol::Scope> scopes{function_scope("chart"), tag_scope("blue"), everything()};
+  for (const protocol::Scope& scope : scopes) {
+    for (const bool soft : {false, true}) {
+      CAPTURE(static_cast<int>(scope.kind));
+      CAPTURE(soft);
+      FakeDisk disk;
+      DiskScene scene(disk);
+      scene.ask(scene.a, tagged(key, "of before", {"blue"}));
+      scene.evict();
+      const RequestId during = scene.ask(scene.a, scene.acquire(key));
+      const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{scope, soft});
+      scene.pass(10ms);
+      CHECK_FALSE(scene.has_reply(scene.admin, invalidated));
+      scene.deliver_loads();  // of before
+      const auto lease = scene.take<protocol::Lease>(scene.a, during);
+      CHECK_FALSE(scene.store.find(key));
+      scene.ask(scene.a, protocol::Abandon{lease.token});
+      // From now on what is asked for is read only when the label is written: until then the disk may bring the old one.
+      const RequestId after = scene.ask(scene.b, scene.acquire(key));
+      scene.deliver();
+      scene.take<protocol::Done>(scene.admin, invalidated);
+      scene.take<protocol::Lease>(scene.b, after);
+      CHECK(disk.values.find(key) == disk.values.end());
+    }
+  }
+}
+
+TEST_CASE("a load waits for the labels that were dropped before it, and for no later ones") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  scene.ask(scene.admin, protocol::Invalidate{tag_scope("other"), false});
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  CHECK(disk.loads == 0);
+  scene.ask(scene.admin, protocol::Invalidate{tag_scope("another"), false});
+  scene.step(*disk.next_written());
+  CHECK(disk.loads == 1);
+  scene.deliver();
+  CHECK(scene.inline_bytes(scene.a, asked) == "of before");
+}
+
+TEST_CASE("a load that could not begin when its labels were written ends like one that found nothing") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  scene.ask(scene.admin, protocol::Invalidate{tag_scope("other"), false});
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  disk.takes_loads = false;
+  scene.deliver();
+  scene.take<protocol::Lease>(scene.a, asked);
+}
+
+TEST_CASE("a function that this daemon has never seen is dropped on disk all the same") {
+  FakeDisk disk;
+  {
+    DiskScene before(disk);
+    before.put(before.a, key, "of before");
+  }
+  DiskScene scene(disk, 8);
+  const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{function_scope("chart"), false});
+  scene.deliver();
+  scene.take<protocol::Done>(scene.admin, invalidated);
+  CHECK(disk.values.empty());
+}
+
+TEST_CASE("a drop that cannot be written is said to be one that may not last") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  disk.outcome = DiskOutcome::failed;
+  const RequestId of_key = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
+  const RequestId of_all = scene.ask(scene.admin, protocol::Invalidate{everything(), false});
+  scene.deliver();
+  CHECK(scene.refused(scene.admin, of_key) == ErrorCode::not_durable);
+  CHECK(scene.refused(scene.admin, of_all) == ErrorCode::not_durable);
+  CHECK(scene.counted("disk_not_durable") == 2);
+}
+
+TEST_CASE("who asked for a drop and is gone is not answered; the next is") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  scene.ask(scene.b, protocol::Invalidate{key_scope(key), false});
+  scene.ask(scene.b, protocol::Invalidate{everything(), false});
+  scene.step(Disconnected{scene.b});
+  const RequestId asked = scene.ask(scene.admin, protocol::Invalidate{everything(), false});
+  scene.deliver();
+  scene.take<protocol::Done>(scene.admin, asked);
+}
+
+TEST_CASE("a daemon that ends answers who waits for the disk") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
+  const RequestId put = scene.ask(scene.a, protocol::Put{other, Scene::value("x"), {.ttl_ms = 0, .durable = true}});
+  scene.step(Draining{});
+  CHECK(scene.refused(scene.admin, invalidated) == ErrorCode::unavailable);
+  CHECK_FALSE(scene.take<protocol::Published>(scene.a, put).durable);
+  scene.deliver();
+}
+
+// ---- writing --------------------------------------------------------------------------------------------------------
+
+TEST_CASE("a durable value is answered when it is written, and says what became of it") {
+  const std::vector<std::pair<DiskOutcome, bool>> outcomes{{DiskOutcome::done, true}, {DiskOutcome::refused, false}, {DiskOutcome::failed, false}};
+  for (const auto& [outcome, durable] : outcomes) {
+    FakeDisk disk;
+    DiskScene scene(disk);
+    disk.outcome = outcome;
+    const protocol::Token token = scene.lease(scene.a, key);
+    const RequestId waiting = scene.ask(scene.b, scene.acquire(key));
+    const RequestId published = scene.ask(scene.a, protocol::Publish{token, Scene::value("x"), {.ttl_ms = 0, .durable = true}});
+    CHECK_FALSE(scene.has_reply(scene.a, published));
+    CHECK(scene.inline_bytes(scene.b, waiting) == "x");  // nobody else waits for the disk
+    scene.deliver();
+    const auto answer = scene.take<protocol::Published>(scene.a, published);
+    CHECK(answer.stored);
+    CHECK(answer.durable == durable);
+    CHECK_FALSE(scene.put(scene.a, other, "not asked for").durable);
+  }
+}
+
+TEST_CASE("without a disk a durable value is stored, and said not to be") {
+  Scene scene;
+  const ConnectionId a = scene.connect();
+  const auto answer = scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{key, Scene::value("x"), {.ttl_ms = 0, .durable = true}}));
+  CHECK(answer.stored);
+  CHECK_FALSE(answer.durable);
+  CHECK(scene.refused(a, scene.ask(a, protocol::Disk{})) == ErrorCode::not_found);
+}
+
+TEST_CASE("a put while its key is being read counts, and what is read does not") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  scene.put(scene.b, key, "newer");
+  CHECK(scene.inline_bytes(scene.a, asked) == "newer");
+  scene.deliver();
+  CHECK(scene.inline_bytes(scene.a, scene.ask(scene.a, scene.acquire(key))) == "newer");
+  CHECK(scene.store.records.at(*scene.store.find(key)).parts.at(0).bytes == "newer");
+}
+
+TEST_CASE("what is not kept in memory is not left on disk as it was before") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  scene.put(scene.a, key, "old");
+  scene.store.too_large = true;
+  scene.put(scene.a, key, "huge");
+  CHECK(disk.values.find(key) == disk.values.end());
+}
+
+TEST_CASE("what depends on other values is not written, and takes what was there with it") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  const std::uint64_t version = scene.put(scene.a, other, "upstream").version;
+  scene.put(scene.a, key, "plain");
+  CHECK(disk.values.contains(key));
+  const RequestId asked = scene.ask(scene.a, protocol::Put{key, Scene::value("derived"), {.ttl_ms = 0, .depends_on = {{other, version}}, .durable = true}});
+  scene.deliver();
+  const auto answer = scene.take<protocol::Published>(scene.a, asked);
+  CHECK(answer.stored);
+  CHECK_FALSE(answer.durable);
+  CHECK_FALSE(disk.values.contains(key));
+}
+
+TEST_CASE("what is computed from a value that was read becomes stale with it") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  scene.deliver();
+  const std::uint64_t version = scene.take<protocol::Value>(scene.a, asked).version;
+  scene.ask(scene.a, protocol::Put{other, Scene::value("derived"), {.ttl_ms = 0, .depends_on = {{key, version}}}});
+  CHECK(scene.store.visible(other));
+  scene.put(scene.b, key, "newer");
+  CHECK_FALSE(scene.store.visible(other));
+}
+
+TEST_CASE("values of sessions are never written and never looked for") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  const auto session = scene.new_session(scene.a);
+  const std::string own(KeyBuilder("basket", {}, session.number).build().value().bytes());
+  scene.put(scene.a, own, "private");
+  CHECK(disk.values.empty());
+  disk.values[own] = {};
+  scene.ask(scene.a, protocol::Invalidate{key_scope(own), false});
+  scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, scene.acquire(own)));
+  CHECK(disk.loads == 0);
+}
+
+TEST_CASE("retire_older drops the older versions on disk as well, and not the new one") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  const auto version_of_chart = [](const std::string& version) {
+    return std::string(KeyBuilder("chart", version).add(1).build().value().bytes());
+  };
+  scene.put(scene.a, version_of_chart("1"), "one");
+  scene.put(scene.a, key, "none");
+  scene.ask(scene.a, protocol::Put{version_of_chart("2"), Scene::value("two"), {.ttl_ms = 0, .retire_older = true}});
+  scene.deliver();
+  CHECK(disk.values.size() == 1);
+  CHECK(disk.values.contains(version_of_chart("2")));
+}
+
+TEST_CASE("what an evicted value is worth is told to the disk") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  scene.put(scene.a, key, "x");
+  scene.evict();
+  CHECK(disk.merits.contains(key));
+}
+
+// ---- blobs ----------------------------------------------------------------------------------------------------------
+
+TEST_CASE("blobs of a value that was read belong to its record, or go when it cannot be stored") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  for (const bool fits : {true, false}) {
+    CAPTURE(fits);
+    const BlobId blob = *scene.blobs.create(1000);
+    static_cast<void>(scene.blobs.examine(blob));
+    disk.values.find(key)->second.value.parts = {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}};
+    if (!fits) scene.store.too_large = true;
+    const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+    scene.deliver();
+    const auto value = scene.take<protocol::Value>(scene.a, asked);
+    CHECK(value.parts.at(0).length == 1000);
+    scene.ask(scene.a, protocol::Release{{static_cast<std::uint64_t>(blob)}});
+    CHECK(scene.blobs.blobs.contains(blob) == fits);
+    if (!fits) break;
+    CHECK(scene.store.find(key));
+    scene.step(Disconnected{scene.a});
+    scene.a = scene.connect();
+    const auto kept = disk.values.find(key)->second;
+    scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
+    scene.deliver();
+    disk.values[key] = kept;
+    CHECK_FALSE(scene.blobs.blobs.contains(blob));
+  }
+}
+
+TEST_CASE("what nobody waits for any more gives its blobs back") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  scene.ask(scene.a, scene.acquire(key));
+  const BlobId blob = *scene.blobs.create(1000);
+  static_cast<void>(scene.blobs.examine(blob));
+  disk.loaded.front().value->parts = {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}};
+  scene.put(scene.b, key, "newer");
+  scene.deliver();
+  CHECK(scene.blobs.blobs.empty());
+}
+
+TEST_CASE("clear drops what is on disk, also what is being read, and nothing in memory") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  const RequestId cleared = scene.ask(scene.admin, protocol::Disk{protocol::DiskAction::clear});
+  CHECK_FALSE(scene.has_reply(scene.admin, cleared));
+  scene.deliver();
+  CHECK(scene.take<protocol::Done>(scene.admin, cleared).count == 2);
+  scene.take<protocol::Lease>(scene.a, asked);
+  CHECK(disk.values.empty());
+  CHECK(scene.store.records.size() == 1);
+  CHECK(scene.take<protocol::DiskReport>(scene.admin, scene.ask(scene.admin, protocol::Disk{})).fields.size() == 1);
+}
+
+TEST_CASE("a lease that comes after a load has to be taken up, or goes to the next who waits") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  disk.problem = "gone";
+  const RequestId first = scene.ask(scene.a, scene.acquire(key));
+  const RequestId second = scene.ask(scene.b, scene.acquire(key));
+  scene.deliver();
+  CHECK(scene.take<protocol::Lease>(scene.a, first).take_up);
+  scene.pass(1100ms);
+  CHECK(scene.take<protocol::Lease>(scene.b, second).cause == LeaseCause::not_taken_up);
+}
+
+TEST_CASE("an older version that is being read while a newer one retires it is not kept") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  const std::string newer(KeyBuilder("chart", "2").add(1).build().value().bytes());
+  scene.ask(scene.b, protocol::Put{newer, Scene::value("two"), {.ttl_ms = 0, .retire_older = true}});
+  scene.deliver();
+  CHECK(scene.take<protocol::Lease>(scene.a, asked).cause == LeaseCause::absent);
+  CHECK_FALSE(scene.store.visible(key));
+}
+
+TEST_CASE("who was not to wait is told so when a put ends the load and is too old for it") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  const RequestId asked = scene.ask(scene.admin, scene.get(key));
+  scene.ask(scene.b, protocol::Put{key, Scene::value("outdated"), {.ttl_ms = 0, .depends_on = {{other, 0}}}});
+  CHECK(scene.refused(scene.admin, asked) == ErrorCode::not_found);
+  scene.deliver();
+}
+
+TEST_CASE("what is computed from a value that has come back is fresh, whatever was said of it while it was away") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  const std::uint64_t version = scene.put(scene.a, key, "upstream").version;
+  scene.evict();
+  scene.ask(scene.a, protocol::Put{other, Scene::value("derived"), {.ttl_ms = 0, .grace_ms = 60'000, .depends_on = {{key, version}}}});
+  CHECK_FALSE(scene.store.visible(other));
+  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+  scene.deliver();
+  CHECK(scene.take<protocol::Value>(scene.a, asked).version == version);
+  scene.engine.check_invariants();
+  const std::string third = key_of("chart", 3);
+  scene.ask(scene.a, protocol::Put{third, Scene::value("derived"), {.ttl_ms = 0, .depends_on = {{key, version}}}});
+  CHECK(scene.store.visible(third));
+  scene.put(scene.b, key, "newer");
+  CHECK_FALSE(scene.store.visible(third));
+}

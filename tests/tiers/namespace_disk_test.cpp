@@ -1,0 +1,299 @@
+// A namespace's values on a real disk, with the threads that write and read them; what they say comes back through the mailbox.
+#include "tiers/namespace_disk.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <map>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <onced/protocol/key.hpp>
+#include <onced/protocol/segment.hpp>
+
+#include "memory/memfd.hpp"
+#include "tests/support/temp_directory.hpp"
+#include "tests/support/watchdog.hpp"
+
+using namespace onced;
+using namespace onced::engine;
+using onced::testing::TempDirectory;
+using onced::testing::wait_until;
+using tiers::NamespaceDisk;
+
+namespace {
+
+std::string key_of(int argument) { return std::string(KeyBuilder("chart").add(argument).build().value().bytes()); }
+
+// A blob table of its own, as a segment has one.
+struct Memory {
+  std::vector<protocol::BlobEntry> entries{64};
+  std::atomic<std::uint64_t> dropped{0};
+  memory::MemfdBlobStore blobs{memory::BlobTable(entries, dropped), memory::BlobOptions{.count_max = 32}};
+};
+
+struct Stage {
+  TempDirectory directory;
+  Memory memory;
+  std::atomic<int> rings{0};
+  std::unique_ptr<NamespaceDisk> disk;
+  std::uint64_t last_ticket = 0;
+  std::vector<Event> events;
+  std::vector<std::string> said;
+
+  Stage() { open(); }
+  ~Stage() {
+    if (disk) disk->stop(std::chrono::minutes(1));
+  }
+  void open() {
+    tiers::DiskOptions options;
+    options.directory = (directory / "store").string();
+    options.budget_bytes = 64 << 20;
+    auto opened = NamespaceDisk::open(std::move(options), [this] { ++rings; });
+    REQUIRE_MESSAGE(opened.ok(), opened.error().text);
+    disk = std::move(*opened);
+    disk->attach(memory.blobs);
+  }
+  void restart() {
+    disk->stop(std::chrono::minutes(1));
+    disk.reset();
+    events.clear();
+    open();
+  }
+  DiskTicket ticket() { return DiskTicket{++last_ticket}; }
+  // Of the event with this ticket.
+  template <typename Kind>
+  Kind await(DiskTicket of) {
+    Kind found{};
+    wait_until(
+        [&] {
+          for (Event& event : disk->take()) events.push_back(std::move(event));
+          for (Event& event : events) {
+            auto* const one = std::get_if<Kind>(&event);
+            if (one == nullptr || one->ticket != of) continue;
+            found = std::move(*one);
+            one->ticket = {};
+            return true;
+          }
+          return false;
+        },
+        "an event of the disk");
+    return found;
+  }
+  DiskOutcome put(int argument, std::vector<protocol::Part> parts, std::vector<std::string> tags = {}, DiskLife life = {}) {
+    const std::string key = key_of(argument);
+    DiskImage image;
+    image.key = key;
+    image.epoch = 7;
+    image.version = 3;
+    image.fresh_until_ms = 61'000;
+    image.life = life;
+    image.cost_us = 250'000;
+    image.was_put = true;
+    image.origin = "pid 7 (gunicorn)";
+    image.tags = &tags;
+    image.family = "a family";
+    const DiskTicket of = ticket();
+    disk->put(of, image, std::make_shared<const std::vector<protocol::Part>>(std::move(parts)), true);
+    return await<DiskWritten>(of).outcome;
+  }
+  DiskLoaded load(int argument) {
+    const DiskTicket of = ticket();
+    REQUIRE(disk->load(of, key_of(argument)));
+    return await<DiskLoaded>(of);
+  }
+  // Sealed, with bytes that tell where they are.
+  BlobId blob(std::size_t bytes, unsigned char seed) {
+    memory::FileDescriptor file = memory::create_memfd("test-blob");
+    std::string content(bytes, '\0');
+    for (std::size_t i = 0; i < bytes; ++i) content[i] = static_cast<char>(seed + i * 7 + i / 251);
+    REQUIRE(::write(file.get(), content.data(), content.size()) == static_cast<ssize_t>(bytes));
+    REQUIRE(::fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0);
+    const auto adopted = memory.blobs.adopt(std::move(file), bytes);
+    REQUIRE(adopted.ok());
+    return *adopted;
+  }
+  std::string bytes_of(std::uint64_t blob) {
+    const auto file = memory.blobs.descriptor(BlobId{blob});
+    REQUIRE(file != nullptr);
+    std::string bytes(memory.blobs.size(BlobId{blob}), '\0');
+    REQUIRE(::pread(file->get(), bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+    return bytes;
+  }
+};
+
+protocol::Part inline_part(const std::string& name, const std::string& bytes) { return {name, "text/plain", bytes}; }
+protocol::Part blob_part(const std::string& name, BlobId blob, std::uint64_t offset, std::uint64_t length) {
+  return {name, "application/octet-stream", {}, static_cast<std::uint64_t>(blob), offset, length};
+}
+
+}  // namespace
+
+TEST_CASE("a value comes back as it was, its large parts in sealed memory, also after a restart") {
+  Stage stage;
+  const BlobId large = stage.blob(300'000, 1);
+  const std::string whole = stage.bytes_of(static_cast<std::uint64_t>(large));
+  CHECK(stage.put(1, {inline_part("note", "small"), blob_part("rows", large, 128, 200'000), blob_part("head", large, 0, 100)}, {"blue"}) == DiskOutcome::done);
+  stage.memory.blobs.release(large);
+  for (const bool restarted : {false, true}) {
+    CAPTURE(restarted);
+    if (restarted) stage.restart();
+    CHECK(stage.disk->may_have(key_of(1)));
+    CHECK_FALSE(stage.disk->may_have(key_of(2)));
+    const DiskLoaded loaded = stage.load(1);
+    REQUIRE(loaded.value);
+    CHECK(loaded.value->epoch == 7);
+    CHECK(loaded.value->version == 3);
+    CHECK(loaded.value->cost_us == 250'000);
+    CHECK(loaded.value->was_put);
+    CHECK(loaded.value->origin == "pid 7 (gunicorn)");
+    CHECK(loaded.value->tags == std::vector<std::string>{"blue"});
+    CHECK(loaded.value->life.fresh_ms == protocol::as_configured);
+    REQUIRE(loaded.value->parts.size() == 3);
+    CHECK(loaded.value->parts[0].bytes == "small");
+    CHECK(loaded.value->parts[0].content_type == "text/plain");
+    const protocol::Part& rows = loaded.value->parts[1];
+    CHECK(rows.length == 200'000);
+    CHECK(stage.bytes_of(rows.blob) == whole.substr(128, 200'000));
+    CHECK(loaded.value->parts[2].bytes == whole.substr(0, 100));  // small enough to lie in the record
+    // Nobody can change it any more.
+    const int seals = ::fcntl(stage.memory.blobs.descriptor(BlobId{rows.blob})->get(), F_GET_SEALS);
+    CHECK((seals & (F_SEAL_WRITE | F_SEAL_SEAL)) == (F_SEAL_WRITE | F_SEAL_SEAL));
+    stage.memory.blobs.release(BlobId{rows.blob});
+  }
+  CHECK(stage.memory.blobs.usage().count == 0);
+  CHECK(stage.rings > 0);
+}
+
+TEST_CASE("the descriptor of a blob that is being written is given back to the loop") {
+  Stage stage;
+  const BlobId large = stage.blob(100'000, 2);
+  CHECK(stage.put(1, {blob_part("", large, 0, 100'000)}) == DiskOutcome::done);
+  stage.memory.blobs.release(large);
+  wait_until(
+      [&] {
+        static_cast<void>(stage.disk->take());
+        return stage.memory.blobs.usage().count == 0;
+      },
+      "the descriptor");
+}
+
+TEST_CASE("so many small blobs that they would not fit into a frame are blobs again") {
+  Stage stage;
+  std::vector<protocol::Part> parts;
+  std::vector<std::string> contents;
+  for (int i = 0; i < 4; ++i) {
+    const BlobId blob = stage.blob(40'000, static_cast<unsigned char>(i));
+    contents.push_back(stage.bytes_of(static_cast<std::uint64_t>(blob)));
+    parts.push_back(blob_part("part " + std::to_string(i), blob, 0, 40'000));
+  }
+  CHECK(stage.put(1, parts) == DiskOutcome::done);
+  const DiskLoaded loaded = stage.load(1);
+  REQUIRE(loaded.value);
+  std::uint64_t inline_bytes = 0;
+  for (std::size_t i = 0; i < contents.size(); ++i) {
+    const protocol::Part& part = loaded.value->parts[i];
+    inline_bytes += part.bytes.size();
+    CHECK((part.blob == 0 ? part.bytes : stage.bytes_of(part.blob)) == contents[i]);
+  }
+  CHECK(inline_bytes <= limits::value_bytes_max);
+}
+
+TEST_CASE("what is dropped by key, function, tag, family or altogether is gone when that is told") {
+  Stage stage;
+  const std::vector<std::pair<DiskTier::Label, std::string>> labels{{DiskTier::Label::function, "chart"}, {DiskTier::Label::tag, "blue"},
+                                                                    {DiskTier::Label::family, "a family"}, {DiskTier::Label::everything, ""}};
+  for (const auto& [kind, name] : labels) {
+    stage.put(1, {inline_part("", "x")}, {"blue"});
+    const DiskTicket other = stage.ticket();
+    stage.disk->drop_label(other, kind, "another");
+    if (kind != DiskTier::Label::everything) {
+      CHECK(stage.await<DiskWritten>(other).outcome == DiskOutcome::done);
+      CHECK(stage.load(1).value);
+      const DiskTicket own = stage.ticket();
+      stage.disk->drop_label(own, kind, name);
+      CHECK(stage.await<DiskWritten>(own).outcome == DiskOutcome::done);
+    } else {
+      stage.await<DiskWritten>(other);
+    }
+    CHECK_FALSE(stage.load(1).value);
+  }
+  stage.put(1, {inline_part("", "x")});
+  const DiskTicket of_key = stage.ticket();
+  stage.disk->drop(of_key, key_of(1));
+  CHECK(stage.disk->may_have(key_of(1)));  // it is not written yet, or the index says so still; a load comes behind it
+  CHECK_FALSE(stage.load(1).value);
+  CHECK(stage.await<DiskWritten>(of_key).outcome == DiskOutcome::done);
+  CHECK_FALSE(stage.disk->may_have(key_of(1)));
+}
+
+TEST_CASE("its time goes on while nobody looks") {
+  Stage stage;
+  stage.put(1, {inline_part("", "x")}, {}, {.fresh_ms = 3'600'000, .early_ms = 100, .grace_ms = 50});
+  const DiskLoaded loaded = stage.load(1);
+  REQUIRE(loaded.value);
+  CHECK(loaded.value->life.fresh_ms <= 3'600'000);
+  CHECK(loaded.value->life.fresh_ms > 0);
+  CHECK(loaded.value->life.early_ms == 100);
+  CHECK(loaded.value->life.grace_ms == 50);
+  stage.put(2, {inline_part("", "x")}, {}, {.fresh_ms = 0, .early_ms = 0, .grace_ms = 3'600'000});
+  const DiskLoaded stale = stage.load(2);
+  REQUIRE(stale.value);
+  CHECK(stale.value->life.fresh_ms == 0);
+  CHECK(stale.value->life.grace_ms > 0);
+}
+
+TEST_CASE("what was begun for an engine that is gone is told to no other") {
+  Stage stage;
+  stage.put(1, {inline_part("", "x")});
+  const DiskTicket of = stage.ticket();
+  REQUIRE(stage.disk->load(of, key_of(1)));
+  stage.disk->detach();
+  Memory other;
+  stage.disk->attach(other.blobs);
+  CHECK(stage.load(1).value);
+  for (const Event& event : stage.events)
+    if (const auto* loaded = std::get_if<DiskLoaded>(&event)) CHECK(loaded->ticket != of);
+}
+
+TEST_CASE("clear leaves nothing for whoever comes next") {
+  Stage stage;
+  stage.put(1, {inline_part("", "x")});
+  stage.disk->clear();
+  CHECK(stage.put(2, {inline_part("", "y")}) == DiskOutcome::done);
+  CHECK_FALSE(stage.load(1).value);
+  CHECK(stage.load(2).value);
+}
+
+TEST_CASE("verify and compact report how far they are and what they found") {
+  Stage stage;
+  for (int i = 0; i < 50; ++i) stage.put(i, {inline_part("", std::string(1000, 'x'))});
+  const auto field = [&](const std::string& name) {
+    for (const auto& [key, number] : stage.disk->report(protocol::DiskAction::look).fields)
+      if (key == name) return number;
+    FAIL("no such field: " << name);
+    return protocol::Number{};
+  };
+  CHECK(std::get<std::uint64_t>(field("values")) == 50);
+  CHECK(std::get<std::string>(field("task")).empty());
+  static_cast<void>(stage.disk->report(protocol::DiskAction::verify));
+  wait_until([&] { return std::get<std::string>(field("task")).empty(); }, "verify");
+  CHECK(std::get<std::string>(field("last_task_result")).find("verified 50 values") == 0);
+  CHECK(std::get<std::string>(field("last_task_result")).find(": 0 damaged") != std::string::npos);
+  static_cast<void>(stage.disk->report(protocol::DiskAction::compact));
+  wait_until([&] { return std::get<std::string>(field("task")).empty(); }, "compact");
+  CHECK(std::get<std::string>(field("last_task_result")).find("compacted: ") == 0);
+  for (int i = 0; i < 50; ++i) CHECK(stage.load(i).value);
+}
+
+TEST_CASE("a directory that another daemon uses is refused, by its name") {
+  Stage stage;
+  tiers::DiskOptions options;
+  options.directory = (stage.directory / "store").string();
+  const auto second = NamespaceDisk::open(std::move(options), [] {});
+  REQUIRE_FALSE(second.ok());
+  CHECK(second.error().text.find((stage.directory / "store").string()) != std::string::npos);
+}
