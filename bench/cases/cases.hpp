@@ -22,8 +22,9 @@ Case make_eviction_case(const Settings& settings);
 Case make_publish_case(const Settings& settings);
 Case make_hostile_case(const Settings& settings);
 Case make_disk_case(const Settings& settings);
+Case make_tier_case(const Settings& settings);
 
-inline constexpr std::array<std::pair<std::string_view, MakeCase>, 13> all_cases{{
+inline constexpr std::array<std::pair<std::string_view, MakeCase>, 14> all_cases{{
     {"hit", make_hit_case},
     {"scaling", make_scaling_case},
     {"storm", make_storm_case},
@@ -37,6 +38,7 @@ inline constexpr std::array<std::pair<std::string_view, MakeCase>, 13> all_cases
     {"publish", make_publish_case},
     {"hostile", make_hostile_case},
     {"disk", make_disk_case},
+    {"tier", make_tier_case},
 }};
 
 }  // namespace onced::bench

@@ -1,9 +1,12 @@
 // What a well-behaved client notices of a thousand hostile ones in another namespace, which share a core with the daemon.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -33,6 +36,7 @@ class Neighbours {
     place(daemon_.id(), Placement::cross_core, Party::server);
     client_.emplace(daemon_.connect());
     for (std::uint32_t i = 0; i < keys; ++i) must(client_->put(key(i), std::string(64, 'v')));
+    descriptors_without_them_ = descriptors_of_daemon();
   }
 
   bool are_other_users() const { return hostile_.has_value(); }
@@ -43,7 +47,10 @@ class Neighbours {
     if (beside_hostile) {
       crowd = std::make_unique<onced::testing::HostileCrowd>(onced::testing::HostileCrowd::Options{
           .socket = daemon_.socket_path(), .home = "theirs", .forbidden = "none", .clients = hostile_clients, .user = hostile_, .core = 1});
-      while (!crowd->each_has_acted(20)) ::usleep(1000);
+      while (!crowd->each_has_acted(20)) {
+        if (!crowd->all_alive()) throw std::runtime_error("a hostile process has ended");
+        ::usleep(1000);
+      }
     }
     std::vector<double> hit_ns;
     std::vector<double> lease_us;
@@ -63,10 +70,26 @@ class Neighbours {
       lease_us.push_back(static_cast<double>(now_ns() - asked) / 1e3);
       std::get<Computation>(must(std::move(acquired))).abandon();
     }
+    if (crowd) {
+      crowd.reset();
+      wait_until_they_are_gone();
+    }
     return {median(hit_ns), quantile(hit_ns, 0.99), median(lease_us), quantile(lease_us, 0.99)};
   }
 
  private:
+  std::size_t descriptors_of_daemon() const {
+    const std::filesystem::directory_iterator open("/proc/" + std::to_string(daemon_.id()) + "/fd");
+    return static_cast<std::size_t>(std::distance(begin(open), end(open)));
+  }
+  // What is quiet must not be measured while the daemon still clears up behind a thousand connections.
+  void wait_until_they_are_gone() const {
+    constexpr int tries_max = 30'000;
+    for (int tries = 0; descriptors_of_daemon() > descriptors_without_them_; ++tries) {
+      if (tries == tries_max) throw std::runtime_error("hostile clients have gone, and their descriptors have not");
+      ::usleep(1000);
+    }
+  }
   std::string_view key(std::uint32_t number) {
     builder_.reset("kept", "v1");
     return must(builder_.add(number).build_view());
@@ -76,6 +99,7 @@ class Neighbours {
   std::optional<onced::testing::OtherUser> hostile_;
   std::optional<Client> client_;
   KeyBuilder builder_{"kept", "v1"};
+  std::size_t descriptors_without_them_ = 0;
   std::uint32_t next_ = 1;
   std::uint64_t leases_ = 0;
 };
