@@ -18,6 +18,7 @@
 
 #include "cases/cases.hpp"
 #include "cases/small_values.hpp"
+#include "disk/gated_files.hpp"
 #include "harness/onced_daemon.hpp"
 #include "harness/placement.hpp"
 #include "harness/timing.hpp"
@@ -91,47 +92,15 @@ class WorkingSet {
 
 // ---- a disk that hangs ----------------------------------------------------------------------------------------------
 
+// A second for every operation while it is on.
 struct Hanging {
   std::atomic<bool> on{false};
-};
-
-class SlowFile final : public disk::File {
- public:
-  SlowFile(std::unique_ptr<disk::File> file, const Hanging& hanging) : file_(std::move(file)), hanging_(hanging) {}
-  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override { return wait(), file_->read(into, offset); }
-  Result<void> write(std::span<const std::byte> bytes, std::uint64_t offset) override { return wait(), file_->write(bytes, offset); }
-  Result<void> sync() override { return wait(), file_->sync(); }
-  Result<void> truncate(std::uint64_t size) override { return wait(), file_->truncate(size); }
-  Result<std::uint64_t> size() const override { return file_->size(); }
-
- private:
-  void wait() const {
-    if (hanging_.on) std::this_thread::sleep_for(std::chrono::seconds(1));
+  Result<void> writing() {
+    if (on) std::this_thread::sleep_for(std::chrono::seconds(1));
+    return {};
   }
-  std::unique_ptr<disk::File> file_;
-  const Hanging& hanging_;
-};
-
-class SlowFiles final : public disk::FileSystem {
- public:
-  SlowFiles(std::unique_ptr<disk::FileSystem> files, const Hanging& hanging) : files_(std::move(files)), hanging_(hanging) {}
-  Result<Status> status(const std::string& path) const override { return files_->status(path); }
-  Result<std::vector<std::string>> list(const std::string& path) const override { return files_->list(path); }
-  Result<std::unique_ptr<disk::File>> open(const std::string& path, bool writable) override { return slow(files_->open(path, writable)); }
-  Result<std::unique_ptr<disk::File>> create(const std::string& path) override { return slow(files_->create(path)); }
-  Result<void> make_directory(const std::string& path) override { return files_->make_directory(path); }
-  Result<void> rename(const std::string& from, const std::string& to) override { return files_->rename(from, to); }
-  Result<void> remove(const std::string& path) override { return files_->remove(path); }
-  Result<void> sync_directory(const std::string& path) override { return files_->sync_directory(path); }
-  Result<std::unique_ptr<disk::Lock>> lock(const std::string& path) override { return files_->lock(path); }
-
- private:
-  Result<std::unique_ptr<disk::File>> slow(Result<std::unique_ptr<disk::File>> file) const {
-    if (!file) return file;
-    return std::unique_ptr<disk::File>(std::make_unique<SlowFile>(std::move(*file), hanging_));
-  }
-  std::unique_ptr<disk::FileSystem> files_;
-  const Hanging& hanging_;
+  Result<void> reading() { return writing(); }
+  Result<void> syncing() { return writing(); }
 };
 
 // The daemon's own host in a process of its own, on such a disk.
@@ -186,11 +155,7 @@ class OnSlowDisk {
     settings.engine.epoch = 1;
     settings.namespaces["default"] = {.memory_bytes = 64 << 20, .blob_bytes_max = 64 << 20,
                                       .disk_directory = (directory_.path() / "store").string(), .disk_bytes_max = 256 << 20};
-    settings.disk.files = [this](const std::string& path) -> Result<std::unique_ptr<disk::FileSystem>> {
-      auto files = disk::open_posix_files(path);
-      if (!files) return files.error();
-      return std::unique_ptr<disk::FileSystem>(std::make_unique<SlowFiles>(std::move(*files), *hanging_));
-    };
+    settings.disk.files = [this](const std::string& path) { return onced::testing::open_gated_files(path, *hanging_); };
     net::Host host(context, settings, [](net::LogLevel, std::string_view) {});
     if (!host.open_namespaces() || !host.serve(listener)) return 1;
     context.run();

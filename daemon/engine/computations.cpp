@@ -51,10 +51,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
 
   keep_own(request.held, from);
   if (entry.lease != nullptr) {
-    if (auto problem = graph_.check(request.held, *entry.lease)) {
-      ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
-      return context_.refuse(to, problem->code, std::move(problem->text));
-    }
+    if (auto problem = circle_of(request.held, *entry.lease)) return context_.refuse(to, problem->code, std::move(problem->text));
     if (request.wait_ms == 0)
       return context_.refuse(to, ErrorCode::timed_out, holder_text(*entry.lease) + "; the request was not to wait for it");
     return queue(entry, from, id, std::move(request));
@@ -70,6 +67,13 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
   if (request.wait_ms == 0)
     return context_.refuse(to, ErrorCode::not_found, "nobody has computed " + display(entry.key) + " and nobody is computing it");
   queue(entry, from, id, std::move(request));
+}
+
+// Why whoever holds these must not wait for that one (L7); counted, for it is refused.
+std::optional<Error> Computations::circle_of(const std::vector<protocol::Token>& held, const Lease& lease) {
+  auto problem = graph_.check(held, lease);
+  if (problem) ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
+  return problem;
 }
 
 // Of an entry whose value would do: whether this caller gets the lease instead, to replace it. One at a time; nobody while
@@ -375,12 +379,8 @@ void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
     if (entry.queued && joined.empty()) return;  // it was asked for anew, and that request has its place
     return hand_over(entry, cause);
   }
-  for (Waiter* waiter : joined) {
-    if (auto problem = graph_.check(waiter->held, *entry.lease)) {  // they wait for another lease now
-      ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
-      refuse_waiter(*waiter, std::move(*problem));
-    }
-  }
+  for (Waiter* waiter : joined)
+    if (auto problem = circle_of(waiter->held, *entry.lease)) refuse_waiter(*waiter, std::move(*problem));  // they wait for another lease now
 }
 
 void Computations::lose(const Lease& lease, LeaseEnd why) {

@@ -141,6 +141,7 @@ class Computations {
   void leave_queue_if_nobody_waits(Entry& entry);
   void check_queue_of(const Entry& entry) const;
   void check_queues() const;
+  std::optional<Error> circle_of(const std::vector<protocol::Token>& held, const Lease& lease);
   bool is_to_refresh(Entry& entry, const Connection& from, const protocol::Acquire& request);
   Duration lease_limit_of(const protocol::Acquire& request) const;
   // Why no more is accepted.

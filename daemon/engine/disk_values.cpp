@@ -130,7 +130,7 @@ bool DiskValues::begin_load(Entry& entry, std::uint64_t stamp) {
   } else {
     postponed_.push_back({ticket, *labels_.rbegin()});
   }
-  entry.loading = Loading{.ticket = static_cast<std::uint64_t>(ticket), .stamp = stamp, .since = context_.now};
+  entry.loading = Loading{.ticket = ticket, .stamp = stamp, .since = context_.now};
   loads_.emplace(ticket, &entry);
   stamps_.insert(stamp);
   return true;
@@ -153,7 +153,7 @@ Entry* DiskValues::take(DiskTicket ticket) {
 
 void DiskValues::end_load(Entry& entry) {
   if (!entry.loading) return;
-  loads_.erase(DiskTicket{entry.loading->ticket});
+  loads_.erase(entry.loading->ticket);
   stamps_.erase(stamps_.find(entry.loading->stamp));
   entry.loading.reset();
 }
@@ -171,7 +171,7 @@ std::optional<std::uint64_t> DiskValues::oldest_stamp() const {
 void DiskValues::check_invariants() const {
   ONCED_ASSERT(stamps_.size() == loads_.size());
   for (const auto& [ticket, entry] : loads_) {
-    ONCED_ASSERT(entry->loading && entry->loading->ticket == static_cast<std::uint64_t>(ticket));
+    ONCED_ASSERT(entry->loading && entry->loading->ticket == ticket);
     ONCED_ASSERT(stamps_.contains(entry->loading->stamp));
   }
   ONCED_ASSERT(is_on() || (loads_.empty() && open_.empty() && labels_.empty()));

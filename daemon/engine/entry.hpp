@@ -19,6 +19,7 @@
 
 #include <onced/protocol/messages.hpp>
 
+#include "engine/disk_tier.hpp"
 #include "engine/eviction_order.hpp"
 #include "engine/record_store.hpp"
 #include "engine/recency_frequency.hpp"
@@ -155,7 +156,7 @@ struct QueuePlace {
 
 // Of a key whose value is being read from disk (disk_values.hpp).
 struct Loading {
-  std::uint64_t ticket = 0;
+  DiskTicket ticket{};
   std::uint64_t stamp = 0;  // the directory's, when it was wanted
   Time since{};
   bool is_void = false;     // what it brings was invalidated meanwhile

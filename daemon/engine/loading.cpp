@@ -145,10 +145,7 @@ void Computations::begin_for_others(Entry& entry, LeaseCause cause) {
       refuse_waiter(waiter, is_under_way ? Error{ErrorCode::timed_out, holder_text(entry) + "; the request was not to wait for it"}
                                          : Error{ErrorCode::not_found, "nobody has computed " + display(entry.key) + " and nobody is computing it"});
     } else if (entry.lease != nullptr) {
-      if (auto problem = graph_.check(waiter.held, *entry.lease)) {
-        ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
-        refuse_waiter(waiter, std::move(*problem));
-      }
+      if (auto problem = circle_of(waiter.held, *entry.lease)) refuse_waiter(waiter, std::move(*problem));
     }
   }
 }

@@ -219,10 +219,10 @@ Result<std::unique_ptr<NamespaceDisk>> NamespaceDisk::open(DiskOptions options, 
     };
   }
   auto tier = std::make_unique<disk::Tier>(std::move(*store), options.tier);
-  return std::unique_ptr<NamespaceDisk>(new NamespaceDisk(std::move(tier), options.directory, std::move(options.say), std::move(ring)));
+  return std::unique_ptr<NamespaceDisk>(new NamespaceDisk(std::move(tier), std::move(options.directory), std::move(ring)));
 }
 
-NamespaceDisk::NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, disk::Say, std::function<void()> ring)
+NamespaceDisk::NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, std::function<void()> ring)
     : box_(std::make_shared<Box>(std::move(ring))), tier_(std::move(tier)), verification_(*tier_), directory_(std::move(directory)) {}
 
 NamespaceDisk::~NamespaceDisk() { stop(std::chrono::milliseconds(0)); }

@@ -89,7 +89,7 @@ class NamespaceDisk final : public engine::DiskTier {
   class Loading;
   class MappedBlob;
 
-  NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, disk::Say say, std::function<void()> ring);
+  NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, std::function<void()> ring);
   disk::Tier::Written tell(engine::DiskTicket ticket);
   std::optional<disk::PartInput> input_of(const protocol::Part& part, const std::shared_ptr<const std::vector<protocol::Part>>& parts,
                                           std::vector<std::pair<std::uint64_t, std::shared_ptr<const MappedBlob>>>& mapped) const;

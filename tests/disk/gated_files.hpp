@@ -32,6 +32,13 @@ struct FileGate {
     while (!open) changed.wait_for(lock, std::chrono::milliseconds(50));
     --waiting;
   }
+  Result<void> writing() {
+    pass();
+    if (broken) return Error{ErrorCode::unavailable, "broken"};
+    return {};
+  }
+  Result<void> reading() { return gates_reads ? writing() : Result<void>(); }
+  Result<void> syncing() { return {}; }
   void shut() {
     const std::lock_guard lock(mutex);
     open = false;
@@ -47,31 +54,35 @@ struct FileGate {
   }
 };
 
+// `Gate` has reading(), writing() and syncing(): each may wait, and an error is the operation's.
+template <typename Gate>
 class GatedFile final : public disk::File {
  public:
-  GatedFile(std::unique_ptr<disk::File> file, FileGate& gate) : file_(std::move(file)), gate_(gate) {}
+  GatedFile(std::unique_ptr<disk::File> file, Gate& gate) : file_(std::move(file)), gate_(gate) {}
   Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override {
-    if (gate_.gates_reads) gate_.pass();
-    if (gate_.gates_reads && gate_.broken) return Error{ErrorCode::unavailable, "broken"};
+    if (auto passed = gate_.reading(); !passed) return passed.error();
     return file_->read(into, offset);
   }
   Result<void> write(std::span<const std::byte> bytes, std::uint64_t offset) override {
-    gate_.pass();
-    if (gate_.broken) return Error{ErrorCode::unavailable, "broken"};
+    if (auto passed = gate_.writing(); !passed) return passed;
     return file_->write(bytes, offset);
   }
-  Result<void> sync() override { return file_->sync(); }
+  Result<void> sync() override {
+    if (auto passed = gate_.syncing(); !passed) return passed;
+    return file_->sync();
+  }
   Result<void> truncate(std::uint64_t size) override { return file_->truncate(size); }
   Result<std::uint64_t> size() const override { return file_->size(); }
 
  private:
   std::unique_ptr<disk::File> file_;
-  FileGate& gate_;
+  Gate& gate_;
 };
 
+template <typename Gate>
 class GatedFiles final : public disk::FileSystem {
  public:
-  GatedFiles(std::unique_ptr<disk::FileSystem> files, FileGate& gate) : files_(std::move(files)), gate_(gate) {}
+  GatedFiles(std::unique_ptr<disk::FileSystem> files, Gate& gate) : files_(std::move(files)), gate_(gate) {}
   Result<Status> status(const std::string& path) const override { return files_->status(path); }
   Result<std::vector<std::string>> list(const std::string& path) const override { return files_->list(path); }
   Result<std::unique_ptr<disk::File>> open(const std::string& path, bool writable) override { return gated(files_->open(path, writable)); }
@@ -85,10 +96,18 @@ class GatedFiles final : public disk::FileSystem {
  private:
   Result<std::unique_ptr<disk::File>> gated(Result<std::unique_ptr<disk::File>> file) {
     if (!file) return file;
-    return std::unique_ptr<disk::File>(std::make_unique<GatedFile>(std::move(*file), gate_));
+    return std::unique_ptr<disk::File>(std::make_unique<GatedFile<Gate>>(std::move(*file), gate_));
   }
   std::unique_ptr<disk::FileSystem> files_;
-  FileGate& gate_;
+  Gate& gate_;
 };
+
+// For DiskOptions::files: the real ones behind a gate, which outlives them.
+template <typename Gate>
+Result<std::unique_ptr<disk::FileSystem>> open_gated_files(const std::string& path, Gate& gate) {
+  auto files = disk::open_posix_files(path);
+  if (!files) return files.error();
+  return std::unique_ptr<disk::FileSystem>(std::make_unique<GatedFiles<Gate>>(std::move(*files), gate));
+}
 
 }  // namespace onced::testing

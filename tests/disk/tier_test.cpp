@@ -31,9 +31,9 @@ struct Fixture {
     options.retry_first = std::chrono::milliseconds(5);
   }
   void start() {
-    auto files = disk::open_posix_files((temp / "store").string());
+    auto files = open_gated_files((temp / "store").string(), gate);
     REQUIRE(files.ok());
-    auto store = Store::open(std::make_unique<GatedFiles>(std::move(*files), gate), store_options, 10'000);
+    auto store = Store::open(std::move(*files), store_options, 10'000);
     REQUIRE_MESSAGE(store.ok(), store.error().text);
     tier = std::make_unique<Tier>(std::move(*store), options);
   }

@@ -38,11 +38,7 @@ struct Stage {
     net::HostSettings settings = RunningHost::settings();
     settings.namespaces["default"] = {.memory_bytes = memory_bytes, .blob_bytes_max = 64 << 20,
                                       .disk_directory = (directory / "store").string(), .disk_bytes_max = 64 << 20};
-    settings.disk.files = [this](const std::string& path) -> Result<std::unique_ptr<disk::FileSystem>> {
-      auto files = disk::open_posix_files(path);
-      if (!files) return files.error();
-      return std::unique_ptr<disk::FileSystem>(std::make_unique<GatedFiles>(std::move(*files), gate));
-    };
+    settings.disk.files = [this](const std::string& path) { return open_gated_files(path, gate); };
     settings.disk.tier.retry_first = std::chrono::milliseconds(5);
     return settings;
   }
@@ -62,6 +58,15 @@ std::map<protocol::RequestId, protocol::Reply> receive(RawClient& client, std::s
     replies.insert(std::move(*next));
   }
   return replies;
+}
+
+std::string value_of(int i) { return std::string(16 * 1024, static_cast<char>('a' + i % 26)) + std::to_string(i); }
+// 200 of them into 1 MiB.
+void put_more_than_memory_holds(RawClient& client) {
+  for (int i = 0; i < 200; ++i) {
+    client.request(static_cast<protocol::RequestId>(2 + i), put_of(i, value_of(i)));
+    CHECK(client.receive_only<Published>().stored);
+  }
 }
 
 }  // namespace
@@ -130,15 +135,30 @@ TEST_CASE("what memory has no room for is read from disk") {
   Stage stage;
   stage.host.emplace(stage.settings(1 << 20));
   RawClient client = stage.client();
-  const auto value_of = [](int i) { return std::string(16 * 1024, static_cast<char>('a' + i % 26)) + std::to_string(i); };
-  for (int i = 0; i < 200; ++i) {
-    client.request(static_cast<protocol::RequestId>(2 + i), put_of(i, value_of(i)));
-    CHECK(client.receive_only<Published>().stored);
-  }
+  put_more_than_memory_holds(client);
   for (int i = 0; i < 200; ++i) {
     client.request(static_cast<protocol::RequestId>(1000 + i), get_of(i));
     CHECK(client.receive_only<protocol::Value>().parts.at(0).bytes == value_of(i));
   }
+}
+
+TEST_CASE("a value whose reading hangs keeps nobody else waiting") {
+  Stage stage;
+  stage.host.emplace(stage.settings(1 << 20));
+  RawClient client = stage.client();
+  put_more_than_memory_holds(client);
+  client.request(300, put_of(300, "durable", true));  // nothing waits to be written any more
+  CHECK(client.receive_only<Published>().durable);
+  stage.gate.gates_reads = true;
+  stage.gate.shut();
+  client.request(301, get_of(0));  // the first of 200 equals is not in memory any more
+  stage.gate.wait_until_somebody_waits();
+  for (int i = 0; i < 20; ++i) {
+    client.request(static_cast<protocol::RequestId>(400 + i), Acquire{.key = key_of(1000 + i), .wait_ms = 0, .held = {}});
+    client.receive_only<protocol::Lease>();
+  }
+  stage.gate.let_go();
+  CHECK(client.receive_only<protocol::Value>().parts.at(0).bytes == value_of(0));
 }
 
 TEST_CASE("a disk that fails refuses what must be durable, and heals") {
