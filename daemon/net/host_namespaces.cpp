@@ -31,6 +31,7 @@ Result<void> Host::open_disk(const std::string& name, const NamespaceSettings& o
   options.budget_bytes = own.disk_bytes_max;
   // Both are called by the tier's threads; the loop looks when it comes to it.
   options.say = [&context = context_, self = std::weak_ptr<Host*>(self_)](const std::string& text) {
+    if (self.expired()) return;  // a thread that hung in the disk while the daemon ended, which the context need not outlive
     boost::asio::post(context, [self, text] {
       if (const auto alive = self.lock()) (*alive)->log_(LogLevel::warning, text);
     });
