@@ -223,7 +223,7 @@ Result<std::unique_ptr<NamespaceDisk>> NamespaceDisk::open(DiskOptions options, 
 }
 
 NamespaceDisk::NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, std::function<void()> ring)
-    : box_(std::make_shared<Box>(std::move(ring))), tier_(std::move(tier)), verification_(*tier_), directory_(std::move(directory)) {}
+    : box_(std::make_shared<Box>(std::move(ring))), tier_(std::move(tier)), maintenance_(*tier_), directory_(std::move(directory)) {}
 
 NamespaceDisk::~NamespaceDisk() { stop(std::chrono::milliseconds(0)); }
 
@@ -241,9 +241,9 @@ void NamespaceDisk::clear() {
 
 void NamespaceDisk::stop(std::chrono::milliseconds patience) {
   if (tier_ == nullptr) return;
-  verification_.ask_to_stop();
+  maintenance_.ask_to_stop();
   tier_->stop(patience);
-  verification_.stop(patience);
+  maintenance_.stop(patience);
   box_->close();
 }
 
@@ -357,9 +357,9 @@ engine::DiskTier::Usage NamespaceDisk::usage() const {
 }
 
 protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
-  if (action == protocol::DiskAction::verify) verification_.begin_verify();
-  if (action == protocol::DiskAction::compact) verification_.begin_compact();
-  if (action == protocol::DiskAction::stop) verification_.ask_to_stop();
+  if (action == protocol::DiskAction::verify) maintenance_.begin_verify();
+  if (action == protocol::DiskAction::compact) maintenance_.begin_compact();
+  if (action == protocol::DiskAction::stop) maintenance_.ask_to_stop();
   const disk::Store::Status status = tier_->store().status();
   protocol::DiskReport report;
   const auto add = [&](const char* name, protocol::Number number) { report.fields.emplace_back(name, std::move(number)); };
@@ -375,7 +375,7 @@ protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
   add("aside_bytes", status.aside_bytes);
   add("degraded", std::uint64_t{status.degraded ? 1U : 0U});
   add("degraded_why", status.degraded ? tier_->store().degraded_text() : std::string());
-  verification_.report(report.fields);
+  maintenance_.report(report.fields);
   return report;
 }
 

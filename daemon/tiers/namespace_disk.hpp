@@ -26,7 +26,7 @@
 #include "engine/engine.hpp"
 #include "memory/memfd_blob_store.hpp"
 #include "tiers/mailbox.hpp"
-#include "tiers/verification.hpp"
+#include "tiers/maintenance.hpp"
 
 namespace onced::tiers {
 
@@ -98,7 +98,7 @@ class NamespaceDisk final : public engine::DiskTier {
 
   std::shared_ptr<Box> box_;
   std::unique_ptr<disk::Tier> tier_;
-  Verification verification_;
+  Maintenance maintenance_;
   std::string directory_;
   memory::MemfdBlobStore* blobs_ = nullptr;
   std::uint64_t generation_ = 0;

@@ -18,10 +18,10 @@
 
 namespace onced::tiers {
 
-class Verification {
+class Maintenance {
  public:
-  explicit Verification(disk::Tier& tier) : tier_(tier) {}
-  ~Verification() { stop(std::chrono::milliseconds(0)); }
+  explicit Maintenance(disk::Tier& tier) : tier_(tier) {}
+  ~Maintenance() { stop(std::chrono::milliseconds(0)); }
 
   // Nothing when something is being done already.
   void begin_verify();

@@ -1,4 +1,4 @@
-#include "tiers/verification.hpp"
+#include "tiers/maintenance.hpp"
 
 #include <utility>
 
@@ -12,7 +12,7 @@ std::string found_text(const disk::Store::Verified& found) {
 
 }  // namespace
 
-bool Verification::begin(const char* task) {
+bool Maintenance::begin(const char* task) {
   const std::lock_guard lock(progress_->mutex);
   if (progress_->running) return false;
   progress_->running = true;
@@ -23,7 +23,7 @@ bool Verification::begin(const char* task) {
   return true;
 }
 
-void Verification::begin_verify() {
+void Maintenance::begin_verify() {
   if (!begin("verify")) return;
   if (thread_) thread_->stop(std::chrono::seconds(1));  // it has nothing more to do
   thread_ = std::make_unique<threads::LeavableThread>([progress = progress_, work = tier_.verification()] {
@@ -40,7 +40,7 @@ void Verification::begin_verify() {
   });
 }
 
-void Verification::begin_compact() {
+void Maintenance::begin_compact() {
   if (!begin("compact")) return;
   const std::uint64_t before = tier_.store().status().used_bytes;
   tier_.compact(
@@ -59,9 +59,9 @@ void Verification::begin_compact() {
       });
 }
 
-void Verification::ask_to_stop() { progress_->stop.store(true, std::memory_order_relaxed); }
+void Maintenance::ask_to_stop() { progress_->stop.store(true, std::memory_order_relaxed); }
 
-void Verification::report(protocol::Report& report) const {
+void Maintenance::report(protocol::Report& report) const {
   const std::lock_guard lock(progress_->mutex);
   report.emplace_back("task", progress_->running ? progress_->task : std::string());
   report.emplace_back("task_done", progress_->done.load(std::memory_order_relaxed));
@@ -77,7 +77,7 @@ void Verification::report(protocol::Report& report) const {
   report.emplace_back("compacted_to_bytes", progress_->compacted_to);
 }
 
-void Verification::stop(std::chrono::milliseconds patience) {
+void Maintenance::stop(std::chrono::milliseconds patience) {
   ask_to_stop();
   if (thread_) thread_->stop(patience);
   thread_.reset();
