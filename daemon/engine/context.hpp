@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -108,6 +110,12 @@ struct Context {
     refuse(to, ErrorCode::limit_reached, what + limit_text(limit, settings));
   }
   void note(Note::Level level, std::string text) { effects->emplace_back(Note{level, std::move(text)}); }
+  // Of lines that a fault would repeat without end: one of each kind in ten seconds. `last` is when this kind was noted.
+  bool is_time_to_note(std::optional<Time>& last) const {
+    if (last && now - *last < std::chrono::seconds(10)) return false;
+    last = now;
+    return true;
+  }
 };
 
 // The coarse time word that belongs to a moment: never 0. A value whose life ends at T has fresh_until_ms =

@@ -111,8 +111,7 @@ bool Computations::make_room_for(const std::vector<protocol::Dependency>& upstre
 
 void Computations::note_dependencies_full() {
   ++context_.counters.limits_reached;
-  if (dependencies_noted_ && context_.now - *dependencies_noted_ < std::chrono::seconds(10)) return;
-  dependencies_noted_ = context_.now;
+  if (!context_.is_time_to_note(dependencies_noted_)) return;
   context_.note(Note::Level::warning, "no more can be recorded of what values depend on (" +
                                           std::to_string(context_.settings.dependency_edges_max) + " upstreams, or " +
                                           std::to_string(context_.settings.dependency_key_bytes_max) +

@@ -175,10 +175,8 @@ void Computations::disk(Connection& from, protocol::RequestId id, const protocol
   disk_.answer(disk_.drop_label(DiskTier::Label::everything, {}, true), to, protocol::Done{values});
 }
 
-// At most one line in ten seconds.
 void Computations::note_disk_problem(const Entry& entry, const std::string& problem) {
-  if (disk_noted_ && context_.now - *disk_noted_ < std::chrono::seconds(10)) return;
-  disk_noted_ = context_.now;
+  if (!context_.is_time_to_note(disk_noted_)) return;
   context_.note(Note::Level::warning, "the value of " + display(entry.key) + " could not be read from disk: " + problem);
 }
 

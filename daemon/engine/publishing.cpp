@@ -232,10 +232,9 @@ void Computations::count_served(const Entry& entry, std::uint64_t cost_us, const
   context_.recent.add(entry.function, savings, context_.now);
 }
 
-// At most one line in ten seconds: a blocked arena meets every publish.
+// A blocked arena meets every publish.
 void Computations::note_not_stored(const Entry& entry, NotStored why) {
-  if (not_stored_noted_ && context_.now - *not_stored_noted_ < std::chrono::seconds(10)) return;
-  not_stored_noted_ = context_.now;
+  if (!context_.is_time_to_note(not_stored_noted_)) return;
   context_.note(Note::Level::warning, "the value of " + display(entry.key) + " could not be stored (" +
                                           std::to_string(context_.counters.stored_inline) + " so far): " + catalog_.why_not_stored(entry) +
                                           "; " + std::string(advice_on(why)));
