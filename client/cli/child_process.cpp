@@ -10,10 +10,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "caught_signals.hpp"
 #include "descriptor.hpp"
 #include "exit_code.hpp"
 #include "output.hpp"
@@ -23,8 +23,6 @@ namespace onced::cli {
 namespace {
 
 using client_detail::Descriptor;
-
-constexpr std::array passed_signals{SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 Error system_error(const char* what) { return {ErrorCode::limit_reached, std::string(what) + ": " + std::strerror(errno)}; }
 
@@ -43,12 +41,6 @@ std::optional<Pipe> make_pipe() {
 class SignalQueue {
  public:
   SignalQueue() {
-    sigset_t caught;
-    sigemptyset(&caught);
-    for (const int signal : passed_signals) sigaddset(&caught, signal);
-    sigaddset(&caught, SIGCHLD);
-    ::sigprocmask(SIG_BLOCK, &caught, &previous_);
-    queue_ = Descriptor(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
     struct sigaction ignore {};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGPIPE, &ignore, &previous_pipe_);
@@ -57,21 +49,16 @@ class SignalQueue {
   SignalQueue(const SignalQueue&) = delete;
   SignalQueue& operator=(const SignalQueue&) = delete;
 
-  int descriptor() const { return queue_.number(); }
+  int descriptor() const { return signals_.descriptor(); }
   // Also for the child: a mask and an ignored SIGPIPE would be inherited by the command.
   void restore() const {
     ::sigaction(SIGPIPE, &previous_pipe_, nullptr);
-    ::sigprocmask(SIG_SETMASK, &previous_, nullptr);
+    signals_.release();
   }
-  std::optional<signalfd_siginfo> next() {
-    signalfd_siginfo info{};
-    if (::read(queue_.number(), &info, sizeof(info)) != static_cast<ssize_t>(sizeof(info))) return std::nullopt;
-    return info;
-  }
+  std::optional<signalfd_siginfo> next() { return signals_.next(); }
 
  private:
-  Descriptor queue_;
-  sigset_t previous_{};
+  CaughtSignals signals_{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD};  // the last is ours, the others are passed on
   struct sigaction previous_pipe_ {};
 };
 

@@ -8,11 +8,9 @@
 #include <vector>
 
 #include <poll.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
+#include "caught_signals.hpp"
 #include "context.hpp"
-#include "descriptor.hpp"
 #include "disk_view.hpp"
 #include "reports.hpp"
 #include "text_format.hpp"
@@ -29,33 +27,21 @@ struct DiskWords {
   std::string action = "status";
 };
 
-// SIGINT and its like, kept from ending this process while the object lives; a second one does.
+// SIGINT and its like, kept from ending this process; a second one does.
 class Interrupts {
  public:
-  Interrupts() {
-    sigemptyset(&caught_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&caught_, signal);
-    ::sigprocmask(SIG_BLOCK, &caught_, &previous_);
-    signals_ = client_detail::Descriptor(::signalfd(-1, &caught_, SFD_CLOEXEC | SFD_NONBLOCK));
-  }
-  Interrupts(const Interrupts&) = delete;
-  Interrupts& operator=(const Interrupts&) = delete;
-  ~Interrupts() { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
-
   // 0: none came in this time.
   int pause(int milliseconds) {
-    pollfd polled{signals_.number(), POLLIN, 0};
+    pollfd polled{signals_.descriptor(), POLLIN, 0};
     if (::poll(&polled, 1, milliseconds) <= 0) return 0;
-    signalfd_siginfo signal{};
-    if (::read(signals_.number(), &signal, sizeof(signal)) != static_cast<ssize_t>(sizeof(signal))) return 0;
-    ::sigprocmask(SIG_SETMASK, &previous_, nullptr);  // whoever does not want to wait for the end of it
-    return static_cast<int>(signal.ssi_signo);
+    const auto signal = signals_.next();
+    if (!signal) return 0;
+    signals_.release();  // whoever does not want to wait for the end of it
+    return static_cast<int>(signal->ssi_signo);
   }
 
  private:
-  sigset_t caught_{};
-  sigset_t previous_{};
-  client_detail::Descriptor signals_;
+  CaughtSignals signals_{SIGINT, SIGTERM, SIGHUP};
 };
 
 class Worker {

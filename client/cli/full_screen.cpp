@@ -4,7 +4,6 @@
 #include <string>
 
 #include <poll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "output.hpp"
@@ -22,18 +21,9 @@ void write_terminal(std::string_view text) {
 
 }  // namespace
 
-FullScreen::FullScreen() {
-  sigemptyset(&caught_);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH}) sigaddset(&caught_, signal);
-  ::sigprocmask(SIG_BLOCK, &caught_, &previous_);
-  signals_ = client_detail::Descriptor(::signalfd(-1, &caught_, SFD_CLOEXEC | SFD_NONBLOCK));
-  enter();
-}
+FullScreen::FullScreen() { enter(); }
 
-FullScreen::~FullScreen() {
-  leave();
-  ::sigprocmask(SIG_SETMASK, &previous_, nullptr);
-}
+FullScreen::~FullScreen() { leave(); }
 
 void FullScreen::enter() {
   // What is typed is not echoed into the view, and comes key by key.
@@ -69,17 +59,16 @@ void FullScreen::show(std::string_view lines) {
 }
 
 FullScreen::Wake FullScreen::pause(Milliseconds time) {
-  pollfd polled[] = {{signals_.number(), POLLIN, 0}, {input_changed_ ? STDIN_FILENO : -1, POLLIN, 0}};
+  pollfd polled[] = {{signals_.descriptor(), POLLIN, 0}, {input_changed_ ? STDIN_FILENO : -1, POLLIN, 0}};
   if (::poll(polled, 2, static_cast<int>(time.count())) <= 0) return Wake::time;
   char key = 0;
   if (polled[1].revents != 0) {
     const ssize_t got = ::read(STDIN_FILENO, &key, 1);
     if (got <= 0 || key == 'q') return Wake::end;  // the terminal has gone, or so it is wished
   }
-  signalfd_siginfo signal{};
-  if (::read(signals_.number(), &signal, sizeof(signal)) != static_cast<ssize_t>(sizeof(signal))) return Wake::redraw;
-  if (signal.ssi_signo == SIGWINCH) return Wake::redraw;
-  if (signal.ssi_signo != SIGTSTP) return Wake::end;
+  const auto signal = signals_.next();
+  if (!signal || signal->ssi_signo == SIGWINCH) return Wake::redraw;
+  if (signal->ssi_signo != SIGTSTP) return Wake::end;
   stop();
   return Wake::redraw;
 }

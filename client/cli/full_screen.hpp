@@ -13,7 +13,7 @@
 
 #include <onced/options.hpp>
 
-#include "descriptor.hpp"
+#include "caught_signals.hpp"
 
 namespace onced::cli {
 
@@ -34,9 +34,7 @@ class FullScreen {
   void leave() const;
   void stop();
 
-  client_detail::Descriptor signals_;
-  sigset_t caught_{};
-  sigset_t previous_{};
+  CaughtSignals signals_{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
   termios previous_input_{};
   bool input_changed_ = false;
 };

@@ -1,0 +1,46 @@
+// Signals that arrive as reads from a descriptor in place of interrupting, while the object lives.
+//
+// Threads: made and ended by the only one. release() gives back the mask earlier; again does nothing more.
+#pragma once
+
+#include <csignal>
+#include <initializer_list>
+#include <optional>
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "descriptor.hpp"
+
+namespace onced::cli {
+
+class CaughtSignals {
+ public:
+  explicit CaughtSignals(std::initializer_list<int> signals) {
+    sigset_t caught;
+    sigemptyset(&caught);
+    for (const int signal : signals) sigaddset(&caught, signal);
+    ::sigprocmask(SIG_BLOCK, &caught, &previous_);
+    queue_ = client_detail::Descriptor(::signalfd(-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  CaughtSignals(const CaughtSignals&) = delete;
+  CaughtSignals& operator=(const CaughtSignals&) = delete;
+  ~CaughtSignals() { release(); }
+
+  // To be polled.
+  int descriptor() const { return queue_.number(); }
+  // The next that has come.
+  std::optional<signalfd_siginfo> next() const {
+    signalfd_siginfo info{};
+    if (::read(queue_.number(), &info, sizeof(info)) != static_cast<ssize_t>(sizeof(info))) return std::nullopt;
+    return info;
+  }
+  // They interrupt again.
+  void release() const { ::sigprocmask(SIG_SETMASK, &previous_, nullptr); }
+
+ private:
+  client_detail::Descriptor queue_;
+  sigset_t previous_{};
+};
+
+}  // namespace onced::cli
