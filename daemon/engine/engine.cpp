@@ -12,6 +12,7 @@
 #include "engine/context.hpp"
 #include "engine/directory.hpp"
 #include "engine/disk_values.hpp"
+#include "engine/explanations.hpp"
 #include "engine/function_table.hpp"
 #include "engine/reports.hpp"
 #include "engine/sessions.hpp"
@@ -39,6 +40,7 @@ struct Engine::State {
   Computations computations{context, connections, directory, functions, catalog, signals, blobs, disk};
   Sessions sessions;
   Reports reports{context, connections, directory, functions, signals, catalog, computations, blobs};
+  Explanations explanations{context, directory, catalog, computations};
 
   // One overload per event.
   void on(Connected&& event);
@@ -55,9 +57,9 @@ struct Engine::State {
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request, const std::optional<SessionSecret>& secret);
   void end_everything_of(Connection& connection);
   std::optional<Catalog::Newcomer> newcomer_of(const Connection& connection, std::uint64_t bytes) const;
-  Reports& with_recent_uses() {
+  State& with_recent_uses() {
     catalog.harvest();
-    return reports;
+    return *this;
   }
   // What readers say of their hits, as of now, for what is asked about it.
   Reports& with_readers_hits(Time now) {
@@ -290,11 +292,11 @@ void Engine::State::answer(Connection& from, protocol::RequestId id, protocol::R
     }
     void operator()(GetStatus&&) const { state.context.send(to, state.with_readers_hits(state.context.now).status(state.context.now)); }
     void operator()(GetStats&&) const { state.context.send(to, state.with_readers_hits(state.context.now).statistics(state.context.now)); }
-    void operator()(List&& r) const { state.context.send(to, state.with_recent_uses().list(r)); }
+    void operator()(List&& r) const { state.context.send(to, state.with_recent_uses().reports.list(r)); }
     void operator()(Reserve&& r) const { state.blobs.reserve(from, to.id, r); }
     void operator()(Fetch&& r) const { state.blobs.fetch(from, to.id, r); }
     void operator()(Release&& r) const { state.blobs.release(from, r); }
-    void operator()(Explain&& r) const { state.context.send(to, state.with_recent_uses().explain(r.key)); }
+    void operator()(Explain&& r) const { state.context.send(to, state.with_recent_uses().explanations.explain(r.key)); }
     void operator()(NewSession&& r) const {
       ONCED_ASSERT(secret.has_value());  // the host draws one for every such request
       state.sessions.create(from, to.id, r, *secret);

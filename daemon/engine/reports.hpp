@@ -1,4 +1,4 @@
-// What people and tools ask: status, statistics, listing, explanation, and the state that a subscription starts with.
+// What people and tools ask of everything: status, statistics, listing, and the state that a subscription starts with. Of one key: explanations.hpp.
 //
 // Reads only. Every answer is bounded in rows and in bytes, so that it fits a frame.
 #pragma once
@@ -28,30 +28,22 @@ class Reports {
   protocol::StatusReport status(Time now) const;
   protocol::Statistics statistics(Time now) const;
   protocol::Listing list(const protocol::List& request) const;
-  protocol::Explanation explain(std::string_view key) const;
   // Fills in what a State marker says of a scope.
   void describe(const protocol::Scope& scope, protocol::State& state) const;
 
   static constexpr std::size_t reply_bytes_max = 96 * 1024;    // leaves room for the encoding within a frame
   static constexpr std::size_t rows_examined_max = 8192;       // of one List: a cursor asks for more
-  static constexpr std::size_t detached_explained_max = 16;    // a reader takes a few dozen lines
   static constexpr std::size_t functions_reported_max = 256;   // those that computed longest
 
  private:
   struct Totals;
   Totals totals() const;
-  protocol::ListRow row_of(const Entry& entry) const;
   protocol::KeyStateEntry state_of(const Entry& entry) const;
   struct LimitUse {
     Limit limit;
     std::uint64_t most;  // what there is now; of the connection, key or user that has most
   };
   std::vector<LimitUse> limit_uses() const;
-  bool is_on_disk(std::string_view key) const;
-  std::string freshness_text(const Entry& entry) const;
-  void explain_staleness(const Entry& entry, protocol::Explanation& explanation) const;
-  void explain_parts(const StoredValue& value, protocol::Explanation& explanation) const;
-  std::string how_it_went(std::string_view key) const;
 
   const Context& context_;
   const Connections& connections_;

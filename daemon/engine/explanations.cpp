@@ -1,0 +1,166 @@
+#include "engine/explanations.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <utility>
+
+#include <onced/protocol/session.hpp>
+
+#include "engine/dependency_texts.hpp"
+#include "engine/key_fields.hpp"
+#include "engine/key_rows.hpp"
+#include "engine/lifespans.hpp"
+#include "engine/text.hpp"
+#include "engine/upstream_rows.hpp"
+
+namespace onced::engine {
+namespace {
+
+std::string tags_text(const Entry& entry) {
+  std::string text;
+  for (const TagPlace& place : entry.tags) text += (text.empty() ? "tags: " : ", ") + std::string(place.tag->name);
+  return text;
+}
+
+}  // namespace
+
+protocol::Explanation Explanations::explain(std::string_view key) const {
+  protocol::Explanation explanation;
+  explanation.row.key = key;
+  const auto ago = [&](Time then) { return duration_text(context_.now - then); };
+  const Entry* entry = directory_.find(key);
+  if (entry == nullptr || entry->unused()) {
+    explanation.lines.push_back(how_it_went(key));
+    if (is_on_disk(key)) explanation.lines.emplace_back("its value is on disk: whoever asks for it next is given that, unless its time is over");
+    return explanation;
+  }
+  explanation.row = row_of(*entry, computations_.queues(), context_.now);
+  std::vector<std::string>& lines = explanation.lines;
+  if (entry->value) {
+    const StoredValue& value = *entry->value;
+    const bool over = stretch_at(value, time_word(context_.now)) == Stretch::over;
+    lines.push_back((over ? "expired, and about to go: stored " : "ready, stored ") + ago(value.stored) + " ago, " + bytes_text(value.bytes) +
+                    (value.was_put ? ", put by " : ", computed in " + duration_text(std::chrono::microseconds(value.cost_us)) + " by ") +
+                    value.origin);
+    lines.push_back(freshness_text(*entry));
+    explain_staleness(*entry, explanation);
+    if (!entry->tags.empty()) lines.push_back(tags_text(*entry));
+    explain_parts(value, explanation);
+  }
+  for (std::string& line : dependency_texts(*entry)) lines.push_back(std::move(line));
+  describe_upstreams(*entry, explanation);
+  if (entry->lease != nullptr) {
+    const Lease& lease = *entry->lease;
+    lines.push_back("being computed for " + ago(lease.granted) + " by " + lease.holder_name +
+                    (lease.taken_up ? "" : ", which has yet to take it up"));
+    if (!std::isnan(lease.fraction))
+      lines.push_back(std::to_string(static_cast<int>(lease.fraction * 100)) + " % done" +
+                      (lease.progress.empty() ? "" : ": " + lease.progress));
+    lines.push_back("its lease ends in " + duration_text(lease.granted + lease.limit - context_.now) + " at the latest");
+  }
+  if (entry->queued) {
+    lines.push_back("queued for " + ago(entry->queued->since) + " as " + computations_.queues().standing_text(*entry) +
+                    (entry->queued->background ? ", in the background" : ""));
+    lines.push_back("before it: " + computations_.running_text(function_of(key)));
+  }
+  if (entry->loading) lines.push_back("being read from disk for " + ago(entry->loading->since));
+  if (entry->value && is_on_disk(key)) lines.emplace_back("on disk too");
+  if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
+  if (!entry->value && entry->lease == nullptr && !entry->failure) lines.push_back(how_it_went(key));
+  const std::size_t shown = std::min(entry->detached.size(), detached_explained_max);
+  for (const Lease* lease : std::span(entry->detached).first(shown))
+    lines.push_back("a computation of before its invalidation still runs, by " + lease->holder_name + "; it answers " +
+                    count_text(lease->waiters.size(), "waiting request") + " and is not kept");
+  if (const std::size_t more = entry->detached.size() - shown; more > 0)
+    lines.push_back("so " + std::string(more == 1 ? "does " : "do ") + count_text(more, "other"));
+  if (const int deaths = computations_.holder_deaths(*entry); deaths > 0)
+    lines.push_back((deaths == 1 ? std::string("a process") : std::to_string(deaths) + " processes in a row") + " died while computing it");
+  if (explanation.row.waiting > 0) lines.push_back(count_text(explanation.row.waiting, "request") + (explanation.row.waiting == 1 ? " waits for it" : " wait for it"));
+  return explanation;
+}
+
+bool Explanations::is_on_disk(std::string_view key) const {
+  return context_.disk != nullptr && !protocol::names_session(key) && context_.disk->may_have(key);
+}
+
+std::string Explanations::freshness_text(const Entry& entry) const {
+  const StoredValue& value = *entry.value;
+  if (value.fresh_until_ms == protocol::never_expires) return "stays until it is evicted or invalidated";
+  const auto until = [&](std::uint64_t word) { return duration_text(std::max(Duration::zero(), moment_of(word) - context_.now)); };
+  const std::string grace = duration_text(std::chrono::milliseconds(value.grace_ms));
+  std::string text;
+  if (const Stretch stretch = stretch_at(value, time_word(context_.now)); stretch == Stretch::fresh || stretch == Stretch::early) {
+    text = "fresh for another " + until(value.fresh_until_ms);
+    if (value.grace_ms > 0) text += ", then usable for " + grace + " while it is refreshed";
+    if (value.early_ms > 0)
+      text += "; " + (stretch == Stretch::early ? "already now" : "in " + until(value.fresh_until_ms - value.early_ms)) +
+              " a reader may refresh it ahead of time";
+  } else if (stretch == Stretch::stale) {
+    text = "stale for " + duration_text(context_.now - moment_of(value.fresh_until_ms)) + ", usable for another " + until(usable_until_ms(value));
+  } else {
+    text = value.grace_ms > 0 ? "its grace of " + grace + " is over" : "its time-to-live is over";
+  }
+  if (entry.lease != nullptr) text += ", being refreshed by " + entry.lease->holder_name;
+  else if (entry.failure) text += "; nobody tries again for another " + duration_text(std::max(Duration::zero(), entry.failure->until - context_.now));
+  return text;
+}
+
+// What has become of the value itself; what has of its upstreams, dependency_texts() says.
+void Explanations::explain_staleness(const Entry& entry, protocol::Explanation& explanation) const {
+  const StoredValue& value = *entry.value;
+  const Stretch stretch = stretch_at(value, time_word(context_.now));
+  if (stretch == Stretch::stale || stretch == Stretch::over) {
+    explanation.stale_cause = stale_cause_of(entry);
+    explanation.stale_ms = milliseconds_between(moment_of(value.fresh_until_ms), context_.now);
+    if (explanation.stale_cause == protocol::StaleCause::time) explanation.lines.push_back("stale because its time-to-live was over");
+  }
+  if (value.softened == nullptr) return;
+  explanation.softened_by = value.softened->by;
+  explanation.softened_ms = milliseconds_between(value.softened->when, context_.now);
+  explanation.lines.push_back((value.softened->made_stale ? "stale because it was invalidated softly " : "invalidated softly ") +
+                              duration_text(context_.now - value.softened->when) + " ago by " + value.softened->by +
+                              (value.softened->made_stale ? "" : ", when it was stale already"));
+}
+
+void Explanations::explain_parts(const StoredValue& value, protocol::Explanation& explanation) const {
+  std::size_t in_blobs = 0;
+  for (const protocol::Part& part : catalog_.store().read(value.record)) {
+    explanation.parts.push_back({part.name, part.content_type, part.size(), part.blob});
+    in_blobs += part.blob != 0 ? 1U : 0U;
+  }
+  std::vector<std::string>& lines = explanation.lines;
+  const bool is_plain = value.parts == 1 && in_blobs == 0;  // goes without saying
+  if (const std::size_t in_segment = value.parts - in_blobs; in_segment > 0 && !is_plain)
+    lines.push_back(count_text(in_segment, "part") + " in the segment, " + bytes_text(value.bytes - value.blob_bytes));
+  if (in_blobs > 0) {
+    lines.push_back(count_text(in_blobs, "part") + " in " + count_text(value.blobs, "blob") + ", sealed memory of " +
+                    (value.blobs == 1 ? "its" : "their") + " own, " + bytes_text(value.blob_bytes));
+  }
+  const RecordRef records[] = {value.record};
+  explanation.row.pins = catalog_.store().pins(records).front();
+  if (explanation.row.pins > 0) lines.push_back("readers hold it " + count_text(explanation.row.pins, "time"));
+}
+
+std::string Explanations::how_it_went(std::string_view key) const {
+  const Gone* gone = catalog_.gone().find(key);
+  if (gone == nullptr) return "never computed, or so long ago that it is forgotten";
+  const std::string when = duration_text(context_.now - gone->when) + " ago";
+  const auto after = [](const std::string& text) { return text.empty() ? text : "; " + text; };
+  switch (gone->reason) {
+    case GoneReason::evicted_arena_full: return "evicted " + when + " because the arena was full" + after(gone->text);
+    case GoneReason::evicted_index_full: return "evicted " + when + " because its place in the index was needed" + after(gone->text);
+    case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed" + after(gone->text);
+    case GoneReason::evicted_dependencies_full: return "evicted " + when + " because no more dependencies of values could be recorded";
+    case GoneReason::evicted_session_full: return "evicted " + when + " because its session had all that it may keep" + after(gone->text);
+    case GoneReason::expired: return "expired " + when;
+    case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
+    case GoneReason::superseded: return "dropped " + when + ": a value of " + gone->text + " took its place";
+    case GoneReason::not_stored: return "computed " + when + " but not kept: " + gone->text;
+    case GoneReason::failed: return "failed " + when + ": " + gone->text;
+    case GoneReason::cancelled: return when + " " + gone->text;
+  }
+  return {};
+}
+
+}  // namespace onced::engine

@@ -1,0 +1,68 @@
+#include "scene.hpp"
+
+using namespace onced;
+using namespace onced::engine;
+namespace protocol = onced::protocol;
+
+namespace {
+const std::string key = key_of("chart");
+
+std::vector<std::string> explain(Scene& scene, ConnectionId from) {
+  return scene.take<protocol::Explanation>(from, scene.ask(from, protocol::Explain{key})).lines;
+}
+}  // namespace
+
+TEST_CASE("explain says in sentences how it is with a key, and how it went") {
+  Scene scene;
+  const auto a = scene.connect("pid 41 (gunicorn)");
+  CHECK(explain(scene, a) == std::vector<std::string>{"never computed, or so long ago that it is forgotten"});
+  const auto token = scene.lease(a, key);
+  scene.now += 3400ms;
+  scene.ask(a, protocol::Progress{token, 0.5, "half"});
+  {
+    const auto b = scene.connect();
+    const auto waiting = scene.ask(b, scene.acquire(key));
+    CHECK(explain(scene, a).back() == "1 request waits for it");
+    scene.ask(b, protocol::Withdraw{waiting});
+  }
+  CHECK(explain(scene, a) == std::vector<std::string>{"being computed for 3.4 s by pid 41 (gunicorn)", "50 % done: half",
+                                                      "its lease ends in 60 min at the latest"});
+  scene.publish(a, token, std::string(1229, 'x'), 60'000);
+  scene.now += 12s;
+  CHECK(explain(scene, a) == std::vector<std::string>{"ready, stored 12 s ago, 1.2 KiB, computed in 3.4 s by pid 41 (gunicorn)",
+                                                      "fresh for another 48 s"});
+  SUBCASE("expired") {
+    scene.pass(60s);
+    CHECK(explain(scene, a) == std::vector<std::string>{"expired 12 s ago"});
+  }
+  SUBCASE("invalidated") {
+    scene.ask(a, protocol::Invalidate{key_scope(key)});
+    scene.now += 3s;
+    CHECK(explain(scene, a) == std::vector<std::string>{"invalidated 3.0 s ago by pid 41 (gunicorn)"});
+  }
+  SUBCASE("evicted") {
+    scene.store.records_max = 1;
+    scene.put(a, key_of("other"), "value");
+    scene.now += 3s;
+    CHECK(explain(scene, a) == std::vector<std::string>{"evicted 3.0 s ago because the arena was full; it cost 3.4 s, last known use 12 s before"});
+  }
+  SUBCASE("failed") {
+    auto forced = scene.acquire(key);
+    scene.ask(a, protocol::Invalidate{key_scope(key)});
+    scene.ask(a, protocol::Fail{scene.take<protocol::Lease>(a, scene.ask(a, forced)).token, "no input", 10'000});
+    scene.now += 2s;
+    CHECK(explain(scene, a) == std::vector<std::string>{"failed 2.0 s ago: no input"});
+  }
+}
+
+TEST_CASE("explain names some of very many detached computations, so that a client takes the answer") {
+  Scene scene;
+  const auto a = scene.connect();
+  for (int i = 0; i < 100; ++i) {
+    scene.lease(a, key);
+    scene.ask(a, protocol::Invalidate{key_scope(key)});
+  }
+  const auto lines = explain(scene, a);
+  CHECK(lines.size() <= 64);
+  CHECK(lines.back() == "so do 84 others");
+}
