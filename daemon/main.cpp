@@ -86,6 +86,7 @@ net::NamespaceSettings namespace_settings(const service::Configuration& of_all, 
   for (const auto& [function, own] : settings.functions) {
     to.retention->functions[function] = retention_defaults(own.retention);
     if (own.max_concurrent.value_or(0) != 0) to.max_concurrent[function] = *own.max_concurrent;
+    if (own.bytes_max.value_or(0) != 0) to.function_bytes_max[function] = *own.bytes_max;
   }
   return to;
 }

@@ -85,8 +85,8 @@ struct Attachment {
   // at most; the caller keeps the attachment. Errors: unavailable (also in a child of the process that connected), malformed (it is not
   // sealed, or not of the size it should be), out_of_memory, not_found.
   Result<BlobView> map_blob(std::uint64_t blob, Milliseconds within);
-  // Memory for a large part. Takes request_timeout at most.
-  Result<Channel::BlobMemory> reserve(std::uint64_t bytes) { return channel.reserve(bytes, deadline_in(request_timeout_)); }
+  // Memory for a large part, which is `ready` to be copied or yet to be computed. Takes request_timeout at most.
+  Result<Channel::BlobMemory> reserve(std::uint64_t bytes, bool ready) { return channel.reserve(bytes, ready, deadline_in(request_timeout_)); }
   // As map_blob() for memory that this process has filled and sealed itself.
   Result<BlobView> map_own_blob(std::uint64_t blob, const Descriptor& memory, std::uint64_t bytes);
 

@@ -33,8 +33,10 @@ namespace client_detail {
 // Memory of the daemon that this process fills.
 class Reservation {
  public:
+  // Whether what it is for is there already, or is yet to be computed.
+  enum class Content : std::uint8_t { ready, to_come };
   // Errors: as the daemon refuses; malformed: what it sent is not as it should be.
-  static Result<Reservation> make(Attachment& attachment, std::uint64_t bytes);
+  static Result<Reservation> make(Attachment& attachment, std::uint64_t bytes, Content content);
   Reservation(Reservation&& other) noexcept = default;
   Reservation& operator=(Reservation&& other) noexcept = default;
   ~Reservation();
@@ -129,7 +131,7 @@ struct ValueBuilder::State {
   std::optional<client_detail::Reservation> packed;  // small parts that did not fit into the request
 
  private:
-  Result<client_detail::Reservation> reserve_blob(std::uint64_t bytes);
+  Result<client_detail::Reservation> reserve_blob(std::uint64_t bytes, client_detail::Reservation::Content content);
   Result<void> bring_home(client_detail::Attachment& over);
   Result<void> pack(client_detail::Attachment& over, const std::vector<std::size_t>& small, std::vector<protocol::Part>& placed);
 };

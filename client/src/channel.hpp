@@ -79,7 +79,7 @@ class Channel {
     std::uint64_t bytes = 0;
     Descriptor descriptor;
   };
-  Result<BlobMemory> reserve(std::uint64_t bytes, Deadline deadline) { return ask_for_memory(protocol::Reserve{bytes, 0}, deadline); }
+  Result<BlobMemory> reserve(std::uint64_t bytes, bool ready, Deadline deadline) { return ask_for_memory(protocol::Reserve{bytes, 0, ready}, deadline); }
   Result<BlobMemory> fetch(std::uint64_t blob, Deadline deadline) { return ask_for_memory(protocol::Fetch{blob, 0}, deadline); }
   // Gives reservations and lent blobs back. Never blocks for long, and is never lost: what the socket does not take now is
   // sent before the next request.

@@ -17,6 +17,7 @@ std::string_view advice_on(NotStored why) {
     case NotStored::not_worth_it: return "; a larger segment (the daemon's setting memory) has room for it";
     case NotStored::no_room: return "; more readers than memory: a larger segment (the daemon's setting memory), or readers that let go sooner, make room";
     case NotStored::session_full: return "; the daemon's settings sessions.bytes_max and sessions.entries_max bound what a session keeps";
+    case NotStored::function_full: return "; the daemon's setting functions.NAME.bytes_max bounds what a function keeps";
     case NotStored::upstreams_full:
       return "; a larger memory does not help: record fewer upstreams (ComputeOptions::record_dependencies, depends_on), or for fewer values";
     case NotStored::not_said: break;
@@ -33,6 +34,7 @@ ErrorCode code_of(NotStored why) {
     case NotStored::not_said:
     case NotStored::too_large:
     case NotStored::session_full:
+    case NotStored::function_full:
     case NotStored::not_worth_it:
     case NotStored::no_room: break;
   }

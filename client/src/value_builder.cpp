@@ -106,7 +106,7 @@ Result<void> ValueBuilder::State::check_new(std::string_view name, std::string_v
 
 // Memory of the daemon for a part. Over a new connection when the present one is broken, but for a computation's: its
 // lease is of that one.
-Result<Reservation> ValueBuilder::State::reserve_blob(std::uint64_t bytes) {
+Result<Reservation> ValueBuilder::State::reserve_blob(std::uint64_t bytes, Reservation::Content content) {
   for (bool again = false;; again = true) {
     if (!falls_back && attachment_in_use() == nullptr) {
       auto connected = client.connector_here().attachment(client_detail::deadline_in(client.options.connect_timeout));
@@ -114,7 +114,7 @@ Result<Reservation> ValueBuilder::State::reserve_blob(std::uint64_t bytes) {
       attachment = std::move(*connected);
     }
     if (!attachment) return Error{ErrorCode::unavailable, "there is no daemon to reserve memory from"};
-    auto made = Reservation::make(*attachment, bytes);
+    auto made = Reservation::make(*attachment, bytes, content);
     if (made.ok() || again || falls_back || !attachment->channel.broken()) return made;
   }
 }
@@ -123,7 +123,7 @@ Result<std::span<std::byte>> ValueBuilder::State::reserve(std::string_view name,
   if (auto right = check_new(name, content_type); !right) return right.error();
   DraftPart part{std::string(name), std::string(content_type), bytes, bytes, {}, {}, {}};
   if (bytes > inline_bytes_max()) {
-    auto blob = reserve_blob(bytes);
+    auto blob = reserve_blob(bytes, Reservation::Content::to_come);
     if (blob.ok()) {
       auto memory = blob->map();
       if (!memory) return memory.error();
@@ -144,7 +144,7 @@ Result<int> ValueBuilder::State::reserve_descriptor(std::string_view name, std::
   if (auto right = check_new(name, content_type); !right) return right.error();
   DraftPart part{std::string(name), std::string(content_type), bytes, bytes, {}, {}, {}};
   if (bytes > inline_bytes_max()) {
-    auto blob = reserve_blob(bytes);
+    auto blob = reserve_blob(bytes, Reservation::Content::to_come);
     if (blob.ok()) {
       part.blob = std::move(*blob);
       parts.push_back(std::move(part));
@@ -164,7 +164,7 @@ Result<void> ValueBuilder::State::add(std::string_view name, std::span<const std
   if (auto right = check_new(name, content_type); !right) return right.error();
   DraftPart part{std::string(name), std::string(content_type), bytes.size(), bytes.size(), {}, {}, {}};
   if (bytes.size() > inline_bytes_max()) {
-    auto blob = reserve_blob(bytes.size());
+    auto blob = reserve_blob(bytes.size(), Reservation::Content::ready);
     auto written = blob.ok() ? blob->write(0, bytes) : Result<void>(blob.error());
     if (written.ok()) {
       part.blob = std::move(*blob);
@@ -223,7 +223,7 @@ Result<std::vector<protocol::Part>> ValueBuilder::State::place(Attachment& over)
     placed[i].content_type = part.content_type;
     if (!part.blob && part.used > inline_bytes_max()) {
       // There was no memory when it was asked for. There may be now.
-      auto blob = Reservation::make(over, part.used);
+      auto blob = Reservation::make(over, part.used, Reservation::Content::ready);
       auto written = blob.ok() ? blob->write(0, part.memory.bytes().first(part.used)) : Result<void>(blob.error());
       if (!written) return written.error();
       part.blob = std::move(*blob);
@@ -264,7 +264,7 @@ Result<void> ValueBuilder::State::pack(Attachment& over, const std::vector<std::
     packed_bytes = placed[i].offset + placed[i].length;
   }
   if (to_pack.empty()) return {};
-  auto blob = Reservation::make(over, packed_bytes);
+  auto blob = Reservation::make(over, packed_bytes, Reservation::Content::ready);
   if (!blob) return blob.error();
   for (const std::size_t i : to_pack) {
     placed[i].blob = blob->blob();

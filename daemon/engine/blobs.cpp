@@ -77,7 +77,7 @@ bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const proto
     return refuse(ErrorCode::too_large, "a blob has " + exceeds_text(request.bytes, part_bytes_max()) + " (limits.part_bytes_max)");
   }
   if (refuse_too_much(from, to, request.bytes)) return true;
-  const Result<Room> room = make_room_(from, request.bytes);
+  const Result<Room> room = make_room_(from, request);
   if (room && *room == Room::being_given_back && may_wait) return false;
   const Result<void> has_room = !room                   ? Result<void>(room.error())
                                 : *room == Room::is_there ? Result<void>()

@@ -39,7 +39,7 @@ class Blobs {
  public:
   // Drops values until a blob of so many bytes fits into the budget, now or when what is closing is closed; says why that
   // is not to be done for this connection.
-  using MakeRoom = std::function<Result<Room>(const Connection& from, std::uint64_t bytes)>;
+  using MakeRoom = std::function<Result<Room>(const Connection& from, const protocol::Reserve& request)>;
   Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room)
       : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)) {}
 

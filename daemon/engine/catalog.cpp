@@ -58,7 +58,10 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
                        static_cast<double>(worth_us(entry.function, origin.was_put ? std::nullopt : std::optional(origin.cost_us)));
   RecordRef record{};
   std::string over_quota;
-  Attempt attempt = make_room_in_session(entry, sums_of(parts).bytes(), over_quota) ? place(entry, image, worth, record) : Attempt::over_quota;
+  const std::uint64_t bytes = sums_of(parts).bytes();
+  Attempt attempt = !make_room_in_session(entry, bytes, over_quota)    ? Attempt::over_session_quota
+                    : !make_room_in_function(entry, bytes, over_quota) ? Attempt::over_function_quota
+                                                                       : place(entry, image, worth, record);
   if (attempt != Attempt::placed && entry.value) {
     detach(entry, true);  // its place may be all that is missing, and it must not be found any longer anyway
     if (attempt == Attempt::blocked) attempt = place(entry, image, worth, record);
@@ -68,14 +71,15 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
     return true;
   }
   ++context_.counters.stored_inline;
-  const std::string why = attempt == Attempt::over_quota     ? over_quota
+  const std::string why = !over_quota.empty()                ? over_quota
                           : attempt == Attempt::never        ? "it is larger than the arena"
                           : attempt == Attempt::not_worth_it ? not_worth_it
                                                              : "the arena is full of values that are being read";
-  const NotStored cause = attempt == Attempt::over_quota     ? NotStored::session_full
-                          : attempt == Attempt::never        ? NotStored::too_large
-                          : attempt == Attempt::not_worth_it ? NotStored::not_worth_it
-                                                             : NotStored::no_room;
+  const NotStored cause = attempt == Attempt::over_session_quota    ? NotStored::session_full
+                          : attempt == Attempt::over_function_quota ? NotStored::function_full
+                          : attempt == Attempt::never               ? NotStored::too_large
+                          : attempt == Attempt::not_worth_it        ? NotStored::not_worth_it
+                                                                    : NotStored::no_room;
   gone_.remember(entry.key, Gone{GoneReason::not_stored, context_.now, why, cause});
   return false;
 }
@@ -153,6 +157,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
     blobs_.placed(sums.blobs);
   }
   enter_session(entry);
+  enter_function(entry);
   lifespans_.begin(entry);
   if (value.outdated || origin.past) lifespans_.advance(entry);
   by_record_.emplace(record, &entry);
@@ -175,6 +180,7 @@ void Catalog::take_out(Entry& entry, bool may_be_named) {
     urgent_retired_ = true;
   }
   leave_session(entry);
+  leave_function(entry);
   lifespans_.end(entry);
   directory_.dependencies().value_gone(entry, may_be_named);
   Function& function = functions_.at(entry.function);
@@ -305,7 +311,11 @@ void Catalog::check_invariants() const {
   ONCED_ASSERT(usage.charged_bytes - usage.closing_bytes >= live_blob_memory_);
   ONCED_ASSERT(!urgent_retired_ && (store_.usage().retired_urgent() == 0) == !reclaim_at_);  // or their memory never returns
   std::uint64_t counted = 0;
-  for (const Function& function : functions_.all()) counted += function.entries;
+  for (const Function& function : functions_.all()) {
+    counted += function.entries;
+    ONCED_ASSERT(function.order.size() == (function.limited ? function.entries : 0U));
+    ONCED_ASSERT(function.entries == 0 || function.limited == (bytes_max_of(function) != 0));
+  }
   ONCED_ASSERT(counted == values);
   order_.check_invariants();
   blob_order_.check_invariants();

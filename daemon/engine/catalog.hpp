@@ -75,6 +75,11 @@ class Catalog {
   // Readers are told whether anybody else is wanted to refresh the value. Without one: nothing.
   void set_refreshing(Entry& entry, bool refreshing);
 
+  // The settings have changed. Work in proportion to the values of functions that have a limit now and had none, or the other way round.
+  void limits_changed();
+  // What a function's values may have together (quotas.cpp); 0: as much as there is room for.
+  std::uint64_t bytes_max_of(const Function& function) const;
+
   // A use that the engine saw itself.
   void touch(Entry& entry);
   // Counts the uses that readers report in their pages, so that what is told of them is up to date: some of the pages, the next
@@ -94,7 +99,7 @@ class Catalog {
 
   // The value that is being computed, as far as it is known.
   struct Newcomer {
-    std::string_view key;
+    std::string_view key;  // empty: one that is put; which is not said
     double worth_us = 0;
   };
   // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory: also when
@@ -131,7 +136,7 @@ class Catalog {
 
  private:
   static constexpr const char* not_worth_it = "it is large, and values that save far more computing time would have been evicted for it";
-  enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it, over_quota };
+  enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it, over_session_quota, over_function_quota };
   Attempt place(Entry& entry, const RecordImage& image, double worth_us, RecordRef& placed);
   void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin, Crf crf);
   // `may_be_named`: by what is being computed from it (dependency_graph.hpp).
@@ -155,8 +160,14 @@ class Catalog {
   static std::uint64_t record_bytes(std::size_t key_bytes, std::uint64_t inline_bytes, std::size_t parts);
   static std::uint64_t record_bytes(const Entry& entry);
   bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
-  // session_quota.cpp
+  // quotas.cpp
   bool make_room_in_session(Entry& entry, std::uint64_t bytes, std::string& why_not);
+  bool make_room_in_function(Entry& entry, std::uint64_t bytes, std::string& why_not);
+  template <typename TooMuch>
+  std::uint64_t evict_within(const EvictionOrder& order, std::optional<EvictionOrder::Place> StoredValue::*place, const Entry& keep, GoneReason reason,
+                             TooMuch too_much);
+  void enter_function(Entry& entry);
+  void leave_function(Entry& entry);
   void enter_session(Entry& entry);
   void leave_session(Entry& entry);
 

@@ -55,6 +55,7 @@ struct Counters {
   std::uint64_t sessions_expired = 0;
   std::uint64_t sessions_evicted = 0;     // for the place of another
   std::uint64_t session_evictions = 0;    // of the evictions: of a session that had all that it may keep
+  std::uint64_t function_evictions = 0;   // the same of a function
   std::uint64_t fenced_computations = 0;  // under an id that is dead
   std::uint64_t stored_inline = 0;        // values that could not be stored: only holder and waiters have them
   std::uint64_t not_worth_storing = 0;    // values and blobs for which more computing time would have been thrown away

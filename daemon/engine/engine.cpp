@@ -24,7 +24,8 @@ struct Engine::State {
   State(Settings settings, RecordStore& store, BlobStore& blob_store, DiskTier* disk_tier)
       : context{.settings = std::move(settings), .disk = disk_tier},
         session_table(context.hash, store.session_places()),
-        blobs(context, connections, blob_store, [this](const Connection& from, std::uint64_t bytes) { return catalog.make_room_for_blob(bytes, newcomer_of(from, bytes)); }),
+        blobs(context, connections, blob_store,
+              [this](const Connection& from, const protocol::Reserve& request) { return catalog.make_room_for_blob(request.bytes, newcomer_of(from, request)); }),
         catalog(context, directory, functions, store, signals, blobs),
         sessions(context, connections, session_table, computations, signals, store) {}
 
@@ -56,7 +57,7 @@ struct Engine::State {
   // One overload per request. Those without a ReplyAddress have no answer.
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request, const std::optional<SessionSecret>& secret);
   void end_everything_of(Connection& connection);
-  std::optional<Catalog::Newcomer> newcomer_of(const Connection& connection, std::uint64_t bytes) const;
+  std::optional<Catalog::Newcomer> newcomer_of(const Connection& connection, const protocol::Reserve& request) const;
   State& with_recent_uses() {
     catalog.harvest();
     return *this;
@@ -113,6 +114,7 @@ void Engine::reconfigure(const Settings& settings) {
   state_->context.settings.hash_secret = before.hash_secret;
   state_->context.settings.daemon_version = before.daemon_version;
   state_->context.settings.daemon_pid = before.daemon_pid;
+  state_->catalog.limits_changed();
   state_->computations.limits_changed();
 }
 
@@ -173,18 +175,20 @@ void Engine::State::end_everything_of(Connection& connection) {
   blobs.connection_gone(connection);
 }
 
-// For a large blob, the dearest of what this connection computes: a reservation does not say for which of its values it is. It may come
-// long before the computation is over, so the average of the function counts as well, and nothing is known of a value
-// whose function was never computed.
-std::optional<Catalog::Newcomer> Engine::State::newcomer_of(const Connection& connection, std::uint64_t bytes) const {
-  if (bytes <= context.settings.blob_bytes_max / Catalog::large_share) return std::nullopt;
+// For a large blob, or one more of many, the dearest of what this connection computes: a reservation does not say for which of its values
+// it is. Where it may come long before the computation is over, the average of the function counts as well, and nothing is known of a value
+// whose function was never computed. What nobody computes is put, and worth what any value is of which nothing was measured.
+std::optional<Catalog::Newcomer> Engine::State::newcomer_of(const Connection& connection, const protocol::Reserve& request) const {
+  if (connection.reserved_bytes + request.bytes <= context.settings.blob_bytes_max / Catalog::large_share) return std::nullopt;
+  if (connection.leases.empty()) return Catalog::Newcomer{{}, static_cast<double>(Catalog::worth_us_default)};
   std::optional<Catalog::Newcomer> dearest;
   for (const std::uint64_t counter : connection.leases) {
     const Lease& lease = computations.leases().all().at(counter);
     const FunctionNumber function = lease.entry->function;
-    if (functions.at(function).computations == 0) return std::nullopt;
+    const bool was_measured = functions.at(function).computations > 0;
+    if (!was_measured && !request.ready) return std::nullopt;
     const std::uint64_t so_far_us = microseconds_between(lease.granted, context.now);
-    const std::uint64_t one_us = std::max(so_far_us, catalog.worth_us(function, std::nullopt));
+    const std::uint64_t one_us = was_measured ? std::max(so_far_us, catalog.worth_us(function, std::nullopt)) : so_far_us;
     const std::size_t waiting = lease.detached ? lease.waiters.size() : lease.entry->waiters.size();
     const double worth_us = static_cast<double>(one_us) * static_cast<double>(1 + waiting);
     if (!dearest || worth_us > dearest->worth_us) dearest = Catalog::Newcomer{lease.entry->key, worth_us};

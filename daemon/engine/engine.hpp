@@ -111,6 +111,7 @@ struct Settings {
   Duration holder_deaths_memory = limits::holder_deaths_memory;
   RetentionSettings retention{};
   std::map<std::string, std::size_t, std::less<>> max_concurrent{};  // computations at once, by function; not there, or 0: any number
+  std::map<std::string, std::uint64_t, std::less<>> function_bytes_max{};  // of a function's values together; not there, or 0: as much as has room
   SessionSettings sessions{};
   std::uint64_t blob_bytes_max = std::uint64_t{1} << 30;  // memory of all blobs; the host knows the machine
   std::uint64_t part_bytes_max = limits::part_bytes_max;  // more than this default is cut to it: the record's format says so

@@ -134,6 +134,7 @@ struct StoredValue {
   EvictionOrder::Place in_order;
   std::optional<EvictionOrder::Place> in_blob_order;  // of values with blobs
   std::optional<EvictionOrder::Place> in_session_order;  // of a session's
+  std::optional<EvictionOrder::Place> in_function_order;  // of a function's that has a limit
   std::optional<std::multimap<Time, Entry*>::iterator> next_change;
   std::optional<std::multiset<Duration>::iterator> early_step;
 };

@@ -30,6 +30,7 @@ void Catalog::touch(Entry& entry) {
   value.crf = recency_frequency_.used(value.crf, by_record_.size());
   order_.move(value.in_order, value.crf + value.log_merit_per_use);
   if (value.in_blob_order) blob_order_.move(*value.in_blob_order, value.crf + value.log_merit_per_use_in_blobs);
+  if (value.in_function_order) functions_.at(entry.function).order.move(*value.in_function_order, value.crf + value.log_merit_per_use);
   if (value.in_session_order) entry.session->order.move(*value.in_session_order, value.crf + value.log_merit_per_use);
 }
 
@@ -154,11 +155,13 @@ Error Catalog::no_blob_memory(std::uint64_t bytes) const {
 
 Error Catalog::not_worth_a_blob(std::uint64_t bytes, double lost_us, const Newcomer& newcomer) {
   ++context_.counters.not_worth_storing;
-  gone_.remember(newcomer.key, Gone{GoneReason::not_stored, context_.now, not_worth_it, protocol::NotStored::not_worth_it});
+  if (!newcomer.key.empty()) gone_.remember(newcomer.key, Gone{GoneReason::not_stored, context_.now, not_worth_it, protocol::NotStored::not_worth_it});
   const auto text = [](double microseconds) { return duration_text(std::chrono::microseconds(static_cast<std::int64_t>(microseconds))); };
   return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ", a large share of " + bytes_text(context_.settings.blob_bytes_max) +
                                         " (the setting blobs): values that save " + text(lost_us) +
-                                        " would be evicted for one that is likely to save " + text(newcomer.worth_us)};
+                                        " would be evicted for one " +
+                                        (newcomer.key.empty() ? "that is put, of which nobody knows what it cost; invalidate what is not needed, or raise the setting"
+                                                              : "that is likely to save " + text(newcomer.worth_us))};
 }
 
 // In rounds, each twice as deep as the one before, for the same reason as place().

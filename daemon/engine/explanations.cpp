@@ -153,6 +153,7 @@ std::string Explanations::how_it_went(std::string_view key) const {
     case GoneReason::evicted_blobs_full: return "evicted " + when + " because memory for other blobs was needed" + after(gone->text);
     case GoneReason::evicted_dependencies_full: return "evicted " + when + " because no more dependencies of values could be recorded";
     case GoneReason::evicted_session_full: return "evicted " + when + " because its session had all that it may keep" + after(gone->text);
+    case GoneReason::evicted_function_full: return "evicted " + when + " because its function had all that it may keep" + after(gone->text);
     case GoneReason::expired: return "expired " + when;
     case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
     case GoneReason::superseded: return "dropped " + when + ": a value of " + gone->text + " took its place";

@@ -13,6 +13,7 @@
 #include <onced/protocol/limits.hpp>
 
 #include "engine/entry.hpp"
+#include "engine/eviction_order.hpp"
 #include "engine/key_map.hpp"
 
 namespace onced::engine {
@@ -32,6 +33,8 @@ struct Function {
   std::uint64_t running = 0;       // leases, detached ones too
   std::uint64_t entries = 0;
   std::uint64_t bytes = 0;
+  bool limited = false;   // in bytes (Catalog): then
+  EvictionOrder order{};  // its values are in this
 };
 
 class FunctionTable {
@@ -50,6 +53,7 @@ class FunctionTable {
   }
   Function& at(FunctionNumber number) { return functions_[number]; }
   const Function& at(FunctionNumber number) const { return functions_[number]; }
+  std::deque<Function>& all() { return functions_; }
   const std::deque<Function>& all() const { return functions_; }
 
   // The function of this name, or the shared one when it has no number of its own; null: no key of it was ever seen.

@@ -16,7 +16,7 @@
 
 namespace onced::engine {
 
-enum class GoneReason : std::uint8_t { evicted_arena_full, evicted_index_full, evicted_blobs_full, evicted_dependencies_full, evicted_session_full, expired, invalidated, superseded, not_stored, failed, cancelled };
+enum class GoneReason : std::uint8_t { evicted_arena_full, evicted_index_full, evicted_blobs_full, evicted_dependencies_full, evicted_session_full, evicted_function_full, expired, invalidated, superseded, not_stored, failed, cancelled };
 
 struct Gone {
   GoneReason reason;

@@ -23,6 +23,7 @@ protocol::Value inline_value(std::uint64_t version, std::uint64_t cost_us, bool 
 std::string_view advice_on(NotStored why) {
   switch (why) {
     case NotStored::session_full: return "a session may keep more by sessions.bytes_max and sessions.entries_max";
+    case NotStored::function_full: return "a function may keep more by functions.NAME.bytes_max";
     case NotStored::upstreams_full: return "more memory does not help; fewer upstreams a value do (record_dependencies, depends_on), or fewer values that have any";
     case NotStored::too_large:
     case NotStored::not_worth_it:
@@ -57,6 +58,7 @@ void Computations::publish(Connection& from, protocol::RequestId id, protocol::P
     answer_all(lease->waiters, [&](Waiter& waiter) {
       catalog_.answer_inline(waiter.from, inline_value(version, cost_us), parts);
     });
+    if (!fenced && !entry.value) catalog_.gone().remember(entry.key, Gone{GoneReason::not_stored, context_.now, lease->not_kept_text, lease->not_kept});
     const protocol::Published told{version, false, lease->not_kept, std::move(lease->not_kept_text)};
     end(*lease);
     context_.send({from.id, id}, told);

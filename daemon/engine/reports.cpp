@@ -181,6 +181,7 @@ protocol::Statistics Reports::statistics(Time now) const {
   add("seconds_evicted", seconds_of(counters.evicted_us));
   add("eviction_looks", counters.eviction_looks);
   add("blob_evictions", counters.blob_evictions);
+  add("function_evictions", counters.function_evictions);
   add("reservations_refused", counters.reservations_refused);
   add("expirations", counters.expirations);
   add("stored_inline", counters.stored_inline);
@@ -257,7 +258,8 @@ protocol::Statistics Reports::statistics(Time now) const {
                             {"bytes", function->bytes},
                             {"running", function->running},
                             {"queued", std::uint64_t{queue == nullptr ? 0 : queue->queued()}},
-                            {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function->name)}}};
+                            {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function->name)}},
+                            {"bytes_max", catalog_.bytes_max_of(*function)}};
     add_last_hour(report, context_.recent.of(function->number, now));
     statistics.functions.push_back({function->name, std::move(report)});
   }

@@ -40,6 +40,11 @@ void PinTable::remove(engine::ConnectionId connection, std::size_t session_place
   position_.erase(found);
   Entry& entry = entries_[position];
   entry.claims->take(*entry.page, totals_);
+  for (const auto& hit : entry.page->hit_table) {
+    // Relaxed: as in harvest().
+    const std::uint64_t word = hit.load(std::memory_order_relaxed);
+    if (word != 0 && words_of_the_dead_.size() < words_of_the_dead_max) words_of_the_dead_.push_back(word);
+  }
   for (std::size_t word = 0; word < (session_places + 63) / 64; ++word) {
     // Relaxed: pairs with nothing; of a claim that nothing is ordered by.
     const std::uint64_t marks = entry.page->session_uses[word].load(std::memory_order_relaxed);
@@ -85,6 +90,7 @@ std::optional<std::uint32_t> PinTable::grant(engine::ConnectionId connection, st
 }
 
 void PinTable::harvest(const std::function<void(std::uint64_t word)>& hit) {
+  for (const std::uint64_t word : std::exchange(words_of_the_dead_, {})) hit(word);
   const std::size_t pages = std::min(entries_.size(), harvest_pages_per_call);
   for (std::size_t i = 0; i < pages; ++i) {
     next_harvest_ = (next_harvest_ + 1) % entries_.size();

@@ -29,7 +29,8 @@ class PinTable {
  public:
   // A connection has at most one page.
   void add(engine::ConnectionId connection, protocol::PinPage& page);
-  // Its pins no longer count, and what it claims is added to the totals for good. Unknown connections are ignored.
+  // Its pins no longer count, what it claims is added to the totals for good, and the next harvest() reports its hits: a reader that lives
+  // shortly is heard, too. Unknown connections are ignored.
   // Its marks of the first `session_places` places are kept for take_session_use().
   void remove(engine::ConnectionId connection, std::size_t session_places = protocol::session_marks);
   std::size_t size() const { return entries_.size(); }
@@ -58,6 +59,8 @@ class PinTable {
   // Reports index words from the hit tables, unchecked, and empties what it has read. At most harvest_pages_per_call
   // pages, the next ones in turn with every call. `hit` must not change this table.
   static constexpr std::size_t harvest_pages_per_call = 64;
+  // So many words of removed pages are kept at most; what is more is lost, as the table allows.
+  static constexpr std::size_t words_of_the_dead_max = 4096;
   void harvest(const std::function<void(std::uint64_t word)>& hit);
 
   // Whether any page, living or dead, has this place's mark; clears it. One look at each page.
@@ -93,6 +96,7 @@ class PinTable {
   std::vector<Entry> entries_;
   std::unordered_map<engine::ConnectionId, std::size_t> position_;  // in entries_
   std::size_t next_harvest_ = 0;
+  std::vector<std::uint64_t> words_of_the_dead_;  // of their hit tables
   std::vector<std::uint64_t> marks_of_the_dead_;  // as in a page; made with the first
   // What is known of the pages; asking for it makes it newer.
   mutable std::vector<HitTotals> totals_;

@@ -51,6 +51,7 @@ struct NamespaceSettings {
   engine::AccessRule access{};
   std::optional<engine::RetentionSettings> retention{};  // nothing: as for all namespaces
   decltype(engine::Settings::max_concurrent) max_concurrent{};
+  decltype(engine::Settings::function_bytes_max) function_bytes_max{};
   // Where its values are on disk, and how many bytes they may take; empty: they are kept in memory only. Of a namespace that is there
   // already, or comes with a reload, this changes with the daemon's next start.
   std::string disk_directory{};

@@ -70,6 +70,7 @@ engine::Settings Host::engine_settings(const HostSettings& from, const std::stri
     settings.blob_bytes_max = own->second.blob_bytes_max;
     if (own->second.retention) settings.retention = *own->second.retention;
     settings.max_concurrent = own->second.max_concurrent;
+    settings.function_bytes_max = own->second.function_bytes_max;
     if (own->second.sessions) settings.sessions = *own->second.sessions;
   }
   return settings;

@@ -198,6 +198,7 @@ Kind kind_of_function(std::string_view setting) {
     case FunctionSettingKind::duration: return Kind::duration;
     case FunctionSettingKind::factor: return Kind::factor;
     case FunctionSettingKind::count: return Kind::count;
+    case FunctionSettingKind::size: return Kind::size;
   }
   return Kind::count;
 }
@@ -481,7 +482,7 @@ std::string print_configuration(const LoadedConfiguration& configuration) {
     for (const std::string_view setting : function_setting_names()) {
       const std::string text = get_function_setting(function, setting);
       if (text.empty()) continue;
-      out += std::string(setting) + " = " + (kind_of_function_setting(setting) == FunctionSettingKind::duration ? in_quotes(text) : text) +
+      out += std::string(setting) + " = " + (function_setting_is_quoted(setting) ? in_quotes(text) : text) +
              origin(std::string(functions_prefix) + name + "." + std::string(setting));
     }
   }
@@ -536,12 +537,12 @@ EffectiveSettings settings_in(const Configuration& configuration, const Namespac
   result.sessions = first_said(rules.sessions, configuration.sessions);
   // A function of which only the namespaces together say something: what this namespace says of all counts more.
   for (const auto& [name, function] : configuration.functions)
-    result.functions[name] = {first_said(rules.retention, function.retention), function.max_concurrent};
+    result.functions[name] = {first_said(rules.retention, function.retention), function.max_concurrent, function.bytes_max};
   for (const auto& [name, own] : rules.functions) {
     const auto of_all = configuration.functions.find(name);
     const FunctionSettings further = of_all == configuration.functions.end() ? FunctionSettings{} : of_all->second;
     result.functions[name] = {first_said(own.retention, first_said(rules.retention, further.retention)),
-                              own.max_concurrent ? own.max_concurrent : further.max_concurrent};
+                              own.max_concurrent ? own.max_concurrent : further.max_concurrent, own.bytes_max ? own.bytes_max : further.bytes_max};
   }
   return result;
 }

@@ -13,12 +13,16 @@ namespace {
 
 constexpr std::string_view max_concurrent = "max_concurrent";
 constexpr std::uint64_t max_concurrent_most = 1'000'000;
+constexpr std::string_view bytes_max = "bytes_max";
 
-const std::array<std::string_view, 5>& names() {
-  static const std::array<std::string_view, 5> all = [] {
-    std::array<std::string_view, 5> made{};
-    std::transform(retention_settings().begin(), retention_settings().end(), made.begin(), [](const RetentionSetting& s) { return s.name; });
-    made.back() = max_concurrent;
+using Names = std::array<std::string_view, 6>;
+const Names& names() {
+  static const Names all = [] {
+    Names made{};
+    const auto rest = std::transform(retention_settings().begin(), retention_settings().end(), made.begin(), [](const RetentionSetting& s) { return s.name; });
+    ONCED_ASSERT(made.end() - rest == 2);
+    rest[0] = max_concurrent;
+    rest[1] = bytes_max;
     return made;
   }();
   return all;
@@ -35,10 +39,22 @@ std::span<const std::string_view> function_setting_names() { return names(); }
 
 FunctionSettingKind kind_of_function_setting(std::string_view name) {
   if (name == max_concurrent) return FunctionSettingKind::count;
+  if (name == bytes_max) return FunctionSettingKind::size;
   return member_of(name) == RetentionMember::refresh_ahead ? FunctionSettingKind::factor : FunctionSettingKind::duration;
 }
 
+bool function_setting_is_quoted(std::string_view name) {
+  const FunctionSettingKind kind = kind_of_function_setting(name);
+  return kind == FunctionSettingKind::duration || kind == FunctionSettingKind::size;
+}
+
 Result<void> set_function_setting(FunctionSettings& to, std::string_view name, std::string_view text) {
+  if (name == bytes_max) {
+    const Result<std::uint64_t> bytes = parse_size(text);
+    if (!bytes) return bytes.error();
+    to.bytes_max = *bytes;
+    return {};
+  }
   if (name != max_concurrent) return set_retention(to.retention, member_of(name), text);
   const Result<std::uint64_t> count = parse_count(text);
   if (!count) return count.error();
@@ -51,6 +67,7 @@ Result<void> set_function_setting(FunctionSettings& to, std::string_view name, s
 }
 
 std::string get_function_setting(const FunctionSettings& from, std::string_view name) {
+  if (name == bytes_max) return from.bytes_max ? print_size(*from.bytes_max) : std::string();
   if (name != max_concurrent) return get_retention(from.retention, member_of(name));
   return from.max_concurrent ? std::to_string(*from.max_concurrent) : std::string();
 }

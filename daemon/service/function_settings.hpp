@@ -1,5 +1,5 @@
-// What is set for one function, [functions."NAME"]: how long its values and failures are kept (retention_settings.hpp), and how
-// many of its computations run at once.
+// What is set for one function, [functions."NAME"]: how long its values and failures are kept (retention_settings.hpp), how
+// many of its computations run at once, and how many bytes its values may have.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ namespace onced::service {
 struct FunctionSettings {
   Retention retention{};
   std::optional<std::uint64_t> max_concurrent{};  // 0, or nothing: any number
+  std::optional<std::uint64_t> bytes_max{};       // of its values together; 0, or nothing: as much as there is room for
   friend bool operator==(const FunctionSettings&, const FunctionSettings&) = default;
 };
 
@@ -24,8 +25,10 @@ inline constexpr std::string_view functions_prefix = "functions.";
 
 // Their names, as in the file.
 std::span<const std::string_view> function_setting_names();
-enum class FunctionSettingKind : std::uint8_t { duration, factor, count };
+enum class FunctionSettingKind : std::uint8_t { duration, factor, count, size };
 FunctionSettingKind kind_of_function_setting(std::string_view name);
+// Whether its value has a unit, and stands in quotes in the file.
+bool function_setting_is_quoted(std::string_view name);
 
 // `name` is one of the names.
 Result<void> set_function_setting(FunctionSettings& to, std::string_view name, std::string_view text);

@@ -174,7 +174,7 @@ std::vector<NamespaceValue> values_of(const Budget* budget, const NamespaceRules
     for (const std::string_view setting : function_setting_names()) {
       const std::string text = get_function_setting(function, setting);
       if (text.empty()) continue;
-      const bool quoted = kind_of_function_setting(setting) == FunctionSettingKind::duration;
+      const bool quoted = function_setting_is_quoted(setting);
       values.push_back({"functions." + in_quotes(name), std::string(setting), std::string(functions_prefix) + name + "." + std::string(setting),
                         quoted ? in_quotes(text) : text, text});
     }

@@ -276,7 +276,7 @@ struct Fields<Reserve> {
   static constexpr std::string_view name = "reserve";
   static constexpr std::size_t required = 2;
   static constexpr auto fields =
-      std::make_tuple(field("bytes", &Reserve::bytes), field("receipt", &Reserve::receipt));
+      std::make_tuple(field("bytes", &Reserve::bytes), field("receipt", &Reserve::receipt), field("ready", &Reserve::ready));
 };
 template <>
 struct Fields<Fetch> {
@@ -528,7 +528,7 @@ inline constexpr SignalEvent last_of<SignalEvent> = SignalEvent::loaded;
 template <>
 inline constexpr KeyState last_of<KeyState> = KeyState::queued;
 template <>
-inline constexpr NotStored last_of<NotStored> = NotStored::upstreams_full;
+inline constexpr NotStored last_of<NotStored> = NotStored::function_full;
 template <>
 inline constexpr UpstreamState last_of<UpstreamState> = UpstreamState::invalidated;
 template <>

@@ -145,6 +145,7 @@ TEST_CASE("a result that is not stored says why, and advises what helps against 
                           Case{NotStored::too_large, ErrorCode::out_of_memory, "setting memory"},
                           Case{NotStored::not_worth_it, ErrorCode::out_of_memory, "setting memory"},
                           Case{NotStored::session_full, ErrorCode::out_of_memory, "sessions.bytes_max"},
+                          Case{NotStored::function_full, ErrorCode::out_of_memory, "functions.NAME.bytes_max"},
                           Case{NotStored::upstreams_full, ErrorCode::limit_reached, "record_dependencies"}}) {
     CAPTURE(one.advice);
     Upstream c;

@@ -12,7 +12,9 @@ namespace onced::engine {
 struct BlobScene : Scene {
   explicit BlobScene(Settings settings_ = {}) : Scene(settings_) {}
 
-  RequestId ask_to_reserve(ConnectionId from, std::uint64_t bytes) { return ask(from, protocol::Reserve{bytes, receipts[from]}); }
+  RequestId ask_to_reserve(ConnectionId from, std::uint64_t bytes, bool ready = false) {
+    return ask(from, protocol::Reserve{bytes, receipts[from], ready});
+  }
   protocol::Blob taken(ConnectionId from, RequestId id) {
     const auto blob = take<protocol::Blob>(from, id);
     receipts[from] = blob.receipt;

@@ -248,9 +248,32 @@ TEST_CASE("a large blob for which far more computing time would be thrown away i
     scene.lease(a, key_of("frame", 2));
     scene.reserve(a, 5000);
   }
-  SUBCASE("not for a value that is put") {
+  SUBCASE("though the function is new, when the value is ready: then it has cost what it has taken") {
     fill();
+    scene.lease(a, key_of("frame", 2));
+    scene.now += 10ms;
+    CHECK(scene.refused_with(a, scene.ask_to_reserve(a, 5000, true), "would be evicted for one that is likely to save 10 ms") == ErrorCode::out_of_memory);
+    CHECK(scene.explained(a, key_of("frame", 2)).at(0).find("being computed") != std::string::npos);
+    scene.now += 10s;
     scene.reserve(a, 5000);
+  }
+  SUBCASE("for a value that is put, of which nobody knows what it cost") {
+    fill();
+    CHECK(scene.refused_with(a, scene.ask_to_reserve(a, 5000), "would be evicted for one that is put") == ErrorCode::out_of_memory);
+    CHECK(scene.counted("evictions") == 0);
+  }
+  SUBCASE("not for a value that is put where there are only such values") {
+    for (int i = 0; i < 4; ++i) scene.put_blob(a, numbered(i), 2500);
+    scene.reserve(a, 5000);
+    CHECK(scene.counted("evictions") == 2);
+  }
+  SUBCASE("also in many parts, each of them small") {
+    scene.compute(a, key_of("frame", 1), 10ms);
+    fill();
+    scene.lease(a, key_of("frame", 2));
+    scene.reserve(a, 2000);
+    CHECK(scene.refused_with(a, scene.ask_to_reserve(a, 2000), "would be evicted for one that is likely to save 10 ms") == ErrorCode::out_of_memory);
+    CHECK(scene.counted("evictions") == 2);
   }
   SUBCASE("not when nothing goes for it") {
     scene.compute(a, key_of("frame", 1), 10ms);

@@ -66,3 +66,24 @@ TEST_CASE("explain names some of very many detached computations, so that a clie
   CHECK(lines.size() <= 64);
   CHECK(lines.back() == "so do 84 others");
 }
+
+TEST_CASE("explain knows of a computation that was invalidated while it ran") {
+  Scene scene;
+  const auto a = scene.connect(), b = scene.connect();
+  const auto token = scene.lease(a, key);
+  scene.ask(b, protocol::Invalidate{{protocol::ScopeKind::key, key}});
+  CHECK(explain(scene, b).back().find("a computation of before its invalidation still runs") != std::string::npos);
+  CHECK_FALSE(scene.publish(a, token, "old").stored);
+  const std::string line = explain(scene, b).at(0);
+  CAPTURE(line);
+  CHECK(line.starts_with("computed "));
+  CHECK(line.find("but not kept: ") != std::string::npos);
+  CHECK(line.find("invalidated") != std::string::npos);
+  SUBCASE("not where a value is there by now") {
+    const auto again = scene.lease(a, key);
+    scene.ask(b, protocol::Invalidate{{protocol::ScopeKind::key, key}});
+    scene.put(b, key, "new");
+    scene.publish(a, again, "old");
+    CHECK(explain(scene, b).at(0).starts_with("ready"));
+  }
+}

@@ -57,6 +57,7 @@ TEST_CASE("hits of readers and of the daemon, waiters and computations are count
                                   {"running", std::uint64_t{0}},
                                   {"queued", std::uint64_t{0}},
                                   {"max_concurrent", std::uint64_t{0}},
+                                  {"bytes_max", std::uint64_t{0}},
                                   {"computations_last_hour", std::uint64_t{1}},
                                   {"computations_avoided_last_hour", std::uint64_t{12}},
                                   {"duplicates_avoided_last_hour", std::uint64_t{1}},

@@ -73,6 +73,32 @@ TEST_CASE("the hit table is reported once and emptied, page after page in turn")
   CHECK(words.size() == pages);
 }
 
+TEST_CASE("hits of a page that was removed are reported once, too, as far as there is room for them") {
+  std::vector<test::HeapPinPage> memory(5);
+  PinTable table;
+  memory[0]->hit_table[7] = 42;
+  table.add(ConnectionId{1}, *memory[0]);
+  table.remove(ConnectionId{1});
+  std::vector<std::uint64_t> words;
+  const auto harvest = [&] { table.harvest([&](std::uint64_t word) { words.push_back(word); }); };
+  harvest();
+  CHECK(words == std::vector<std::uint64_t>{42});
+  harvest();
+  CHECK(words.size() == 1);
+
+  words.clear();
+  for (std::size_t i = 0; i < memory.size(); ++i) {
+    for (std::size_t at = 0; at < protocol::hit_table_entries; ++at) memory[i]->hit_table[at] = at + 1;
+    table.add(ConnectionId{i + 2}, *memory[i]);
+    table.remove(ConnectionId{i + 2});
+  }
+  harvest();
+  CHECK(words.size() == PinTable::words_of_the_dead_max);
+  words.clear();
+  harvest();
+  CHECK(words.empty());
+}
+
 TEST_CASE("what a page claims counts while it lives and exactly once after it died") {
   test::HeapPinPage page;
   PinTable table;

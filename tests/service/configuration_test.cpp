@@ -283,6 +283,28 @@ TEST_CASE("how many computations of a function run at once is set by its name") 
   CHECK(reloaded(before, after).functions == after.functions);
 }
 
+TEST_CASE("how much the values of a function may have is set by its name, and reloaded") {
+  const TempDirectory directory;
+  const std::string file = (directory / "onced.toml").string();
+  onced::testing::write_file(file, "[functions.\"charts.draw\"]\nbytes_max = \"64MiB\"\n");
+  Overrides overrides;
+  overrides.file = file;
+  overrides.values = {{"socket", "/x/s"}, {"functions.print.bytes_max", "1000"}};
+  const auto loaded = load_configuration(overrides, {}, {});
+  REQUIRE(loaded.ok());
+  const auto& functions = loaded->values.functions;
+  CHECK(functions.at("charts.draw") == FunctionSettings{.retention = {}, .bytes_max = std::uint64_t{64} << 20});
+  CHECK(functions.at("print").bytes_max == 1000);
+  const std::string printed = print_configuration(*loaded);
+  CHECK(contains(printed, "[functions.\"charts.draw\"]\nbytes_max = \"64MiB\"  # " + file + ":2:1\n"));
+  CHECK(contains(complaint_about("[functions.draw]\nbytes_max = \"64MB\"\n"), "functions.draw.bytes_max"));
+
+  Configuration after = loaded->values;
+  after.functions["charts.draw"].bytes_max = 0;
+  CHECK(differences(loaded->values, after).reloaded == std::vector<std::string>{"functions.charts.draw.bytes_max: 64MiB -> 0B"});
+  CHECK(reloaded(loaded->values, after).functions == after.functions);
+}
+
 TEST_CASE("sizes above the machine's memory are warned of, those of all namespaces together") {
   const auto warnings = [](std::vector<std::pair<std::string, std::string>> values) {
     Overrides overrides;

@@ -110,15 +110,15 @@ TEST_CASE("a namespace that has rules and no size is refused where it begins") {
 TEST_CASE("what a namespace says of keeping values counts more than what is said of all namespaces") {
   const auto loaded = load(
       "[retention]\nttl = \"1h\"\ngrace = \"2h\"\n"
-      "[functions.draw]\nttl = \"1min\"\ngrace = \"2min\"\nfailure_ttl = \"3s\"\nmax_concurrent = 2\n"
+      "[functions.draw]\nttl = \"1min\"\ngrace = \"2min\"\nfailure_ttl = \"3s\"\nmax_concurrent = 2\nbytes_max = \"1KiB\"\n"
       "[namespaces.charts]\nmemory = \"4MiB\"\n[namespaces.charts.retention]\nttl = \"5min\"\n"
-      "[namespaces.charts.functions.draw]\ngrace = \"7min\"\n[namespaces.charts.functions.load]\nttl = \"9min\"\nmax_concurrent = 5\n");
+      "[namespaces.charts.functions.draw]\ngrace = \"7min\"\n[namespaces.charts.functions.load]\nttl = \"9min\"\nmax_concurrent = 5\nbytes_max = \"2KiB\"\n");
   REQUIRE(loaded.ok());
   const Configuration& values = loaded->values;
   const EffectiveSettings charts = settings_in(values, values.namespaces.at("charts").rules);
   CHECK(charts.retention == Retention{.ttl = 5min, .grace = 2h, .refresh_ahead_permille = 0, .failure_ttl = 5s});
-  CHECK(charts.functions.at("draw") == FunctionSettings{{.ttl = 5min, .grace = 7min, .failure_ttl = 3s}, 2});
-  CHECK(charts.functions.at("load") == FunctionSettings{{.ttl = 9min}, 5});
+  CHECK(charts.functions.at("draw") == FunctionSettings{{.ttl = 5min, .grace = 7min, .failure_ttl = 3s}, 2, 1024});
+  CHECK(charts.functions.at("load") == FunctionSettings{{.ttl = 9min}, 5, 2048});
   const EffectiveSettings others = settings_in(values, values.default_rules);
   CHECK(others.retention == values.retention);
   CHECK(others.functions == values.functions);

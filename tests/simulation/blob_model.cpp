@@ -107,8 +107,10 @@ void BlobModel::reserved(ConnectionId connection, const protocol::Reserve& reque
     case ErrorCode::too_large: return require(request.bytes > settings.part_bytes_max, "a reservation was refused as too large");
     case ErrorCode::out_of_memory: {
       const bool has_room_without_all = not_to_evict_bytes_ + request.bytes <= settings.blob_bytes_max;
-      // For a large one others are only evicted when it is worth it.
-      const bool is_large = request.bytes > settings.blob_bytes_max / 4;
+      // For a large one, or one more of many, others are only evicted when it is worth it.
+      std::uint64_t reserved = 0;
+      for (const std::uint64_t blob : reserved_[connection]) reserved += charges_.at(blob);
+      const bool is_large = reserved + request.bytes > settings.blob_bytes_max / 4;
       return require(!has_room_without_all || (is_large && !has_room_for(request)), "a reservation was refused though there is room, or could be");
     }
     case ErrorCode::limit_reached:

@@ -164,6 +164,7 @@ struct Explain { std::string key; };           // Answer: Explanation
 struct Reserve {
   std::uint64_t bytes = 0;
   std::uint64_t receipt = 0;
+  bool ready = false;                // the part is there to be copied: its computation will hardly take longer than it has
 };
 // The descriptor of a published blob, to read from: one that a record of this namespace has, also one that nobody finds any
 // more but somebody pins, or one that was lent to this connection (Value). Answers: Blob, Refused (not_found).
@@ -249,7 +250,7 @@ struct Refused { ErrorCode code = ErrorCode::internal; std::string text; };
 // its place meanwhile; upstream_invalidated: what it was computed from was; too_large: for the segment; session_full: its session has all that it may
 // keep; not_worth_it: too much would have to go for it; no_room: all that could go is being read; upstreams_full: no more can be recorded of
 // what values depend on.
-enum class NotStored : std::uint8_t { not_said = 0, invalidated = 1, superseded = 2, upstream_invalidated = 3, too_large = 4, session_full = 5, not_worth_it = 6, no_room = 7, upstreams_full = 8 };
+enum class NotStored : std::uint8_t { not_said = 0, invalidated = 1, superseded = 2, upstream_invalidated = 3, too_large = 4, session_full = 5, not_worth_it = 6, no_room = 7, upstreams_full = 8, function_full = 9 };
 struct Published {
   std::uint64_t version = 0;
   bool stored = false;               // false: only the waiters have it
