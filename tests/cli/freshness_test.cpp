@@ -94,12 +94,18 @@ TEST_CASE("a soft invalidation makes values stale and says how many, a hard one 
   const Oncectl oncectl;
   for (const char* arguments : {"[1]", "[2]"}) oncectl.put("f", arguments, "old");
   oncectl.put("g", "[]", "old");
+  oncectl.put("h", "[]", "old");
   CHECK(oncectl({"invalidate", "f", "[1]", "--soft"}).out == "1 value made stale\n");
   CHECK(oncectl({"get", "f", "[1]"}).out == "old");
   CHECK(row_of(oncectl, "g")["stale"] == false);
   CHECK(oncectl({"invalidate", "g", "--soft"}).out == "1 value made stale\n");
   CHECK(row_of(oncectl, "g")["stale"] == true);
+  CHECK(row_of(oncectl, "h")["stale"] == false);
   CHECK(oncectl({"invalidate", "--all", "--soft"}).status == 0);
+  const auto rows = lines_of(oncectl({"ls", "--json"}).out);
+  CHECK(rows.size() == 4);
+  for (const json& row : rows) CHECK(row["stale"] == true);
+  CHECK(oncectl({"get", "h"}).out == "old");
   CHECK(oncectl({"invalidate", "g"}).out == "1 value dropped\n");
   CHECK(oncectl({"get", "g"}).status == 1);
 }
