@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <onced/protocol/pin_page.hpp>
+
 #include "context.hpp"
 #include "disk_view.hpp"
 #include "reports.hpp"
@@ -62,8 +64,12 @@ Json statistics_json(const protocol::Statistics& statistics) {
   }
   Json all = report_json(statistics.fields);
   all["functions"] = std::move(functions);
+  all["functions_truncated"] = statistics.truncated;
   return all;
 }
+
+// Functions whose readers' hits have counters of their own.
+constexpr std::size_t counted_apart_max = protocol::counter_functions - 1;
 
 std::string cell_of(const protocol::FunctionStatistics& function, const std::string& name) {
   const auto field = std::find_if(function.fields.begin(), function.fields.end(), [&](const auto& one) { return one.first == name; });
@@ -107,6 +113,19 @@ std::string functions_text(const protocol::Statistics& statistics, std::string_v
   return text + table_of(statistics, names, end, width);
 }
 
+// What the tables do not say.
+std::string notes_on(const protocol::Statistics& statistics) {
+  std::string notes;
+  if (statistics.truncated) {
+    const std::uint64_t known = count(statistics.fields, "functions_known");
+    notes += "the " + plural(statistics.functions.size(), "function") + " that saved most" + (known == 0 ? "" : ", of " + human_count(known)) + "\n";
+  }
+  const bool some_unknown = std::any_of(statistics.functions.begin(), statistics.functions.end(),
+                                        [](const auto& one) { return !number(one.fields, "hits"); });
+  if (some_unknown) notes += "-: not known, for readers' hits are counted apart for the first " + std::to_string(counted_apart_max) + " functions only\n";
+  return notes;
+}
+
 std::string statistics_text(const protocol::Statistics& statistics, const Output& output) {
   std::string out;
   std::size_t widest = 0;
@@ -116,7 +135,9 @@ std::string statistics_text(const protocol::Statistics& statistics, const Output
   }
   if (statistics.functions.empty()) return out;
   const std::size_t width = output.data_screen().width;
-  return out + "\n" + functions_text(statistics, {}, width) + "\nin the last hour:\n" + functions_text(statistics, "_last_hour", width);
+  out += "\n" + functions_text(statistics, {}, width) + "\nin the last hour:\n" + functions_text(statistics, "_last_hour", width);
+  const std::string notes = notes_on(statistics);
+  return notes.empty() ? out : out + "\n" + notes;
 }
 
 int stats(Context& context) {
@@ -140,7 +161,11 @@ void add_overview_commands(CLI::App& app, Context& context) {
               "55 to 60 minutes). computations_avoided: callers who were given a value;\n"
               "duplicates_avoided: those of them who waited for one that was being computed, and\n"
               "would have computed it beside. longest_turn: how long everybody had to wait for the\n"
-              "daemon's one loop at most.\n",
+              "daemon's one loop at most.\n"
+              "Functions: the 256 that saved most (functions_truncated: there are more). Readers'\n"
+              "hits are counted for each of the first 255 functions that the namespace has had (of\n"
+              "`oncectl run` every COMMAND is one), and for all further ones only in the totals:\n"
+              "what rests on them is \"-\" there, in JSON null.\n",
               "  oncectl stats\n"
               "  oncectl stats --json | jq '.functions[] | {function, hits}'\n"},
               [&context] { return stats(context); });

@@ -14,6 +14,11 @@ const protocol::Number* find(const protocol::Report& report, std::string_view na
   return nullptr;
 }
 
+bool is_unknown(const protocol::Number& value) {
+  const auto* real = std::get_if<double>(&value);
+  return real != nullptr && std::isnan(*real);
+}
+
 std::string use_of(const protocol::Report& report, std::string_view used, std::string_view budget) {
   const std::uint64_t bytes = count(report, used);
   const std::uint64_t bytes_max = count(report, budget);
@@ -25,13 +30,16 @@ std::string use_of(const protocol::Report& report, std::string_view used, std::s
 
 Json report_json(const protocol::Report& report) {
   Json fields = Json::object();
-  for (const auto& [name, value] : report) std::visit([&, &field = name](const auto& v) { fields[field] = v; }, value);
+  for (const auto& [name, value] : report) {
+    if (is_unknown(value)) fields[name] = nullptr;
+    else std::visit([&, &field = name](const auto& v) { fields[field] = v; }, value);
+  }
   return fields;
 }
 
 std::optional<double> number(const protocol::Report& report, std::string_view name) {
   const protocol::Number* value = find(report, name);
-  if (value == nullptr) return std::nullopt;
+  if (value == nullptr || is_unknown(*value)) return std::nullopt;
   if (const auto* whole = std::get_if<std::uint64_t>(value)) return static_cast<double>(*whole);
   if (const auto* real = std::get_if<double>(value)) return *real;
   return std::nullopt;
@@ -68,6 +76,7 @@ std::string last_hour_text(const protocol::Report& status) {
 
 std::string human(std::string_view name, const protocol::Number& value) {
   if (const auto* words = std::get_if<std::string>(&value)) return escape(*words);
+  if (is_unknown(value)) return "-";
   const protocol::Report one{{std::string(name), value}};
   const double amount = number(one, name).value_or(0);
   if (name.find("bytes") != std::string_view::npos) return human_bytes(count(one, name));

@@ -13,7 +13,7 @@ namespace onced::cli {
 
 Json report_json(const protocol::Report& report);
 
-// A field as a number; nothing when the daemon does not say it.
+// A field as a number; nothing when the daemon does not say or know it (NaN: JSON null, "-" for people).
 std::optional<double> number(const protocol::Report& report, std::string_view name);
 std::uint64_t count(const protocol::Report& report, std::string_view name);
 std::string text(const protocol::Report& report, std::string_view name);

@@ -38,10 +38,7 @@ std::string percent(double fraction) {
   return std::isnan(fraction) ? "-" : std::to_string(static_cast<int>(std::floor(std::clamp(fraction, 0.0, 1.0) * 100))) + " %";
 }
 
-std::string for_seconds(std::optional<double> seconds) {
-  if (!seconds) return "-";
-  return *seconds < 60 ? std::to_string(static_cast<int>(*seconds)) + " s" : human_duration(*seconds);
-}
+std::string duration_cell(std::optional<double> seconds) { return seconds ? human_duration(*seconds) : "-"; }
 
 // The first rows of a table in so many lines (0: all), and how many more there are.
 template <typename Row, typename Add>
@@ -58,12 +55,12 @@ std::string first_rows(Table table, const std::vector<Row>& rows, bool truncated
 using Cells = std::vector<std::string>;
 
 Cells cells_of(const TopComputation& one) {
-  return {percent(one.fraction), for_seconds(one.seconds), human_count(one.waiting), one.holder.empty() ? "-" : cut_to(escape(one.holder), 24),
+  return {percent(one.fraction), duration_cell(one.seconds), human_count(one.waiting), one.holder.empty() ? "-" : cut_to(escape(one.holder), 24),
           key_display(one.key, whole_key) + (one.refresh ? "  (refresh)" : "") + (one.text.empty() ? "" : "  " + escape(one.text))};
 }
 
 Cells cells_of(const TopQueued& one) {
-  return {"queued", for_seconds(one.seconds), human_count(one.waiting), ordinal(one.position) + " in the queue", key_display(one.key, whole_key)};
+  return {"queued", duration_cell(one.seconds), human_count(one.waiting), ordinal(one.position) + " in the queue", key_display(one.key, whole_key)};
 }
 
 bool more_are_queued(const TopData& data) { return count(data.statistics.fields, "queued") > data.queued.size(); }
@@ -109,9 +106,11 @@ std::string functions_table(const TopData& data, std::size_t lines, std::size_t 
   return first_rows(std::move(table), by_time_saved(data.statistics.functions), data.statistics.truncated, lines, width,
                     [limits](Table& to, const protocol::FunctionStatistics& one) {
                       const std::optional<double> cost = average_cost(one.fields);
-                      Cells cells{human_count(count(one.fields, "calls")), ratio_text(count(one.fields, "hits"), count(one.fields, "calls")),
-                              cost ? human_duration(*cost) : "-", human_duration(number(one.fields, "seconds_saved").value_or(0)),
-                              human_duration(number(one.fields, "seconds_saved_last_hour").value_or(0)),
+                      // What readers hit is not known of every function.
+                      const auto seconds = [&](std::string_view name) { return duration_cell(number(one.fields, name)); };
+                      const std::string calls = number(one.fields, "calls") ? human_count(count(one.fields, "calls")) : "-";
+                      Cells cells{calls, ratio_text(count(one.fields, "hits"), count(one.fields, "calls")), duration_cell(cost),
+                              seconds("seconds_saved"), seconds("seconds_saved_last_hour"),
                               human_count(count(one.fields, "entries")), human_bytes(count(one.fields, "bytes"))};
                       if (limits) cells.push_back(running_text(one.fields));
                       cells.push_back(escape(one.function));
@@ -192,6 +191,7 @@ Json top_json(const TopData& data) {
     line["seconds_average"] = cost ? Json(*cost) : Json(nullptr);
     all["functions"].push_back(std::move(line));
   }
+  all["functions_truncated"] = data.statistics.truncated;
   return all;
 }
 

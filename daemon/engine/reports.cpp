@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <limits>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -40,11 +42,15 @@ std::string next_of_function(std::string_view key, std::string_view function) {
   return behind;
 }
 
-void add_last_hour(protocol::Report& report, const Savings& savings) {
+protocol::Number known_if(bool is_known, protocol::Number number) {
+  return is_known ? std::move(number) : protocol::Number(std::numeric_limits<double>::quiet_NaN());
+}
+
+void add_last_hour(protocol::Report& report, const Savings& savings, bool readers_are_known = true) {
   report.emplace_back("computations_last_hour", savings.computations);
-  report.emplace_back("computations_avoided_last_hour", savings.avoided);
+  report.emplace_back("computations_avoided_last_hour", known_if(readers_are_known, savings.avoided));
   report.emplace_back("duplicates_avoided_last_hour", savings.duplicates_avoided);
-  report.emplace_back("seconds_saved_last_hour", seconds_of(savings.saved_us));
+  report.emplace_back("seconds_saved_last_hour", known_if(readers_are_known, seconds_of(savings.saved_us)));
 }
 
 void add_turn(protocol::Report& report, const std::string& suffix, const LongestTurn::Turn& turn, Time now) {
@@ -232,38 +238,52 @@ protocol::Statistics Reports::statistics(Time now) const {
   add_turn(statistics.fields, "", context_.longest_turn.ever(), now);
   add_turn(statistics.fields, "_last_hour", context_.longest_turn.in_last_hour(now), now);
 
-  std::vector<const Function*> functions;
-  for (const Function& function : functions_.all()) functions.push_back(&function);
-  const std::size_t shown = std::min(functions.size(), functions_reported_max);
-  std::partial_sort(functions.begin(), functions.begin() + static_cast<std::ptrdiff_t>(shown), functions.end(),
-                    [](const Function* a, const Function* b) {
-                      return a->computed_us != b->computed_us ? a->computed_us > b->computed_us : a->number < b->number;
-                    });
-  functions.resize(shown);
-  for (const Function* function : functions) {
-    // Functions from the last counter on share it; what readers counted there is in the totals only.
-    RecordStore::HitTotals seen;
-    if (function->number + 1 < protocol::counter_functions && function->number < readers.readers.size())
-      seen = readers.readers[function->number];
-    const FunctionQueue* queue = computations_.queues().find(function->name);
-    protocol::Report report{{"calls", function->calls + seen.hits},
-                            {"hits", function->hits + seen.hits},
-                            {"misses", function->misses},
-                            {"computations", function->computations},
-                            {"computations_avoided", function->hits + function->waiters_served + seen.hits},
-                            {"duplicates_avoided", function->duplicates_avoided},
-                            {"seconds_computed", seconds_of(function->computed_us)},
-                            {"seconds_saved", seconds_of(function->saved_us + seen.saved_us)},
-                            {"entries", function->entries},
-                            {"bytes", function->bytes},
-                            {"running", function->running},
-                            {"queued", std::uint64_t{queue == nullptr ? 0 : queue->queued()}},
-                            {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function->name)}},
-                            {"bytes_max", catalog_.bytes_max_of(*function)}};
-    add_last_hour(report, context_.recent.of(function->number, now));
-    statistics.functions.push_back({function->name, std::move(report)});
-  }
+  add_functions(statistics, readers, now);
   return statistics;
+}
+
+// Functions from the last counter on share it: what readers counted there is in the totals only, and nobody knows whose it is.
+void Reports::add_functions(protocol::Statistics& statistics, const Totals& readers, Time now) const {
+  struct Row {
+    const Function* function;
+    bool counted_apart;
+    RecordStore::HitTotals seen;  // by readers
+    std::uint64_t saved_us() const { return function->saved_us + seen.saved_us; }
+  };
+  std::vector<Row> rows;
+  rows.reserve(functions_.all().size());
+  for (const Function& function : functions_.all()) {
+    Row& row = rows.emplace_back(Row{&function, function.number + 1 < protocol::counter_functions, {}});
+    if (row.counted_apart && function.number < readers.readers.size()) row.seen = readers.readers[function.number];
+  }
+  const std::size_t shown = std::min(rows.size(), functions_reported_max);
+  statistics.truncated = shown < rows.size();
+  std::partial_sort(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(shown), rows.end(), [](const Row& a, const Row& b) {
+    const auto rank = [](const Row& row) { return std::tuple(row.saved_us(), row.function->computed_us); };
+    return rank(a) != rank(b) ? rank(a) > rank(b) : a.function->number < b.function->number;
+  });
+  rows.resize(shown);
+  for (const Row& row : rows) {
+    const Function& function = *row.function;
+    const FunctionQueue* queue = computations_.queues().find(function.name);
+    const auto with_readers = [&](protocol::Number number) { return known_if(row.counted_apart, std::move(number)); };
+    protocol::Report report{{"calls", with_readers(function.calls + row.seen.hits)},
+                            {"hits", with_readers(function.hits + row.seen.hits)},
+                            {"misses", function.misses},
+                            {"computations", function.computations},
+                            {"computations_avoided", with_readers(function.hits + function.waiters_served + row.seen.hits)},
+                            {"duplicates_avoided", function.duplicates_avoided},
+                            {"seconds_computed", seconds_of(function.computed_us)},
+                            {"seconds_saved", with_readers(seconds_of(row.saved_us()))},
+                            {"entries", function.entries},
+                            {"bytes", function.bytes},
+                            {"running", function.running},
+                            {"queued", std::uint64_t{queue == nullptr ? 0 : queue->queued()}},
+                            {"max_concurrent", std::uint64_t{computations_.queues().limit_of(function.name)}},
+                            {"bytes_max", catalog_.bytes_max_of(function)}};
+    add_last_hour(report, context_.recent.of(function.number, now), row.counted_apart);
+    statistics.functions.push_back({function.name, std::move(report)});
+  }
 }
 
 protocol::Listing Reports::list(const protocol::List& request) const {

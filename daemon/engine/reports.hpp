@@ -33,11 +33,12 @@ class Reports {
 
   static constexpr std::size_t reply_bytes_max = 96 * 1024;    // leaves room for the encoding within a frame
   static constexpr std::size_t rows_examined_max = 8192;       // of one List: a cursor asks for more
-  static constexpr std::size_t functions_reported_max = 256;   // those that computed longest
+  static constexpr std::size_t functions_reported_max = 256;   // those that saved most
 
  private:
   struct Totals;
   Totals totals() const;
+  void add_functions(protocol::Statistics& statistics, const Totals& readers, Time now) const;
   protocol::KeyStateEntry state_of(const Entry& entry) const;
   struct LimitUse {
     Limit limit;

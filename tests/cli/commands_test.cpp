@@ -57,6 +57,39 @@ TEST_CASE("stats shows every counter, also per function") {
   CHECK(stats["functions"][0]["entries"] == 1);
 }
 
+TEST_CASE("stats and top show as unknown what is not counted apart of the functions after the 255th, and say that there are more than 256") {
+  const Oncectl oncectl;
+  Client client = oncectl.client();
+  constexpr int functions = 300;
+  const auto key_of = [](int number) { return *KeyBuilder("f" + std::to_string(number)).build(); };
+  for (int i = 0; i < functions; ++i) REQUIRE(client.put(key_of(i).bytes(), "x").ok());
+  for (const int number : {7, 255}) REQUIRE(client.peek(key_of(number)));
+  const json stats = json::parse(oncectl({"stats", "--json"}).out);
+  CHECK(stats["functions_truncated"] == true);
+  CHECK(stats["functions_known"] == functions);
+  CHECK(stats["hits_of_readers"] == 2);
+  const auto row = [](const json& all, const std::string& name) {
+    for (const json& one : all["functions"])
+      if (one["function"] == name) return one;
+    return json();
+  };
+  CHECK(row(stats, "f7")["hits"] == 1);
+  CHECK(row(stats, "f8")["hits"] == 0);
+  for (const char* field : {"hits", "calls", "seconds_saved", "computations_avoided", "seconds_saved_last_hour"}) {
+    CAPTURE(field);
+    REQUIRE(row(stats, "f255").contains(field));
+    CHECK(row(stats, "f255")[field].is_null());
+  }
+  CHECK(row(stats, "f255")["entries"] == 1);
+  const std::string text = oncectl({"stats"}).out;
+  CHECK(contains(text, "the 256 functions that saved most, of 300\n"));
+  CHECK(contains(text, "-: not known, for readers' hits are counted apart for the first 255 functions only\n"));
+  CHECK(contains(oncectl({"top", "--once"}).out, "\nand more\n"));
+  const json top = json::parse(oncectl({"top", "--once", "--json"}).out);
+  CHECK(top["functions_truncated"] == true);
+  CHECK(row(top, "f255")["hits"].is_null());
+}
+
 TEST_CASE("what was put comes back byte for byte; what was not is a miss") {
   const Oncectl oncectl;
   std::string bytes;

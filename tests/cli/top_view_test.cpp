@@ -55,7 +55,7 @@ TEST_CASE("a computation is shown with progress, time, waiters, holder and key; 
   data.computing[0].text = "half-way\x1b[31m";
   data.computing[0].refresh = true;
   const std::string text = top_text(data, {.width = 0, .height = 0});
-  CHECK(contains(text, "40 %  12 s        3  pid 41 (gunicorn)  report@v1(0)  (refresh)  half-way\\x1b[31m\n"));
+  CHECK(contains(text, "40 %  12.7 s        3  pid 41 (gunicorn)  report@v1(0)  (refresh)  half-way\\x1b[31m\n"));
   CHECK(contains(text, "    4  75.0 %    2.50 s    0 s     30.0 s        1  2.0 KiB  f0\n"));
   CHECK(contains(text, "hit ratio 50.0 %"));
   CHECK(contains(text, "\nlast hour: 1,234 computations avoided, 5 min 12 s saved, 310 duplicates avoided\n"));
@@ -74,8 +74,8 @@ TEST_CASE("what is queued is shown after what is computed, at its place, with th
   data.statistics.functions[0].fields.emplace_back("running", std::uint64_t{3});
   const std::string text = top_text(data, {.width = 0, .height = 0});
   CHECK(contains(text, "0 waiting, 7 queued\n"));
-  CHECK(contains(text, "queued   3 s        4  1st in the queue   report@v1(8)\n"));
-  CHECK(contains(text, "queued     -        1  2nd in the queue   report@v1(9)\nand more\n"));
+  CHECK(contains(text, "queued  3.20 s        4  1st in the queue   report@v1(8)\n"));
+  CHECK(contains(text, "queued       -        1  2nd in the queue   report@v1(9)\nand more\n"));
   CHECK(contains(text, "2.0 KiB  2 of 2, 7 queued  f1\n"));
   CHECK(contains(text, "2.0 KiB  3                 f0\n"));
   CHECK(text.find("report@v1(0)") < text.find("report@v1(8)"));
@@ -86,6 +86,25 @@ TEST_CASE("what is queued is shown after what is computed, at its place, with th
   CHECK(json["queued"][0]["waiting"] == 4);
   CHECK(json["queued"][1]["seconds"].is_null());
   CHECK(json["functions"][0]["max_concurrent"] == 2);
+}
+
+TEST_CASE("what is not known of a function is shown as unknown, and that there are more functions is said") {
+  TopData data = data_of(0, 2);
+  CHECK(top_json(data)["functions_truncated"] == false);
+  for (const std::size_t field : {0U, 1U, 4U, 5U}) data.statistics.functions[1].fields[field].second = std::nan("");
+  data.statistics.truncated = true;
+  const std::string text = top_text(data, {.width = 0, .height = 0});
+  CHECK(contains(text, "    -       -    2.50 s      -          -        1  2.0 KiB  f1\nand more\n"));
+  const Json json = top_json(data);
+  CHECK(json["functions_truncated"] == true);
+  for (const char* name : {"calls", "hits", "seconds_saved", "seconds_saved_last_hour"}) CHECK(json["functions"][1][name].is_null());
+  CHECK(json["functions"][1]["seconds_computed"] == 5.0);
+}
+
+TEST_CASE("how long a computation has been under way is told as precisely as by ls") {
+  TopData data = data_of(1, 0);
+  data.computing[0].seconds = 0.423;
+  CHECK(contains(top_text(data, {.width = 0, .height = 0}), "40 %  423.0 ms  "));
 }
 
 TEST_CASE("functions are in order of the time they saved") {

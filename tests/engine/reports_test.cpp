@@ -1,6 +1,12 @@
 #include "scene.hpp"
 
 #include <algorithm>
+#include <cmath>
+
+#include <onced/protocol/frame.hpp>
+#include <onced/protocol/pin_page.hpp>
+
+#include "engine/reports.hpp"
 
 using namespace onced;
 using namespace onced::engine;
@@ -63,6 +69,77 @@ TEST_CASE("hits of readers and of the daemon, waiters and computations are count
                                   {"duplicates_avoided_last_hour", std::uint64_t{1}},
                                   {"seconds_saved_last_hour", 24.0}};
   CHECK(statistics.functions[0].fields == expected);
+}
+
+namespace {
+
+const protocol::Number& field_of(const protocol::Report& report, const std::string& name) {
+  const auto found = std::find_if(report.begin(), report.end(), [&](const auto& field) { return field.first == name; });
+  REQUIRE(found != report.end());
+  return found->second;
+}
+
+bool is_unknown(const protocol::Number& number) { return std::holds_alternative<double>(number) && std::isnan(std::get<double>(number)); }
+
+}  // namespace
+
+TEST_CASE("of functions that share a counter of readers' hits nothing is said that rests on those") {
+  Scene scene;
+  scene.store.records_max = 1000;
+  const auto a = scene.connect();
+  const std::size_t apart = protocol::counter_functions - 1;
+  const auto nth = [](std::size_t number) { return "f" + std::to_string(number); };
+  for (std::size_t i = 0; i <= apart; ++i) scene.put(a, key_of(nth(i)), "value");
+  scene.store.totals.resize(protocol::counter_functions);
+  scene.store.totals[apart - 1] = {7, 7'000'000};
+  scene.store.totals[apart] = {9, 9'000'000};
+  const auto statistics = scene.engine.statistics(scene.now);
+  CHECK_FALSE(statistics.truncated);
+  REQUIRE(statistics.functions.size() == apart + 1);
+  const auto of = [&](std::size_t number) -> const protocol::Report& {
+    const auto found = std::find_if(statistics.functions.begin(), statistics.functions.end(), [&](const auto& one) { return one.function == nth(number); });
+    REQUIRE(found != statistics.functions.end());
+    return found->fields;
+  };
+  CHECK(field_of(of(apart - 1), "hits") == protocol::Number(std::uint64_t{7}));
+  CHECK(field_of(of(0), "hits") == protocol::Number(std::uint64_t{0}));
+  for (const char* name : {"calls", "hits", "computations_avoided", "seconds_saved", "computations_avoided_last_hour", "seconds_saved_last_hour"}) {
+    CAPTURE(name);
+    CHECK(is_unknown(field_of(of(apart), name)));
+    CHECK_FALSE(is_unknown(field_of(of(apart - 1), name)));
+  }
+  for (const char* name : {"misses", "computations", "duplicates_avoided", "seconds_computed", "entries", "computations_last_hour"}) {
+    CAPTURE(name);
+    CHECK_FALSE(is_unknown(field_of(of(apart), name)));
+  }
+  CHECK(field_of(of(apart), "entries") == protocol::Number(std::uint64_t{1}));
+  CHECK(scene.counted("hits") == 16);  // of all functions every hit is known
+  std::string frame;
+  protocol::encode(1, protocol::Reply{statistics}, frame);
+  const auto decoded = protocol::decode_reply(protocol::type_of(protocol::Reply{statistics}), std::string_view(frame).substr(protocol::frame_header_bytes));
+  REQUIRE(decoded.ok());
+  const auto& last = std::get<protocol::Statistics>(*decoded).functions;
+  CHECK(std::count_if(last.begin(), last.end(), [](const auto& one) { return is_unknown(field_of(one.fields, "hits")); }) == 1);
+}
+
+TEST_CASE("the functions that saved most are reported, though others computed more, and that there are more is said") {
+  Scene scene;
+  scene.store.records_max = 1000;
+  const auto a = scene.connect();
+  scene.put(a, key_of("popular"), "value");  // never computed here
+  for (int i = 0; i < 300; ++i) {
+    const auto token = scene.lease(a, key_of("dear" + std::to_string(i)));
+    scene.now += 1s;
+    scene.publish(a, token, "value");
+  }
+  scene.ask(a, scene.acquire(key_of("dear299")));  // saves a second
+  scene.store.totals = {{10, 20'000'000}};
+  const auto statistics = scene.engine.statistics(scene.now);
+  CHECK(statistics.truncated);
+  REQUIRE(statistics.functions.size() == Reports::functions_reported_max);
+  CHECK(statistics.functions[0].function == "popular");
+  CHECK(statistics.functions[1].function == "dear299");
+  CHECK(statistics.functions[2].function == "dear0");
 }
 
 TEST_CASE("who waited but would not have computed is served, and no duplicate is avoided") {
