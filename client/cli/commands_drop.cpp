@@ -11,19 +11,24 @@ namespace {
 
 struct DropWords {
   KeyWords key;
+  std::string function{};  // --function: the same as the word FUNCTION without ARGS
   bool all = false;
   bool soft = false;  // of invalidate, and
   std::string tag{};
 };
 
-// What is wrong with the combination of words, if anything.
-std::optional<std::string> mistake(const DropWords& words) {
+// What is wrong with the combination of words, if anything. Afterwards --function stands where FUNCTION does.
+std::optional<std::string> mistake(DropWords& words, std::string_view instead) {
+  if (!words.function.empty()) {
+    if (!words.key.function.empty()) return "--function and FUNCTION exclude each other: --function NAME is all of a function, FUNCTION ARGS one key";
+    words.key.function = words.function;
+  }
   if (!words.tag.empty()) {
     if (words.all || !words.key.function.empty()) return "--tag excludes --all and FUNCTION";
     return std::nullopt;
   }
   if (words.all && !words.key.function.empty()) return "--all and FUNCTION exclude each other";
-  if (!words.all && words.key.function.empty()) return "FUNCTION is required (or --all, or --tag with invalidate)";
+  if (!words.all && words.key.function.empty()) return "FUNCTION is required (or " + std::string(instead) + ")";
   if (!words.key.version.empty() && words.key.whole_function()) {
     return "--function-version needs ARGS: without ARGS every version of the function is meant ('[]' is no arguments)";
   }
@@ -44,8 +49,8 @@ int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_v
   return exit_code::ok;
 }
 
-int invalidate(Context& context, const DropWords& words) {
-  if (const auto text = mistake(words)) return context.fail({ErrorCode::invalid_argument, *text});
+int invalidate(Context& context, DropWords words) {
+  if (const auto text = mistake(words, "--function, --tag or --all")) return context.fail({ErrorCode::invalid_argument, *text});
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});
@@ -59,8 +64,8 @@ int invalidate(Context& context, const DropWords& words) {
   return finish(context, reach->invalidate(*key, options), "value", verb);
 }
 
-int cancel(Context& context, const DropWords& words) {
-  if (const auto text = mistake(words)) return context.fail({ErrorCode::invalid_argument, *text});
+int cancel(Context& context, DropWords words) {
+  if (const auto text = mistake(words, "--function")) return context.fail({ErrorCode::invalid_argument, *text});
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});
@@ -68,6 +73,10 @@ int cancel(Context& context, const DropWords& words) {
   const Result<Key> key = reach->key(words.key);
   if (!key) return context.fail(key.error());
   return finish(context, reach->cancel(*key), "computation", "ended");
+}
+
+void add_function_option(CLI::App& command, DropWords& words) {
+  command.add_option("--function", words.function, "All of this function: FUNCTION without ARGS")->type_name("NAME");
 }
 
 }  // namespace
@@ -82,11 +91,13 @@ void add_drop_commands(CLI::App& app, Context& context) {
        "values become stale instead: whoever asks still gets them, for their\ngrace or a minute, while the first one computes them anew.\n",
       "  oncectl invalidate prices '{\"market\": \"north\"}'\n"
       "  oncectl invalidate prices            # with any arguments\n"
+      "  oncectl invalidate --function prices # the same\n"
       "  oncectl invalidate prices --soft\n"
       "  oncectl invalidate --tag north       # what was put or computed with --tag north\n"
       "  oncectl invalidate --all\n"},
       [&context, invalidate_words] { return invalidate(context, *invalidate_words); });
   add_key_words(invalidate_command, invalidate_words->key, false);
+  add_function_option(invalidate_command, *invalidate_words);
   invalidate_command.add_flag("--all", invalidate_words->all, "Everything in the namespace, or in the session");
   invalidate_command.add_option("--tag", invalidate_words->tag, "All values with this tag")->type_name("NAME");
   invalidate_command.add_flag("--soft", invalidate_words->soft, "Make values stale instead of dropping them");
@@ -99,9 +110,10 @@ void add_drop_commands(CLI::App& app, Context& context) {
        "Holder and waiters are told; a holder that does not look goes on,\n"
        "but its result is not stored.\n",
       "  oncectl cancel prices '{\"market\": \"north\"}'\n"
-      "  oncectl cancel run:make-report\n"},
+      "  oncectl cancel --function run:make-report\n"},
       [&context, cancel_words] { return cancel(context, *cancel_words); });
-  add_key_words(cancel_command, cancel_words->key);
+  add_key_words(cancel_command, cancel_words->key, false);
+  add_function_option(cancel_command, *cancel_words);
 }
 
 }  // namespace onced::cli

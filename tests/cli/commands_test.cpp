@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <sstream>
 #include <string>
@@ -229,6 +230,33 @@ TEST_CASE("invalidate drops one value, a function's or all; cancel finds nothing
   CHECK(oncectl({"get", "g"}).status == 1);
   CHECK(oncectl({"invalidate", "f"}).status == 0);  // nothing to drop is as wanted
   CHECK(oncectl({"cancel", "f"}).out == "0 computations ended\n");
+}
+
+TEST_CASE("--function is a whole function, as the word alone is, and does not stand beside it") {
+  const Oncectl oncectl;
+  for (const char* arguments : {"[1]", "[2]"}) oncectl.put("f", arguments, "x");
+  oncectl.put("g", "[]", "y");
+  CHECK(oncectl({"invalidate", "--function", "f"}).out == "2 values dropped\n");
+  CHECK(oncectl({"get", "g"}).status == 0);
+  CHECK(oncectl({"invalidate", "--function=g", "--soft"}).out == "1 value made stale\n");
+  Client client = oncectl.client();
+  auto leases = std::array{client.acquire(*KeyBuilder("f").add(1).build()), client.acquire(*KeyBuilder("h").build())};
+  CHECK(oncectl({"cancel", "--function", "f"}).out == "1 computation ended\n");
+  CHECK(oncectl.status()["computing"] == 1);
+  for (const char* command : {"invalidate", "cancel"}) {
+    CAPTURE(command);
+    for (const std::vector<std::string>& words : {std::vector<std::string>{command, "g", "--function", "g"}, {command, "--function", "g", "[1]"}}) {
+      const Outcome both = oncectl(words);
+      CHECK(both.status == 2);
+      CHECK(contains(both.err, "--function and FUNCTION exclude each other"));
+    }
+    CHECK(oncectl({command, "--function", "g", "--function-version", "v1"}).status == 2);
+    CHECK(contains(oncectl({command}).err, "FUNCTION is required"));
+    CHECK(contains(oncectl({command, "--help"}).out, "--function"));
+  }
+  CHECK(oncectl({"invalidate", "--function", "g", "--all"}).status == 2);
+  CHECK(oncectl({"invalidate", "--function", "g", "--tag", "t"}).status == 2);
+  CHECK(oncectl({"get", "g"}).status == 0);
 }
 
 TEST_CASE("ls shows values and computations, explain says why") {
