@@ -26,6 +26,7 @@
 #include "retention_words.hpp"
 #include "run_key.hpp"
 #include "run_result.hpp"
+#include "stale_note.hpp"
 #include "text_format.hpp"
 #include "wait_bar.hpp"
 
@@ -137,7 +138,7 @@ class Runner {
     Result<Client::Acquired> acquired = acquire(*reach, *key, options);
     if (!acquired && acquired.error().code == ErrorCode::unavailable) return without_daemon(acquired.error(), *prepared);
     if (!acquired) return told(acquired.error());
-    if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, key->display(), client.counters().waited > 0);
+    if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, *reach, *key, client.counters().waited > 0);
     return compute(std::get<Computation>(*acquired), prepared->standard_input.number());
   }
 
@@ -208,18 +209,26 @@ class Runner {
   }
 
   // A value that was there or that we waited for.
-  int repeat(const Value& value, const std::string& key, bool waited) {
+  int repeat(const Value& value, Reach& reach, const Key& key, bool waited) {
     const Result<KnownResult> result = result_of(value);
     if (!result && result.error().code == ErrorCode::malformed) {
-      context_.output.talk("the value of " + key + " is not a command's result (" + escape(result.error().text) +
+      context_.output.talk("the value of " + key.display() + " is not a command's result (" + escape(result.error().text) +
                            "); --force runs the command and replaces it");
       return exit_code::own_fault;
     }
     if (!result) return failed(result.error());
-    const std::string cost = human_duration(static_cast<double>(value.cost_us()) / 1e6);
-    const std::string stale = value.stale() ? "; it is stale, and somebody else renews it" : "";
-    verbose((waited ? "not run: waited for another run of it, which took " + cost : "not run: its result was there already, from a run of " + cost) + stale);
+    if (words_.verbose) {
+      const std::string cost = human_duration(static_cast<double>(value.cost_us()) / 1e6);
+      verbose((waited ? "not run: waited for another run of it, which took " + cost : "not run: its result was there already, from a run of " + cost) +
+              (value.stale() ? "; it is stale" + renewal_of(value, reach, key) : std::string()));
+    }
     return show(*result);
+  }
+
+  // While its function is full, or somebody's run of it has just failed, nobody does.
+  static std::string renewal_of(const Value& value, Reach& reach, const Key& key) {
+    const Result<protocol::Explanation> known = reach.explain(key);
+    return known ? ", and " + renewal_text(*known, value).value_or("nobody renews it now") : std::string();
   }
 
   // Nobody's result: what the holder said when it failed, or why there is no answer.

@@ -18,18 +18,19 @@ std::string stale_text(const protocol::Explanation& of_value) {
   return text;
 }
 
+std::optional<std::string> renewal_text(const protocol::Explanation& known, const Value& value) {
+  if (known.row.version > value.version()) return "a newer one is there by now";
+  if (known.row.state == protocol::KeyState::computing) return escape(known.row.holder) + " renews it";
+  if (known.row.state == protocol::KeyState::queued) return "it waits for its turn to be renewed";
+  return std::nullopt;
+}
+
 void note_if_stale(Context& context, Reach& reach, const Key& key, const Value& value) {
   if (!value.stale()) return;
   const Result<protocol::Explanation> known = reach.explain(key);
-  std::string line = "this value is stale";
-  std::string next = "the next one who computes it renews it";
-  if (known && known->row.version == value.version()) {
-    line += stale_text(*known);
-    if (known->row.state == protocol::KeyState::computing) next = escape(known->row.holder) + " renews it";
-  } else if (known && known->row.version > value.version()) {
-    next = "a newer one is there by now";
-  }
-  context.output.talk(line + "; " + next);
+  const std::string age = known && known->row.version == value.version() ? stale_text(*known) : std::string();
+  const std::optional<std::string> renewal = known ? renewal_text(*known, value) : std::nullopt;
+  context.output.talk("this value is stale" + age + "; " + renewal.value_or("the next one who computes it renews it"));
 }
 
 }  // namespace onced::cli

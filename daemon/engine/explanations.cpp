@@ -39,8 +39,9 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
   std::vector<std::string>& lines = explanation.lines;
   if (entry->value) {
     const StoredValue& value = *entry->value;
-    const bool over = stretch_at(value, time_word(context_.now)) == Stretch::over;
-    lines.push_back((over ? "expired, and about to go: stored " : "ready, stored ") + ago(value.stored) + " ago, " + bytes_text(value.bytes) +
+    const Stretch stretch = stretch_at(value, time_word(context_.now));
+    const std::string is = stretch == Stretch::over ? "expired, and about to go:" : stretch == Stretch::stale ? "stale," : "ready,";
+    lines.push_back(is + " stored " + ago(value.stored) + " ago, " + bytes_text(value.bytes) +
                     (value.was_put ? ", put by " : ", computed in " + duration_text(std::chrono::microseconds(value.cost_us)) + " by ") +
                     value.origin);
     lines.push_back(freshness_text(*entry));
@@ -90,7 +91,8 @@ std::string Explanations::freshness_text(const Entry& entry) const {
   const auto until = [&](std::uint64_t word) { return duration_text(std::max(Duration::zero(), moment_of(word) - context_.now)); };
   const std::string grace = duration_text(std::chrono::milliseconds(value.grace_ms));
   std::string text;
-  if (const Stretch stretch = stretch_at(value, time_word(context_.now)); stretch == Stretch::fresh || stretch == Stretch::early) {
+  const Stretch stretch = stretch_at(value, time_word(context_.now));
+  if (stretch == Stretch::fresh || stretch == Stretch::early) {
     text = "fresh for another " + until(value.fresh_until_ms);
     if (value.grace_ms > 0) text += ", then usable for " + grace + " while it is refreshed";
     if (value.early_ms > 0)
@@ -102,6 +104,9 @@ std::string Explanations::freshness_text(const Entry& entry) const {
     text = value.grace_ms > 0 ? "its grace of " + grace + " is over" : "its time-to-live is over";
   }
   if (entry.lease != nullptr) text += ", being refreshed by " + entry.lease->holder_name;
+  else if (stretch == Stretch::stale && !entry.queued && !entry.failure && !computations_.queues().has_room(function_of(entry.key)))
+    text += "; nobody refreshes it while its function computes as many as it may (max_concurrent = " +
+            std::to_string(computations_.queues().limit_of(function_of(entry.key))) + ")";
   else if (entry.failure) text += "; nobody tries again for another " + duration_text(std::max(Duration::zero(), entry.failure->until - context_.now));
   return text;
 }
@@ -144,7 +149,12 @@ void Explanations::explain_parts(const StoredValue& value, protocol::Explanation
 
 std::string Explanations::how_it_went(std::string_view key) const {
   const Gone* gone = catalog_.gone().find(key);
-  if (gone == nullptr) return "never computed, or so long ago that it is forgotten";
+  if (gone == nullptr) {
+    // Whatever had a value since then has one still, or is remembered.
+    const std::optional<Time> since = catalog_.gone().forgotten_before();
+    if (!since) return "never computed since the daemon, or its namespace, began";
+    return "nothing is known of it: it had no value in the last " + duration_text(context_.now - *since) + ", and what was before that is forgotten";
+  }
   const std::string when = duration_text(context_.now - gone->when) + " ago";
   const auto after = [](const std::string& text) { return text.empty() ? text : "; " + text; };
   switch (gone->reason) {

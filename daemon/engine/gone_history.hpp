@@ -1,10 +1,11 @@
 // Why values went, for people who ask (`oncectl explain`): the last so many, in a bounded number of bytes, the oldest
-// forgotten first.
+// forgotten first. A key that is not found had no value since forgotten_before(), or never.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,7 +33,7 @@ class GoneHistory {
 
   void remember(std::string_view key, Gone gone) {
     const std::uint64_t number = ++last_number_;
-    order_.push_back({std::string(key), number, 2 * key.size() + gone.text.size()});
+    order_.push_back({std::string(key), number, 2 * key.size() + gone.text.size(), gone.when});
     bytes_ += order_.back().bytes;
     by_key_.insert_or_assign(std::string(key), Remembered{std::move(gone), number});
     while (order_.size() > keys_max_ || bytes_ > bytes_max_) forget_oldest();
@@ -41,6 +42,8 @@ class GoneHistory {
     const auto found = by_key_.find(key);
     return found == by_key_.end() ? nullptr : &found->second.gone;
   }
+  // Something has been forgotten that had gone before this time, or at it; what has gone since then is all remembered. Nothing: all is, from the beginning.
+  std::optional<Time> forgotten_before() const { return forgotten_ && !order_.empty() ? order_.front().when : forgotten_; }
 
  private:
   struct Remembered {
@@ -51,6 +54,7 @@ class GoneHistory {
     std::string key;
     std::uint64_t number;
     std::size_t bytes;  // of the key, here and in by_key_, and of the text
+    Time when;
   };
 
   void forget_oldest() {
@@ -58,6 +62,7 @@ class GoneHistory {
     const auto found = by_key_.find(oldest.key);
     if (found != by_key_.end() && found->second.number == oldest.number) by_key_.erase(found);
     bytes_ -= oldest.bytes;
+    forgotten_ = oldest.when;
     order_.pop_front();
   }
 
@@ -65,6 +70,7 @@ class GoneHistory {
   std::size_t bytes_max_;
   std::size_t bytes_ = 0;
   std::uint64_t last_number_ = 0;
+  std::optional<Time> forgotten_;  // the latest
   std::deque<Order> order_;
   KeyMap<Remembered> by_key_;
 };

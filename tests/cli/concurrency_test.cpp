@@ -135,4 +135,27 @@ TEST_CASE("whoever would not wait long is told who computes") {
   scene.let_go();
 }
 
+TEST_CASE("a stale result that nobody renews because its function is full is said to be renewed by nobody") {
+  const Oncectl oncectl{std::vector<std::string>{"--set", "functions.run:n.max_concurrent=1"}};
+  const TempDirectory files;
+  const std::string go = (files / "go").string();
+  const auto run = [&](const std::string& script, std::vector<std::string> options) {
+    std::vector<std::string> all{"run", "--name", "n", "--verbose"};
+    all.insert(all.end(), options.begin(), options.end());
+    all.insert(all.end(), {"--", "sh", "-c", script});
+    return all;
+  };
+  const auto value = run("echo done", {"--ttl", "1ms", "--grace", "1h"});
+  CHECK(oncectl(value).out == "done\n");
+  wait_until([&] { return json::parse(oncectl({"ls", "run:n", "--json"}).out)["stale"] == true; }, "the result to become stale");
+  Command other(oncectl.words(run("while [ ! -e " + go + " ]; do sleep 0.01; done", {})));
+  wait_until([&] { return oncectl.status()["computing"] == 1; }, "another run of the function");
+  const Outcome stale = oncectl(value);
+  write_file(go, "");
+  CHECK(other.wait() == 0);
+  CHECK(stale.out == "done\n");
+  CHECK(contains(stale.err, "it is stale, and nobody renews it now\n"));
+  CHECK(contains(oncectl(value).err, "running it here"));
+}
+
 }  // namespace onced::testing

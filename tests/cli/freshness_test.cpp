@@ -87,7 +87,8 @@ TEST_CASE("run gives a stale result while another run renews it, and says so whe
   CHECK(quiet.out == "done\n");
   CHECK(quiet.err.empty());
   CHECK(told.out == "done\n");
-  CHECK(contains(told.err, "it is stale, and somebody else renews it"));
+  CHECK(contains(told.err, "it is stale, and pid "));
+  CHECK(contains(told.err, "(oncectl) renews it\n"));
 }
 
 TEST_CASE("a soft invalidation makes values stale and says how many, a hard one drops them") {

@@ -288,6 +288,18 @@ TEST_CASE("an invalidated key stays queued: what it will get is newer") {
   s.publish(s.other, s.turn(s.other, queued), "two");
 }
 
+TEST_CASE("explain says that nobody refreshes a stale value while its function is full") {
+  Queueing s;
+  s.ask(s.worker, protocol::Put{key_of("f", 2), Scene::value("old"), {.ttl_ms = 100, .grace_ms = 5000}});
+  s.pass(200ms);
+  const std::string why = "; nobody refreshes it while its function computes as many as it may (max_concurrent = 1)\n";
+  CHECK(s.explanation(2).find("nobody refreshes it") == std::string::npos);
+  const auto first = s.take<protocol::Lease>(s.worker, s.want(s.worker, 1));
+  CHECK(s.explanation(2).find(why) != std::string::npos);
+  s.publish(s.worker, first.token, "one");
+  CHECK(s.explanation(2).find("nobody refreshes it") == std::string::npos);
+}
+
 TEST_CASE("a queued key whose stale value is invalidated, or runs out of grace, is queued as before") {
   Queueing s;
   s.ask(s.worker, protocol::Put{key_of("f", 2), Scene::value("old"), {.ttl_ms = 100, .grace_ms = 5000}});

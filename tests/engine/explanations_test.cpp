@@ -15,7 +15,7 @@ std::vector<std::string> explain(Scene& scene, ConnectionId from) {
 TEST_CASE("explain says in sentences how it is with a key, and how it went") {
   Scene scene;
   const auto a = scene.connect("pid 41 (gunicorn)");
-  CHECK(explain(scene, a) == std::vector<std::string>{"never computed, or so long ago that it is forgotten"});
+  CHECK(explain(scene, a) == std::vector<std::string>{"never computed since the daemon, or its namespace, began"});
   const auto token = scene.lease(a, key);
   scene.now += 3400ms;
   scene.ask(a, protocol::Progress{token, 0.5, "half"});
@@ -53,6 +53,35 @@ TEST_CASE("explain says in sentences how it is with a key, and how it went") {
     scene.now += 2s;
     CHECK(explain(scene, a) == std::vector<std::string>{"failed 2.0 s ago: no input"});
   }
+}
+
+TEST_CASE("once something was forgotten, explain says how far back it knows what was there") {
+  Scene scene;
+  scene.store.records_max = 1;
+  const auto a = scene.connect();
+  const auto evict = [&](int count) {
+    for (int i = 0; i < count; ++i) scene.put(a, key_of("other", i), "value");
+  };
+  scene.put(a, key, "value");
+  evict(4097);
+  CHECK(explain(scene, a).front().starts_with("nothing is known of it: it had no value in the last 0.0 us, and"));
+  scene.now += 12s;
+  CHECK(explain(scene, a) == std::vector<std::string>{"nothing is known of it: it had no value in the last 12 s, and what was before that is forgotten"});
+  scene.now += 3s;
+  scene.put(a, key, "value");
+  evict(1);
+  CHECK(explain(scene, a).front().starts_with("evicted 0.0 us ago"));
+}
+
+TEST_CASE("the first line of a stale value says that it is stale, as its row does") {
+  Scene scene;
+  const auto a = scene.connect();
+  scene.ask(a, protocol::Put{key, Scene::value("value"), {.ttl_ms = 1000, .grace_ms = 60'000}});
+  CHECK(explain(scene, a).front().starts_with("ready, stored "));
+  scene.pass(5s);
+  const auto explained = scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key}));
+  CHECK(explained.row.stale);
+  CHECK(explained.lines.front().starts_with("stale, stored "));
 }
 
 TEST_CASE("explain names some of very many detached computations, so that a client takes the answer") {

@@ -20,6 +20,22 @@ TEST_CASE("the history of what went is bounded, and a key that went twice is kno
   CHECK(history.find("c") != nullptr);
 }
 
+TEST_CASE("once something was forgotten, the history says how far back it reaches") {
+  GoneHistory history(BytesHash(HashSecret{}), 2);
+  history.remember("a", {GoneReason::expired, 1s, {}});
+  history.remember("b", {GoneReason::expired, 2s, {}});
+  CHECK_FALSE(history.forgotten_before());
+  history.remember("b", {GoneReason::expired, 3s, {}});
+  CHECK(history.forgotten_before() == std::optional<Time>(2s));
+  history.remember("c", {GoneReason::expired, 7s, {}});
+  CHECK(history.forgotten_before() == std::optional<Time>(3s));
+  SUBCASE("also when nothing is left") {
+    GoneHistory none(BytesHash(HashSecret{}), 0);
+    none.remember("a", {GoneReason::expired, 5s, {}});
+    CHECK(none.forgotten_before() == std::optional<Time>(5s));
+  }
+}
+
 TEST_CASE("long keys are forgotten sooner, so that the history's bytes are bounded") {
   GoneHistory history(BytesHash(HashSecret{}), 100, 2500);
   const auto long_key = [](char c) { return std::string(1000, c); };
