@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,14 +19,16 @@ namespace onced::cli {
 
 // One argument, as JSON texts; empty: it is not there on that side.
 struct ArgumentDifference {
-  std::string path;   // JSON pointer into the arguments: "/1", "/fruit"; empty: one is an array, the other an object
+  std::string path;   // JSON pointer into the arguments: "/1", "/fruit", of a run "/words/2"; empty: one is an array, the other an object
   std::string asked;
   std::string there;
   friend bool operator==(const ArgumentDifference&, const ArgumentDifference&) = default;
 };
 
-// The top level only: what people call the arguments. Both are an array or an object.
-std::vector<ArgumentDifference> differences_of(const Json& asked, const Json& there);
+// What people call the arguments: the top level only. Of a run's (run_key.hpp) its single words, variables and inputs, too. Both are an array or an
+// object.
+enum class Arguments : std::uint8_t { plain, of_run };
+std::vector<ArgumentDifference> differences_of(const Json& asked, const Json& there, Arguments kind = Arguments::plain);
 
 class NearestKey {
  public:
@@ -55,6 +58,7 @@ class NearestKey {
 
   Key asked_;
   Json arguments_;
+  Arguments kind_;
   std::size_t looked_at_ = 0;
   bool complete_ = true;
   std::vector<std::string> versions_;

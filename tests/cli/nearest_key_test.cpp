@@ -1,5 +1,9 @@
 #include "nearest_key.hpp"
 
+#include <optional>
+
+#include "run_key.hpp"
+
 #include <doctest/doctest.h>
 
 namespace onced::cli {
@@ -81,6 +85,42 @@ TEST_CASE("for programs a difference is a JSON pointer and both values") {
   const Json json = nearest.json();
   CHECK(json["nearest"]["function_version"] == "v1");
   CHECK(json["nearest"]["differences"] == Json::parse(R"([{"argument": "/b", "asked": [2], "there": [3]}])"));
+}
+
+TEST_CASE("of a run the words, variables and inputs that differ are told, each with its place") {
+  const auto run_of = [](std::vector<std::string> words, std::optional<std::string> language = std::nullopt) {
+    RunIdentity identity;
+    identity.name = "report";
+    identity.words = std::move(words);
+    if (language) identity.environment.emplace_back("LANG", language);
+    return *run_key(identity);
+  };
+  const std::string long_word(200, 'x');
+  const Key asked = run_of({"make-report", long_word, "--month", "2026-11"}, "de");
+  const auto differences_from = [&](const Key& there) {
+    const std::string line = lines_for(asked, {there}).front();
+    const std::string end_of_key = "\xe2\x80\xa6: ";  // it is cut
+    REQUIRE(line.find(end_of_key) != std::string::npos);
+    return line.substr(line.find(end_of_key) + end_of_key.size());
+  };
+  CHECK(differences_from(run_of({"make-report", long_word, "--month", "2026-10"}, "de")) == R"(word 4 is "2026-10" there and "2026-11" here)");
+  CHECK(differences_from(run_of({"make-report", long_word, "--month"}, "de")) == R"(word 4 is "2026-11" here and not given there)");
+  CHECK(differences_from(run_of({"make-report", long_word, "--month", "2026-11"}, "en")) == R"(variable LANG is "en" there and "de" here)");
+  CHECK(differences_from(run_of({"make-report", long_word, "--month", "2026-11"})) == R"(argument env is {"LANG":"de"} here and not given there)");
+  SUBCASE("and the nearest one is the one with the fewest of them") {
+    const std::string line = lines_for(asked, {run_of({"a", "b", "c", "d"}, "de"), run_of({"make-report", long_word, "--month", "2026-09"}, "de")}).front();
+    CHECK(line.find("2026-09") != std::string::npos);
+  }
+  SUBCASE("in JSON as well") {
+    NearestKey nearest(asked);
+    nearest.look_at(row_of(run_of({"make-report", long_word, "--month", "2026-10"}, "de")));
+    CHECK(nearest.json()["nearest"]["differences"] == Json::parse(R"([{"argument": "/words/3", "asked": "2026-11", "there": "2026-10"}])"));
+  }
+  SUBCASE("other functions may have arguments of these names, and runs any arguments") {
+    CHECK(lines_for(key_of(R"({"words": ["a", "b"]})"), {key_of(R"({"words": ["a", "c"]})")}).front().ends_with(R"(argument words is ["a","c"] there and ["a","b"] here)"));
+    CHECK(lines_for(key_of(R"({"words": {"a": 1}, "words/b": 2})", "", "run:x"), {key_of(R"({"words": {"a": 2}})", "", "run:x")}).front().ends_with(
+        "word a is 2 there and 1 here; word b is 2 here and not given there"));
+  }
 }
 
 }  // namespace onced::cli
