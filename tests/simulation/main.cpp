@@ -57,7 +57,8 @@ constexpr const char* must_be_reached[] = {
     "older_versions_dropped",
     "dependants_made_stale", "dependants_dropped", "stored_outdated", "overtaken", "dependency_evictions",
     "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs",
-    "sessions_rotated", "sessions_ended", "sessions_expired", "sessions_evicted", "session_evictions", "fenced_computations"};
+    "sessions_rotated", "sessions_ended", "sessions_expired", "sessions_evicted", "session_evictions", "fenced_computations",
+    "disk_puts", "disk_loads", "disk_hits", "disk_misses", "disk_not_durable"};
 
 Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) {
   present_seed = seed;
@@ -65,9 +66,7 @@ Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) 
   try {
     World world(schedule, memory);
     world.run();
-    const auto statistics = world.statistics();
-    for (const auto& [name, number] : statistics.fields)
-      if (const auto* count = std::get_if<std::uint64_t>(&number)) coverage[name] += *count;
+    for (const auto& [name, count] : world.counts()) coverage[name] += count;
     return {std::nullopt, world.events()};
   } catch (const Violation& violation) {
     return {violation.what(), 0};

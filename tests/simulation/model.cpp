@@ -121,6 +121,7 @@ void Model::before(const engine::Event& event) {
   if (const auto* dead = std::get_if<engine::ProcessDied>(&event)) connection_ends(dead->connection);
   if (const auto* sent = std::get_if<engine::SignalsSent>(&event)) signals_.sent({sent->connection, sent->subscription}, sent->count);
   if (std::holds_alternative<engine::Draining>(event)) draining_ = true;
+  if (disk_ != nullptr) before_disk(event);
   if (const auto* requested = std::get_if<engine::Requested>(&event); requested != nullptr && alive_.contains(requested->connection))
     before_request(*requested);
 }
@@ -136,6 +137,7 @@ void Model::connection_ends(ConnectionId connection) {
   for (Invalidation& one : invalidations_)
     if (one.to && one.to->first == connection) one.to.reset();
   std::erase_if(held_back_, [&](const auto& one) { return one.first.first == connection; });
+  std::erase_if(disk_clears_, [&](const auto& one) { return one.first.first == connection; });
   std::vector<std::uint64_t> held;
   for (const auto& [counter, lease] : leases_)
     if (lease.holder == connection) held.push_back(counter);
@@ -207,6 +209,7 @@ void Model::before_request(const engine::Requested& event) {
     const bool held = token.epoch == schedule_.profile.settings.epoch && found != leases_.end() && found->second.holder == event.connection;
     return held ? &found->second : nullptr;
   };
+  if (const auto* disk = std::get_if<Disk>(&event.request)) return before_disk_request(from, *disk);
   if (const auto* acquire = std::get_if<Acquire>(&event.request)) return before_acquire(from, *acquire);
   if (const auto* withdraw = std::get_if<Withdraw>(&event.request)) before_withdraw(event.connection, withdraw->target);
   if (const auto* take_up = std::get_if<TakeUp>(&event.request))
@@ -235,6 +238,7 @@ void Model::before_request(const engine::Requested& event) {
     if (!takes_blobs(put->parts)) return;
     step_.publishing = put->key;
     step_.put = true;
+    step_.put_ends_load = is_loading(put->key);
     step_.retention = put->retention;
     before_keep(put->key, nullptr);
   }
@@ -302,6 +306,7 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.key = request.key;
   wait.request = request;
   wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
+  if (disk_ != nullptr && request.wait_ms == 0) wait.deadline += std::chrono::seconds(30);  // for a load: check_owed()
   wait.arrival = ++arrivals_;
   wait.asked_after = last_invalidation_;
   std::erase_if(wait.request.held, [&](const protocol::Token& token) { return !may_hold(from.first, token); });
@@ -347,6 +352,10 @@ void Model::before_invalidate(Address from, const protocol::Invalidate& request)
     invalidated_tags_[scope.subject].insert(number);
     for (const auto& [name, key] : keys_)
       if (key.tags.contains(scope.subject)) invalidation.tagged.insert(name);
+  }
+  if (disk_ != nullptr) {
+    invalidation.may_be_on_disk = scope.kind == protocol::ScopeKind::key && !usable(keys_[scope.subject]) && disk_->may_have(scope.subject);
+    forget_on_disk(invalidation);
   }
   invalidation_arrives(invalidation);
   invalidations_.push_back(invalidation);
@@ -409,6 +418,7 @@ void Model::forget_tags() {
 void Model::supersede_others_than(const std::string& newer) {
   for (auto& [name, key] : keys_)
     if (key.value && is_other_version(name, newer)) key.value->superseded = true;
+  std::erase_if(on_disk_, [&](const auto& one) { return is_other_version(one.first, newer); });
 }
 
 void Model::keep_failure(const std::string& key, std::string text, engine::Duration ttl) {

@@ -1,6 +1,6 @@
 // The laws, written a second time: what the engine was told (model.cpp), what it did (model_answers.cpp), what it owes (model_owed.cpp),
-// who waits for his turn (model_queues.cpp), what was computed from what (model_dependencies.cpp) and what is a session's
-// (model_sessions.cpp), checked after every step.
+// who waits for his turn (model_queues.cpp), what was computed from what (model_dependencies.cpp), what is a session's
+// (model_sessions.cpp) and what the disk may bring back (model_disk.cpp), checked after every step.
 //
 // The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
 // ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after
@@ -21,6 +21,7 @@
 #include "engine/engine.hpp"
 #include "schedule.hpp"
 #include "signal_model.hpp"
+#include "simulated_disk.hpp"
 
 namespace onced::simulation {
 
@@ -32,8 +33,11 @@ const std::string& function_of_key(const std::string& key);
 
 class Model {
  public:
-  Model(Schedule& schedule, memory::SegmentStore& store, const engine::Engine& engine)
-      : schedule_(schedule), engine_(engine), signals_(schedule), blobs_(schedule, store, store.blobs()) {}
+  // `disk`: null, or what an earlier daemon has left, which counts from here on as this one's.
+  Model(Schedule& schedule, memory::SegmentStore& store, const engine::Engine& engine, SimulatedDisk* disk)
+      : schedule_(schedule), engine_(engine), disk_(disk), signals_(schedule), blobs_(schedule, store, store.blobs()) {
+    if (disk_ != nullptr) find_on_disk();
+  }
 
   void before(const engine::Event& event);
   // `effects` are those of the step that before() announced; the segment has them already.
@@ -49,7 +53,7 @@ class Model {
   std::optional<bool> visible_refreshing(const std::string& key) const;
   // How old the time word may be at most.
   engine::Duration time_word_age_max() const;
-  std::size_t pending() const { return waits_.size() + unanswered_invalidations() + held_back_.size(); }
+  std::size_t pending() const { return waits_.size() + unanswered_invalidations() + held_back_.size() + disk_clears_.size(); }
   // Throws when a value is left that an invalidation, or a value of a newer version, should have dropped.
   void check_all_dropped() const;
   std::size_t leases() const { return leases_.size() + fenced_leases_.size(); }
@@ -131,6 +135,7 @@ class Model {
     std::set<std::uint64_t> means_versions;  // that were there, by their numbers alone: no two keys have the same
     std::optional<Address> to;  // nothing: it has no answer any more
     std::uint64_t values = 0;
+    bool may_be_on_disk = false;  // of one key: its value may be there alone, and then it counts
   };
   struct Content {
     std::string text;
@@ -167,6 +172,21 @@ class Model {
     std::vector<Upstream> upstreams;
     Fate fate{};
     std::optional<std::uint64_t> gone_after;  // it is not the key's value any more; of all leases that were granted before this is the newest
+  };
+  // What a load may bring.
+  struct OnDisk {
+    std::uint64_t epoch = 0;
+    std::uint64_t version = 0;  // of that epoch
+    std::uint64_t fresh_until_ms = 0;
+    std::uint32_t grace_ms = 0;
+    std::set<std::string> tags;
+    std::string text;
+  };
+  struct Loaded {
+    std::string key;
+    std::optional<engine::DiskValue> value;
+    bool is_good = false;       // it is what the key has on disk
+    std::uint64_t version = 0;  // under which it was taken; 0: it was not
   };
   // What this step may still do, by the event that began it.
   struct Step {
@@ -211,12 +231,15 @@ class Model {
     std::optional<protocol::Reserve> reserving;
     std::optional<protocol::Fetch> fetching;
     std::map<std::uint64_t, ConnectionId> lost_words;   // leases that ended before they were told that they had been detached
-    std::vector<std::pair<Invalidation, std::uint64_t>> invalidated;  // those that were answered, and with what
+    std::vector<std::pair<Invalidation, std::optional<std::uint64_t>>> invalidated;  // those that were answered, and with what
     std::map<std::string, std::size_t> running_before;  // by function
     std::map<std::string, std::size_t> exempt;          // leases that the limit does not hold for
     std::set<std::string> entered;                      // keys that are queued now and were not before
     std::set<std::string> softened_gone;                // keys without a value that are invalidated softly: their tags need not be kept
     std::uint64_t newest_lease = 0;                     // before it
+    std::optional<Loaded> loaded;                       // from disk
+    bool put_ends_load = false;
+    bool written = false;                               // to disk: loads that waited for that may fail to begin
   };
 
   // model_sessions.cpp
@@ -267,6 +290,22 @@ class Model {
   bool has_room(const std::string& function) const;  // and nobody is queued
   bool holder_waits_for(const std::string& key) const;
   std::size_t position_of(const std::string& key) const;
+  QueuePlace place_in_step(const Wait& wait) const;
+
+  // model_disk.cpp
+  void find_on_disk();
+  void before_disk(const engine::Event& event);
+  void before_disk_request(Address from, const protocol::Disk& request);
+  void forget_on_disk(const Invalidation& one);
+  bool on_disk_answer(const engine::Send& send);  // true: that was one
+  void learn_of_load(const engine::Effects& effects);
+  void on_loaded_value(const Wait& wait, const protocol::Value& value) const;
+  void done_on_disk(const std::string& key);
+  void check_dropped_on_disk(const Invalidation& one) const;
+  void check_disk();
+  bool is_loading(const std::string& key) const { return disk_ != nullptr && engine_.is_loading(key); }
+  // Its load ends in this step, or cannot begin.
+  bool ends_load(const std::string& key) const { return step_.written || (step_.loaded && step_.loaded->key == key); }
 
   // model_dependencies.cpp
   void before_keep(const std::string& key, const Lease* lease);
@@ -307,7 +346,8 @@ class Model {
   }
 
   Schedule& schedule_;
-  const engine::Engine& engine_;  // for what the laws leave open and its effects do not say: forget_tags()
+  const engine::Engine& engine_;  // for what the laws leave open and its effects do not say: forget_tags(), is_loading()
+  SimulatedDisk* disk_;
   SignalModel signals_;
   BlobModel blobs_;
   std::set<ConnectionId> alive_;
@@ -339,6 +379,9 @@ class Model {
   std::map<std::uint64_t, FencedLease> fenced_leases_;  // whose holders are to be told; until then they count for their function's limit
   std::map<Address, std::uint64_t> session_ends_;                          // asked for and not answered
   std::uint64_t last_generation_ = 0;
+  std::map<std::string, OnDisk> on_disk_;
+  std::map<Address, std::uint64_t> disk_clears_;  // not answered, and the last version when they came
+  std::uint64_t puts_seen_ = 0;
   bool draining_ = false;
   Step step_;
 };

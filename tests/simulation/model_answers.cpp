@@ -25,6 +25,7 @@ const T* request_in(const engine::Event& event) {
 
 void Model::after(const engine::Event& event, const engine::Effects& effects) {
   learn_of_upstreams(effects);
+  if (disk_ != nullptr) learn_of_load(effects);
   for (const engine::Effect& effect : effects) {
     if (const auto* send = std::get_if<engine::Send>(&effect)) {
       const auto* signal = send->connection == SignalModel::monitor ? std::get_if<protocol::Signal>(&send->reply) : nullptr;
@@ -34,8 +35,8 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
   }
   require(step_.closed == step_.close_due, "a connection was closed without need, or not closed in spite of it");
-  if (step_.answer_due && !step_.answered && step_.publishing && has_dependencies()) {
-    held_back_[*step_.answer_due] = 0;  // until what depends on the former value has been reached
+  if (step_.answer_due && !step_.answered && step_.publishing && (has_dependencies() || (disk_ != nullptr && step_.retention.durable))) {
+    held_back_[*step_.answer_due] = 0;  // until what depends on the former value has been reached, or it is written
     step_.answered = true;
   }
   require(!step_.answer_due || step_.answered || step_.close_due, "a request was not answered");
@@ -64,6 +65,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   check_no_circle();
   check_blobs();
   check_sessions();
+  check_disk();
 }
 
 void Model::on_send(const engine::Send& send) {
@@ -73,10 +75,14 @@ void Model::on_send(const engine::Send& send) {
   if (const auto asked = std::find_if(invalidations_.begin(), invalidations_.end(), [&](const auto& one) { return one.to == to; });
       asked != invalidations_.end()) {
     const auto* done = std::get_if<Done>(&send.reply);
-    require(done != nullptr || draining_, "an invalidation was not answered with Done");
+    const auto* refused = std::get_if<Refused>(&send.reply);
+    const bool not_durable = refused != nullptr && refused->code == ErrorCode::not_durable;
+    require(done != nullptr || draining_ || not_durable, "an invalidation was not answered with Done");
+    require(!not_durable || (disk_ != nullptr && disk_->has_failed()), "an invalidation is said not to be durable though the disk works");
+    if (done != nullptr && disk_ != nullptr) check_dropped_on_disk(*asked);
     asked->to.reset();
-    if (done == nullptr) return;
-    step_.invalidated.emplace_back(*asked, done->count);
+    if (done == nullptr && !not_durable) return;
+    step_.invalidated.emplace_back(*asked, done != nullptr ? std::optional(done->count) : std::nullopt);
     return;
   }
   if (const auto asked = session_ends_.find(to); asked != session_ends_.end()) {
@@ -90,6 +96,7 @@ void Model::on_send(const engine::Send& send) {
     return;
   }
   if (std::holds_alternative<Refused>(send.reply) && signals_.has(to) && step_.answer_due != to) return;  // signal_model.cpp
+  if (disk_ != nullptr && on_disk_answer(send)) return;
   if (const auto held = held_back_.find(to); held != held_back_.end()) {
     const auto* published = std::get_if<Published>(&send.reply);
     require(published != nullptr && published->version == held->second, "a publish that was held back was answered wrongly");
@@ -145,6 +152,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   require(lease.token.epoch == schedule_.profile.settings.epoch && lease.token.counter > last_counter_, "tokens must rise (L1)");
   const bool first = step_.request == to && !lease.take_up;
   const bool by_turn = lease.take_up && lease.cause == LeaseCause::queued;
+  const bool after_load = lease.take_up && !by_turn && !step_.ended.contains(wait.key) && ends_load(wait.key);
   check_turn(to, wait, lease);
   if (first) {
     LeaseCause cause = LeaseCause::absent;
@@ -155,12 +163,14 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
     require(wait.request.force || !failed_recently(key), "a lease though the key failed a moment ago (L4)");
   } else {
     const auto ended = step_.ended.find(wait.key);
-    require(by_turn || ended != step_.ended.end(), "a lease was handed over though none ended (L2)");
-    require(by_turn || (lease.take_up && lease.cause == ended->second), "a hand-over with a wrong cause (L2)");
+    require(by_turn || after_load || ended != step_.ended.end(), "a lease was handed over though none ended (L2)");
+    require(by_turn || after_load || (lease.take_up && lease.cause == ended->second), "a hand-over with a wrong cause (L2)");
+    const bool is_found = step_.loaded && step_.loaded->is_good;  // perhaps there was no room for it, nor anybody to whom it would do
+    require(!after_load || (lease.cause == LeaseCause::absent ? !step_.loaded || step_.loaded->version == 0 : is_found), "a lease after a load with a wrong cause");
     for (const auto& [address, other] : waits_)
       require(other.key != wait.key || other.detached != 0 || other.fenced || !other.request.may_compute || other.arrival > wait.arrival,
               "a lease went past somebody who waited longer (L2)");
-    if (!by_turn) step_.ended.erase(ended);
+    if (!by_turn && !after_load) step_.ended.erase(ended);
   }
   key.failed.reset();
   key.live = last_counter_ = lease.token.counter;
@@ -224,7 +234,9 @@ void Model::on_value(Address to, const protocol::Value& value) {
   require(!wait.fenced, "a value for who asked under an id that is dead");
   const KeyModel& key = keys_[wait.key];
   const bool of_publish = step_.publishing == wait.key && wait.detached == step_.detached_publish;
-  if (value.waited && of_publish) {
+  if (step_.loaded && step_.loaded->key == wait.key && step_.loaded->version != 0) {
+    on_loaded_value(wait, value);
+  } else if (value.waited && of_publish) {
     require(!value.stale || (step_.fate.may_be_outdated && takes_too_old(wait)), "a value that is too old for who waits for it, or is not and says so");
     require(value.stale || step_.detached_publish != 0 || !step_.fate.must_be_outdated, "an outdated value was told as a fresh one");
     require(step_.version == 0 || step_.version == value.version, "waiters of one publish were told different versions");
@@ -275,13 +287,18 @@ void Model::on_refused(Address to, const protocol::Refused& refused) {
         const bool must_begin = wait.nested || holder_waits_for(wait.key) || has_room(function_of_key(wait.key));
         require(wait.request.may_compute ? !must_begin : key.queued.has_value(), "who would not wait was refused though it need not");
       }
+      if (wait.request.wait_ms == 0 && (of_step || ends_load(wait.key) || step_.put_ends_load)) return;
       return require(schedule_.now >= wait.deadline, "a waiter was timed out before its deadline (L3)");
     case ErrorCode::not_found:
-      return require(of_step && !wait.request.may_compute && wait.request.wait_ms == 0 && key.live == 0 && !key.queued, "not_found without need");
-    case ErrorCode::recursion: return require(of_step && step_.must_recurse, "a recursion where there is none (L7)");
+      return require((of_step || ends_load(wait.key) || step_.put_ends_load) && !wait.request.may_compute && wait.request.wait_ms == 0 && key.live == 0 && !key.queued, "not_found without need");
+    case ErrorCode::recursion: {
+      const auto& held = wait.request.held;
+      const bool after_load = (ends_load(wait.key) || step_.put_ends_load) && std::any_of(held.begin(), held.end(), [&](const auto& token) { return token.counter == key.live; });
+      return require((of_step && step_.must_recurse) || after_load, "a recursion where there is none (L7)");
+    }
     case ErrorCode::deadlock:
       if (of_step) return require(step_.would_deadlock, "a deadlock where there is none (L7)");
-      return require(step_.rejoining.contains(wait.key), "a waiter was refused for a deadlock that it did not ask for (L7)");
+      return require(step_.rejoining.contains(wait.key) || ends_load(wait.key) || step_.put_ends_load, "a waiter was refused for a deadlock that it did not ask for (L7)");
     case ErrorCode::limit_reached: {
       const auto waiting = std::count_if(waits_.begin(), waits_.end(), [&](const auto& one) {
         return one.second.key == wait.key && one.second.detached == 0;
@@ -333,6 +350,7 @@ void Model::on_change(const protocol::Signal& signal) {
       key.mark_unknown = false;
       key.tags = {step_.retention.tags.begin(), step_.retention.tags.end()};
       if (!step_.evicted.contains(signal.version) && step_.retention.retire_older) supersede_others_than(signal.key);
+      if (disk_ != nullptr) done_on_disk(signal.key);
       made(signal.key, signal.version);
       break;
     }
@@ -399,49 +417,12 @@ void Model::on_change(const protocol::Signal& signal) {
       if (signal.text == "session_ended") key.fenced = false;
       require(signal.text != "invalidated" || key.softened_by != 0 || (step_.fenced_publish && step_.publishing == signal.key), "a computation was given up though nobody asked for it (L5)");
       break;
-    case SignalEvent::loaded: return require(false, "a value came from a disk that there is not");
     case SignalEvent::queued: return check_queued_signal(signal);
     case SignalEvent::started: key.mark_unknown = false; break;
+    case SignalEvent::loaded: return require(step_.loaded && step_.loaded->key == signal.key && step_.loaded->version == signal.version, "`loaded` though nothing was");
     case SignalEvent::progress:
     case SignalEvent::session_ended: break;
   }
-}
-
-// Of those that were answered in this step nothing is left (L5, L6).
-void Model::check_invalidated() {
-  for (const auto& [answered, count] : step_.invalidated) {
-    const auto own = std::find_if(invalidations_.begin(), invalidations_.end(), [number = answered.number](const auto& one) { return one.number == number; });
-    require(count == own->values || (has_dependencies() && count >= own->values), "an invalidation counted wrongly");
-    invalidation_is_over(*own);
-    invalidations_.erase(own);
-    for (auto& [name, key] : keys_) {
-      if (!means(answered, name)) continue;
-      require(!key.value || key.value->dropped_by == 0 || key.value->dropped_by > answered.number, "a value outlived its invalidation (L6)");
-      require(!key.value || key.value->softened_by == 0 || key.value->softened_by > answered.number,
-              "a value stayed fresh after its invalidation (L6)");
-      if (key.invalidated_by <= answered.number) key.invalidated_by = 0;
-      if (key.softened_by <= answered.number) key.softened_by = 0;
-      for (const auto& [counter, lease] : leases_)
-        require(lease.key != name || !lease.owes_lost || key.invalidated_by != 0 || key.softened_by != 0,
-                "a lease was not detached by an invalidation (L5)");
-    }
-  }
-  for (const Invalidation& one : invalidations_)
-    require(one.scope.kind != protocol::ScopeKind::key || !one.to || has_dependencies(), "an invalidation of one key was not answered at once");
-  for (auto& [name, key] : keys_) {
-    if (key.live == 0) continue;
-    require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0),
-            "a lease was granted beside a value that is to be dropped (L6)");
-    key.invalidated_by = key.softened_by = 0;
-  }
-}
-
-void Model::check_all_dropped() const {
-  for (const auto& [name, key] : keys_) {
-    require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0), "an invalidation never ended (L6)");
-    require(!key.value || !key.value->superseded, "a value stayed though one of a newer version took its place");
-  }
-  for (const auto& [counter, lease] : leases_) require(!lease.owes_lost, "a holder was never told that its lease was detached");
 }
 
 }  // namespace onced::simulation

@@ -25,7 +25,8 @@ void Model::check_owed() const {
       require(leases_.contains(wait.detached), "a waiter waits for a lease that ended (L3)");
       continue;
     }
-    require(key.live != 0 || !wait.request.may_compute || (is_full(function_of_key(wait.key)) && !holder_waits_for(wait.key)),
+    require(disk_ == nullptr || wait.request.wait_ms != 0 || is_loading(wait.key), "who would not wait was left waiting, and not for the disk");
+    require(key.live != 0 || !wait.request.may_compute || is_loading(wait.key) || (is_full(function_of_key(wait.key)) && !holder_waits_for(wait.key)),
             "a waiter that can compute was left without a holder (L2, L3)");
     require(!may_have(wait.request, key), "a waiter was left waiting though there is a value (L3)");
   }
@@ -44,6 +45,44 @@ void Model::check_owed() const {
     require(!expired(key), "a value outlived its time");
     require(key.value->stale == (time_word(schedule_.now) >= key.value->fresh_until_ms), "a value is stale and nobody was told");
   }
+}
+
+// Of those that were answered in this step nothing is left (L5, L6).
+void Model::check_invalidated() {
+  for (const auto& [answered, count] : step_.invalidated) {
+    const auto own = std::find_if(invalidations_.begin(), invalidations_.end(), [number = answered.number](const auto& one) { return one.number == number; });
+    require(!count || *count == own->values || (has_dependencies() && *count >= own->values) || (own->may_be_on_disk && own->values == 0 && *count == 1),
+            "an invalidation counted wrongly");
+    invalidation_is_over(*own);
+    invalidations_.erase(own);
+    for (auto& [name, key] : keys_) {
+      if (!means(answered, name)) continue;
+      require(!key.value || key.value->dropped_by == 0 || key.value->dropped_by > answered.number, "a value outlived its invalidation (L6)");
+      require(!key.value || key.value->softened_by == 0 || key.value->softened_by > answered.number,
+              "a value stayed fresh after its invalidation (L6)");
+      if (key.invalidated_by <= answered.number) key.invalidated_by = 0;
+      if (key.softened_by <= answered.number) key.softened_by = 0;
+      for (const auto& [counter, lease] : leases_)
+        require(lease.key != name || !lease.owes_lost || key.invalidated_by != 0 || key.softened_by != 0,
+                "a lease was not detached by an invalidation (L5)");
+    }
+  }
+  for (const Invalidation& one : invalidations_)
+    require(one.scope.kind != protocol::ScopeKind::key || !one.to || has_dependencies() || disk_ != nullptr, "an invalidation of one key was not answered at once");
+  for (auto& [name, key] : keys_) {
+    if (key.live == 0) continue;
+    require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0),
+            "a lease was granted beside a value that is to be dropped (L6)");
+    key.invalidated_by = key.softened_by = 0;
+  }
+}
+
+void Model::check_all_dropped() const {
+  for (const auto& [name, key] : keys_) {
+    require(!key.value || (key.value->dropped_by == 0 && key.value->softened_by == 0), "an invalidation never ended (L6)");
+    require(!key.value || !key.value->superseded, "a value stayed though one of a newer version took its place");
+  }
+  for (const auto& [counter, lease] : leases_) require(!lease.owes_lost, "a holder was never told that its lease was detached");
 }
 
 void Model::check_blobs() {

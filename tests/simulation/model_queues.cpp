@@ -45,29 +45,44 @@ void Model::count_running_before() {
   for (const auto& [counter, lease] : fenced_leases_) ++step_.running_before[function_of_key(lease.key)];
 }
 
+// Of the key of this wait, which is over; it may have come, or left the background, in this step.
+Model::QueuePlace Model::place_in_step(const Wait& wait) const {
+  bool in_background = wait.request.background;
+  for (const auto& [address, other] : waits_) in_background &= other.key != wait.key || other.detached != 0 || other.request.background;
+  const std::optional<QueuePlace>& known = keys_.at(wait.key).queued;
+  return known && (!known->background || in_background) ? *known : QueuePlace{in_background, arrivals_ + 1};
+}
+
 // Whether this lease may be granted now; its request waits no more.
 void Model::check_turn(Address to, const Wait& wait, const protocol::Lease& lease) {
   const KeyModel& key = keys_[wait.key];
   const std::string& function = function_of_key(wait.key);
   const bool is_exempt = wait.nested || holder_waits_for(wait.key);
   if (lease.take_up && lease.cause == LeaseCause::queued) {
-    require(key.queued || step_.request == to, "a turn of a key that was not queued");
+    // Its request, or its load that ended without a value, may have put it there in this step, in which a place became free after that.
+    require(key.queued || step_.request == to || ends_load(wait.key), "a turn of a key that was not queued");
     if (is_exempt) {
       ++step_.exempt[function];
       return;
     }
     require(!is_full(function), "a key's turn came though its function computes as many as it may");
+    const QueuePlace own = place_in_step(wait);
     for (const auto& [name, other] : keys_) {
       if (!other.queued || name == wait.key || function_of_key(name) != function || other.live != 0) continue;
       const bool is_wanted = std::any_of(waits_.begin(), waits_.end(), [&](const auto& one) {
         return one.second.key == name && one.second.detached == 0 && one.second.request.may_compute;
       });
-      require(!is_wanted || (key.queued && *key.queued < *other.queued), "a key's turn came before that of one that was there first");
+      require(!is_wanted || own < *other.queued, "a key's turn came before that of one that was there first");
     }
     return;
   }
   if (lease.take_up && step_.put && step_.publishing == wait.key) {  // the put was too old for these, and no lease has ended
     require(is_exempt || has_room(function), "who waits for a fresher value than the one put got a lease above the limit");
+    if (!has_room(function)) ++step_.exempt[function];
+    return;
+  }
+  if (lease.take_up && ends_load(wait.key) && !step_.ended.contains(wait.key)) {  // no lease has ended
+    require(is_exempt || has_room(function), "who waited for the disk got a lease above the limit");
     if (!has_room(function)) ++step_.exempt[function];
     return;
   }
@@ -91,7 +106,7 @@ void Model::update_queues() {
       in_background &= wait.request.background;
       last_arrival = std::max(last_arrival, wait.arrival);
     }
-    if (!is_wanted || key.live != 0) {
+    if (!is_wanted || key.live != 0 || is_loading(name)) {
       key.queued.reset();
     } else if (!key.queued) {
       key.queued = QueuePlace{in_background, ++arrivals_};  // those who wait may have come long before

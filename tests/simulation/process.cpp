@@ -64,13 +64,15 @@ protocol::Retention Process::any_retention(std::vector<protocol::Dependency> rea
   if (retention.tags.size() > limits::tags_max) retention.tags.resize(limits::tags_max);
   retention.retire_older = random.percent(world_.schedule().profile.retire_older_percent);
   retention.depends_on = std::move(reads);
+  if (world_.schedule().profile.disk) retention.durable = random.percent(world_.schedule().profile.durable_percent);
   return retention;
 }
 
 // Bytes that say whose they are and where they come from; in a small arena only few fit.
 std::vector<protocol::Part> Process::content(const std::string& key, const std::string& origin) {
   std::string bytes = name_of_key(key) + " " + origin + " ";
-  const std::size_t size = world_.schedule().profile.small_arena ? world_.random().between(20'000, 60'000) : world_.random().between(0, 150);
+  const Profile& profile = world_.schedule().profile;
+  const std::size_t size = profile.small_arena ? world_.random().between(profile.disk ? 45'000 : 20'000, 60'000) : world_.random().between(0, 150);
   bytes.resize(bytes.size() + size, static_cast<char>('a' + world_.random().between(0, 25)));
   std::vector<protocol::Part> parts{protocol::Part{"", "text/plain", std::move(bytes)}};
   if (!reserved_.empty() && world_.random().percent(70)) add_blobs(parts);
@@ -151,6 +153,7 @@ void Process::act(std::size_t number) {
   Random& random = world_.random();
   const Profile& profile = world_.schedule().profile;
   world_.acted();
+  if (profile.disk && random.percent(profile.restart_percent)) return world_.restart();
   if (random.percent(profile.kill_percent)) return world_.kill(connection_);
   if (random.percent(profile.stall_percent)) {
     world_.stop_reading(connection_, std::chrono::milliseconds(random.between(1, 4000)));
@@ -225,6 +228,7 @@ void Process::ask(Thread& thread, const std::string& key, bool may_compute) {
   thread.waits_in = send(acquire);
   asked_by_[*thread.waits_in] = static_cast<std::size_t>(&thread - threads_.data());
   if (random.percent(1)) world_.send(connection_, *thread.waits_in, acquire);  // the same id twice
+  if (world_.schedule().profile.disk && random.percent(world_.schedule().profile.disturb_percent)) disturb();  // while it is loaded, perhaps
 }
 
 void Process::go_on_computing(Thread& thread) {
@@ -277,6 +281,10 @@ void Process::use_sessions() {
 
 void Process::disturb() {
   Random& random = world_.random();
+  if (world_.schedule().profile.disk && random.percent(8)) {
+    send(protocol::Disk{random.percent(50) ? protocol::DiskAction::clear : protocol::DiskAction::look});
+    return;
+  }
   switch (random.between(0, 3)) {
     case 0: send(protocol::Cancel{any_scope()}); break;
     case 1: {

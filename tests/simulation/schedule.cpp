@@ -82,6 +82,24 @@ Profile::Profile(Random& random) {
   // Either: sessions that end and dependencies that outlive them are tests/engine/session_ties_test.cpp's.
   dependency_percent = session_percent == 0 && random.percent(80) ? random.between(20, 80) : 0;
   if (dependency_percent > 0 && random.percent(10)) settings.dependency_edges_max = random.between(1, 12);
+  put_on_disk(random);
+}
+
+// By lots of its own, so that schedules without a disk are what they were. Values come back from it mostly when they do not fit into memory.
+void Profile::put_on_disk(Random random) {
+  disk = Random(random.next()).percent(25);
+  if (!disk) return;
+  small_arena = random.percent(70);
+  if (small_arena) keys = random.between(4, 6);
+  if (random.percent(50)) disturb_percent = random.between(10, 40);
+  if (random.percent(50)) tag_percent = random.between(20, 70);
+  blob_percent = 0;
+  if (random.percent(50)) {  // two versions of a function
+    keys = random.between(4, 6);
+    retire_older_percent = random.between(20, 70);
+  }
+  durable_percent = random.percent(60) ? random.between(5, 60) : 0;
+  restart_percent = random.percent(40) ? random.between(1, 4) : 0;
 }
 
 }  // namespace onced::simulation

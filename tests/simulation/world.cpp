@@ -47,24 +47,31 @@ protocol::PinPage& Memory::fresh_page(std::size_t number) {
 World::World(Schedule& schedule, Memory& memory)
     : schedule_(schedule),
       memory_(memory),
-      store_(memory::SegmentStore::create(memory.segment(), hash_seed, schedule.profile.settings.epoch,
-                                          {.count_max = schedule.profile.blobs_max})
-                 .value()),
-      engine_(schedule.profile.settings, store_, store_.real().blobs()),
-      model_(schedule, store_.real(), engine_),
       observer_page_(memory.fresh_page(0)) {
-  store_.real().life_word().store(1);
-  store_.tell(model_.blobs());
-  reader_ = protocol::SegmentReader::open(store_.real().segment()).value();
   observer_page_.client_lines_used = 1;
   actions_left_ = schedule.profile.steps;
+  if (schedule.profile.disk) {
+    disk_ = std::make_unique<SimulatedDisk>(
+        schedule, [this](Duration delay, std::function<void()> action) { after(delay, std::move(action)); }, [this](engine::Event event) { step(std::move(event)); });
+  }
+}
+
+void World::begin_daemon() {
+  const engine::Settings& settings = schedule_.profile.settings;
+  store_.emplace(memory::SegmentStore::create(memory_.segment(), hash_seed, settings.epoch, {.count_max = schedule_.profile.blobs_max}).value());
+  engine_.emplace(settings, *store_, store_->real().blobs(), disk_.get());
+  model_.emplace(schedule_, store_->real(), *engine_, disk_.get());
+  store_->real().life_word().store(1);
+  store_->tell(model_->blobs());
+  reader_ = protocol::SegmentReader::open(store_->real().segment()).value();
+  connections_[SignalModel::monitor];
+  step(engine::Connected{SignalModel::monitor, "the monitor", {}});
+  step(engine::Requested{SignalModel::monitor, 1, protocol::Subscribe{{protocol::ScopeKind::everything, {}}, 0, 0}});
 }
 
 void World::run() {
   last_connection_ = 1;
-  connections_[SignalModel::monitor];
-  step(engine::Connected{SignalModel::monitor, "the monitor", {}});
-  step(engine::Requested{SignalModel::monitor, 1, protocol::Subscribe{{protocol::ScopeKind::everything, {}}, 0, 0}});
+  begin_daemon();
   for (std::size_t i = 0; i < schedule_.profile.processes; ++i) start_process();
   const bool drains = random().percent(10);
   while (!actions_.empty()) {
@@ -76,7 +83,7 @@ void World::run() {
   }
   if (drains) {
     step(engine::Draining{});
-    if (model_.pending() != 0) throw Violation("a waiter was left without an answer while the daemon drains (L3)");
+    if (model_->pending() != 0) throw Violation("a waiter was left without an answer while the daemon drains (L3)");
     return;
   }
   quiesce();
@@ -98,7 +105,7 @@ void World::start_process() {
     connection.page = pages_used_++;
     protocol::PinPage& page = memory_.fresh_page(*connection.page);
     page.client_lines_used = 1;
-    store_.real().add_page(id, page);
+    store_->real().add_page(id, page);
   }
   connection.pid = static_cast<std::uint32_t>(last_connection_);
   if (random().percent(5)) connection.pid = 0;
@@ -137,7 +144,7 @@ void World::disconnect(ConnectionId id) {
   connection.socket_open = false;
   connection.to_client.clear();
   step(engine::Disconnected{id});
-  if (connection.page) store_.real().remove_page(id);
+  if (connection.page) store_->real().remove_page(id);
 }
 
 void World::send(ConnectionId id, RequestId request_id, const protocol::Request& request) {
@@ -167,7 +174,7 @@ void World::relimit() {
   const std::uint64_t limit = random().between(0, 3);
   schedule_.trace([&] { return "        max_concurrent of " + function + " is " + std::to_string(limit) + " from now on"; });
   schedule_.profile.settings.max_concurrent[function] = limit;
-  engine_.reconfigure(schedule_.profile.settings);
+  engine_->reconfigure(schedule_.profile.settings);
   plan_tick();
 }
 
@@ -177,10 +184,10 @@ std::optional<std::uint64_t> World::look_up(ConnectionId id, const std::string& 
                                              : reader_->lookup(key, reader_->hash(key), page, 0);
   // Hits are no uses here: the model would have to know when the engine takes their marks.
   for (auto& marks : page.session_uses) marks.store(0);
-  if (grant && found.outcome == protocol::LookupOutcome::hit && !model_.is_good(*grant)) throw Violation("a hit under an id that is dead");
+  if (grant && found.outcome == protocol::LookupOutcome::hit && !model_->is_good(*grant)) throw Violation("a hit under an id that is dead");
   if (found.outcome != protocol::LookupOutcome::hit) return std::nullopt;
   const std::uint64_t version = found.record->version;
-  const std::string* expected = model_.content_of(key, version);
+  const std::string* expected = model_->content_of(key, version);
   if (expected == nullptr || text_at(reader_->offset_of(found.record), key) != *expected) throw Violation("a hit with other bytes");
   protocol::release_pin(page, found.pin);
   return version;
@@ -194,18 +201,49 @@ std::string World::text_at(std::uint64_t record, const std::string& key) {
     const auto part = reader_->part(header, number);
     parts.push_back({std::string(part->name), {}, std::string(reinterpret_cast<const char*>(part->bytes.data()), part->bytes.size()),
                      part->blob, part->offset, part->blob != 0 ? part->length : 0});
-    if (part->blob != 0 && store_.real().blobs().size(engine::BlobId{part->blob}) == 0) throw Violation("a pinned record names a blob that is gone");
+    if (part->blob != 0 && store_->real().blobs().size(engine::BlobId{part->blob}) == 0) throw Violation("a pinned record names a blob that is gone");
   }
   return text_of(parts);
 }
 
 void World::seal(std::uint64_t blob) {
-  const auto descriptor = store_.real().blobs().descriptor(engine::BlobId{blob});
+  const auto descriptor = store_->real().blobs().descriptor(engine::BlobId{blob});
   if (descriptor != nullptr) ::fcntl(descriptor->get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL);
 }
 
 void World::release_pin(ConnectionId id, std::uint32_t pin) {
   if (connections_.at(id).socket_open) protocol::release_pin(memory_.page(*connections_.at(id).page), pin);
+}
+
+void World::restart() {
+  if (++restarts_ > 3) return;
+  schedule_.trace([] { return std::string("        the daemon is killed and started anew"); });
+  for (auto& [id, connection] : connections_) {
+    if (connection.process != nullptr) connection.process->die();
+    connection.process = nullptr;
+    connection.socket_open = id == SignalModel::monitor;
+    connection.to_client.clear();
+    connection.page.reset();
+  }
+  counts_before_ = counts();
+  disk_->crash();
+  reader_.reset();
+  model_.reset();
+  engine_.reset();
+  store_.reset();
+  session_ids_.clear();
+  planned_tick_.reset();
+  last_step_.reset();
+  schedule_.profile.settings.epoch += 2;
+  begin_daemon();
+  for (std::size_t i = 0; i < schedule_.profile.processes; ++i) start_process();
+}
+
+std::map<std::string, std::uint64_t> World::counts() const {
+  std::map<std::string, std::uint64_t> counts = counts_before_;
+  for (const auto& [name, number] : engine_->statistics(schedule_.now).fields)
+    if (const auto* count = std::get_if<std::uint64_t>(&number)) counts[name] += *count;
+  return counts;
 }
 
 // ---- the host -------------------------------------------------------------------------------------------------------
@@ -214,19 +252,19 @@ void World::step(engine::Event event) {
   if (++steps_ > 200'000) throw Violation("the schedule does not come to rest");
   schedule_.trace([&] { return describe(event); });
   const engine::Event told = event;
-  model_.before(told);
+  model_->before(told);
   engine::Effects effects;
-  store_.watch(&effects);
+  store_->watch(&effects);
   // Now and then a clock reading is older than one that the engine had; its time must not go back.
   const bool behind = last_step_ == schedule_.now && random().percent(10);
-  engine_.apply(std::move(event), behind ? schedule_.now / 2 : schedule_.now, effects);
+  engine_->apply(std::move(event), behind ? schedule_.now / 2 : schedule_.now, effects);
   last_step_ = schedule_.now;
-  store_.watch(nullptr);
+  store_->watch(nullptr);
   for (engine::Effect& effect : effects)
     if (auto* send = std::get_if<engine::Send>(&effect); send != nullptr && send->parts) send->reply = whole_reply(*send);
   for (const engine::Effect& effect : effects) schedule_.trace([&] { return describe(effect); });
-  model_.after(told, effects);
-  engine_.check_invariants();
+  model_->after(told, effects);
+  engine_->check_invariants();
   check_readers();
   check_sessions();
   carry_out(effects);
@@ -292,7 +330,7 @@ void World::leave(ConnectionId id) {
 
 // A tick at the engine's next deadline, or, when the host is busy, some time after it.
 void World::plan_tick() {
-  const std::optional<Time> due = engine_.next_deadline();
+  const std::optional<Time> due = engine_->next_deadline();
   if (!due || (planned_tick_ && *planned_tick_ <= *due && *planned_tick_ > schedule_.now)) return;
   const Time at = std::max(*due, schedule_.now + 1us);
   planned_tick_ = at;
@@ -313,29 +351,29 @@ void World::check_readers() {
   const std::uint64_t word = reader_->time_ms();
   const std::uint64_t present = engine::time_word(schedule_.now);
   if (word > present) throw Violation("the time word is ahead of time");
-  if (std::chrono::milliseconds(present - word) - 1ms > model_.time_word_age_max())
+  if (std::chrono::milliseconds(present - word) - 1ms > model_->time_word_age_max())
     throw Violation("the time word stands still though readers draw lots by it");
   for (std::size_t i = 0; i < schedule_.profile.keys; ++i) {
     const std::string& key = all_keys()[i];
     const protocol::LookupResult found = reader_->lookup(key, reader_->hash(key), observer_page_, 0);
     const bool hit = found.outcome == protocol::LookupOutcome::hit;
     const std::uint64_t version = hit ? found.record->version : 0;
-    if (hit && version == model_.visible_version(key)) {
-      if (found.freshness != model_.visible_freshness(key)) throw Violation("readers take " + name_of_key(key) + " for fresh or stale, and it is not");
-      const std::optional<bool> refreshing = model_.visible_refreshing(key);
+    if (hit && version == model_->visible_version(key)) {
+      if (found.freshness != model_->visible_freshness(key)) throw Violation("readers take " + name_of_key(key) + " for fresh or stale, and it is not");
+      const std::optional<bool> refreshing = model_->visible_refreshing(key);
       if (refreshing && found.freshness != protocol::Freshness::fresh && found.refreshing != *refreshing)
         throw Violation("the record of " + name_of_key(key) + (*refreshing ? " does not say" : " says") + " that it is being refreshed");
     }
     if (hit) protocol::release_pin(observer_page_, found.pin);
-    if (version != model_.visible_version(key))
+    if (version != model_->visible_version(key))
       throw Violation("readers find version " + std::to_string(version) + " of " + name_of_key(key) + " but it should be " +
-                      std::to_string(model_.visible_version(key)) + " (L6)");
+                      std::to_string(model_->visible_version(key)) + " (L6)");
   }
 }
 
 // With each grant that a session ever had: the present one finds what there is, all others find nothing.
 void World::check_sessions() {
-  for (const auto& [number, generations] : model_.generations()) {
+  for (const auto& [number, generations] : model_->generations()) {
     for (const std::uint64_t generation : generations) {
       const protocol::SessionGrant grant{number, generation};
       for (std::uint64_t which = 0; which < keys_per_session; ++which) {
@@ -344,10 +382,10 @@ void World::check_sessions() {
         const bool hit = found.outcome == protocol::LookupOutcome::hit;
         const std::uint64_t version = hit ? found.record->version : 0;
         if (hit) protocol::release_pin(observer_page_, found.pin);
-        if (hit && !model_.is_good(grant)) throw Violation("readers find " + name_of_key(key) + " of session " + std::to_string(number) + " under an id that is dead");
-        if (model_.is_good(grant) && version != model_.visible_version(key)) {
+        if (hit && !model_->is_good(grant)) throw Violation("readers find " + name_of_key(key) + " of session " + std::to_string(number) + " under an id that is dead");
+        if (model_->is_good(grant) && version != model_->visible_version(key)) {
           throw Violation("readers find version " + std::to_string(version) + " of " + name_of_key(key) + " in session " + std::to_string(number) +
-                          " but it should be " + std::to_string(model_.visible_version(key)) + " (L6)");
+                          " but it should be " + std::to_string(model_->visible_version(key)) + " (L6)");
         }
       }
     }
@@ -357,9 +395,9 @@ void World::check_sessions() {
 // Everybody has run to their end: every wait is answered and every lease over by its limit. Then all leave, and
 // nothing of them may be left.
 void World::quiesce() {
-  if (model_.pending() != 0) throw Violation("a waiter never got an answer (L3)");
-  model_.check_all_dropped();
-  if (model_.leases() != 0) throw Violation("a lease never ended (L2)");
+  if (model_->pending() != 0) throw Violation("a waiter never got an answer (L3)");
+  model_->check_all_dropped();
+  if (model_->leases() != 0) throw Violation("a lease never ended (L2)");
   for (auto& [id, connection] : connections_) {
     if (id == SignalModel::monitor) continue;
     if (connection.process != nullptr) connection.process->die();
@@ -367,12 +405,22 @@ void World::quiesce() {
     disconnect(id);
   }
   step(engine::Requested{SignalModel::monitor, 2, protocol::Invalidate{{protocol::ScopeKind::everything, {}}}});
-  (void)engine_.statistics(schedule_.now);  // finds what readers hit last: the engine looks once more when the period ends, and then sleeps
-  while (engine_.next_deadline()) {
-    schedule_.now = std::max(schedule_.now, *engine_.next_deadline());
+  (void)engine_->statistics(schedule_.now);  // finds what readers hit last: the engine looks once more when the period ends, and then sleeps
+  while (engine_->next_deadline() || (disk_ != nullptr && !actions_.empty())) {
+    if (!actions_.empty()) {  // of the disk, which still writes, or loads for nobody
+      const Action next = actions_.top();
+      actions_.pop();
+      schedule_.now = std::max(schedule_.now, next.at);
+      next.run();
+      continue;
+    }
+    schedule_.now = std::max(schedule_.now, *engine_->next_deadline());
     step(engine::Ticked{});
   }
-  const protocol::Statistics statistics = engine_.statistics(schedule_.now);
+  if (disk_ != nullptr) {
+    if (model_->pending() != 0) throw Violation("an invalidation was never answered, though the disk has ended");
+  }
+  const protocol::Statistics statistics = engine_->statistics(schedule_.now);
   for (const auto& [name, number] : statistics.fields) {
     const auto is = [&](std::uint64_t expected) {
       if (std::get<std::uint64_t>(number) != expected)
@@ -383,13 +431,13 @@ void World::quiesce() {
         name == "blobs_reserved" || name == "blob_bytes")
       is(0);
     if (name == "connections" || name == "subscriptions") is(1);
-    if (name == "computations") is(model_.computations());
-    if (name == "signals") is(model_.signals().sequence());
+    if (name == "computations") is(model_->computations());
+    if (name == "signals") is(model_->signals().sequence());
   }
-  if (engine_.next_deadline()) throw Violation("a deadline is left though there is nothing left to do");
-  while (store_.reclaim() > 0) continue;
-  const auto usage = store_.usage();
-  if (usage.used_bytes != 0 || usage.retired_records != 0 || store_.live_records() != 0) throw Violation("memory was not given back");
+  if (engine_->next_deadline()) throw Violation("a deadline is left though there is nothing left to do");
+  while (store_->reclaim() > 0) continue;
+  const auto usage = store_->usage();
+  if (usage.used_bytes != 0 || usage.retired_records != 0 || store_->live_records() != 0) throw Violation("memory was not given back");
   check_readers();
 }
 

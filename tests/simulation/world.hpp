@@ -20,6 +20,7 @@
 #include "model.hpp"
 #include "process.hpp"
 #include "schedule.hpp"
+#include "simulated_disk.hpp"
 #include "watched_store.hpp"
 
 namespace onced::simulation {
@@ -47,13 +48,13 @@ class World {
   // Runs the schedule to its end; throws Violation.
   void run();
   std::uint64_t events() const { return steps_; }
-  // What the engine counted: shows whether the schedules reach what they are meant to.
-  protocol::Statistics statistics() const { return engine_.statistics(schedule_.now); }
+  // What the engines counted: shows whether the schedules reach what they are meant to.
+  std::map<std::string, std::uint64_t> counts() const;
 
   // For processes ----------------------------------------------------------------------------------------------------
   Schedule& schedule() { return schedule_; }
   Random& random() { return schedule_.random; }
-  const Model& model() const { return model_; }
+  const Model& model() const { return *model_; }
   void after(Duration delay, std::function<void()> action);
   // Puts a request on the connection's socket.
   void send(ConnectionId connection, RequestId id, const protocol::Request& request);
@@ -61,6 +62,8 @@ class World {
   void stop_reading(ConnectionId connection, Duration duration);
   // The operator sets another limit for a function (SIGHUP).
   void relimit();
+  // The daemon is killed and started anew, over the disk that is left; all who were connected are gone.
+  void restart();
   // The process dies; a child that it forked may hold its socket for longer.
   // All its connections go with it.
   void kill(ConnectionId connection);
@@ -100,6 +103,7 @@ class World {
     std::optional<std::size_t> page;
   };
 
+  void begin_daemon();
   void step(engine::Event event);
   void carry_out(const engine::Effects& effects);
   void sent_to_monitor(std::uint32_t count);
@@ -116,9 +120,11 @@ class World {
 
   Schedule& schedule_;
   Memory& memory_;
-  WatchedStore store_;
-  engine::Engine engine_;
-  Model model_;
+  std::unique_ptr<SimulatedDisk> disk_;  // null: none
+  // Of the present daemon, made and destroyed together.
+  std::optional<WatchedStore> store_;
+  std::optional<engine::Engine> engine_;
+  std::optional<Model> model_;
   std::optional<protocol::SegmentReader> reader_;
   protocol::PinPage& observer_page_;  // of the checks themselves
   std::priority_queue<Action> actions_;
@@ -129,6 +135,8 @@ class World {
   std::vector<std::unique_ptr<Process>> processes_;
   std::optional<Time> planned_tick_;
   std::size_t actions_left_ = 0;
+  std::map<std::string, std::uint64_t> counts_before_;  // of daemons that were killed
+  std::uint64_t restarts_ = 0;
   std::vector<std::string> session_ids_;
   std::vector<protocol::Token> tokens_;
   std::uint64_t last_secret_ = 0;

@@ -1,0 +1,295 @@
+#include "simulated_disk.hpp"
+
+#include <algorithm>
+
+#include <onced/protocol/key.hpp>
+#include <onced/protocol/session.hpp>
+
+#include "engine/context.hpp"
+
+namespace onced::simulation {
+
+using engine::DiskOutcome;
+using engine::DiskTicket;
+using engine::time_word;
+
+SimulatedDisk::SimulatedDisk(Schedule& schedule, After after, Deliver deliver)
+    : schedule_(schedule), random_(schedule.seed ^ 0xd15cULL), after_(std::move(after)), deliver_(std::move(deliver)) {
+  vanish_percent_ = random_.percent(50) ? random_.between(1, 10) : 0;
+  refuse_percent_ = random_.percent(40) ? random_.between(1, 20) : 0;
+  busy_percent_ = random_.percent(40) ? random_.between(1, 40) : 0;
+  hang_percent_ = random_.percent(40) ? random_.between(1, 20) : 0;
+  degrades_ = random_.percent(40);
+  delay_us_max_ = random_.percent(50) ? 3'000 : 300'000;
+}
+
+engine::Duration SimulatedDisk::delay() {
+  if (random_.percent(hang_percent_)) return std::chrono::milliseconds(random_.between(100, 40'000));
+  return std::chrono::microseconds(random_.between(1, delay_us_max_));
+}
+
+// In stretches.
+bool SimulatedDisk::fails() {
+  if (!degrades_) return false;
+  if (schedule_.now >= until_) {
+    failing_ = until_ != Time{} && !failing_;
+    until_ = schedule_.now + std::chrono::milliseconds(random_.between(1, 1'500));
+  }
+  return failing_;
+}
+
+void SimulatedDisk::later(std::function<void()> action) {
+  after_(delay(), [this, life = life_, action = std::move(action)] {
+    if (life == life_) action();
+  });
+}
+
+void SimulatedDisk::tell(DiskTicket ticket, DiskOutcome outcome) {
+  failures_ += outcome == DiskOutcome::failed ? 1U : 0U;
+  if (ticket != DiskTicket{}) deliver_(engine::DiskWritten{ticket, outcome});
+}
+
+// ---- writing --------------------------------------------------------------------------------------------------------
+
+bool SimulatedDisk::carries(const Copy& copy, Label kind, const std::string& name) {
+  switch (kind) {
+    case Label::everything: return true;
+    case Label::function: return copy.function == name;
+    case Label::family: return copy.family == name;
+    case Label::tag: break;
+  }
+  return std::find(copy.tags.begin(), copy.tags.end(), name) != copy.tags.end();
+}
+
+void SimulatedDisk::put(DiskTicket ticket, const engine::DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool durable) {
+  const std::string key(image.key);
+  if (protocol::names_session(key)) throw Violation("a value of a session is written to disk");
+  if (durable != (ticket != DiskTicket{})) throw Violation("a put is waited for and is not durable, or the other way round");
+  ++puts_;
+  Copy copy{.epoch = image.epoch, .version = image.version, .fresh_until_ms = protocol::never_expires, .early_ms = image.life.early_ms,
+            .grace_ms = image.life.grace_ms, .stored = schedule_.now, .cost_us = image.cost_us, .was_put = image.was_put, .origin = std::string(image.origin),
+            .tags = *image.tags, .family = std::string(image.family), .function = std::string(Key::parse(key).value().function()), .parts = *parts};
+  if (image.life.fresh_ms != protocol::as_configured) copy.fresh_until_ms = time_word(schedule_.now) + image.life.fresh_ms;
+  const std::uint64_t order = ++last_order_;
+  keys_[key].push_back(Change{.order = order, .kind = Kind::put, .value = std::move(copy)});
+  later([this, key, order, ticket, durable, epoch = image.epoch, version = image.version] { put_ends(key, order, ticket, durable, epoch, version); });
+}
+
+void SimulatedDisk::put_ends(const std::string& key, std::uint64_t order, DiskTicket ticket, bool durable, std::uint64_t epoch, std::uint64_t version) {
+  Change& change = *change_at(key, order);
+  DiskOutcome outcome = fails() ? DiskOutcome::failed : random_.percent(refuse_percent_) ? DiskOutcome::refused : DiskOutcome::done;
+  if (outcome == DiskOutcome::failed) {
+    change.failed = true;
+  } else {
+    change.written = true;
+    if (outcome == DiskOutcome::refused) change.value.reset();
+    else if (durable) durable_.insert({key, epoch, version});  // whatever was dropped since
+    forget_written(key);
+  }
+  schedule_.trace([&] { return "        disk: put of " + name_of_key(key) + (outcome == DiskOutcome::done ? " is written" : outcome == DiskOutcome::failed ? " failed" : " refused"); });
+  tell(ticket, outcome);
+}
+
+void SimulatedDisk::drop(DiskTicket ticket, std::string_view name) {
+  const std::string key(name);
+  const std::uint64_t order = ++last_order_;
+  keys_[key].push_back(Change{.order = order, .kind = Kind::drop});
+  later([this, key, order, ticket] { drop_ends(key, order, ticket); });
+}
+
+void SimulatedDisk::drop_ends(const std::string& key, std::uint64_t order, DiskTicket ticket) {
+  Change& change = *change_at(key, order);
+  const bool failed = fails();
+  (failed ? change.failed : change.written) = true;
+  if (!failed) forget_written(key);
+  schedule_.trace([&] { return "        disk: drop of " + name_of_key(key) + (failed ? " failed" : " is written"); });
+  tell(ticket, failed ? DiskOutcome::failed : DiskOutcome::done);
+}
+
+void SimulatedDisk::drop_label(DiskTicket ticket, Label kind, std::string_view of) {
+  const std::string name(of);
+  const std::uint64_t order = ++last_order_;
+  for (auto& [key, changes] : keys_) {
+    const bool concerned = std::any_of(changes.begin(), changes.end(), [&](const Change& one) { return one.value && carries(*one.value, kind, name); });
+    if (concerned) changes.push_back(Change{.order = order, .kind = Kind::label, .label = kind, .name = name});
+  }
+  ++labels_open_;
+  later([this, order, kind, name, ticket] { label_ends(order, kind, name, ticket); });
+}
+
+// When it failed it holds all the same, for this daemon.
+void SimulatedDisk::label_ends(std::uint64_t order, Label kind, const std::string& name, DiskTicket ticket) {
+  const bool failed = fails();
+  for (auto& [key, changes] : keys_) {
+    for (Change& change : changes) {
+      if (change.order == order) (failed ? change.failed : change.written) = true;
+      if (change.order < order && !failed && change.value && carries(*change.value, kind, name)) change.value.reset();
+    }
+  }
+  --labels_open_;
+  schedule_.trace([&] { return std::string("        disk: drop by a label ") + (failed ? "failed" : "is written"); });
+  tell(ticket, failed ? DiskOutcome::failed : DiskOutcome::done);
+}
+
+SimulatedDisk::Change* SimulatedDisk::change_at(const std::string& key, std::uint64_t order) {
+  std::vector<Change>& changes = keys_.at(key);
+  const auto found = std::find_if(changes.begin(), changes.end(), [&](const Change& one) { return one.order == order; });
+  if (found == changes.end()) throw Violation("the simulated disk has lost an operation");
+  return &*found;
+}
+
+// What was put or dropped takes away all that was before it.
+void SimulatedDisk::forget_written(const std::string& key) {
+  bool gone = false;
+  std::vector<Change>& changes = keys_.at(key);
+  for (auto at = changes.rbegin(); at != changes.rend(); ++at) {
+    if (gone) at->value.reset();
+    gone |= at->written && at->kind != Kind::label;
+  }
+}
+
+// ---- loading --------------------------------------------------------------------------------------------------------
+
+const SimulatedDisk::Copy* SimulatedDisk::view(const std::string& key) {
+  std::vector<const Change*> labels;
+  const std::vector<Change>& changes = keys_[key];
+  for (auto at = changes.rbegin(); at != changes.rend(); ++at) {
+    if (at->kind == Kind::label) {
+      const bool must_hold = at->written || at->failed;
+      if (must_hold || random_.percent(15)) labels.push_back(&*at);
+      continue;
+    }
+    if (!at->value) return nullptr;  // dropped, refused, evicted
+    const bool dropped = std::any_of(labels.begin(), labels.end(), [&](const Change* one) { return carries(*at->value, one->label, one->name); });
+    return dropped ? nullptr : &*at->value;
+  }
+  return nullptr;
+}
+
+bool SimulatedDisk::is_over(const Copy& copy) const {
+  return copy.fresh_until_ms != protocol::never_expires && time_word(schedule_.now) >= copy.fresh_until_ms + copy.grace_ms;
+}
+
+// Never no of what it has; yes of some that it has not.
+bool SimulatedDisk::may_have(std::string_view name) const {
+  const auto found = keys_.find(std::string(name));
+  if (found == keys_.end()) return (name.size() + schedule_.seed) % 8 == 0;
+  return std::any_of(found->second.begin(), found->second.end(), [](const Change& one) { return one.value.has_value(); }) || schedule_.seed % 8 == 0;
+}
+
+bool SimulatedDisk::load(DiskTicket ticket, std::string_view name) {
+  if (random_.percent(busy_percent_)) return false;
+  const std::string key(name);
+  if (is_loading(key)) throw Violation("a key is loaded twice at a time");
+  Load& load = loads_[ticket];
+  load.key = key;
+  if (const Copy* found = view(key)) load.found = *found;
+  schedule_.trace([&] { return "        disk: load of " + name_of_key(key) + (load.found ? ", found version " + std::to_string(load.found->version) : ", finds nothing so far"); });
+  later([this, ticket] { load_ends(ticket); });
+  return true;
+}
+
+void SimulatedDisk::load_ends(DiskTicket ticket) {
+  Load load = std::move(loads_.at(ticket));
+  loads_.erase(ticket);
+  engine::DiskLoaded event{.ticket = ticket};
+  if (random_.percent(25)) {
+    const Copy* const found = view(load.key);
+    if (found != nullptr) load.found = *found;
+    else load.found.reset();
+  }
+  if (load.found && is_over(*load.found)) load.found.reset();
+  if (fails()) {
+    load.found.reset();
+    event.problem = "the disk fails";
+  } else if (random_.percent(vanish_percent_)) {  // evicted or damaged: it is gone for good
+    for (Change& change : keys_[load.key])
+      if (change.written) change.value.reset();
+    if (random_.percent(50)) event.problem = "a checksum is wrong";
+    load.found.reset();
+  }
+  if (load.found) {
+    const Copy& copy = *load.found;
+    engine::DiskValue& value = event.value.emplace();
+    const std::uint64_t present = time_word(schedule_.now);
+    value.epoch = copy.epoch;
+    value.version = copy.version;
+    value.fresh_until_ms = copy.fresh_until_ms;
+    value.life = {.fresh_ms = protocol::as_configured, .early_ms = copy.early_ms, .grace_ms = copy.grace_ms};
+    if (copy.fresh_until_ms != protocol::never_expires) {
+      const bool is_fresh = present < copy.fresh_until_ms;
+      value.life.fresh_ms = is_fresh ? copy.fresh_until_ms - present : 0;
+      if (!is_fresh) value.life.grace_ms = static_cast<std::uint32_t>(copy.fresh_until_ms + copy.grace_ms - present);
+      // Its clock is coarser than the daemon's, which knows better what it numbered itself.
+      if (is_fresh && copy.epoch == schedule_.profile.settings.epoch) value.life.fresh_ms += random_.between(0, 1000);
+    }
+    value.age_ms = static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(schedule_.now - copy.stored).count());
+    value.cost_us = copy.cost_us;
+    value.was_put = copy.was_put;
+    value.origin = copy.origin;
+    value.tags = copy.tags;
+    value.parts = copy.parts;
+  }
+  key_of_load_ = load.key;
+  schedule_.trace([&] { return "        disk: load of " + name_of_key(load.key) + (event.value ? " brings version " + std::to_string(event.value->version) : " brings nothing"); });
+  deliver_(std::move(event));
+}
+
+bool SimulatedDisk::is_loading(const std::string& key) const {
+  return std::any_of(loads_.begin(), loads_.end(), [&](const auto& one) { return one.second.key == key && one.second.wanted; });
+}
+
+void SimulatedDisk::loads_are_over(const std::string& key) {
+  for (auto& [ticket, load] : loads_)
+    if (load.key == key) load.wanted = false;
+}
+
+// ---- what is left ---------------------------------------------------------------------------------------------------
+
+std::vector<const SimulatedDisk::Copy*> SimulatedDisk::survivors(const std::string& key) const {
+  std::vector<const Copy*> all;
+  if (const auto found = keys_.find(key); found != keys_.end())
+    for (const Change& change : found->second)
+      if (change.value) all.push_back(&*change.value);
+  return all;
+}
+
+std::vector<std::string> SimulatedDisk::keys() const {
+  std::vector<std::string> all;
+  for (const auto& [key, changes] : keys_) all.push_back(key);
+  return all;
+}
+
+engine::DiskTier::Usage SimulatedDisk::usage() const {
+  Usage usage;
+  for (const auto& [key, changes] : keys_)
+    usage.values += std::any_of(changes.begin(), changes.end(), [](const Change& one) { return one.value.has_value(); }) ? 1U : 0U;
+  usage.degraded = failing_;
+  return usage;
+}
+
+// What was not written is, or is not; what failed may be there all the same.
+void SimulatedDisk::crash() {
+  ++life_;
+  loads_.clear();
+  labels_open_ = 0;
+  std::map<std::uint64_t, bool> labels;  // each is written for all keys or for none
+  for (auto& [key, changes] : keys_) {
+    std::optional<Copy> left;
+    for (Change& change : changes) {
+      const auto by_lot = [&] { return random_.percent(50); };
+      const bool is_there = change.kind != Kind::label ? change.written || by_lot() : labels.try_emplace(change.order, change.written || by_lot()).first->second;
+      if (!is_there) continue;
+      if (change.kind == Kind::label) {
+        if (left && carries(*left, change.label, change.name)) left.reset();
+      } else {
+        left = std::move(change.value);
+      }
+    }
+    changes.clear();
+    if (left) changes.push_back(Change{.order = ++last_order_, .kind = Kind::put, .value = std::move(left), .written = true});
+  }
+  std::erase_if(keys_, [](const auto& one) { return one.second.empty(); });
+}
+
+}  // namespace onced::simulation

@@ -1,0 +1,129 @@
+// A disk tier that keeps what engine/disk_tier.hpp promises and nothing beyond: whatever the contract leaves open is drawn by lot, and most often
+// drawn so that it hurts.
+//
+//   - Each operation ends at some later time, in no order. A load finds its key as it was when it was called, or as it is when it ends.
+//   - A label drop that is not written yet is mostly not seen by loads that begin before it is.
+//   - Values vanish, puts are refused, for some time everything fails, load() has no room, may_have() says yes of keys that it has not.
+//   - crash(): what was not acknowledged is there or not.
+//
+// Per key: the changes in the order of their calls, the oldest first. What is written takes all values before it away for good.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/disk_tier.hpp"
+#include "schedule.hpp"
+
+namespace onced::simulation {
+
+class SimulatedDisk final : public engine::DiskTier {
+ public:
+  struct Copy {
+    std::uint64_t epoch = 0;
+    std::uint64_t version = 0;
+    std::uint64_t fresh_until_ms = 0;  // by the time word
+    std::uint32_t early_ms = 0;
+    std::uint32_t grace_ms = 0;
+    Time stored{};
+    std::uint64_t cost_us = 0;
+    bool was_put = false;
+    std::string origin;
+    std::vector<std::string> tags;
+    std::string family;
+    std::string function;
+    std::vector<protocol::Part> parts;
+  };
+  // A time at which something is to be done, and the event that it comes to.
+  using After = std::function<void(engine::Duration, std::function<void()>)>;
+  using Deliver = std::function<void(engine::Event)>;
+
+  SimulatedDisk(Schedule& schedule, After after, Deliver deliver);
+
+  void put(engine::DiskTicket ticket, const engine::DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool durable) override;
+  void drop(engine::DiskTicket ticket, std::string_view key) override;
+  void drop_label(engine::DiskTicket ticket, Label kind, std::string_view name) override;
+  bool may_have(std::string_view key) const override;
+  bool load(engine::DiskTicket ticket, std::string_view key) override;
+  void set_merit(std::string_view, float) override {}
+  Usage usage() const override;
+  protocol::DiskReport report(protocol::DiskAction) override { return {}; }
+
+  // For the model -------------------------------------------------------------------------------------------------------
+  // Of the load that has just ended.
+  const std::string& key_of_load() const { return key_of_load_; }
+  bool is_loading(const std::string& key) const;
+  // From here on nobody waits for the loads of this key that are under way.
+  void loads_are_over(const std::string& key);
+  bool labels_are_open() const { return labels_open_ != 0; }
+  // What would be found of the key if the daemon were killed now: one of these, or nothing.
+  std::vector<const Copy*> survivors(const std::string& key) const;
+  std::vector<std::string> keys() const;
+  bool is_durable(const std::string& key, std::uint64_t epoch, std::uint64_t version) const { return durable_.contains({key, epoch, version}); }
+  bool has_failed() const { return failures_ != 0; }
+  std::uint64_t puts() const { return puts_; }
+
+  // The daemon is killed.
+  void crash();
+
+ private:
+  enum class Kind : std::uint8_t { put, drop, label };
+  struct Change {
+    std::uint64_t order = 0;
+    Kind kind = Kind::put;
+    std::optional<Copy> value{};
+    bool written = false;
+    bool failed = false;
+    Label label{};
+    std::string name{};
+  };
+  struct Load {
+    std::string key;
+    std::optional<Copy> found;
+    bool wanted = true;
+  };
+
+  engine::Duration delay();
+  bool fails();
+  void later(std::function<void()> action);
+  static bool carries(const Copy& copy, Label kind, const std::string& name);
+  const Copy* view(const std::string& key);
+  bool is_over(const Copy& copy) const;
+  Change* change_at(const std::string& key, std::uint64_t order);
+  void put_ends(const std::string& key, std::uint64_t order, engine::DiskTicket ticket, bool durable, std::uint64_t epoch, std::uint64_t version);
+  void drop_ends(const std::string& key, std::uint64_t order, engine::DiskTicket ticket);
+  void label_ends(std::uint64_t order, Label kind, const std::string& name, engine::DiskTicket ticket);
+  void load_ends(engine::DiskTicket ticket);
+  void forget_written(const std::string& key);
+  void tell(engine::DiskTicket ticket, engine::DiskOutcome outcome);
+
+  Schedule& schedule_;
+  Random random_;
+  After after_;
+  Deliver deliver_;
+  std::uint64_t vanish_percent_;
+  std::uint64_t refuse_percent_;
+  std::uint64_t busy_percent_;
+  std::uint64_t hang_percent_;
+  bool degrades_;
+  std::uint64_t delay_us_max_;
+  bool failing_ = false;
+  Time until_{};                                   // failing_ lasts, or does not begin
+  std::uint64_t life_ = 0;                         // of the daemon; what an earlier one began is over
+  std::uint64_t last_order_ = 0;
+  std::map<std::string, std::vector<Change>> keys_;
+  std::map<engine::DiskTicket, Load> loads_;
+  std::string key_of_load_;
+  std::size_t labels_open_ = 0;
+  std::set<std::tuple<std::string, std::uint64_t, std::uint64_t>> durable_;
+  std::uint64_t failures_ = 0;
+  std::uint64_t puts_ = 0;
+};
+
+}  // namespace onced::simulation
