@@ -13,9 +13,15 @@ std::string number(std::uint64_t value) { return std::to_string(value); }
 std::string where(engine::ConnectionId connection, protocol::RequestId id) {
   return "connection " + number(static_cast<std::uint64_t>(connection)) + " #" + number(id) + ": ";
 }
+// Keys of different sessions look the same.
+std::string key_words(const std::string& key) {
+  const auto session = protocol::session_in(key);
+  return name_of_key(key) + (session ? " in session " + number(*session) : std::string());
+}
+
 std::string in_words(const protocol::Scope& scope) {
   switch (scope.kind) {
-    case protocol::ScopeKind::key: return name_of_key(scope.subject);
+    case protocol::ScopeKind::key: return key_words(scope.subject);
     case protocol::ScopeKind::function: return "all of " + scope.subject;
     case protocol::ScopeKind::tag: return "all with tag " + scope.subject;
     case protocol::ScopeKind::session: return "all in session " + scope.subject;
@@ -29,14 +35,8 @@ std::string in_words(const protocol::Retention& retention) {
     return name + (value == protocol::as_configured ? std::string("configured") : number(value));
   };
   std::string depends;
-  for (const protocol::Dependency& one : retention.depends_on) depends += " on " + name_of_key(one.key) + "#" + number(one.version);
+  for (const protocol::Dependency& one : retention.depends_on) depends += " on " + key_words(one.key) + "#" + number(one.version);
   return depends + words(" ttl_ms ", retention.ttl_ms) + words(" grace_ms ", retention.grace_ms) + words(" ahead ", retention.refresh_ahead_permille);
-}
-
-// Keys of different sessions look the same.
-std::string key_words(const std::string& key) {
-  const auto session = protocol::session_in(key);
-  return name_of_key(key) + (session ? " in session " + number(*session) : std::string());
 }
 
 struct RequestWords {

@@ -202,7 +202,7 @@ void Model::before_request(const engine::Requested& event) {
     step_.refusal_due = ErrorCode::unavailable;
     return;
   }
-  if (!may_go_on(from, event.request)) return;
+  if (!may_go_on(from, event.request) || !may_depend(from, event.request)) return;
   if (before_session_request(from, event.request)) return;
   const auto lease_with = [&](const Token& token) -> Lease* {
     const auto found = leases_.find(token.counter);

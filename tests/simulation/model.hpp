@@ -228,6 +228,7 @@ class Model {
     std::set<std::uint64_t> dead;                       // sessions that have ended or have another id since it began
     std::set<std::uint64_t> silently_ended;             // of these, those whose end is still to be told
     std::optional<std::uint64_t> ending;                // by request
+    std::set<std::uint64_t> ends_answered;              // of sessions
     std::optional<protocol::Reserve> reserving;
     std::optional<protocol::Fetch> fetching;
     std::map<std::uint64_t, ConnectionId> lost_words;   // leases that ended before they were told that they had been detached
@@ -244,6 +245,7 @@ class Model {
 
   // model_sessions.cpp
   bool may_go_on(Address from, const protocol::Request& request);
+  bool may_depend(Address from, const protocol::Request& request);
   bool before_session_request(Address from, const protocol::Request& request);
   void expire_if_over(std::uint64_t number);
   bool is_over(const Session& session) const;
@@ -251,6 +253,7 @@ class Model {
   void on_session_opened(Address to, const protocol::SessionOpened& opened);
   void on_session_ended(const protocol::Signal& signal);
   void check_sessions() const;
+  void check_session_ends();
   std::size_t values_in(std::uint64_t session) const;
   bool over_quota(const std::string& key) const;
   void connection_ends(ConnectionId connection);
@@ -312,6 +315,7 @@ class Model {
   void learn_of_upstreams(const engine::Effects& effects);
   void detach_for_upstreams(const engine::Effects& effects);
   void rejoin_for_upstreams(const engine::Effects& effects);
+  std::set<std::string> known_keys() const;
   void invalidation_arrives(Invalidation& one);
   void invalidation_is_over(const Invalidation& one);
   void made(const std::string& key, std::uint64_t version);
@@ -377,6 +381,7 @@ class Model {
     std::string key;
   };
   std::map<std::uint64_t, FencedLease> fenced_leases_;  // whose holders are to be told; until then they count for their function's limit
+  std::map<std::uint64_t, Invalidation> ending_;                           // sessions from whose values something may be left elsewhere
   std::map<Address, std::uint64_t> session_ends_;                          // asked for and not answered
   std::uint64_t last_generation_ = 0;
   std::map<std::string, OnDisk> on_disk_;

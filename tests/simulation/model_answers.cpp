@@ -58,6 +58,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   if (step_.replaced != 0) is_replaced(made_.at(step_.replaced).key, step_.replaced, true);
   note_gone();
   check_invalidated();
+  check_session_ends();
   check_dependants();
   check_owed();
   check_queues();
@@ -91,6 +92,7 @@ void Model::on_send(const engine::Send& send) {
     if (done != nullptr) {
       for (const auto& [address, wait] : waits_)
         require(session_in(wait.key) != asked->second, "the end of a session was answered though somebody still waits in it");
+      step_.ends_answered.insert(asked->second);
     }
     session_ends_.erase(asked);
     return;
@@ -182,7 +184,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   made.take_up_by = schedule_.now + schedule_.profile.settings.take_up_deadline;
   made.granted = schedule_.now;
   made.granted_after = last_invalidation_;
-  made.granted_meanwhile = std::any_of(invalidations_.begin(), invalidations_.end(), [](const auto& one) { return !one.soft; });
+  made.granted_meanwhile = !ending_.empty() || std::any_of(invalidations_.begin(), invalidations_.end(), [](const auto& one) { return !one.soft; });
   made.limit_at = schedule_.now + std::chrono::milliseconds(lease.limit_ms);
 }
 

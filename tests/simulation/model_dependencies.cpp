@@ -28,8 +28,10 @@ void Model::before_keep(const std::string& key, const Lease* lease) {
     const auto found = made_.find(named.version);
     const bool never_was = found == made_.end() || found->second.key != named.key;
     // It was gone before the grant: nobody has read it, and the engine need not know of it any more.
-    const bool was_gone = !never_was && lease != nullptr && found->second.fate.must_be_condemned && visible_version(named.key) != named.version &&
-                          !lease->granted_meanwhile && (condemning_.empty() || condemning_.rbegin()->first <= lease->granted_after);
+    const bool is_gone = !never_was && lease != nullptr && found->second.fate.must_be_condemned && visible_version(named.key) != named.version;
+    // While something was invalidated it is not known which: then it counts that it was not the key's value at the grant.
+    const bool was_gone = is_gone && (lease->granted_meanwhile ? found->second.gone_after && *found->second.gone_after < step_.counter
+                                                               : condemning_.empty() || condemning_.rbegin()->first <= lease->granted_after);
     step_.fate.may_be_condemned |= was_gone;
     if (never_was || was_gone) {
       upstream.version = 0;
@@ -119,11 +121,26 @@ void Model::rejoin_for_upstreams(const engine::Effects& effects) {
   }
 }
 
+// Also those that were only named.
+std::set<std::string> Model::known_keys() const {
+  std::set<std::string> names(all_keys().begin(), all_keys().end());
+  for (const auto& [name, key] : keys_) names.insert(name);
+  for (const auto& [version, value] : made_)
+    for (const Upstream& upstream : value.upstreams) names.insert(upstream.key);
+  for (const Upstream& upstream : step_.upstreams) names.insert(upstream.key);
+  return names;
+}
+
 void Model::invalidation_arrives(Invalidation& one) {
   const bool of_tag = one.scope.kind == protocol::ScopeKind::tag;
-  for (const std::string& name : all_keys()) {
+  for (const std::string& name : known_keys()) {
     if (!means(one, name)) continue;
     if (!one.soft) condemning_[one.number].insert(name);
+    for (Upstream& upstream : step_.upstreams) {  // of a value that was published in this step, before a session's time was over
+      if (upstream.version != 0 || upstream.key != name) continue;
+      upstream.fate.may_be_outdated = true;
+      if (!one.soft) upstream.fate.may_be_condemned = true;
+    }
     for (auto& [version, value] : made_) {
       for (Upstream& upstream : value.upstreams) {
         if (upstream.version != 0 || upstream.key != name) continue;

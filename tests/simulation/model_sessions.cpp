@@ -70,6 +70,31 @@ bool Model::may_go_on(Address from, const protocol::Request& request) {
   return true;
 }
 
+// False: it is to be refused for a session that what it keeps would depend on, and that it has not opened.
+bool Model::may_depend(Address from, const protocol::Request& request) {
+  const std::vector<protocol::Dependency>* upstreams = nullptr;
+  std::optional<std::uint64_t> own;
+  if (const auto* put = std::get_if<protocol::Put>(&request)) {
+    upstreams = &put->retention.depends_on;
+    own = protocol::session_in(put->key);
+  } else if (const auto* publish = std::get_if<protocol::Publish>(&request)) {
+    // Whoever's it is: a token that is not known at all is refused for that.
+    const auto lease = leases_.find(publish->token.counter);
+    const auto fenced = fenced_leases_.find(publish->token.counter);
+    if (lease == leases_.end() && fenced == fenced_leases_.end()) return true;
+    upstreams = &publish->retention.depends_on;
+    own = protocol::session_in(lease != leases_.end() ? lease->second.key : fenced->second.key);
+  }
+  if (upstreams == nullptr) return true;
+  for (const protocol::Dependency& upstream : *upstreams) {
+    const auto number = protocol::session_in(upstream.key);
+    if (!number || number == own || opened_[from.first].contains(*number)) continue;
+    step_.refusal_due = ErrorCode::not_permitted;
+    return false;
+  }
+  return true;
+}
+
 // True: it was one.
 bool Model::before_session_request(Address from, const protocol::Request& request) {
   using namespace protocol;
@@ -145,6 +170,24 @@ void Model::session_dies(std::uint64_t number, bool ends) {
     key.failed.reset();
     key.deaths.clear();
     if (ends) key.tags.clear();
+  }
+  if (!ends) return;
+  Invalidation& end = ending_[number];
+  end.number = ++last_invalidation_;
+  end.scope = {protocol::ScopeKind::session, std::to_string(number)};
+  end.last_version = last_version_;
+  invalidation_arrives(end);
+}
+
+// What was computed from its values is gone when its end is answered, and otherwise before the engine rests.
+void Model::check_session_ends() {
+  const std::optional<Time> next = engine_.next_deadline();
+  const bool rests = !next || *next > schedule_.now;
+  for (auto at = ending_.begin(); at != ending_.end();) {
+    const auto one = at++;
+    if (!rests && !step_.ends_answered.contains(one->first)) continue;
+    invalidation_is_over(one->second);
+    ending_.erase(one);
   }
 }
 

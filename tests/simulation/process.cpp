@@ -47,6 +47,7 @@ void Process::read_something(std::vector<protocol::Dependency>& reads) {
   Random& random = world_.random();
   while (random.percent(world_.schedule().profile.dependency_percent) && reads.size() < 8) {
     protocol::Dependency read{any_key(), 0};
+    if (world_.schedule().profile.session_percent > 0 && random.percent(2)) read.key = key_in_session(random.between(1, 200), 0);  // of somebody else
     const std::uint64_t chance = random.between(0, 99);
     if (chance < 90) read.version = world_.model().visible_version(read.key);
     else if (chance < 95) read.version = random.between(0, 60);

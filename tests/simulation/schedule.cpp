@@ -79,10 +79,18 @@ Profile::Profile(Random& random) {
   sessions.absolute_ttl = std::chrono::milliseconds(random.percent(30) ? random.between(100, 6000) : 0);
   if (random.percent(40)) sessions.entries_max = random.between(1, 3);
   if (random.percent(40)) sessions.sessions_max = random.between(1, 3);
-  // Either: sessions that end and dependencies that outlive them are tests/engine/session_ties_test.cpp's.
   dependency_percent = session_percent == 0 && random.percent(80) ? random.between(20, 80) : 0;
   if (dependency_percent > 0 && random.percent(10)) settings.dependency_edges_max = random.between(1, 12);
+  tie_sessions(random);
   put_on_disk(random);
+}
+
+// Values that depend on a session's and outlive it. By lots of its own, so that other schedules are what they were.
+void Profile::tie_sessions(Random random) {
+  Random lots(random.next() ^ 0x71e5ULL);
+  if (session_percent == 0 || !lots.percent(60)) return;
+  dependency_percent = lots.between(20, 80);
+  if (lots.percent(10)) settings.dependency_edges_max = lots.between(1, 12);
 }
 
 // By lots of its own, so that schedules without a disk are what they were. Values come back from it mostly when they do not fit into memory.

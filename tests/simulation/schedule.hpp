@@ -60,6 +60,7 @@ struct Profile {
   engine::Settings settings;
 
  private:
+  void tie_sessions(Random random);
   void put_on_disk(Random random);
 };
 

@@ -382,6 +382,8 @@ void World::check_sessions() {
         const bool hit = found.outcome == protocol::LookupOutcome::hit;
         const std::uint64_t version = hit ? found.record->version : 0;
         if (hit) protocol::release_pin(observer_page_, found.pin);
+        if (hit && version == model_->visible_version(key) && found.freshness != model_->visible_freshness(key))
+          throw Violation("readers take " + name_of_key(key) + " of session " + std::to_string(number) + " for fresh or stale, and it is not");
         if (hit && !model_->is_good(grant)) throw Violation("readers find " + name_of_key(key) + " of session " + std::to_string(number) + " under an id that is dead");
         if (model_->is_good(grant) && version != model_->visible_version(key)) {
           throw Violation("readers find version " + std::to_string(version) + " of " + name_of_key(key) + " in session " + std::to_string(number) +
