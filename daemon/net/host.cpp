@@ -19,7 +19,7 @@ Host::Host(boost::asio::io_context& context, HostSettings settings, LogFunction 
       alarm_(context, std::chrono::steady_clock::now(), [this] { ring(); }),
       listener_(
           context, closer_, [this](memory::FileDescriptor socket) { accepted(std::move(socket)); },
-          [this](LogLevel level, std::string_view text) { log_client(level, std::string(text)); }),
+          [this](LogLevel level, std::string_view text) { log_client(level, "the socket", std::string(text)); }),
       own_uid_(::geteuid()),
       admission_(settings_.admission) {}
 
@@ -108,13 +108,17 @@ void Host::close(Id id, const std::string& text) {
   to_end_.push_back(id);
 }
 
-void Host::note(LogLevel level, const std::string& text) { log_client(level, text); }
+void Host::note(LogLevel level, const std::string& text, std::optional<Id> whose, const std::string& name_space) {
+  const Connection* const connection = whose ? find(*whose) : nullptr;
+  if (connection != nullptr) return log_client(level, connection->peer.uid, text);
+  log_client(level, "the namespace \"" + name_space + "\"", text);
+}
 
-void Host::log_client(LogLevel level, const std::string& text) {
-  const LogBudget::Verdict verdict = log_budget_.ask(alarm_.now());
+void Host::log_client(LogLevel level, const std::string& who, const std::string& text) {
+  const LogBudget::Verdict verdict = log_budget_.ask(who, alarm_.now());
   if (!verdict.write) return;
-  if (verdict.suppressed != 0) {
-    log_(LogLevel::warning, std::to_string(verdict.suppressed) + " lines about clients were left out here: more than " +
+  if (!verdict.left_out.empty()) {
+    log_(LogLevel::warning, "lines about clients were left out here: " + verdict.left_out + "; each may cause " +
                                 std::to_string(LogBudget::lines_per_second_max) + " in a second");
   }
   log_(level, text);

@@ -129,7 +129,7 @@ class Host final : private Outbox {
   // Outbox: effects of the step that is under way.
   void send(Id connection, protocol::RequestId id, const protocol::Reply& reply, Descriptors with) override;
   void close(Id connection, const std::string& text) override;
-  void note(LogLevel level, const std::string& text) override;
+  void note(LogLevel level, const std::string& text, std::optional<Id> whose, const std::string& name_space) override;
 
   // host_connections.cpp: a connection's life.
   void accepted(memory::FileDescriptor socket);
@@ -200,8 +200,9 @@ class Host final : private Outbox {
   void ring();
   void report_departures(Connection& connection);
   void check_drained();
-  // A line that a client has caused.
-  void log_client(LogLevel level, const std::string& text);
+  // A line that a client has caused: this user, or whoever it was.
+  void log_client(LogLevel level, std::uint32_t uid, const std::string& text) { log_client(level, "uid " + std::to_string(uid), text); }
+  void log_client(LogLevel level, const std::string& who, const std::string& text);
 
   boost::asio::io_context& context_;
   HostSettings settings_;

@@ -36,21 +36,22 @@ Result<void> check_hello(const protocol::Hello& hello) {
 
 void Host::accepted(memory::FileDescriptor socket) {
   begin_turn();
-  const auto refuse = [&](const Error& error) {
-    log_client(LogLevel::warning, "refused a connection: " + error.text);
+  const auto refuse = [&](const Error& error, const std::string& who = "unknown clients") {
+    log_client(LogLevel::warning, who, "refused a connection: " + error.text);
     send_refusal(socket.get(), error);
     closer_.give(socket.release(), Closer::Kind::connection);
   };
   Result<Peer> peer = settings_.peers.identify(socket.get());
   if (!peer) return refuse(peer.error());
-  if (auto allowed = check_peer(*peer); !allowed) return refuse(allowed.error());
   const std::uint32_t uid = peer->uid;
-  if (auto admitted = admission_.admit(uid); !admitted) return refuse(admitted.error());
+  const std::string who = "uid " + std::to_string(uid);
+  if (auto allowed = check_peer(*peer); !allowed) return refuse(allowed.error(), who);
+  if (auto admitted = admission_.admit(uid); !admitted) return refuse(admitted.error(), who);
   const Id id{++last_id_};
   auto connection = std::make_unique<Connection>(context_, id, std::move(*peer));
   if (auto opened = connection->open(socket); !opened) {
     admission_.leave(uid);
-    return refuse(opened.error());
+    return refuse(opened.error(), who);
   }
   Connection& added = *connection;
   connections_.emplace(id, std::move(connection));
@@ -304,7 +305,7 @@ void Host::on_writable(Id id) {
 
 void Host::end_connection(Connection& connection, const Error& why) {
   if (connection.state == Connection::State::ending || connection.state == Connection::State::ended) return;
-  log_client(LogLevel::info, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
+  log_client(LogLevel::info, connection.peer.uid, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
                            describe(connection.peer, {}) + ": " + why.text);
   connection.out.push(0, protocol::Reply(protocol::Refused{why.code, why.text}));
   connection.state = Connection::State::ending;
@@ -314,7 +315,7 @@ void Host::end_connection(Connection& connection, const Error& why) {
 }
 
 void Host::drop_overflowing(Connection& connection) {
-  log_client(LogLevel::warning, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
+  log_client(LogLevel::warning, connection.peer.uid, "ended connection " + std::to_string(static_cast<std::uint64_t>(connection.id())) + " of " +
                               describe(connection.peer, {}) + ": it does not read, and " +
                               std::to_string(connection.out.bytes()) + " bytes of answers wait for it");
   cut(connection);

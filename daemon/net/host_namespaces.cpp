@@ -96,7 +96,7 @@ NamespaceHost* Host::home_of(Connection& connection, const std::string& name) {
   const auto host = namespaces_.find(name);
   if (host == namespaces_.end()) return nullptr;
   if (engine::may_use(settings_.namespaces.at(name).access, who, own_uid_)) return host->second.get();
-  log_client(LogLevel::warning, "the namespace \"" + name + "\" is not for uid " + std::to_string(who.uid) + ", gid " +
+  log_client(LogLevel::warning, who.uid, "the namespace \"" + name + "\" is not for uid " + std::to_string(who.uid) + ", gid " +
                                     std::to_string(who.gid) + ", " + describe(connection.peer, {}));
   return nullptr;
 }

@@ -2,7 +2,9 @@
 
 #include <sys/random.h>
 
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "memory/pin_table.hpp"
 
@@ -16,6 +18,14 @@ LogLevel level_of(engine::Note::Level level) {
     case engine::Note::Level::warning: return LogLevel::warning;
   }
   return LogLevel::warning;
+}
+
+// Whose doing the event is; nothing: nobody's.
+std::optional<engine::ConnectionId> connection_of(const engine::Event& event) {
+  return std::visit([](const auto& one) -> std::optional<engine::ConnectionId> {
+    if constexpr (requires { one.connection; }) return one.connection;
+    else return std::nullopt;
+  }, event);
 }
 
 }  // namespace
@@ -79,11 +89,12 @@ memory::SealedMemory NamespaceHost::end(std::unique_ptr<NamespaceHost> host) {
 
 void NamespaceHost::apply(engine::Event event, engine::Time now) {
   effects_.clear();
+  const std::optional<engine::ConnectionId> whose = connection_of(event);
   engine_.apply(std::move(event), now, effects_);
   for (const engine::Effect& effect : effects_) {
     if (const auto* send = std::get_if<engine::Send>(&effect)) carry_out(*send);
     else if (const auto* close = std::get_if<engine::Close>(&effect)) outbox_.close(close->connection, close->text);
-    else if (const auto* note = std::get_if<engine::Note>(&effect)) outbox_.note(level_of(note->level), note->text);
+    else if (const auto* note = std::get_if<engine::Note>(&effect)) outbox_.note(level_of(note->level), note->text, whose, name_);
   }
 }
 

@@ -33,7 +33,8 @@ class Outbox {
   virtual void send(engine::ConnectionId connection, protocol::RequestId id, const protocol::Reply& reply,
                     Descriptors with) = 0;
   virtual void close(engine::ConnectionId connection, const std::string& text) = 0;
-  virtual void note(LogLevel level, const std::string& text) = 0;
+  // Whose event it came of; nobody: the namespace's own, as when time has passed.
+  virtual void note(LogLevel level, const std::string& text, std::optional<engine::ConnectionId> whose, const std::string& name_space) = 0;
 };
 
 class NamespaceHost {

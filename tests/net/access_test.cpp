@@ -2,7 +2,10 @@
 // tests/process/access_test.cpp does the same with real users, where it may.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "net/running_host.hpp"
 #include "process/bystander.hpp"
@@ -119,4 +122,26 @@ TEST_CASE("a peer is let in by its uid, its group, a further group, or for being
   claim.set(65534, 2000, {2000});
   CHECK(status_in("mine").starts_with("refused 6"));
   CHECK(status_in("default").starts_with("refused 6"));
+}
+
+TEST_CASE("who is turned away in a loop hides nobody else's lines in the log") {
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  Claim claim;
+  RunningHost host(with_namespaces(claim), [&](net::LogLevel, std::string_view text) {
+    const std::lock_guard lock(mutex);
+    lines.emplace_back(text);
+  });
+  const auto ask = [&](uid_t uid) {
+    claim.set(uid, uid);
+    CHECK(outcome(host.path(), "mine", Request(GetStatus{})).starts_with("refused 14"));
+  };
+  for (int i = 0; i < 4 * static_cast<int>(net::LogBudget::lines_per_second_max); ++i) ask(1001);
+  ask(1002);
+  const std::lock_guard lock(mutex);
+  const auto said_of = [&](const std::string& uid) {
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.find("not for uid " + uid) != std::string::npos; });
+  };
+  CHECK(said_of("1001") > 0);
+  CHECK(said_of("1002") == 1);
 }

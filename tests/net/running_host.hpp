@@ -27,8 +27,8 @@ namespace onced::testing {
 class RunningHost {
  public:
   struct Unstarted {};
-  RunningHost(Unstarted, net::HostSettings changed)
-      : host_(context_, std::move(changed), [](net::LogLevel, std::string_view) {}) {
+  RunningHost(Unstarted, net::HostSettings changed, net::LogFunction log = no_log)
+      : host_(context_, std::move(changed), std::move(log)) {
     REQUIRE(host_.open_namespaces().ok());
     listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     sockaddr_un address{};
@@ -41,7 +41,9 @@ class RunningHost {
   struct ByHand {};
   // Without a thread: the test calls turn().
   RunningHost(ByHand, net::HostSettings changed) : RunningHost(Unstarted{}, std::move(changed)) {}
-  explicit RunningHost(net::HostSettings changed = settings()) : RunningHost(Unstarted{}, std::move(changed)) {
+  // `log` is called on the loop.
+  explicit RunningHost(net::HostSettings changed = settings(), net::LogFunction log = no_log)
+      : RunningHost(Unstarted{}, std::move(changed), std::move(log)) {
     thread_ = std::thread([this] { context_.run(); });
   }
   ~RunningHost() {
@@ -69,6 +71,7 @@ class RunningHost {
     REQUIRE(::chmod(path().c_str(), 0666) == 0);
   }
 
+  static void no_log(net::LogLevel, std::string_view) {}
   static net::HostSettings settings() {
     net::HostSettings settings;
     settings.engine.epoch = 1;
