@@ -269,8 +269,9 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (unit == "s" || unit.empty()) factor = 1e3;
   if (unit == "m" || unit == "min") factor = 60e3;
   if (unit == "h") factor = 3600e3;
+  if (unit == "d") factor = 24 * 3600e3;
   const double milliseconds = std::ceil(amount * factor);
-  constexpr double longest = 365.0 * 24 * 3600e3;  // a year: far below any overflow
+  constexpr double longest = 3650.0 * 24 * 3600e3;  // ten years, as for the daemon: far below any overflow
   if (factor == 0 || !(milliseconds >= 0) || milliseconds > longest) return std::nullopt;
   return std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds));
 }
@@ -284,6 +285,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   if (unit == "K" || unit == "KiB") factor = 1024;
   if (unit == "M" || unit == "MiB") factor = 1024.0 * 1024;
   if (unit == "G" || unit == "GiB") factor = 1024.0 * 1024 * 1024;
+  if (unit == "T" || unit == "TiB") factor = 1024.0 * 1024 * 1024 * 1024;
   const double bytes = std::floor(amount * factor);
   constexpr double most = 1024.0 * 1024 * 1024 * 1024 * 1024;  // a pebibyte: exact in a double
   if (factor == 0 || !(bytes >= 0) || bytes > most) return std::nullopt;

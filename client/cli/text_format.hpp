@@ -39,7 +39,7 @@ std::string human_count(std::uint64_t count);            // "1,234,567"
 std::string ordinal(std::uint64_t number);                // "1st", "2nd", "113th"
 std::string plural(std::uint64_t count, std::string_view noun);  // "1 value", "2 values"
 
-// "500ms", "5s", "2m", "1h", "1.5s"; a bare number is seconds. Nothing when it is none of these, negative or absurd.
+// "500ms", "5s", "2m" or "2min", "1h", "7d", "1.5s"; a bare number is seconds. All that the daemon's settings take. Nothing when it is none of these, negative or absurd.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 // "65536", "64KiB", "64K", "1.5GiB", "1G"; units are powers of 1024. Nothing when it is none of these, negative or absurd.

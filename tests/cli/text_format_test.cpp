@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "support/quantities.hpp"
+
 namespace onced::cli {
 
 using namespace std::chrono_literals;
@@ -73,9 +75,20 @@ TEST_CASE("times on the command line have units") {
   CHECK(parse_duration("1.5s") == 1500ms);
   CHECK(parse_duration("2m") == 120000ms);
   CHECK(parse_duration("1h") == 3600000ms);
-  for (const char* wrong : {"", "s", "5x", "-1s", "1e99h", "nan", "inf", "0x10", "5 s"}) {
+  for (const char* wrong : {"", "s", "5x", "-1s", "1e99h", "nan", "inf", "0x10", "5 s", "3651d"}) {
     CAPTURE(wrong);
     CHECK_FALSE(parse_duration(wrong).has_value());
+  }
+}
+
+TEST_CASE("sizes and durations are written as in the daemon's settings") {
+  for (const auto& [text, bytes] : onced::testing::sizes_for_all()) {
+    CAPTURE(text);
+    CHECK(parse_size(text) == bytes);
+  }
+  for (const auto& [text, duration] : onced::testing::durations_for_all()) {
+    CAPTURE(text);
+    CHECK(parse_duration(text) == duration);
   }
 }
 
@@ -169,7 +182,7 @@ TEST_CASE("sizes are bytes, or powers of 1024 with their unit") {
   CHECK(parse_size("1.5M") == 3 * 512 * 1024);
   CHECK(parse_size("4GiB") == std::uint64_t{4} << 30);
   CHECK(parse_size("12B") == 12);
-  for (const char* text : {"", "KiB", "-1", "1e3", "64kb", "1 M", "1T", "nan", "inf", "99999999999999999999G"}) {
+  for (const char* text : {"", "KiB", "-1", "1e3", "64kb", "1 M", "1P", "nan", "inf", "99999999999999999999G"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_size(text).has_value());
   }

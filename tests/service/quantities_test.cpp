@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "support/quantities.hpp"
+
 using namespace onced::service;
 using namespace std::chrono_literals;
 
@@ -30,6 +32,17 @@ TEST_CASE("durations are whole numbers with a unit") {
   for (const char* text : {"", "5", "5M", "5 s", "-5s", "1.5s", "s", "5sec", "5S", "3651d", "99999999999999999999s"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_duration(text).ok());
+  }
+}
+
+TEST_CASE("sizes and durations are written as for oncectl") {
+  for (const auto& [text, bytes] : onced::testing::sizes_for_all()) {
+    CAPTURE(text);
+    CHECK(parse_size(text).value() == bytes);
+  }
+  for (const auto& [text, duration] : onced::testing::durations_for_all()) {
+    CAPTURE(text);
+    CHECK(parse_duration(text).value() == duration);
   }
 }
 
