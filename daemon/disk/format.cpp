@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include "disk/long_hash.hpp"
+
 namespace onced::disk {
 namespace {
 
@@ -10,6 +12,9 @@ constexpr std::array<char, 8> segment_magic{'o', 'n', 'c', 'e', 'd', 'l', 'o', '
 constexpr std::array<char, 8> index_magic{'o', 'n', 'c', 'e', 'd', 'i', 'd', 'x'};
 constexpr std::array<char, 4> header_magic{'o', 'n', 'r', 'c'};
 constexpr std::array<char, 4> trailer_magic{'o', 'n', 'r', 't'};
+
+// Shorter inputs XXH3 hashes without vectors, and inlined.
+constexpr std::size_t long_bytes_min = 256;
 
 template <typename T>
 std::uint64_t own_check(const T& structure, std::uint64_t seed) {
@@ -37,11 +42,18 @@ bool is_record(RecordKind kind) { return kind == RecordKind::value || kind == Re
 }  // namespace
 
 Digest digest_of(Bytes bytes, std::uint64_t seed) {
+  if (bytes.size() >= long_bytes_min) {
+    const HashBuild::Hash128 hash = hash_build().hash_128(bytes.data(), bytes.size(), seed);
+    return {hash.low, hash.high};
+  }
   const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
   return {hash.low64, hash.high64};
 }
 
-std::uint64_t check_of(Bytes bytes, std::uint64_t seed) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed); }
+std::uint64_t check_of(Bytes bytes, std::uint64_t seed) {
+  if (bytes.size() >= long_bytes_min) return hash_build().hash_64(bytes.data(), bytes.size(), seed);
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
 
 std::uint64_t segment_seed(std::uint64_t seed, std::uint32_t segment) { return seed + segment * 0x9e37'79b9'7f4a'7c15ULL; }
 

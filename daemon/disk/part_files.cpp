@@ -1,11 +1,10 @@
 #include "disk/part_files.hpp"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <memory>
+
+#include "disk/long_hash.hpp"
 
 namespace onced::disk {
 namespace {
@@ -63,17 +62,15 @@ Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::sp
   const auto size = (*file)->size();
   if (!size) return size.error();
   if (*size != into.size()) return Error{ErrorCode::malformed, "part file " + name(id, number) + " has another size than its record says"};
-  const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
-  XXH3_128bits_reset(state.get());
+  LongHash hash;
   for (std::size_t at = 0; at < into.size(); at += read_bytes) {
     const std::span<std::byte> piece = into.subspan(at, std::min(read_bytes, into.size() - at));
     const auto n = (*file)->read(piece, at);
     if (!n) return n.error();
     if (*n != piece.size()) return Error{ErrorCode::malformed, "part file " + name(id, number) + " ends early"};
-    XXH3_128bits_update(state.get(), piece.data(), piece.size());
+    hash.add(piece);
   }
-  const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
-  if (Digest{hash.low64, hash.high64} == content_check) return {};
+  if (hash.end() == content_check) return {};
   return Error{ErrorCode::malformed, "part file " + name(id, number) + " does not have the bytes that were stored"};
 }
 
