@@ -49,6 +49,25 @@ std::uint64_t bytes_written() {
   throw std::runtime_error("/proc/self/io says nothing of wchar");
 }
 
+// As a pread into the same buffer again and again.
+class IntoOneBuffer final : public disk::PartSink {
+ public:
+  explicit IntoOneBuffer(std::size_t bytes) : buffer_(bytes) {}
+  bool begin(std::size_t, std::uint64_t) override {
+    at_ = 0;
+    return true;
+  }
+  std::span<std::byte> room(std::size_t bytes) override { return std::span(buffer_).subspan(at_, bytes); }
+  bool filled(std::span<const std::byte> piece) override {
+    at_ += piece.size();
+    return true;
+  }
+
+ private:
+  std::vector<std::byte> buffer_;
+  std::size_t at_ = 0;
+};
+
 class Values {
  public:
   Values(std::size_t count, std::size_t bytes) : bytes_(bytes) {
@@ -102,9 +121,9 @@ class Values {
   }
 
   double store_us(std::mt19937_64& random) {
-    std::string buffer(bytes_, '\0');
+    IntoOneBuffer sink(bytes_);
     return each_us(random, [&](std::uint32_t i) {
-      auto loaded = store_->load(keys_[i], 1, [&](std::size_t, std::uint64_t) { return std::as_writable_bytes(std::span(buffer)); });
+      auto loaded = store_->load(keys_[i], 1, &sink);
       if (!loaded || !loaded->has_value()) throw std::runtime_error("onced's store has lost a value");
       keep((**loaded).parts[0].size);
     });

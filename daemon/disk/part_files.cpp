@@ -56,19 +56,23 @@ Result<void> PartFileStore::sync_directories() {
   return {};
 }
 
-Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::span<std::byte> into, const Digest& content_check) const {
+Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check) const {
   const auto file = files_.open(directory(id) + "/" + name(id, number), false);
   if (!file) return file.error();
   const auto size = (*file)->size();
   if (!size) return size.error();
-  if (*size != into.size()) return Error{ErrorCode::malformed, "part file " + name(id, number) + " has another size than its record says"};
+  if (*size != bytes) return Error{ErrorCode::malformed, "part file " + name(id, number) + " has another size than its record says"};
   LongHash hash;
-  for (std::size_t at = 0; at < into.size(); at += read_bytes) {
-    const std::span<std::byte> piece = into.subspan(at, std::min(read_bytes, into.size() - at));
+  const auto no_room = [&] { return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(bytes) + " bytes"}; };
+  for (std::uint64_t at = 0; at < bytes; at += read_bytes) {
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_bytes, bytes - at));
+    const std::span<std::byte> piece = into.room(wanted);
+    if (piece.size() != wanted) return no_room();
     const auto n = (*file)->read(piece, at);
     if (!n) return n.error();
     if (*n != piece.size()) return Error{ErrorCode::malformed, "part file " + name(id, number) + " ends early"};
     hash.add(piece);
+    if (!into.filled(piece)) return no_room();
   }
   if (hash.end() == content_check) return {};
   return Error{ErrorCode::malformed, "part file " + name(id, number) + " does not have the bytes that were stored"};

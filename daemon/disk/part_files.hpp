@@ -15,6 +15,7 @@
 #include "disk/directory.hpp"
 #include "disk/files.hpp"
 #include "disk/format.hpp"
+#include "disk/part_sink.hpp"
 
 namespace onced::disk {
 
@@ -35,9 +36,9 @@ class PartFileStore {
   // Writes, syncs and renames; sync_directories() before a record names them.
   Result<void> write(std::uint64_t id, std::uint32_t number, Bytes bytes);
   Result<void> sync_directories();
-  // Fills `into`, whose size is the part's, and holds it against its check while it does. not_found: there is no such file; malformed: it
-  // is damaged.
-  Result<void> read(std::uint64_t id, std::uint32_t number, std::span<std::byte> into, const Digest& content_check) const;
+  // Gives its bytes to `into`, and holds them against the check while it does. not_found: there is no such file; malformed: it is damaged, and
+  // what `into` has got is nothing; out_of_memory: `into` has no room.
+  Result<void> read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check) const;
   // What is there no more is no error.
   Result<void> remove(const PartFiles& parts);
   // Moves a damaged one aside, or removes it.

@@ -32,6 +32,7 @@
 #include "disk/key_index.hpp"
 #include "disk/log.hpp"
 #include "disk/part_files.hpp"
+#include "disk/part_sink.hpp"
 #include "disk/value.hpp"
 
 namespace onced::disk {
@@ -89,7 +90,7 @@ class Store {
     std::string name;
     std::string type;
     std::uint64_t size = 0;
-    bool in_sink = false;  // its bytes are where the sink said
+    bool in_sink = false;  // the sink has its bytes
     std::string bytes;     // otherwise here
   };
   struct Loaded {
@@ -98,10 +99,9 @@ class Store {
     std::string attributes;
     std::vector<LoadedPart> parts;
   };
-  // Where the bytes of a part from a file go: memory of exactly this size, or an empty span when there is none (then the load fails).
-  using Sink = std::function<std::span<std::byte>(std::size_t part, std::uint64_t bytes)>;
-  // Nothing: there is none, it has expired, or it was damaged. Errors: the disk cannot be read, the sink has no memory.
-  Result<std::optional<Loaded>> load(std::string_view key, std::uint64_t now_ms, const Sink& sink = {});
+  // The bytes of parts from files go to the sink, if there is one. Nothing: there is no value, it has expired, or it was damaged. Errors: the disk
+  // cannot be read, the sink has no memory.
+  Result<std::optional<Loaded>> load(std::string_view key, std::uint64_t now_ms, PartSink* sink = nullptr);
   // Whether a load is worth trying. Never waits for the disk.
   bool may_have(std::string_view key) const;
   void set_merit(std::string_view key, float merit);

@@ -11,6 +11,19 @@ namespace {
 constexpr int tries_max = 8;  // a value may be moved or replaced while it is read
 constexpr std::uint64_t progress_bytes = 4 << 20;
 
+// Bytes that are only to be checked.
+class Nowhere final : public PieceSink {
+ public:
+  std::span<std::byte> room(std::size_t bytes) override {
+    if (buffer_.size() < bytes) buffer_.resize(bytes);
+    return std::span(buffer_).first(bytes);
+  }
+  bool filled(std::span<const std::byte>) override { return true; }
+
+ private:
+  std::vector<std::byte> buffer_;
+};
+
 }  // namespace
 
 bool Store::may_have(std::string_view key) const {
@@ -59,7 +72,7 @@ void Store::found_damaged(const Digest& digest, const IndexEntry& entry, const s
   options_.say("a value on disk is damaged, and is gone: " + what);
 }
 
-Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, const Sink& sink) {
+Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, PartSink* sink) {
   const Digest digest = digest_of(bytes_of(key), seed_);
   Read read;
   for (int tries = 0; tries < tries_max; ++tries) {
@@ -89,20 +102,18 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
     for (std::size_t i = 0; i < read.body.parts.size() && !damage; ++i) {
       const PartView& view = read.body.parts[i];
       LoadedPart& part = loaded.parts.emplace_back(LoadedPart{std::string(view.name), std::string(view.type), view.bytes, false, {}});
-      std::span<std::byte> into;
-      if (view.in_file && sink) {
-        into = sink(i, view.bytes);
-        if (into.size() != view.bytes) return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
-        part.in_sink = true;
-      } else {
-        part.bytes.resize(static_cast<std::size_t>(view.bytes));
-        into = std::as_writable_bytes(std::span(part.bytes));
-      }
+      part.in_sink = view.in_file && sink != nullptr;
+      if (!part.in_sink) part.bytes.resize(static_cast<std::size_t>(view.bytes));
+      MemorySink own(std::as_writable_bytes(std::span(part.bytes)));
       if (!view.in_file) {
-        if (const auto unpacked = unpack(view, into); !unpacked) damage = unpacked.error().text;
+        if (const auto unpacked = unpack(view, own.room(part.bytes.size())); !unpacked) damage = unpacked.error().text;
         continue;
       }
-      const auto filled = parts_.read(read.body.file_id, file_number, into, view.content_check);
+      if (part.in_sink && !sink->begin(i, view.bytes)) {
+        return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
+      }
+      PieceSink* const into = part.in_sink ? static_cast<PieceSink*>(sink) : &own;
+      const auto filled = parts_.read(read.body.file_id, file_number, view.bytes, *into, view.content_check);
       if (!filled && filled.error().code == ErrorCode::malformed) {
         if (same(digest, entry)) {
           const bool keep = log_.aside_bytes() + view.bytes <= options_.budget_bytes / 16;
@@ -149,7 +160,7 @@ Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<
   Verified verified;
   std::uint64_t told = 0;
   Read read;
-  std::vector<std::byte> scratch;
+  Nowhere nowhere;
   for (const Wanted& each : all) {
     const auto found = read_record(each.digest, each.entry, read);
     if (!found) return found.error();
@@ -159,8 +170,7 @@ Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<
     if (*found == Found::whole) {
       for (const PartView& part : read.body.parts) {
         if (!part.in_file) continue;
-        scratch.resize(static_cast<std::size_t>(part.bytes));
-        const auto filled = parts_.read(read.body.file_id, file_number++, scratch, part.content_check);
+        const auto filled = parts_.read(read.body.file_id, file_number++, part.bytes, nowhere, part.content_check);
         if (filled) continue;
         if (filled.error().code == ErrorCode::unavailable) return filled.error();
         damaged = true;

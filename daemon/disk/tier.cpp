@@ -57,7 +57,7 @@ struct Tier::State {
   };
   struct Load {
     std::string key;
-    Store::Sink sink;
+    std::shared_ptr<PartSink> sink;
     LoadDone loaded;
   };
   // A key with operations in the queue or being written.
@@ -264,7 +264,7 @@ struct Tier::State {
           break;
         }
       }
-      if (load) load->loaded(store->load(load->key, now_ms(), load->sink));
+      if (load) load->loaded(store->load(load->key, now_ms(), load->sink.get()));
       else loads_bell.wait(-1);
     }
     loads_bell.ring();  // for the other readers
@@ -289,7 +289,7 @@ void Tier::drop(std::string key, Written written) { state_->add({Store::Drop{std
 void Tier::drop_label(Label label, Written written) { state_->add({Store::DropLabel{label}, true, 0, false, std::move(written)}); }
 void Tier::clear(Written written) { state_->add({Store::Clear{}, true, 0, false, std::move(written)}); }
 
-bool Tier::load(std::string key, Store::Sink sink, LoadDone loaded) {
+bool Tier::load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded) {
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->loads_waiting >= state_->options.loads_max || state_->stopping) return false;

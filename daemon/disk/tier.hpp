@@ -53,8 +53,8 @@ class Tier {
   void drop(std::string key, Written written);
   void drop_label(Label label, Written written);
   void clear(Written written);
-  // False: loads_max are waiting; `loaded` is not called. `sink` is called on a reader's thread, for a part possibly more than once.
-  bool load(std::string key, Store::Sink sink, LoadDone loaded);
+  // False: loads_max are waiting; `loaded` is not called. `sink` is called on a reader's thread, before `loaded` is.
+  bool load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded);
 
   // Whether a load, or a drop, is worth asking for. Never waits for the disk.
   bool may_have(std::string_view key) const;

@@ -235,24 +235,54 @@ TEST_CASE("compact gives back what is dead and keeps what lives") {
   for (int key = 0; key < 30; ++key) CHECK(has(**again, key, 20));
 }
 
+namespace {
+
+// Memory of its own for each part; tells which pieces came.
+struct CollectingSink final : disk::PartSink {
+  std::map<std::size_t, std::string> memory;
+  std::size_t present = 0;
+  bool has_memory = true;
+  bool keeps = true;
+  bool begin(std::size_t part, std::uint64_t) override {
+    present = part;
+    memory[part].clear();
+    return has_memory;
+  }
+  std::span<std::byte> room(std::size_t bytes) override {
+    buffer.resize(bytes);
+    return std::as_writable_bytes(std::span(buffer));
+  }
+  bool filled(std::span<const std::byte> piece) override {
+    memory[present].append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    return keeps;
+  }
+  std::string buffer;
+};
+
+}  // namespace
+
 TEST_CASE("parts from files go where the sink says; without memory the load fails and the value stays") {
   const auto disk = std::make_shared<MemoryDisk>();
   auto store = open_store(disk);
   REQUIRE(store.ok());
   put(**store, derived_value(1, 1));
-  std::map<std::size_t, std::string> memory;
-  const auto loaded = (*store)->load(key_name(1), 20'000, [&](std::size_t part, std::uint64_t bytes) {
-    memory[part].resize(bytes);
-    return std::as_writable_bytes(std::span(memory[part]));
-  });
+  CollectingSink sink;
+  const auto loaded = (*store)->load(key_name(1), 20'000, &sink);
   REQUIRE(loaded.ok());
   REQUIRE(loaded->has_value());
   CHECK_FALSE((**loaded).parts[0].in_sink);
   CHECK((**loaded).parts[1].in_sink);
-  CHECK(memory[1] == derived_bytes(1, 1, 1, 700));
-  CHECK(memory[2] == derived_bytes(1, 1, 2, 350));
-  const auto refused = (*store)->load(key_name(1), 20'000, [](std::size_t, std::uint64_t) { return std::span<std::byte>(); });
-  CHECK_FALSE(refused.ok());
+  CHECK(sink.memory[1] == derived_bytes(1, 1, 1, 700));
+  CHECK(sink.memory[2] == derived_bytes(1, 1, 2, 350));
+  for (const bool begins : {false, true}) {
+    CAPTURE(begins);
+    CollectingSink full;
+    full.has_memory = begins;
+    full.keeps = false;
+    const auto refused = (*store)->load(key_name(1), 20'000, &full);
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == ErrorCode::out_of_memory);
+  }
   CHECK(has(**store, 1, 1));
 }
 
