@@ -124,6 +124,7 @@ net::HostSettings host_settings(const service::Configuration& from, std::uint64_
   for (auto& [name, share] : service::disk_shares(from)) {
     to.namespaces[name].disk_directory = share.directory;
     to.namespaces[name].disk_bytes_max = share.bytes;
+    to.namespaces[name].disk_map_files = share.map_files;
   }
   to.blobs_per_namespace_max = blobs_per_namespace(from, descriptors);
   to.admission = {from.connections_max, from.connections_per_uid_max};

@@ -1,5 +1,6 @@
 // The disk tier's store beside SQLite, beside one file for each value, and beside a plain pread: what is in the page cache already.
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,6 +69,24 @@ class IntoOneBuffer final : public disk::PartSink {
   std::size_t at_ = 0;
 };
 
+// Files in place of bytes: each is mapped as a client maps it, a byte of every page is read, and it goes.
+class IntoMappings final : public disk::PartSink {
+ public:
+  bool begin(std::size_t, std::uint64_t) override { throw std::runtime_error("a part came as bytes"); }
+  std::span<std::byte> room(std::size_t) override { return {}; }
+  bool filled(std::span<const std::byte>) override { return false; }
+  bool takes_files() const override { return true; }
+  void take_file(std::size_t, std::uint64_t bytes, int descriptor) override {
+    void* const at = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    ::close(descriptor);
+    if (at == MAP_FAILED) throw std::runtime_error("cannot map a part's file");
+    unsigned sum = 0;
+    for (std::uint64_t i = 0; i < bytes; i += 4096) sum += static_cast<const unsigned char*>(at)[i];
+    keep(sum);
+    ::munmap(at, bytes);
+  }
+};
+
 class Values {
  public:
   Values(std::size_t count, std::size_t bytes) : bytes_(bytes) {
@@ -75,14 +94,7 @@ class Values {
       keys_.push_back("key " + std::to_string(i));
       values_.push_back(random_bytes(bytes, i + 1));
     }
-    auto files = disk::open_posix_files((directory_.path() / "store").string());
-    if (!files) throw std::runtime_error(files.error().text);
-    disk::StoreOptions options;
-    options.budget_bytes = std::uint64_t{4} << 30;
-    options.random = [](std::span<std::byte> into) { std::fill(into.begin(), into.end(), std::byte{7}); };
-    auto store = disk::Store::open(std::move(*files), options, 1);
-    if (!store) throw std::runtime_error(store.error().text);
-    store_ = std::move(*store);
+    open();
     const std::uint64_t before = bytes_written();
     for (std::size_t i = 0; i < count; i += batch) {
       std::vector<disk::Store::Operation> operations;
@@ -122,11 +134,16 @@ class Values {
 
   double store_us(std::mt19937_64& random) {
     IntoOneBuffer sink(bytes_);
-    return each_us(random, [&](std::uint32_t i) {
-      auto loaded = store_->load(keys_[i], 1, &sink);
-      if (!loaded || !loaded->has_value()) throw std::runtime_error("onced's store has lost a value");
-      keep((**loaded).parts[0].size);
-    });
+    return each_us(random, [&](std::uint32_t i) { load_into(i, sink); });
+  }
+  double mapped_us(std::mt19937_64& random) {
+    IntoMappings sink;
+    return each_us(random, [&](std::uint32_t i) { load_into(i, sink); });
+  }
+  // By a store that has not seen them yet: each is read once before it is handed over.
+  double first_mapped_us(std::mt19937_64& random) {
+    open();
+    return mapped_us(random);
   }
   double sqlite_us(std::mt19937_64& random) {
     std::string buffer;
@@ -145,6 +162,22 @@ class Values {
   double sqlite_amplification() const { return sqlite_amplification_; }
 
  private:
+  void open() {
+    store_.reset();
+    auto files = disk::open_posix_files((directory_.path() / "store").string());
+    if (!files) throw std::runtime_error(files.error().text);
+    disk::StoreOptions options;
+    options.budget_bytes = std::uint64_t{4} << 30;
+    options.random = [](std::span<std::byte> into) { std::fill(into.begin(), into.end(), std::byte{7}); };
+    auto store = disk::Store::open(std::move(*files), options, 1);
+    if (!store) throw std::runtime_error(store.error().text);
+    store_ = std::move(*store);
+  }
+  void load_into(std::uint32_t i, disk::PartSink& sink) {
+    auto loaded = store_->load(keys_[i], 1, &sink);
+    if (!loaded || !loaded->has_value()) throw std::runtime_error("onced's store has lost a value");
+    keep((**loaded).parts[0].size);
+  }
   template <typename Call>
   double each_us(std::mt19937_64& random, Call call) {
     std::shuffle(order_.begin(), order_.end(), random);
@@ -225,13 +258,16 @@ Case make_disk_case(const Settings& settings) {
   benchmark.setting =
       "Values of random bytes in random order, all in the page cache; written 32 at a time, each batch synced. The store checks every byte "
       "that it reads against its checksum; SQLite (write-ahead log, prepared statement, memory map) and files (open, pread, close) check nothing. Written: "
-      "bytes given to write() and its kin by /proc/self/io, for each byte stored.";
+      "bytes given to write() and its kin by /proc/self/io, for each byte stored. Mapped: the part's file is handed over (disk.map_files), mapped, a byte of every page "
+      "read, unmapped; a file that the store has not written itself is read and checked first, once.";
   benchmark.contestants = {
       {{{"10 KB: onced", "us", ""}}, [=] { return std::vector{small->store_us(*random)}; }},
       {{{"10 KB: SQLite", "us", "10 KB: onced"}}, [=] { return std::vector{small->sqlite_us(*random)}; }},
       {{{"10 KB: one file each", "us", "10 KB: onced"}}, [=] { return std::vector{small->files_us(*random)}; }},
       {{{"1 MB: onced", "us", ""}}, [=] { return std::vector{large->store_us(*random)}; }},
       {{{"1 MB: pread", "us", "1 MB: onced"}}, [=] { return std::vector{large->files_us(*random)}; }},
+      {{{"1 MB: mapped", "us", ""}}, [=] { return std::vector{large->mapped_us(*random)}; }},
+      {{{"1 MB: mapped, the first after a start", "us", ""}}, [=] { return std::vector{large->first_mapped_us(*random)}; }},
       {{{"start with a million values", "ms", ""}}, [=] { return std::vector{many->start_ms()}; }},
       {{{"written for 10 KB: onced", "x", ""}, {"written for 10 KB: SQLite", "x", "written for 10 KB: onced"}},
        [=] { return std::vector{small->amplification(), small->sqlite_amplification()}; }},
@@ -240,6 +276,8 @@ Case make_disk_case(const Settings& settings) {
       {"10 KB from onced's store against SQLite", "10 KB: onced", "10 KB: SQLite", Bound::at_most, 1.0},
       {"10 KB from onced's store against one file each", "10 KB: onced", "10 KB: one file each", Bound::at_most, 0.75},
       {"1 MB with verification against a plain pread", "1 MB: onced", "1 MB: pread", Bound::at_most, 2.0},
+      {"1 MB mapped, after it was checked, against a plain pread", "1 MB: mapped", "1 MB: pread", Bound::at_most, 1.1},
+      {"1 MB mapped, checked first, against a plain pread", "1 MB: mapped, the first after a start", "1 MB: pread", Bound::at_most, 2.0},
       {"ready with a million values", "start with a million values", "", Bound::at_most, 1000.0, "ms"},
       {"bytes written for each byte of 10 KB values", "written for 10 KB: onced", "", Bound::at_most, 1.3},
   };

@@ -87,17 +87,20 @@ Result<std::unique_ptr<Attachment>> Attachment::make(Handshake handshake, const 
   }
   auto reader = protocol::SegmentReader::open(segment->span());
   if (!reader) return reader.error();
+  const auto owner = owner_of(handshake.descriptors[0], "segment");
+  if (!owner) return owner.error();
   return std::unique_ptr<Attachment>(
-      new Attachment(std::move(*segment), std::move(*pin_page), std::move(*reader), std::move(handshake), settings));
+      new Attachment(std::move(*segment), std::move(*pin_page), std::move(*reader), *owner, std::move(handshake), settings));
 }
 
-Attachment::Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake,
+Attachment::Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, std::uint32_t owner, Handshake handshake,
                        const Settings& settings)
     : process(&Process::here()),
       welcome(std::move(handshake.welcome)),
       segment_(std::move(segment)),
       pin_page_(std::move(pin_page)),
       reader_(std::move(reader)),
+      owner_(owner),
       request_timeout_(settings.request_timeout),
       own_line_(process->fenced_by_daemons() && reader_.daemon_fences() ? protocol::LineUse::exclusive_fenced
                                                                         : protocol::LineUse::exclusive),
@@ -296,7 +299,10 @@ Result<BlobView> Attachment::map_blob(std::uint64_t blob, Milliseconds within) {
   if (!memory) return memory.error();
   mapped_blobs.fetch_add(1, std::memory_order_relaxed);
   if (memory->blob != blob) return malformed("the daemon sent " + name_of_blob(memory->blob) + " instead of " + std::to_string(blob));
-  if (auto sealed = check_sealed(memory->descriptor, name_of_blob(blob), blob_seals, memory->bytes); !sealed) return sealed.error();
+  // A file has no seals: it is taken for one only when the daemon says so.
+  const auto checked = memory->file ? check_file(memory->descriptor, name_of_blob(blob), memory->bytes, owner_)
+                                    : check_sealed(memory->descriptor, name_of_blob(blob), blob_seals, memory->bytes);
+  if (!checked) return checked.error();
   return map_own_blob(blob, memory->descriptor, memory->bytes);
 }
 

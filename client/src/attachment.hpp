@@ -83,7 +83,7 @@ struct Attachment {
 
   // A view of a published blob's memory, by its descriptor when it is not mapped yet. Takes `within` or request_timeout
   // at most; the caller keeps the attachment. Errors: unavailable (also in a child of the process that connected), malformed (it is not
-  // sealed, or not of the size it should be), out_of_memory, not_found.
+  // sealed, nor a file of the daemon's that was announced as one, or not of the size it should be), out_of_memory, not_found.
   Result<BlobView> map_blob(std::uint64_t blob, Milliseconds within);
   // Memory for a large part, which is `ready` to be copied or yet to be computed. Takes request_timeout at most.
   Result<Channel::BlobMemory> reserve(std::uint64_t bytes, bool ready) { return channel.reserve(bytes, ready, deadline_in(request_timeout_)); }
@@ -114,7 +114,7 @@ struct Attachment {
   std::atomic<std::uint64_t> mapped_blobs{0};
 
  private:
-  Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, Handshake handshake, const Settings& settings);
+  Attachment(Mapping segment, Mapping pin_page, protocol::SegmentReader reader, std::uint32_t owner, Handshake handshake, const Settings& settings);
   void publish_lines(std::uint32_t count);
   template <typename Find>
   Look look(ReaderNode& node, std::optional<Value>& value, Find find);
@@ -129,6 +129,7 @@ struct Attachment {
   const Mapping segment_;
   const Mapping pin_page_;
   const protocol::SegmentReader reader_;
+  const std::uint32_t owner_;  // uid of the segment's: the daemon's
   const Milliseconds request_timeout_;
   const protocol::LineUse own_line_;  // how a thread uses a line of its own here
   protocol::PinPage& page_;

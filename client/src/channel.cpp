@@ -78,7 +78,7 @@ Result<Channel::BlobMemory> Channel::ask_for_memory(protocol::Request request, D
   auto reply = this->call(call, request, Patience::until(deadline));
   if (!reply) return reply.error();
   if (const auto* blob = std::get_if<protocol::Blob>(&*reply)) {
-    if (call.descriptor.open()) return BlobMemory{blob->blob, blob->bytes, std::move(call.descriptor)};
+    if (call.descriptor.open()) return BlobMemory{blob->blob, blob->bytes, std::move(call.descriptor), blob->file};
     if (std::holds_alternative<protocol::Reserve>(request)) release_blobs({blob->blob});
     return Error{ErrorCode::limit_reached, no_free_descriptor};
   }

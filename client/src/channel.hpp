@@ -78,6 +78,7 @@ class Channel {
     std::uint64_t blob = 0;
     std::uint64_t bytes = 0;
     Descriptor descriptor;
+    bool file = false;  // so the daemon says; otherwise it has to be sealed
   };
   Result<BlobMemory> reserve(std::uint64_t bytes, bool ready, Deadline deadline) { return ask_for_memory(protocol::Reserve{bytes, 0, ready}, deadline); }
   Result<BlobMemory> fetch(std::uint64_t blob, Deadline deadline) { return ask_for_memory(protocol::Fetch{blob, 0}, deadline); }

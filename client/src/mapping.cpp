@@ -53,6 +53,28 @@ Result<void> check_sealed(const Descriptor& descriptor, const std::string& name,
   return {};
 }
 
+Result<void> check_file(const Descriptor& descriptor, const std::string& name, std::uint64_t bytes, std::uint32_t owner) {
+  struct stat status{};
+  const int flags = fcntl(descriptor.number(), F_GETFL);
+  if (flags < 0 || fstat(descriptor.number(), &status) != 0) return malformed(name + ": " + std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) return malformed(name + ": the daemon says that it is a file, and it is none");
+  if ((flags & O_ACCMODE) != O_RDONLY) return malformed(name + ": a file that could be written by its descriptor");
+  if (status.st_uid != owner) {
+    return malformed(name + ": a file of uid " + std::to_string(status.st_uid) + ", the daemon's memory belongs to uid " + std::to_string(owner));
+  }
+  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) return malformed(name + ": a file that others than its owner may write");
+  if (static_cast<std::uint64_t>(status.st_size) != bytes) {
+    return malformed(name + ": " + std::to_string(status.st_size) + " bytes, the daemon says " + std::to_string(bytes));
+  }
+  return {};
+}
+
+Result<std::uint32_t> owner_of(const Descriptor& descriptor, const std::string& name) {
+  struct stat status{};
+  if (fstat(descriptor.number(), &status) != 0) return malformed(name + ": " + std::strerror(errno));
+  return std::uint32_t{status.st_uid};
+}
+
 Result<Mapping> map(const Descriptor& descriptor, const std::string& name, std::uint64_t bytes, int protection, int flags) {
   if (bytes == 0) return Mapping();
   void* const address = mmap(nullptr, bytes, protection, flags, descriptor.number(), 0);

@@ -43,6 +43,11 @@ class Mapping {
 // Checks that `descriptor` is memory of this size with these seals (and maybe others: newer kernels add some). `name` is
 // for the error, `malformed`.
 Result<void> check_sealed(const Descriptor& descriptor, const std::string& name, int seals, std::uint64_t bytes);
+// Checks that `descriptor` is a file of this size that cannot be written by it, and that belongs to the user who owns `segment` and to nobody
+// else: the daemon's user, who is trusted not to cut it. `malformed` otherwise.
+Result<void> check_file(const Descriptor& descriptor, const std::string& name, std::uint64_t bytes, std::uint32_t owner);
+// Of what it is open on.
+Result<std::uint32_t> owner_of(const Descriptor& descriptor, const std::string& name);
 // mmap(); errors: out_of_memory. No bytes: an empty mapping.
 Result<Mapping> map(const Descriptor& descriptor, const std::string& name, std::uint64_t bytes, int protection, int flags);
 

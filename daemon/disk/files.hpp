@@ -29,6 +29,9 @@ class File {
   virtual Result<void> sync() = 0;
   virtual Result<void> truncate(std::uint64_t size) = 0;
   virtual Result<std::uint64_t> size() const = 0;
+  // Of one that was opened not to be written: the descriptor, which is the caller's from now on, and only reads; nothing more is asked of this
+  // object. -1: it has none that another process could use.
+  virtual int release_descriptor() { return -1; }
 };
 
 // Released when it goes, and when the process dies.

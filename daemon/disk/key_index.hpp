@@ -81,6 +81,12 @@ class KeyIndex {
     return removed;
   }
 
+  // Unless other files have taken their place.
+  void set_checked(const Digest& digest, std::uint64_t file_id) {
+    const auto found = files_.find(digest);
+    if (found != files_.end() && found->second.id == file_id) found->second.checked = true;
+  }
+
   void set_merit(const Digest& digest, float merit) {
     const auto found = entries_.find(digest);
     if (found == entries_.end()) return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <memory>
 
 #include "disk/long_hash.hpp"
 
@@ -56,26 +57,41 @@ Result<void> PartFileStore::sync_directories() {
   return {};
 }
 
-Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check) const {
-  const auto file = files_.open(directory(id) + "/" + name(id, number), false);
-  if (!file) return file.error();
+Result<std::unique_ptr<File>> PartFileStore::open(std::uint64_t id, std::uint32_t number, std::uint64_t bytes) const {
+  auto file = files_.open(directory(id) + "/" + name(id, number), false);
+  if (!file) return file;
   const auto size = (*file)->size();
   if (!size) return size.error();
   if (*size != bytes) return Error{ErrorCode::malformed, "part file " + name(id, number) + " has another size than its record says"};
+  return file;
+}
+
+Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check) const {
+  const auto file = open(id, number, bytes);
+  if (!file) return file.error();
+  return read(**file, name(id, number), bytes, into, content_check);
+}
+
+Result<void> PartFileStore::check(const File& file, std::uint64_t id, std::uint32_t number, std::uint64_t bytes, const Digest& content_check) const {
+  Nowhere nowhere;
+  return read(file, name(id, number), bytes, nowhere, content_check);
+}
+
+Result<void> PartFileStore::read(const File& file, const std::string& name, std::uint64_t bytes, PieceSink& into, const Digest& content_check) {
   LongHash hash;
   const auto no_room = [&] { return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(bytes) + " bytes"}; };
   for (std::uint64_t at = 0; at < bytes; at += read_bytes) {
     const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_bytes, bytes - at));
     const std::span<std::byte> piece = into.room(wanted);
     if (piece.size() != wanted) return no_room();
-    const auto n = (*file)->read(piece, at);
+    const auto n = file.read(piece, at);
     if (!n) return n.error();
-    if (*n != piece.size()) return Error{ErrorCode::malformed, "part file " + name(id, number) + " ends early"};
+    if (*n != piece.size()) return Error{ErrorCode::malformed, "part file " + name + " ends early"};
     hash.add(piece);
     if (!into.filled(piece)) return no_room();
   }
   if (hash.end() == content_check) return {};
-  return Error{ErrorCode::malformed, "part file " + name(id, number) + " does not have the bytes that were stored"};
+  return Error{ErrorCode::malformed, "part file " + name + " does not have the bytes that were stored"};
 }
 
 Result<void> PartFileStore::remove(const PartFiles& parts) {

@@ -24,6 +24,7 @@ struct PartFiles {
   std::uint64_t id = 0;
   std::uint64_t bytes = 0;
   std::uint16_t count = 0;
+  bool checked = false;  // this process has written them, or has found them whole
 
   // What they are charged with: whole blocks.
   std::uint64_t charged() const { return bytes + std::uint64_t{count} * 4096; }
@@ -39,6 +40,9 @@ class PartFileStore {
   // Gives its bytes to `into`, and holds them against the check while it does. not_found: there is no such file; malformed: it is damaged, and
   // what `into` has got is nothing; out_of_memory: `into` has no room.
   Result<void> read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check) const;
+  // To be handed on, if it is there with this size; and whether its bytes are right.
+  Result<std::unique_ptr<File>> open(std::uint64_t id, std::uint32_t number, std::uint64_t bytes) const;
+  Result<void> check(const File& file, std::uint64_t id, std::uint32_t number, std::uint64_t bytes, const Digest& content_check) const;
   // What is there no more is no error.
   Result<void> remove(const PartFiles& parts);
   // Moves a damaged one aside, or removes it.
@@ -52,6 +56,7 @@ class PartFileStore {
   Result<Swept> sweep(const std::function<std::uint32_t(std::uint64_t id)>& wanted);
 
  private:
+  static Result<void> read(const File& file, const std::string& name, std::uint64_t bytes, PieceSink& into, const Digest& content_check);
   static std::string directory(std::uint64_t id);
   static std::string name(std::uint64_t id, std::uint32_t number);
 

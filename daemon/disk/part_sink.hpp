@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace onced::disk {
 
@@ -26,6 +27,12 @@ class PartSink : public PieceSink {
   // A part of so many bytes comes; possibly once more, when its value was moved meanwhile: what came of it before is void then. False: there is
   // no memory for it.
   virtual bool begin(std::size_t part, std::uint64_t bytes) = 0;
+  // Whether it wants files themselves in place of their bytes. Where there are none to be had (File::release_descriptor()) it gets the bytes.
+  virtual bool takes_files() const { return false; }
+  // In place of begin() and the bytes: a descriptor that only reads, of a file that nobody ever changes. It is the sink's.
+  virtual void take_file(std::size_t part, std::uint64_t bytes, int descriptor) {
+    static_cast<void>(part), static_cast<void>(bytes), static_cast<void>(descriptor);
+  }
 };
 
 // Memory that is there already.
@@ -40,6 +47,19 @@ class MemorySink final : public PieceSink {
 
  private:
   std::span<std::byte> left_;
+};
+
+// Bytes that are only to be checked.
+class Nowhere final : public PieceSink {
+ public:
+  std::span<std::byte> room(std::size_t bytes) override {
+    if (buffer_.size() < bytes) buffer_.resize(bytes);
+    return std::span(buffer_).first(bytes);
+  }
+  bool filled(std::span<const std::byte>) override { return true; }
+
+ private:
+  std::vector<std::byte> buffer_;
 };
 
 }  // namespace onced::disk

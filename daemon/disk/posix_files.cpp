@@ -37,7 +37,8 @@ class Descriptor {
 
 class PosixFile final : public File {
  public:
-  PosixFile(Descriptor descriptor, std::string path) : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
+  PosixFile(Descriptor descriptor, std::string path, bool only_reads)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)), only_reads_(only_reads) {}
 
   Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override {
     std::size_t done = 0;
@@ -73,10 +74,12 @@ class PosixFile final : public File {
     if (::fstat(descriptor_.get(), &status) != 0) return error_of(errno, "look at", path_);
     return static_cast<std::uint64_t>(status.st_size);
   }
+  int release_descriptor() override { return only_reads_ ? descriptor_.release() : -1; }
 
  private:
   Descriptor descriptor_;
   std::string path_;
+  bool only_reads_;
 };
 
 class PosixLock final : public Lock {
@@ -162,7 +165,7 @@ class PosixFileSystem final : public FileSystem {
   Result<std::unique_ptr<File>> file(const std::string& path, int flags, const char* action) {
     Descriptor opened(::openat(directory_.get(), path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
     if (opened.get() < 0) return error_of(errno, action, whole(path));
-    return std::unique_ptr<File>(std::make_unique<PosixFile>(std::move(opened), whole(path)));
+    return std::unique_ptr<File>(std::make_unique<PosixFile>(std::move(opened), whole(path), (flags & O_ACCMODE) == O_RDONLY));
   }
 
   Descriptor directory_;

@@ -185,6 +185,7 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   row.offset = place->offset;
   row.length = place->length;
   if (files.count == 0) files.id = 0;
+  files.checked = true;
   pending_.push_back({digest, entry_of(row, place->segment), files});
   return Outcome::done;
 }

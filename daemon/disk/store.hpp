@@ -90,7 +90,7 @@ class Store {
     std::string name;
     std::string type;
     std::uint64_t size = 0;
-    bool in_sink = false;  // the sink has its bytes
+    bool in_sink = false;  // the sink has its bytes, or its file
     std::string bytes;     // otherwise here
   };
   struct Loaded {
@@ -168,6 +168,7 @@ class Store {
     BodyView body;
   };
   enum class Found : std::uint8_t { whole, gone, damaged };
+  Result<bool> hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const;
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
   void found_damaged(const Digest& digest, const IndexEntry& entry, const std::string& what);
   bool same(const Digest& digest, const IndexEntry& entry) const;

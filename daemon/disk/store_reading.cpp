@@ -11,19 +11,6 @@ namespace {
 constexpr int tries_max = 8;  // a value may be moved or replaced while it is read
 constexpr std::uint64_t progress_bytes = 4 << 20;
 
-// Bytes that are only to be checked.
-class Nowhere final : public PieceSink {
- public:
-  std::span<std::byte> room(std::size_t bytes) override {
-    if (buffer_.size() < bytes) buffer_.resize(bytes);
-    return std::span(buffer_).first(bytes);
-  }
-  bool filled(std::span<const std::byte>) override { return true; }
-
- private:
-  std::vector<std::byte> buffer_;
-};
-
 }  // namespace
 
 bool Store::may_have(std::string_view key) const {
@@ -72,16 +59,30 @@ void Store::found_damaged(const Digest& digest, const IndexEntry& entry, const s
   options_.say("a value on disk is damaged, and is gone: " + what);
 }
 
+// A part's file itself to the sink, once this process knows that its bytes are right. False: it has none to hand over.
+Result<bool> Store::hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const {
+  auto file = parts_.open(id, number, view.bytes);
+  if (!file) return file.error();
+  if (!checked) {
+    if (const auto whole = parts_.check(**file, id, number, view.bytes, view.content_check); !whole) return whole.error();
+  }
+  const int descriptor = (*file)->release_descriptor();
+  if (descriptor >= 0) sink.take_file(part, view.bytes, descriptor);
+  return descriptor >= 0;
+}
+
 Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, PartSink* sink) {
   const Digest digest = digest_of(bytes_of(key), seed_);
   Read read;
   for (int tries = 0; tries < tries_max; ++tries) {
     IndexEntry entry;
+    bool checked = false;
     {
       const std::lock_guard lock(mutex_);
       const IndexEntry* const present = index_.find(digest);
       if (present == nullptr || present->usable_until_ms <= now_ms) return std::optional<Loaded>();
       entry = *present;
+      if (const PartFiles* const files = index_.files(digest)) checked = files->checked;
     }
     const auto found = read_record(digest, entry, read);
     if (!found) return found.error();
@@ -109,11 +110,17 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
         if (const auto unpacked = unpack(view, own.room(part.bytes.size())); !unpacked) damage = unpacked.error().text;
         continue;
       }
-      if (part.in_sink && !sink->begin(i, view.bytes)) {
-        return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
-      }
-      PieceSink* const into = part.in_sink ? static_cast<PieceSink*>(sink) : &own;
-      const auto filled = parts_.read(read.body.file_id, file_number, view.bytes, *into, view.content_check);
+      const auto fill = [&]() -> Result<void> {
+        if (!part.in_sink) return parts_.read(read.body.file_id, file_number, view.bytes, own, view.content_check);
+        if (sink->takes_files()) {
+          const auto handed = hand_over(read.body.file_id, file_number, i, view, checked, *sink);
+          if (!handed) return handed.error();
+          if (*handed) return {};
+        }
+        if (!sink->begin(i, view.bytes)) return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
+        return parts_.read(read.body.file_id, file_number, view.bytes, *sink, view.content_check);
+      };
+      const auto filled = fill();
       if (!filled && filled.error().code == ErrorCode::malformed) {
         if (same(digest, entry)) {
           const bool keep = log_.aside_bytes() + view.bytes <= options_.budget_bytes / 16;
@@ -129,7 +136,13 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
       ++file_number;
     }
     if (!same(digest, entry)) continue;
-    if (!damage) return std::optional<Loaded>(std::move(loaded));
+    if (!damage) {
+      if (file_number != 0 && !checked) {
+        const std::lock_guard lock(mutex_);
+        index_.set_checked(digest, read.body.file_id);
+      }
+      return std::optional<Loaded>(std::move(loaded));
+    }
     found_damaged(digest, entry, *damage);
     return std::optional<Loaded>();
   }

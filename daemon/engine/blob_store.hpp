@@ -42,12 +42,20 @@ class BlobStore {
   // Bytes it is charged with; 0 when there is no such blob.
   virtual std::uint64_t charged(BlobId blob) const = 0;
 
+  // Whether it is a file that clients map in place of memory: charged with nothing, and not sealed.
+  virtual bool is_file(BlobId blob) const {
+    static_cast<void>(blob);
+    return false;
+  }
+
   struct Usage {
     std::uint64_t charged_bytes = 0;  // of all blobs: reserved, held by live records, by retired records, closing
     std::uint64_t count = 0;          // of the same: each is a descriptor
     std::uint64_t closing_bytes = 0;  // of those: nobody holds them any more, the kernel has not yet taken them back
     std::uint64_t closing_count = 0;
     std::uint64_t count_max = 0;      // by descriptors and the table
+    std::uint64_t file_count = 0;     // of `count`: files, and the bytes of these
+    std::uint64_t file_bytes = 0;
   };
   virtual Usage usage() const = 0;
 };

@@ -255,7 +255,7 @@ void Blobs::pass(Connection& to, protocol::RequestId id, BlobId blob) {
     to.receipt = sip_hash(receipt_key(context_.settings.hash_secret), static_cast<std::uint64_t>(to.id), ++to.blobs_passed);
   } while (to.receipt == 0);
   passed_ = true;
-  context_.send_with(blob, {to.id, id}, protocol::Blob{static_cast<std::uint64_t>(blob), store_.size(blob), to.receipt});
+  context_.send_with(blob, {to.id, id}, protocol::Blob{static_cast<std::uint64_t>(blob), store_.size(blob), to.receipt, store_.is_file(blob)});
 }
 
 void Blobs::drop_hold(BlobId blob) {

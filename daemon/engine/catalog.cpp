@@ -149,8 +149,12 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
   value.log_merit_per_use = log_cost_per_byte(value.worth_us, record_bytes(entry));
   value.in_order = order_.insert(entry, crf + value.log_merit_per_use);
   if (!sums.blobs.empty()) {
-    for (const BlobId blob : sums.blobs) value.blob_memory += blobs_.charged(blob);
-    value.log_merit_per_use_in_blobs = log_cost_per_byte(value.worth_us, value.blob_memory);
+    std::uint64_t weight = 0;  // a file takes a place like memory of its size, though none of the memory
+    for (const BlobId blob : sums.blobs) {
+      value.blob_memory += blobs_.charged(blob);
+      weight += std::max(blobs_.charged(blob), blobs_.size(blob));
+    }
+    value.log_merit_per_use_in_blobs = log_cost_per_byte(value.worth_us, weight);
     value.in_blob_order = blob_order_.insert(entry, crf + value.log_merit_per_use_in_blobs);
     live_blob_memory_ += value.blob_memory;
     live_blobs_ += value.blobs;

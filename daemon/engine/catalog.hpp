@@ -146,7 +146,8 @@ class Catalog {
   void advance(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
   std::uint64_t evict_least(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
-  std::size_t evict_least_blobs(std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
+  enum class Missing : std::uint8_t { memory, places };  // for one more blob
+  std::size_t evict_least_blobs(Missing what, std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
   bool worth_evicting_for(const Entry& newcomer, std::uint64_t bytes, double worth_us);
   // What the values at the front of an order are worth, as far as their bytes make up `bytes`: expected to be saved by them
   // within about a half-life of their use.

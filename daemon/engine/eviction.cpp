@@ -184,21 +184,22 @@ Result<Room> Catalog::make_room_for_blob(std::uint64_t bytes, const std::optiona
                                          [](const Entry& one) -> const auto& { return *one.value->in_blob_order; });
       if (lost > far_more * newcomer->worth_us) return not_worth_a_blob(bytes, lost, *newcomer);
     }
-    if (tries == store_tries_max || evict_least_blobs(missing, missing << tries, victims_left) == 0)
+    const Missing what = needed > bytes_max ? Missing::memory : Missing::places;
+    if (tries == store_tries_max || evict_least_blobs(what, missing, missing << tries, victims_left) == 0)
       return needed > bytes_max ? no_blob_memory(bytes) : too_many_blobs();
   }
 }
 
 // Evicts values whose blobs have so many bytes, of those with the first `among` bytes; returns how many it has looked at.
-// One that readers pin is in use, and its memory would not come back: it moves to the end of the order until its next use.
-std::size_t Catalog::evict_least_blobs(std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left) {
+// One that readers pin is in use, and its memory would not come back, and one in files has none: it moves to the end of the order until its next use.
+std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left) {
   harvest();
   std::vector<RecordRef> candidates;
   std::uint64_t looked_at_bytes = 0;
   for (const Entry* entry = blob_order_.least(); entry != nullptr; entry = blob_order_.after(*entry->value->in_blob_order)) {
     if (looked_at_bytes >= among || candidates.size() == victims_left) break;
     candidates.push_back(entry->value->record);
-    looked_at_bytes += entry->value->blob_memory;
+    looked_at_bytes += std::max<std::uint64_t>(1, entry->value->blob_memory);
   }
   context_.counters.eviction_looks += candidates.size();
   if (candidates.empty()) return 0;
@@ -207,12 +208,12 @@ std::size_t Catalog::evict_least_blobs(std::uint64_t bytes, std::uint64_t among,
   std::size_t looked_at = 0;
   for (std::size_t i = 0; i < candidates.size() && freed < bytes; ++i, ++looked_at) {
     Entry& entry = *by_record_.at(candidates[i]);
-    if (pins[i] > 0) {
+    if (pins[i] > 0 || (what == Missing::memory && entry.value->blob_memory == 0)) {
       blob_order_.move_to_end(*entry.value->in_blob_order);
       continue;
     }
     ++context_.counters.blob_evictions;
-    freed += entry.value->blob_memory;
+    freed += std::max<std::uint64_t>(1, entry.value->blob_memory);
     evict(entry, GoneReason::evicted_blobs_full);
   }
   victims_left -= looked_at;

@@ -30,6 +30,16 @@ Error refused(const char* step, int reason) {
   return {code, std::string("memory for a blob: ") + step + " failed: " + std::strerror(reason)};
 }
 
+// Nobody who gets this descriptor can write by it.
+Result<void> examine_file(int descriptor, std::uint64_t bytes) {
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  struct stat status{};
+  if (flags < 0 || ::fstat(descriptor, &status) != 0) return Error{ErrorCode::malformed, std::string("no file: ") + std::strerror(errno)};
+  if (!S_ISREG(status.st_mode) || (flags & O_ACCMODE) != O_RDONLY) return Error{ErrorCode::malformed, "no file that was opened only to be read"};
+  if (static_cast<std::uint64_t>(status.st_size) == bytes) return {};
+  return Error{ErrorCode::malformed, "the file has " + std::to_string(status.st_size) + " bytes in place of " + std::to_string(bytes)};
+}
+
 std::string names_of(int seals) {
   std::string names;
   const auto add = [&](int seal, const char* name) {
@@ -57,9 +67,12 @@ std::optional<Error> MemfdBlobStore::no_place() const {
                                              "segment's size allow"};
 }
 
-Result<BlobId> MemfdBlobStore::adopt(FileDescriptor sealed, std::uint64_t bytes) {
+Result<BlobId> MemfdBlobStore::adopt(FileDescriptor sealed, std::uint64_t bytes) { return adopt(std::move(sealed), bytes, false); }
+Result<BlobId> MemfdBlobStore::adopt_file(FileDescriptor file, std::uint64_t bytes) { return adopt(std::move(file), bytes, true); }
+
+Result<BlobId> MemfdBlobStore::adopt(FileDescriptor descriptor, std::uint64_t bytes, bool file) {
   if (auto problem = no_place()) return std::move(*problem);
-  const BlobId blob = add(std::move(sealed), bytes);
+  const BlobId blob = add(std::move(descriptor), bytes, file);
   if (auto examined = examine(blob); !examined) {
     release(blob);
     return examined.error();
@@ -75,10 +88,12 @@ Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
   // Nobody needs to open it by name (/proc/<pid>/fd): the descriptor is the permission.
   if (::fchmod(descriptor.get(), 0) != 0) return refused("fchmod", errno);
   if (::fcntl(descriptor.get(), F_ADD_SEALS, size_seals) != 0) return refused("sealing its size", errno);
-  return add(std::move(descriptor), bytes);
+  return add(std::move(descriptor), bytes, false);
 }
 
-BlobId MemfdBlobStore::add(FileDescriptor descriptor, std::uint64_t bytes) {
+std::uint64_t MemfdBlobStore::Blob::charged() const { return file ? 0 : whole_pages(bytes); }
+
+BlobId MemfdBlobStore::add(FileDescriptor descriptor, std::uint64_t bytes, bool file) {
   std::uint64_t place = next_;
   if (!free_.empty()) {
     place = free_.back();
@@ -87,13 +102,18 @@ BlobId MemfdBlobStore::add(FileDescriptor descriptor, std::uint64_t bytes) {
     ++next_;
   }
   const std::uint64_t id = ++serial_ * table_.size() + place;
-  charged_bytes_ += whole_pages(bytes);
-  blobs_.emplace(id, Blob{.descriptor = shared(std::move(descriptor), whole_pages(bytes)), .bytes = bytes});
+  Blob blob{.descriptor = nullptr, .bytes = bytes, .file = file};
+  blob.descriptor = shared(std::move(descriptor), blob.charged());
+  charged_bytes_ += blob.charged();
+  file_count_ += file ? 1 : 0;
+  file_bytes_ += file ? bytes : 0;
+  blobs_.emplace(id, std::move(blob));
   return BlobId{id};
 }
 
 Result<void> MemfdBlobStore::examine(BlobId id) {
   Blob& blob = at(id);
+  if (blob.file) return examine_file(blob.descriptor->get(), blob.bytes);
   const int seals = ::fcntl(blob.descriptor->get(), F_GET_SEALS);
   if (seals < 0) return refused("F_GET_SEALS", errno);
   if ((seals & published_seals) != published_seals) {
@@ -116,9 +136,12 @@ void MemfdBlobStore::release(BlobId id) {
   if (--blob.holds > 0) return;
   ONCED_ASSERT(!blob.listed);
   const auto number = static_cast<std::uint64_t>(id);
-  charged_bytes_ -= whole_pages(blob.bytes);
+  const std::uint64_t charged = blob.charged();
+  charged_bytes_ -= charged;
+  file_count_ -= blob.file ? 1 : 0;
+  file_bytes_ -= blob.file ? blob.bytes : 0;
   // Before it goes: the one who has its descriptor last, perhaps this erase(), takes it out again.
-  closing_->bytes.fetch_add(whole_pages(blob.bytes), std::memory_order_relaxed);
+  closing_->bytes.fetch_add(charged, std::memory_order_relaxed);
   closing_->count.fetch_add(1, std::memory_order_relaxed);
   free_.push_back(static_cast<std::uint32_t>(number & (table_.size() - 1)));
   blobs_.erase(number);
@@ -129,7 +152,15 @@ std::uint64_t MemfdBlobStore::size(BlobId id) const {
   return found == blobs_.end() ? 0 : found->second.bytes;
 }
 
-std::uint64_t MemfdBlobStore::charged(BlobId id) const { return whole_pages(size(id)); }
+std::uint64_t MemfdBlobStore::charged(BlobId id) const {
+  const auto found = blobs_.find(static_cast<std::uint64_t>(id));
+  return found == blobs_.end() ? 0 : found->second.charged();
+}
+
+bool MemfdBlobStore::is_file(BlobId id) const {
+  const auto found = blobs_.find(static_cast<std::uint64_t>(id));
+  return found != blobs_.end() && found->second.file;
+}
 
 engine::BlobStore::Usage MemfdBlobStore::usage() const {
   Usage usage;
@@ -138,6 +169,8 @@ engine::BlobStore::Usage MemfdBlobStore::usage() const {
   usage.charged_bytes = charged_bytes_ + usage.closing_bytes;
   usage.count = blobs_.size() + usage.closing_count;
   usage.count_max = std::min(options_.count_max, table_.size());
+  usage.file_count = file_count_;
+  usage.file_bytes = file_bytes_;
   return usage;
 }
 

@@ -1,9 +1,11 @@
-// Blobs as memfds: the engine's BlobStore.
+// Blobs as memfds, and files that take the place of one: the engine's BlobStore.
 //
 //   create()   memfd, sized, F_SEAL_SHRINK | F_SEAL_GROW: nobody changes its size. The client gets the descriptor, writes,
 //              and adds F_SEAL_WRITE | F_SEAL_SEAL itself: only it can know that no mapping and no write of its own is left,
 //              and a daemon that sealed would wait for a write() that the client stalls.
 //   examine()  looks at the seals and at the size. From then on nobody can change a byte, by whatever descriptor.
+//   adopt_file()  a file of the disk tier's: nobody but the daemon's user can write it, and the daemon only unlinks it. No memory of
+//              ours: the page cache has its bytes, and gives them back when it likes.
 //
 // Ownership: the descriptors, until the last hold is released; shared with answers that are still to be sent. Who has one
 //            last gives it to `close_later`, for closing 1 GiB takes a tenth of a second; it counts as closing until
@@ -44,10 +46,13 @@ class MemfdBlobStore final : public engine::BlobStore {
   void release(engine::BlobId blob) override;
   std::uint64_t size(engine::BlobId blob) const override;
   std::uint64_t charged(engine::BlobId blob) const override;
+  bool is_file(engine::BlobId blob) const override;
   Usage usage() const override;
 
   // A blob of memory that the daemon has filled and sealed itself, of this size; one hold is the caller's. Errors: as create().
   Result<engine::BlobId> adopt(FileDescriptor sealed, std::uint64_t bytes);
+  // The same of a file that was opened only to be read.
+  Result<engine::BlobId> adopt_file(FileDescriptor file, std::uint64_t bytes);
 
   // Another number of descriptors; fewer than there are ends none.
   void set_count_max(std::size_t count_max) { options_.count_max = count_max; }
@@ -66,6 +71,8 @@ class MemfdBlobStore final : public engine::BlobStore {
     std::uint64_t bytes = 0;
     std::uint32_t holds = 1;
     bool listed = false;
+    bool file = false;
+    std::uint64_t charged() const;
   };
   // Released, and not yet closed. Relaxed: numbers of their own, nothing is ordered by them. Added to by release(), taken
   // from by who closes; shared, because a thread that closes may outlive the store.
@@ -75,7 +82,8 @@ class MemfdBlobStore final : public engine::BlobStore {
   };
   Blob& at(engine::BlobId blob);
   std::optional<Error> no_place() const;
-  engine::BlobId add(FileDescriptor descriptor, std::uint64_t bytes);
+  engine::BlobId add(FileDescriptor descriptor, std::uint64_t bytes, bool file);
+  Result<engine::BlobId> adopt(FileDescriptor descriptor, std::uint64_t bytes, bool file);
   std::shared_ptr<const FileDescriptor> shared(FileDescriptor descriptor, std::uint64_t charged) const;
 
   BlobTable table_;
@@ -85,6 +93,8 @@ class MemfdBlobStore final : public engine::BlobStore {
   std::uint32_t next_ = 0;           // places from here on were never used
   std::uint64_t serial_ = 0;
   std::uint64_t charged_bytes_ = 0;  // without what is closing
+  std::uint64_t file_count_ = 0;     // likewise
+  std::uint64_t file_bytes_ = 0;
   std::shared_ptr<Closing> closing_ = std::make_shared<Closing>();
 };
 

@@ -56,6 +56,7 @@ struct NamespaceSettings {
   // already, or comes with a reload, this changes with the daemon's next start.
   std::string disk_directory{};
   std::uint64_t disk_bytes_max = 0;
+  bool disk_map_files = false;  // its clients map files of large parts
   std::optional<engine::SessionSettings> sessions{};  // nothing: as for all namespaces
 };
 

@@ -29,6 +29,7 @@ Result<void> Host::open_disk(const std::string& name, const NamespaceSettings& o
   tiers::DiskOptions options = settings_.disk;
   options.directory = own.disk_directory;
   options.budget_bytes = own.disk_bytes_max;
+  options.map_files = own.disk_map_files;
   // Both are called by the tier's threads; the loop looks when it comes to it.
   options.say = [&context = context_, self = std::weak_ptr<Host*>(self_)](const std::string& text) {
     if (self.expired()) return;  // a thread that hung in the disk while the daemon ended, which the context need not outlive

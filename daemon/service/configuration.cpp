@@ -17,6 +17,7 @@ namespace {
 
 using Kind = Setting::Kind;
 
+constexpr std::array<std::string_view, 2> switch_words{"off", "on"};
 constexpr std::array<std::string_view, 4> level_words{"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 2> format_words{"text", "json"};
 
@@ -134,6 +135,8 @@ constexpr Setting table[] = {
      get_text<&C::disk_path>},
     {"disk.size", Kind::size, false, "shared evenly by the namespaces that have no disk_size of their own",
      set_size<&C::disk_bytes, disk_bytes_min, disk_bytes_max>, get_size<&C::disk_bytes>},
+    {"disk.map_files", Kind::choice, false, "on or off: clients map files of large parts, and an I/O error there kills them",
+     set_choice<&C::disk_map_files, switch_words>, get_choice<&C::disk_map_files, switch_words>},
     {"log.level", Kind::choice, true, "debug, info, warning or error", set_choice<&C::log_level, level_words>,
      get_choice<&C::log_level, level_words>},
     {"log.format", Kind::choice, false, "text or json", set_choice<&C::log_format, format_words>,

@@ -42,6 +42,7 @@ struct Configuration {
 
   std::string disk_path;  // empty: values are kept in memory only (disk_settings.hpp)
   std::uint64_t disk_bytes = disk_bytes_default;
+  bool disk_map_files = false;
 
   Level log_level = Level::info;
   Format log_format = Format::text;

@@ -110,7 +110,7 @@ std::map<std::string, DiskShare, std::less<>> disk_shares(const Configuration& c
   std::uint64_t sharing = 0;
   for_each_namespace(configuration, [&](const std::string& name, const DiskRules& rules) {
     if (!rules.on.value_or(true)) return;
-    shares[name] = {(path == "/" ? "" : path) + "/" + name, rules.bytes};
+    shares[name] = {(path == "/" ? "" : path) + "/" + name, rules.bytes, configuration.disk_map_files};
     if (rules.bytes == 0) ++sharing;
   });
   for (auto& [name, share] : shares) {

@@ -2,6 +2,7 @@
 //
 //   [disk] path = "/var/lib/onced"          the namespace "charts" has /var/lib/onced/charts
 //   [disk] size = "10GiB"                    shared evenly by those that say no size of their own
+//   [disk] map_files = "on"                  clients map the files of large parts; "off" unless it is said
 //   [namespaces.charts] disk = "off"         or disk_size = "1GiB"
 //
 // Threads: values; prepare_disk_directory() looks at the disk and may wait for it.
@@ -40,6 +41,7 @@ Result<void> set_disk_size(DiskRules& to, std::string_view text);
 struct DiskShare {
   std::string directory;
   std::uint64_t bytes = 0;
+  bool map_files = false;
   friend bool operator==(const DiskShare&, const DiskShare&) = default;
 };
 std::map<std::string, DiskShare, std::less<>> disk_shares(const Configuration& configuration);

@@ -14,6 +14,7 @@
 
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/segment.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "engine/key_fields.hpp"
 #include "memory/memfd.hpp"
@@ -112,11 +113,12 @@ class NamespaceDisk::MappedBlob {
 // A load on its way: a reader's thread fills it, and posts what has become of it.
 class NamespaceDisk::Loading final : public disk::PartSink {
  public:
-  Loading(engine::DiskTicket ticket, std::uint64_t generation, std::uint64_t now_ms) : ticket_(ticket), generation_(generation), now_ms_(now_ms) {}
+  Loading(engine::DiskTicket ticket, std::uint64_t generation, std::uint64_t now_ms, bool maps_files)
+      : ticket_(ticket), generation_(generation), now_ms_(now_ms), maps_files_(maps_files) {}
 
   // disk::PartSink
   bool begin(std::size_t part, std::uint64_t bytes) override {
-    std::erase_if(memory_, [&](const auto& one) { return one.first == part; });
+    forget(part);
     return bytes <= limits::part_bytes_max && memory_.emplace_back(part, NewMemory(bytes)).second.is_good();
   }
   // The thread's own, and warm: what is read into it is written on from the processor's cache.
@@ -126,6 +128,11 @@ class NamespaceDisk::Loading final : public disk::PartSink {
     return std::span(buffer).first(bytes);
   }
   bool filled(std::span<const std::byte> piece) override { return memory_.back().second.append(piece); }
+  bool takes_files() const override { return maps_files_; }
+  void take_file(std::size_t part, std::uint64_t bytes, int descriptor) override {
+    forget(part);
+    files_.push_back({part, bytes, memory::FileDescriptor(descriptor), true});
+  }
 
   Letter letter(Result<std::optional<disk::Store::Loaded>> loaded) {
     Letter letter{.generation = generation_, .event = engine::DiskLoaded{.ticket = ticket_}};
@@ -142,6 +149,11 @@ class NamespaceDisk::Loading final : public disk::PartSink {
   }
 
  private:
+  void forget(std::size_t part) {
+    std::erase_if(memory_, [&](const auto& one) { return one.first == part; });
+    std::erase_if(files_, [&](const ReadPart& one) { return one.number == part; });
+  }
+
   std::optional<engine::DiskValue> value_of(disk::Store::Loaded& loaded) {
     auto attributes = decode_attributes(loaded.attributes);
     if (!attributes) return std::nullopt;
@@ -185,15 +197,19 @@ class NamespaceDisk::Loading final : public disk::PartSink {
       const std::uint64_t bytes = memory.size();
       memory::FileDescriptor sealed = memory.seal();
       if (!sealed) problem = "no memory for a part of " + std::to_string(bytes) + " bytes";
-      letter.read.push_back({part, bytes, std::move(sealed)});
+      letter.read.push_back({part, bytes, std::move(sealed), false});
     }
     memory_.clear();
+    for (ReadPart& file : files_) letter.read.push_back(std::move(file));
+    files_.clear();
   }
 
   engine::DiskTicket ticket_;
   std::uint64_t generation_;
   std::uint64_t now_ms_;
+  bool maps_files_;
   std::vector<std::pair<std::size_t, NewMemory>> memory_;
+  std::vector<ReadPart> files_;
 };
 
 // ---- its life -------------------------------------------------------------------------------------------------------
@@ -215,11 +231,11 @@ Result<std::unique_ptr<NamespaceDisk>> NamespaceDisk::open(DiskOptions options, 
     };
   }
   auto tier = std::make_unique<disk::Tier>(std::move(*store), options.tier);
-  return std::unique_ptr<NamespaceDisk>(new NamespaceDisk(std::move(tier), std::move(options.directory), std::move(ring)));
+  return std::unique_ptr<NamespaceDisk>(new NamespaceDisk(std::move(tier), std::move(options.directory), options.map_files, std::move(ring)));
 }
 
-NamespaceDisk::NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, std::function<void()> ring)
-    : box_(std::make_shared<Box>(std::move(ring))), tier_(std::move(tier)), maintenance_(*tier_), directory_(std::move(directory)) {}
+NamespaceDisk::NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, bool map_files, std::function<void()> ring)
+    : box_(std::make_shared<Box>(std::move(ring))), tier_(std::move(tier)), maintenance_(*tier_), directory_(std::move(directory)), map_files_(map_files) {}
 
 NamespaceDisk::~NamespaceDisk() { stop(std::chrono::milliseconds(0)); }
 
@@ -262,7 +278,7 @@ bool NamespaceDisk::adopt(Letter& letter) {
   auto& loaded = std::get<engine::DiskLoaded>(letter.event);
   std::vector<engine::BlobId> made;
   for (ReadPart& one : letter.read) {
-    const auto blob = blobs_->adopt(std::move(one.memory), one.bytes);
+    const auto blob = one.is_file ? blobs_->adopt_file(std::move(one.memory), one.bytes) : blobs_->adopt(std::move(one.memory), one.bytes);
     if (!blob) {
       for (const engine::BlobId other : made) blobs_->release(other);
       loaded.problem = blob.error().text;
@@ -338,7 +354,9 @@ bool NamespaceDisk::may_have(std::string_view key) const { return tier_->may_hav
 
 bool NamespaceDisk::load(engine::DiskTicket ticket, std::string_view key) {
   if (clearing_->load(std::memory_order_acquire) > 0) return false;
-  const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms());
+  // Never a session's: what is in its files is not for those who get a descriptor, and is to be wiped when the session ends.
+  const bool maps_files = map_files_ && !protocol::names_session(key);
+  const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms(), maps_files);
   return tier_->load(
       std::string(key), loading, [loading, box = box_](Result<std::optional<disk::Store::Loaded>> loaded) { box->post(loading->letter(std::move(loaded))); });
 }

@@ -1,7 +1,7 @@
 // The values of one namespace on disk: the engine's DiskTier over disk::Tier, with blobs as memfds.
 //
 //   put:   parts in frames as they are, blobs mapped; both stay until they are written
-//   load:  on a reader's thread large parts are read into new memfds and sealed; the loop makes blobs of them
+//   load:  on a reader's thread large parts are read into new memfds and sealed, or their files are opened (map_files); the loop makes blobs of them
 //
 // Ownership: the store and its threads, from open() to stop(). Between attach() and detach() it serves one engine: what was begun for another is
 //            dropped when it ends.
@@ -33,6 +33,7 @@ namespace onced::tiers {
 struct DiskOptions {
   std::string directory;  // its parent is there
   std::uint64_t budget_bytes = std::uint64_t{1} << 30;
+  bool map_files = false;  // clients map the files of large parts; an I/O error there kills them
   disk::Say say = [](const std::string&) {};  // from any thread
   // For tests: other files, and a slower clock.
   std::function<Result<std::unique_ptr<disk::FileSystem>>(const std::string&)> files = disk::open_posix_files;
@@ -74,11 +75,12 @@ class NamespaceDisk final : public engine::DiskTier {
   protocol::DiskReport report(protocol::DiskAction action) override;
 
  private:
-  // A part that was read into memory of its own.
+  // A part that was read into memory of its own, or its file.
   struct ReadPart {
     std::size_t number = 0;
     std::uint64_t bytes = 0;
     memory::FileDescriptor memory;
+    bool is_file = false;
   };
   struct Letter {
     std::uint64_t generation = 0;
@@ -89,7 +91,7 @@ class NamespaceDisk final : public engine::DiskTier {
   class Loading;
   class MappedBlob;
 
-  NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, std::function<void()> ring);
+  NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, bool map_files, std::function<void()> ring);
   disk::Tier::Written tell(engine::DiskTicket ticket);
   std::optional<disk::PartInput> input_of(const protocol::Part& part, const std::shared_ptr<const std::vector<protocol::Part>>& parts,
                                           std::vector<std::pair<std::uint64_t, std::shared_ptr<const MappedBlob>>>& mapped) const;
@@ -100,6 +102,7 @@ class NamespaceDisk final : public engine::DiskTier {
   std::unique_ptr<disk::Tier> tier_;
   Maintenance maintenance_;
   std::string directory_;
+  bool map_files_;
   memory::MemfdBlobStore* blobs_ = nullptr;
   std::uint64_t generation_ = 0;
   // Of clear(), not written yet. Release by who has written, acquire by load(): it is asked for afterwards then.

@@ -472,7 +472,8 @@ struct Fields<Blob> {
   static constexpr std::string_view name = "blob";
   static constexpr std::size_t required = 3;
   static constexpr auto fields =
-      std::make_tuple(field("blob", &Blob::blob), field("bytes", &Blob::bytes), field("receipt", &Blob::receipt));
+      std::make_tuple(field("blob", &Blob::blob), field("bytes", &Blob::bytes), field("receipt", &Blob::receipt),
+                      field("file", &Blob::file));
 };
 
 template <>

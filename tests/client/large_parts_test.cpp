@@ -5,12 +5,16 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
+#include <fstream>
 #include <thread>
 
 #include "channel.hpp"
 #include "child.hpp"
 #include "connected.hpp"
+#include "mapping.hpp"
+#include "support/temp_directory.hpp"
 #include "support/watchdog.hpp"
 
 using namespace onced;
@@ -295,6 +299,73 @@ TEST_CASE("memory that is not sealed, or not of its size, is no value") {
     CHECK(p.client->counters().mappings <= 1);
     if (&wrong == &all[0]) CHECK(result->error().text.find("not sealed against writing, further seals") != std::string::npos);
   }
+}
+
+TEST_CASE("a file is a value only when the daemon says that it is one, and it is the daemon's alone") {
+  const TempDirectory directory;
+  const std::string path = (directory / "part").string();
+  {
+    std::ofstream file(path, std::ios::binary);
+    file << "mapped" << std::string(large - 6, '.');
+  }
+  struct Offered {
+    const char* what;
+    mode_t mode;
+    int flags;
+    bool announced;
+    std::uint64_t bytes;
+    const char* refused_with;  // nothing: it is taken
+  };
+  const Offered all[] = {
+      {"as it should be", 0600, O_RDONLY, true, large, nullptr},
+      {"read by others as well", 0644, O_RDONLY, true, large, nullptr},
+      {"not announced", 0600, O_RDONLY, false, large, "no memory that can be sealed"},
+      {"open for writing", 0600, O_RDWR, true, large, "could be written"},
+      {"writable by others", 0602, O_RDONLY, true, large, "others than its owner"},
+      {"writable by the group", 0620, O_RDONLY, true, large, "others than its owner"},
+      {"of another size", 0600, O_RDONLY, true, large + 1, "bytes, the daemon says"},
+  };
+  for (const Offered& offered : all) {
+    CAPTURE(offered.what);
+    REQUIRE(::chmod(path.c_str(), offered.mode) == 0);
+    Played p;
+    std::optional<Result<std::optional<Value>>> result;
+    std::jthread asking = p.ask(result);
+    p.answer_lent({part_in(70)});
+    const auto fetch = p.connection->expect<protocol::Fetch>();
+    p.send_blob(fetch.id, {70, offered.bytes, 5, offered.announced}, Descriptor(::open(path.c_str(), offered.flags | O_CLOEXEC)));
+    asking.join();
+    if (offered.refused_with == nullptr) {
+      REQUIRE_MESSAGE(result->ok(), result->error().text);
+      CHECK((**result)->text().substr(0, 6) == "mapped");
+    } else {
+      REQUIRE_FALSE(result->ok());
+      CHECK(result->error().code == ErrorCode::malformed);
+      CHECK(result->error().text.find(offered.refused_with) != std::string::npos);
+    }
+  }
+  // Announced, and no file.
+  Played p;
+  std::optional<Result<std::optional<Value>>> result;
+  std::jthread asking = p.ask(result);
+  p.answer_lent({part_in(70)});
+  const auto fetch = p.connection->expect<protocol::Fetch>();
+  p.send_blob(fetch.id, {70, large, 5, true}, Descriptor(::open("/dev/zero", O_RDONLY | O_CLOEXEC)));
+  asking.join();
+  CHECK(result->error().text.find("and it is none") != std::string::npos);
+}
+
+TEST_CASE("a file of another user is no value") {
+  const client_detail::Descriptor own(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  const auto owner = client_detail::owner_of(own, "program");
+  REQUIRE(owner.ok());
+  struct stat status {};
+  REQUIRE(::fstat(own.number(), &status) == 0);
+  CHECK(*owner == status.st_uid);
+  const auto bytes = static_cast<std::uint64_t>(status.st_size);
+  const auto foreign = client_detail::check_file(own, "part", bytes, *owner + 1);
+  REQUIRE_FALSE(foreign.ok());
+  CHECK(foreign.error().text.find("the daemon's memory belongs to uid") != std::string::npos);
 }
 
 TEST_CASE("a lent value that comes after its caller has gone is given back") {

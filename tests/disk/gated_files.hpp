@@ -73,6 +73,7 @@ class GatedFile final : public disk::File {
   }
   Result<void> truncate(std::uint64_t size) override { return file_->truncate(size); }
   Result<std::uint64_t> size() const override { return file_->size(); }
+  int release_descriptor() override { return file_->release_descriptor(); }
 
  private:
   std::unique_ptr<disk::File> file_;

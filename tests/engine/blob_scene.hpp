@@ -10,7 +10,7 @@
 namespace onced::engine {
 
 struct BlobScene : Scene {
-  explicit BlobScene(Settings settings_ = {}) : Scene(settings_) {}
+  explicit BlobScene(Settings settings_ = {}, DiskTier* disk_tier = nullptr) : Scene(std::move(settings_), disk_tier) {}
 
   RequestId ask_to_reserve(ConnectionId from, std::uint64_t bytes, bool ready = false) {
     return ask(from, protocol::Reserve{bytes, receipts[from], ready});

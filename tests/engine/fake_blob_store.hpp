@@ -20,6 +20,7 @@ class FakeBlobStore final : public BlobStore {
   std::optional<Error> create_fails;
   bool slow_close = false;                  // what is released counts as closing until the test clears `closing`
   std::vector<std::uint64_t> closing;       // their bytes
+  std::set<BlobId> files;                   // what is a file, not memory
 
   // What a test looks at ----------------------------------------------------------------------------------------------
   struct Blob {
@@ -45,19 +46,22 @@ class FakeBlobStore final : public BlobStore {
   void release(BlobId blob) override {
     Blob& released = blobs.at(blob);
     if (--released.holds > 0) return;
-    if (slow_close) closing.push_back(released.bytes);
+    if (slow_close) closing.push_back(charged(blob));
     blobs.erase(blob);
+    files.erase(blob);
   }
   std::uint64_t size(BlobId blob) const override {
     const auto found = blobs.find(blob);
     return found == blobs.end() ? 0 : found->second.bytes;
   }
-  std::uint64_t charged(BlobId blob) const override { return size(blob); }
+  std::uint64_t charged(BlobId blob) const override { return files.contains(blob) ? 0 : size(blob); }
+  bool is_file(BlobId blob) const override { return files.contains(blob); }
   Usage usage() const override {
     Usage usage{.count = blobs.size() + closing.size(), .closing_count = closing.size(), .count_max = count_max};
     for (const std::uint64_t bytes : closing) usage.closing_bytes += bytes;
     usage.charged_bytes = usage.closing_bytes;
-    for (const auto& [id, blob] : blobs) usage.charged_bytes += blob.bytes;
+    for (const auto& [id, blob] : blobs) usage.charged_bytes += charged(id);
+    usage.file_count = files.size();
     return usage;
   }
 

@@ -16,6 +16,7 @@
 
 #include "memory/segment_store.hpp"
 #include "tests/memory/aligned_memory.hpp"
+#include "tests/support/temp_directory.hpp"
 
 using namespace onced;
 using engine::BlobId;
@@ -292,4 +293,37 @@ TEST_CASE("a blob that is released counts, bytes and descriptor, until it is clo
   CHECK(blobs.usage().charged_bytes == 4096);
   CHECK(blobs.usage().closing_bytes == 0);
   CHECK(blobs.usage().closing_count == 0);
+}
+
+TEST_CASE("a file takes a place and no memory, and is refused when it could be written or has another size") {
+  onced::testing::TempDirectory directory;
+  const std::string path = (directory / "part").string();
+  const std::string content(100'000, 'x');
+  FileDescriptor writable(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  REQUIRE(::write(writable.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size()));
+  const auto opened = [&] { return FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); };
+  Scene scene;
+  const auto memory = scene.published('m');
+  const BlobId file = *scene.blobs().adopt_file(opened(), content.size());
+  CHECK(scene.blobs().is_file(file));
+  CHECK_FALSE(scene.blobs().is_file(memory));
+  CHECK(scene.blobs().size(file) == content.size());
+  CHECK(scene.blobs().charged(file) == 0);
+  CHECK(scene.blobs().examine(file).ok());
+  engine::BlobStore::Usage usage = scene.blobs().usage();
+  CHECK(usage.charged_bytes == blob_bytes);
+  CHECK(usage.count == 2);
+  CHECK(usage.file_count == 1);
+  CHECK(usage.file_bytes == content.size());
+  CHECK(scene.blobs().adopt_file(std::move(writable), content.size()).error().text.find("only to be read") != std::string::npos);
+  CHECK(scene.blobs().adopt_file(opened(), content.size() + 1).error().text.find("100000 bytes") != std::string::npos);
+  CHECK(scene.blobs().adopt_file(FileDescriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC)), 0).error().code == ErrorCode::malformed);
+  CHECK_FALSE(scene.blobs().adopt(opened(), content.size()).ok());  // as memory it would have to be sealed
+  scene.blobs().release(file);
+  scene.blobs().release(memory);
+  usage = scene.blobs().usage();
+  CHECK(usage.count == 0);
+  CHECK(usage.charged_bytes == 0);
+  CHECK(usage.file_count == 0);
+  CHECK(usage.file_bytes == 0);
 }

@@ -94,7 +94,7 @@ inline Samples<protocol::Reply> sample_replies() {
                                   {{"df_1", "application/arrow", 1'000'000, 65'539}, {"note", "text/plain", 6, 0}},
                                   StaleCause::invalidated, 2'500, "pid 99 (oncectl)", 2'600,
                                   {{sample_key(8), 2, UpstreamState::outdated, true, "was replaced by pid 4711 (gunicorn)", sample_key(9)}}, 3, 4}},
-      {"blob", Blob{65'539, 5'000'000'000, 0x1234'5678'9abc'def0}},
+      {"blob", Blob{65'539, 5'000'000'000, 0x1234'5678'9abc'def0, true}},
       {"session_opened", SessionOpened{65'537, 12, sample_session_id, 1'800'000, 86'400'000}},
       {"session_listing", SessionListing{{{65'537, "0f1e2d3c4b5a", 4096, 2, 60'000, 1'000, 1'799'000, 86'340'000}}, 65'537}},
       {"refused, session ended", Refused{ErrorCode::session_ended, "this session has ended"}},

@@ -95,6 +95,19 @@ TEST_CASE("the path comes from a flag, the environment or the file") {
   CHECK(environment->values.disk_bytes == 7 * mebibyte);
 }
 
+TEST_CASE("files are mapped only where that is said, and it takes a restart") {
+  CHECK_FALSE(disk_shares(values_of("[disk]\npath = \"/d\"\n")).at("default").map_files);
+  const Configuration on = values_of("[disk]\npath = \"/d\"\nmap_files = \"on\"\n[namespaces.a]\nmemory = \"4MiB\"\n");
+  CHECK(disk_shares(on).at("default").map_files);
+  CHECK(disk_shares(on).at("a").map_files);
+  const auto environment = load("[disk]\npath = \"/d\"\nmap_files = \"on\"\n", {{"ONCED_DISK_MAP_FILES", "off"}});
+  REQUIRE(environment.ok());
+  CHECK_FALSE(environment->values.disk_map_files);
+  CHECK(complaint_about("[disk]\nmap_files = \"yes\"\n") == "FILE:2:1: disk.map_files: \"yes\" is none of off, on");
+  const Differences between = differences(values_of("[disk]\npath = \"/d\"\n"), values_of("[disk]\npath = \"/d\"\nmap_files = \"on\"\n"));
+  CHECK(between.need_restart == std::vector<std::string>{"disk.map_files: off -> on"});
+}
+
 TEST_CASE("mistakes are named with their place") {
   CHECK(contains(complaint_about("[disk]\nsize = \"1023KiB\"\n"), "FILE:2:1: disk.size: "));
   CHECK(contains(complaint_about("[namespaces.a]\nmemory = \"4MiB\"\ndisk_size = \"1\"\n"), "FILE:3:1: namespaces.a.disk_size: "));

@@ -43,8 +43,9 @@ struct Stage {
   std::uint64_t last_ticket = 0;
   std::vector<Event> events;
   std::vector<std::string> said;
+  bool map_files = false;
 
-  Stage() { open(); }
+  explicit Stage(bool maps = false) : map_files(maps) { open(); }
   ~Stage() {
     if (disk) disk->stop(std::chrono::minutes(1));
   }
@@ -52,6 +53,7 @@ struct Stage {
     tiers::DiskOptions options;
     options.directory = (directory / "store").string();
     options.budget_bytes = 64 << 20;
+    options.map_files = map_files;
     auto opened = NamespaceDisk::open(std::move(options), [this] { ++rings; });
     REQUIRE_MESSAGE(opened.ok(), opened.error().text);
     disk = std::move(*opened);
@@ -84,7 +86,9 @@ struct Stage {
     return found;
   }
   DiskOutcome put(int argument, std::vector<protocol::Part> parts, std::vector<std::string> tags = {}, DiskLife life = {}) {
-    const std::string key = key_of(argument);
+    return put(key_of(argument), std::move(parts), std::move(tags), life);
+  }
+  DiskOutcome put(const std::string& key, std::vector<protocol::Part> parts, std::vector<std::string> tags = {}, DiskLife life = {}) {
     DiskImage image;
     image.key = key;
     image.epoch = 7;
@@ -100,9 +104,10 @@ struct Stage {
     disk->put(of, image, std::make_shared<const std::vector<protocol::Part>>(std::move(parts)), true);
     return await<DiskWritten>(of).outcome;
   }
-  DiskLoaded load(int argument) {
+  DiskLoaded load(int argument) { return load(key_of(argument)); }
+  DiskLoaded load(const std::string& key) {
     const DiskTicket of = ticket();
-    REQUIRE(disk->load(of, key_of(argument)));
+    REQUIRE(disk->load(of, key));
     return await<DiskLoaded>(of);
   }
   // Sealed, with bytes that tell where they are.
@@ -266,6 +271,33 @@ TEST_CASE("clear leaves nothing for whoever comes next") {
   CHECK(stage.put(2, {inline_part("", "y")}) == DiskOutcome::done);
   CHECK_FALSE(stage.load(1).value);
   CHECK(stage.load(2).value);
+}
+
+TEST_CASE("large parts are memory, or their files where that is on; those of a session are never files") {
+  const std::string of_session(KeyBuilder("chart", "", 7).add(1).build().value().bytes());
+  for (const bool maps : {false, true}) {
+    CAPTURE(maps);
+    Stage stage(maps);
+    const BlobId large = stage.blob(300'000, 1);
+    const std::string whole = stage.bytes_of(static_cast<std::uint64_t>(large));
+    for (const std::string& key : {key_of(1), of_session}) {
+      REQUIRE(stage.put(key, {inline_part("note", "small"), blob_part("rows", large, 0, 300'000)}) == DiskOutcome::done);
+      for (const bool restarted : {false, true}) {
+        CAPTURE(restarted);
+        if (restarted) stage.restart();
+        const DiskLoaded loaded = stage.load(key);
+        REQUIRE_MESSAGE(loaded.value, loaded.problem);
+        const protocol::Part& part = loaded.value->parts[1];
+        CHECK(part.length == 300'000);
+        CHECK(loaded.value->parts[0].bytes == "small");
+        CHECK(stage.bytes_of(part.blob) == whole);
+        CHECK(stage.memory.blobs.is_file(BlobId{part.blob}) == (maps && key == key_of(1)));
+        stage.memory.blobs.release(BlobId{part.blob});
+      }
+    }
+    stage.memory.blobs.release(large);
+    CHECK(stage.memory.blobs.usage().count == 0);
+  }
 }
 
 TEST_CASE("verify and compact report how far they are and what they found") {

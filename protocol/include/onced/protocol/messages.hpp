@@ -374,6 +374,7 @@ struct Blob {
   std::uint64_t blob = 0;
   std::uint64_t bytes = 0;
   std::uint64_t receipt = 0;         // for the next Reserve or Fetch
+  bool file = false;                 // not sealed memory: a file of the daemon's, which only it may write (SHM.md, "Blobs")
 };
 
 // What a client needs to use a session: its number for keys, and the generation that its table entry has as long as this id is good.
