@@ -55,6 +55,12 @@ bool forgot_session(const protocol::Reply& reply) {
 // Whether opening a session failed for want of an answer, and not by it.
 bool channel_is_at_fault(const client_detail::Attachment& attachment) { return attachment.channel.broken() || attachment.channel.silent(); }
 
+Error still_read(std::string_view key, Milliseconds patience) {
+  const auto named = Key::parse(key);
+  return {ErrorCode::timed_out, (named ? named->display() : std::string("the value")) + " is still being read from disk after " +
+                                    std::to_string(patience.count()) + " ms; see `oncectl disk status`"};
+}
+
 std::uint64_t milliseconds_until(Deadline deadline) {
   const auto left = std::chrono::ceil<Milliseconds>(deadline - Clock::now()).count();
   return left <= 0 ? 0 : static_cast<std::uint64_t>(left);
@@ -314,6 +320,10 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
       }
     }
     request.wait_ms = milliseconds_until(times.until);
+    const bool for_disk = request.wait_ms == 0 && times.disk.count() != 0;
+    const Milliseconds for_disk_ms = std::max(times.disk, times.answer);
+    // Twice our own patience, so that it is us who give up: a refusal would look like somebody else's computation.
+    if (for_disk) request.load_ms = 2 * static_cast<std::uint64_t>(std::max<Milliseconds::rep>(for_disk_ms.count(), 1));
     requests.fetch_add(1, std::memory_order_relaxed);
     // The daemon keeps the deadline and names the holder; ours is for a daemon that does not answer.
     const Patience patience = request.wait_ms != 0      ? Patience::waiting(Milliseconds(request.wait_ms), times.answer)
@@ -323,6 +333,7 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     if (!reply) {
       if (channel.silent()) here.note_silence(reply.error());
       if (channel.broken() && attempt < attempts_max) continue;
+      if (for_disk && !channel.broken() && !channel.silent()) return {false, false, still_read(key, for_disk_ms)};
       return {true, false, reply.error()};
     }
     if (auto* value = std::get_if<protocol::Value>(&*reply)) {

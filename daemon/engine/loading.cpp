@@ -11,23 +11,17 @@ namespace onced::engine {
 using protocol::LeaseCause;
 using protocol::SignalEvent;
 
-namespace {
-
-// A request that is not to wait for a holder waits for the disk all the same, so long.
-constexpr std::uint64_t load_patience_ms = 30'000;
-
-}  // namespace
-
 bool Computations::is_to_load(Entry& entry, const protocol::Acquire& request) {
   if (entry.loading) return true;
   if (entry.value || entry.lease != nullptr || entry.queued || request.force || failure_of(entry) != nullptr) return false;
   return disk_.begin_load(entry, directory_.stamp());
 }
 
+// Who is not to wait for a holder waits for the disk all the same.
 void Computations::wait_for_load(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request) {
   keep_own(request.held, from);
   const bool for_load = request.wait_ms == 0;
-  if (for_load) request.wait_ms = load_patience_ms;
+  if (for_load) request.wait_ms = request.load_ms;
   queue(entry, from, id, std::move(request));
   if (const auto waiting = from.waits.find(id); waiting != from.waits.end()) waiting->second->for_load = for_load;
 }

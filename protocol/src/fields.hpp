@@ -168,7 +168,7 @@ struct Fields<Acquire> {
       field("force", &Acquire::force), field("wait_ms", &Acquire::wait_ms),
       field("lease_limit_ms", &Acquire::lease_limit_ms), field("held", &Acquire::held, list(limits::held_tokens_max)),
       field("accept_stale", &Acquire::accept_stale), field("refresh", &Acquire::refresh),
-      field("background", &Acquire::background));
+      field("background", &Acquire::background), field("load_ms", &Acquire::load_ms));
 };
 template <>
 struct Fields<Withdraw> {

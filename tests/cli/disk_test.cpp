@@ -258,6 +258,30 @@ CommandOptions on_terminal() { return {.environment = {{"TERM", "xterm"}, {"NO_C
 
 }  // namespace
 
+TEST_CASE("get waits for the disk as long as --timeout says, then has timed out: that is no miss") {
+  SlowDisk disk;
+  Command get({oncectl_path, "--socket", disk.daemon.path(), "--timeout", "2s", "get", "f"});
+  disk.welcome();
+  bool reads = false;
+  try {
+    for (;;) {
+      const auto [id, request] = disk.connection->next_request();
+      if (const auto* acquire = std::get_if<protocol::Acquire>(&request)) {
+        reads = true;  // for ever
+        CHECK(acquire->load_ms >= 2'000);
+      } else if (std::holds_alternative<protocol::Unsubscribe>(request)) {  // is it there?
+        disk.connection->send(id, protocol::Done{});
+      } else {
+        CHECK(std::holds_alternative<protocol::Withdraw>(request));
+      }
+    }
+  } catch (const std::runtime_error&) {  // it has gone
+  }
+  CHECK(reads);
+  CHECK(get.wait() == 4);
+  CHECK(contains(get.err(), "still being read from disk after 2000 ms"));
+}
+
 TEST_CASE("verify shows a bar on a terminal, and lines elsewhere") {
   SlowDisk disk;
   {

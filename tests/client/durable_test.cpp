@@ -183,3 +183,34 @@ TEST_CASE("the disk of a namespace is asked for what it is, and cleared") {
   CHECK(c.client->disk(protocol::DiskAction::clear).error().code == ErrorCode::invalid_argument);
   CHECK(c.unasked());
 }
+
+TEST_CASE("whoever gets a value that the disk does not bring in time is told so: that is no miss") {
+  ClientOptions of_client;
+  of_client.request_timeout = 200ms;
+  of_client.disk_timeout = 500ms;
+  ConnectedClient c(of_client);
+  const auto getting = c.in_thread([&] { return c.client->get(key.bytes()); });
+  const auto asked = c.connection->expect<protocol::Acquire>();
+  CHECK(asked.message.wait_ms == 0);
+  CHECK(asked.message.load_ms == 1'000);  // the daemon does not give up before the caller does
+  for (bool gave_up = false; !gave_up;) {
+    const auto [id, request] = c.connection->next_request();
+    if (const auto* withdraw = std::get_if<protocol::Withdraw>(&request)) {
+      CHECK(withdraw->target == asked.id);
+      gave_up = true;
+    } else {
+      REQUIRE(std::holds_alternative<protocol::Unsubscribe>(request));
+      c.connection->send(id, protocol::Done{});
+    }
+  }
+  const auto& got = getting->wait();
+  REQUIRE_FALSE(got.ok());
+  CHECK(got.error().code == ErrorCode::timed_out);
+  CHECK(got.error().text.find("still being read from disk after 500 ms") != std::string::npos);
+  // Somebody computes it, or nobody has it: those are misses.
+  for (const ErrorCode code : {ErrorCode::timed_out, ErrorCode::not_found}) {
+    const auto missing = c.in_thread([&] { return c.client->get(key.bytes()); });
+    c.connection->send(c.connection->expect<protocol::Acquire>().id, protocol::Refused{code, "no"});
+    CHECK(missing->wait().ok());
+  }
+}

@@ -117,6 +117,25 @@ TEST_CASE("who may not compute and does not wait hears that there is nothing") {
   CHECK(scene.refused(scene.admin, asked) == ErrorCode::not_found);
 }
 
+TEST_CASE("who is not to wait for others waits for the disk as long as it said, half a minute if it said nothing") {
+  FakeDisk disk;
+  OnDisk scene(disk);
+  protocol::Acquire request = scene.acquire(key);
+  request.may_compute = false;
+  request.wait_ms = 0;
+  const RequestId usual = scene.ask(scene.a, request);
+  request.load_ms = 90'000;
+  const RequestId patient = scene.ask(scene.b, request);
+  scene.pass(std::chrono::seconds(29));
+  CHECK_FALSE(scene.has_reply(scene.a, usual));
+  scene.pass(std::chrono::seconds(2));
+  CHECK(scene.take<protocol::Refused>(scene.a, usual).code == ErrorCode::timed_out);
+  scene.pass(std::chrono::seconds(50));
+  CHECK_FALSE(scene.has_reply(scene.b, patient));
+  scene.deliver();
+  CHECK(scene.inline_bytes(scene.b, patient) == "of before");
+}
+
 TEST_CASE("with too many loads under way it is computed") {
   FakeDisk disk;
   OnDisk scene(disk);

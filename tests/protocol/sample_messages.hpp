@@ -24,7 +24,7 @@ inline Samples<protocol::Request> sample_requests() {
   const Token token{0x1122'3344'5566'7788, 42};
   return {
       {"hello", Hello{"onced", 4, "default", "gunicorn", false}},
-      {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}, true, true, true}},
+      {"acquire", Acquire{sample_key(), false, true, 300'000, 60'000, {token, {token.epoch, 43}}, true, true, true, 90'000}},
       {"withdraw", Withdraw{9}},
       {"take_up", TakeUp{token}},
       {"publish", Publish{token, {{"", "application/json", "{\"sum\": 12}"}},

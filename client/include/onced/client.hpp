@@ -143,7 +143,7 @@ class Client {
   Result<Value> wait(std::string_view key, const WaitOptions& options = {});
   // The value wherever it is, on disk too, without waiting for others or computing: nothing when there is none, or none yet. A stale one within its
   // grace too, unless `options` say otherwise. Errors: as for the administrative requests; that there is no daemon to ask
-  // is one.
+  // is one; timed_out: it is still being read from disk after ClientOptions::disk_timeout.
   Result<std::optional<Value>> get(std::string_view key, const GetOptions& options = {});
   // Stores a value without a lease; who waits for the key gets it. Returns the key's new version, 0 when it could not
   // be stored (the arena is full of pinned records). Of any size up to the limits (4 GiB a part, 8 GiB a value). Errors:

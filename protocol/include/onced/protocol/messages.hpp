@@ -100,6 +100,7 @@ struct Acquire {
   bool accept_stale = false;        // a stale value within its grace will do, while somebody else refreshes it
   bool refresh = false;             // the value is fresh, and this caller offers to refresh it ahead of time
   bool background = false;          // when its function computes as many as it may: after those who are not
+  std::uint64_t load_ms = 30'000;   // with wait_ms = 0: how long to wait for a value that is being read from disk
 };
 // The caller of request `target` no longer waits. No answer; a value already on its way is released by the client, a lease
 // that the request got before this was read ends.
