@@ -186,6 +186,7 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   row.length = place->length;
   if (files.count == 0) files.id = 0;
   files.checked = true;
+  pending_file_bytes_ += files.count != 0 ? files.charged() : 0;
   pending_.push_back({digest, entry_of(row, place->segment), files});
   return Outcome::done;
 }
@@ -237,6 +238,7 @@ Result<Store::Outcome> Store::apply(const Clear&, std::uint64_t now_ms) {
 Result<void> Store::settle() {
   if (const auto flushed = log_.flush(); !flushed) return flushed;
   const std::vector<Pending> settled = std::exchange(pending_, {});
+  pending_file_bytes_ = 0;
   const std::lock_guard lock(mutex_);
   for (const Pending& each : settled) {
     if (each.moved_from != 0) {
@@ -319,6 +321,7 @@ void Store::fail(const Error& error) {
   {
     // Their records may be on the disk or not: the files go when what follows is stable, like those of any value that is void.
     const std::lock_guard lock(mutex_);
+    pending_file_bytes_ = 0;
     for (const Pending& each : std::exchange(pending_, {})) {
       if (each.moved_from != 0 || each.files.count == 0) continue;
       garbage_.push_back(each.files);
@@ -396,7 +399,7 @@ bool Store::is_void(const std::vector<Label>& labels, std::uint64_t sequence) co
 
 std::uint64_t Store::used_bytes() const {
   const std::lock_guard lock(mutex_);
-  return log_.bytes() + index_.file_bytes() + garbage_bytes_ + log_.aside_bytes();
+  return log_.bytes() + index_.file_bytes() + pending_file_bytes_ + garbage_bytes_ + log_.aside_bytes();
 }
 
 Store::Status Store::status() const {

@@ -191,6 +191,7 @@ class Store {
   std::string degraded_text_;
 
   std::vector<Pending> pending_;
+  std::uint64_t pending_file_bytes_ = 0;  // of these: on the disk already, and not in the index before they are settled
   std::vector<std::pair<std::uint64_t, Digest>> unstable_;  // by sequence
   std::set<Digest> owed_;
   std::set<Label> owed_fences_;

@@ -177,6 +177,38 @@ TEST_CASE("the directory stays within its budget, the dearest values stay longes
   CHECK(static_cast<double>(written) / static_cast<double>(published) < 1.3);
 }
 
+TEST_CASE("one batch of many large values stays within the budget, too") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  disk::StoreOptions options = small_store();
+  options.budget_bytes = 2 << 20;
+  options.segment_bytes = 64 << 10;
+  auto store = open_store(disk, options);
+  REQUIRE(store.ok());
+  std::vector<Store::Operation> batch;
+  for (int key = 0; key < 60; ++key) batch.push_back(Store::Put{sized_value(key, 100'000, 1)});
+  for (const auto outcome : (*store)->write(batch, false, 20'000)) CHECK(outcome == Store::Outcome::done);
+  // Nor was there more at any time.
+  std::map<std::string, std::size_t> names;
+  std::map<std::size_t, std::uint64_t> sizes;
+  std::uint64_t most = 0;
+  for (const auto& operation : disk->log) {
+    using Kind = Operation::Kind;
+    if (operation.kind == Kind::create) names[operation.path] = operation.inode;
+    if (operation.kind == Kind::write) sizes[operation.inode] = std::max(sizes[operation.inode], operation.offset + operation.bytes.size());
+    if (operation.kind == Kind::remove) names.erase(operation.path);
+    if (operation.kind == Kind::rename) {
+      names[operation.to] = names.at(operation.path);
+      names.erase(operation.path);
+    }
+    std::uint64_t present = 0;
+    for (const auto& [path, inode] : names) present += sizes[inode];
+    most = std::max(most, present);
+  }
+  CHECK(most > options.budget_bytes / 2);
+  CHECK(most <= options.budget_bytes + 100'000);
+  CHECK((*store)->status().used_bytes <= options.budget_bytes);
+}
+
 TEST_CASE("values with files are evicted singly, the least worth first; a value that is far too large is refused with what it replaces") {
   const auto disk = std::make_shared<MemoryDisk>();
   disk::StoreOptions options = small_store();
