@@ -192,6 +192,9 @@ class Host final : private Outbox {
   Result<void> open_disk(const std::string& name, const NamespaceSettings& own);
   // What the disk tiers have done becomes steps of their engines.
   void on_disk_events();
+  std::function<void()> ring_for_disks();
+  std::function<void(LogLevel, std::string)> log_from_any_thread();
+  void clear_disk(const std::string& name, tiers::NamespaceDisk& disk);
 
   // host.cpp: the turn. Whatever the io_context calls begins one and finishes it; how long it took goes to the statistics.
   void begin_turn() { turn_began_ = alarm_.now(); }

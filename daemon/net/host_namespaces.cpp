@@ -13,6 +13,13 @@
 
 namespace onced::net {
 
+namespace {
+
+// Of a namespace's disk, what one turn takes over: each is a value that is placed in memory, or an answer.
+constexpr std::size_t disk_events_per_turn_max = 16;
+
+}  // namespace
+
 Result<void> Host::open_namespaces() {
   for (const auto& [name, own] : settings_.namespaces) {
     if (auto opened = open_disk(name, own); !opened) return opened;
@@ -30,19 +37,8 @@ Result<void> Host::open_disk(const std::string& name, const NamespaceSettings& o
   options.directory = own.disk_directory;
   options.budget_bytes = own.disk_bytes_max;
   options.map_files = own.disk_map_files;
-  // Both are called by the tier's threads; the loop looks when it comes to it.
-  options.say = [&context = context_, self = std::weak_ptr<Host*>(self_)](const std::string& text) {
-    if (self.expired()) return;  // a thread that hung in the disk while the daemon ended, which the context need not outlive
-    boost::asio::post(context, [self, text] {
-      if (const auto alive = self.lock()) (*alive)->log_(LogLevel::warning, text);
-    });
-  };
-  auto ring = [&context = context_, self = std::weak_ptr<Host*>(self_)] {
-    boost::asio::post(context, [self] {
-      if (const auto alive = self.lock()) (*alive)->on_disk_events();
-    });
-  };
-  auto opened = tiers::NamespaceDisk::open(std::move(options), std::move(ring));
+  options.say = [log = log_from_any_thread()](const std::string& text) { log(LogLevel::warning, text); };
+  auto opened = tiers::NamespaceDisk::open(std::move(options), ring_for_disks());
   if (!opened) return Error{opened.error().code, "the disk of the namespace \"" + name + "\": " + opened.error().text};
   disks_[name] = std::move(*opened);
   return {};
@@ -56,13 +52,44 @@ std::vector<Host::DiskUse> Host::disks() const {
 
 void Host::on_disk_events() {
   begin_turn();
+  bool more = false;
   for (const auto& [name, disk] : disks_) {
-    for (engine::Event& event : disk->take()) {
+    for (engine::Event& event : disk->take(disk_events_per_turn_max)) {
       const auto host = namespaces_.find(name);
       if (host != namespaces_.end()) host->second->apply(std::move(event), alarm_.now());
     }
+    more = more || disk->has_more();
   }
   finish_turn();
+  if (more) ring_for_disks()();  // behind what else has happened meanwhile
+}
+
+// To be called by any thread: the loop looks when it comes to it.
+std::function<void()> Host::ring_for_disks() {
+  return [&context = context_, self = std::weak_ptr<Host*>(self_)] {
+    boost::asio::post(context, [self] {
+      if (const auto alive = self.lock()) (*alive)->on_disk_events();
+    });
+  };
+}
+
+// The same for what is to be logged. Nothing is when a thread that hung in the disk says it after the daemon's end, which the context need not outlive.
+std::function<void(LogLevel, std::string)> Host::log_from_any_thread() {
+  return [&context = context_, self = std::weak_ptr<Host*>(self_)](LogLevel level, std::string text) {
+    if (self.expired()) return;
+    boost::asio::post(context, [self, level, text = std::move(text)] {
+      if (const auto alive = self.lock()) (*alive)->log_(level, text);
+    });
+  };
+}
+
+// For a namespace that begins anew: what it had in memory is gone, too.
+void Host::clear_disk(const std::string& name, tiers::NamespaceDisk& disk) {
+  disk.clear([name, log = log_from_any_thread()](bool durable) {
+    if (durable) return log(LogLevel::info, "on disk, namespace \"" + name + "\": cleared; nothing of before comes back");
+    log(LogLevel::warning, "on disk, namespace \"" + name + "\": it could not be cleared. Nothing of before is found by this daemon, but it is there until the disk "
+                           "works again; if the daemon ends before that, remove " + name + "'s directory, or what is there is found by those who may use it then");
+  });
 }
 
 engine::Settings Host::engine_settings(const HostSettings& from, const std::string& name) const {
@@ -133,7 +160,7 @@ Result<void> Host::reconfigure(HostSettings settings) {
     retire(std::move(host), why);
   }
   for (NamespaceHost* const host : begun) {
-    if (const auto disk = disks_.find(host->name()); disk != disks_.end()) disk->second->clear();  // like its memory
+    if (const auto disk = disks_.find(host->name()); disk != disks_.end()) clear_disk(host->name(), *disk->second);
     else if (!settings_.namespaces.at(host->name()).disk_directory.empty())
       log_(LogLevel::warning, "the namespace \"" + host->name() + "\" keeps its values in memory only until the daemon starts again: a reload opens no disk");
     host->take_disk();

@@ -4,6 +4,8 @@
 // Threads:   post() and give_back() from any; take() and close() on the loop. `ring` is called by who posts, once for all that waits.
 #pragma once
 
+#include <cstddef>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -40,17 +42,22 @@ class Mailbox {
     if (was_empty) ring_();
   }
 
-  std::vector<Letter> take() {
+  // The oldest ones. What is left is for the next call, for which nobody rings: has_more().
+  std::vector<Letter> take(std::size_t max) {
     std::vector<Lent> returned;  // gone after the lock is
     std::vector<Letter> letters;
     const std::lock_guard lock(mutex_);
     returned.swap(returned_);
-    letters.swap(letters_);
+    for (; !letters_.empty() && letters.size() < max; letters_.pop_front()) letters.push_back(std::move(letters_.front()));
     return letters;
+  }
+  bool has_more() const {
+    const std::lock_guard lock(mutex_);
+    return !letters_.empty();
   }
   void close() {
     std::vector<Lent> returned;
-    std::vector<Letter> letters;
+    std::deque<Letter> letters;
     const std::lock_guard lock(mutex_);
     closed_ = true;
     returned.swap(returned_);
@@ -58,9 +65,9 @@ class Mailbox {
   }
 
  private:
-  std::mutex mutex_;  // of all below
+  mutable std::mutex mutex_;  // of all below
   std::function<void()> ring_;
-  std::vector<Letter> letters_;
+  std::deque<Letter> letters_;
   std::vector<Lent> returned_;
   bool closed_ = false;
 };

@@ -246,9 +246,22 @@ void NamespaceDisk::detach() {
   ++generation_;
 }
 
-void NamespaceDisk::clear() {
-  clearing_->fetch_add(1, std::memory_order_relaxed);
-  tier_->clear([clearing = clearing_](disk::Store::Outcome) { clearing->fetch_sub(1, std::memory_order_release); });
+void NamespaceDisk::clear(std::function<void(bool)> told) {
+  clearing_->under_way.fetch_add(1, std::memory_order_relaxed);
+  tier_->clear([clearing = clearing_, told = std::move(told)](disk::Store::Outcome outcome) {
+    const bool durable = outcome == disk::Store::Outcome::done;
+    if (!durable) clearing->owed.store(true, std::memory_order_relaxed);
+    clearing->under_way.fetch_sub(1, std::memory_order_release);
+    told(durable);
+  });
+}
+
+bool NamespaceDisk::is_cleared() {
+  if (clearing_->under_way.load(std::memory_order_acquire) > 0) return false;
+  if (!clearing_->owed.load(std::memory_order_relaxed)) return true;
+  if (tier_->store().degraded()) return false;  // it leaves that state with what it owes written (Store::recover())
+  clearing_->owed.store(false, std::memory_order_relaxed);
+  return true;
 }
 
 void NamespaceDisk::stop(std::chrono::milliseconds patience) {
@@ -259,9 +272,9 @@ void NamespaceDisk::stop(std::chrono::milliseconds patience) {
   box_->close();
 }
 
-std::vector<engine::Event> NamespaceDisk::take() {
+std::vector<engine::Event> NamespaceDisk::take(std::size_t max) {
   std::vector<engine::Event> events;
-  for (Letter& letter : box_->take()) {
+  for (Letter& letter : box_->take(max)) {
     if (letter.generation != generation_ || blobs_ == nullptr) continue;
     if (auto* written = std::get_if<engine::DiskWritten>(&letter.event)) {
       events.emplace_back(*written);
@@ -353,7 +366,7 @@ void NamespaceDisk::drop_label(engine::DiskTicket ticket, Label kind, std::strin
 bool NamespaceDisk::may_have(std::string_view key) const { return tier_->may_have(key); }
 
 bool NamespaceDisk::load(engine::DiskTicket ticket, std::string_view key) {
-  if (clearing_->load(std::memory_order_acquire) > 0) return false;
+  if (!is_cleared()) return false;
   // Never a session's: what is in its files is not for those who get a descriptor, and is to be wiped when the session ends.
   const bool maps_files = map_files_ && !protocol::names_session(key);
   const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms(), maps_files);

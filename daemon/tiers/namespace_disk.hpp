@@ -54,13 +54,15 @@ class NamespaceDisk final : public engine::DiskTier {
   // For an engine that borrows this, with these blobs, until detach().
   void attach(memory::MemfdBlobStore& blobs);
   void detach();
-  // Drops everything, for whoever comes next: until that is written nothing is loaded.
-  void clear();
+  // Drops everything, for whoever comes next: until that is on stable storage nothing is loaded. `told`, by any thread: true, it is; false, it
+  // could not be written. Then it is written as soon as the disk works again, before anything else is.
+  void clear(std::function<void(bool durable)> told);
 
   const std::string& directory() const { return directory_; }
 
-  // What has ended since the last call.
-  std::vector<engine::Event> take();
+  // Of what has ended the oldest, at most so many; and whether there is more, for which nobody rings.
+  std::vector<engine::Event> take(std::size_t max);
+  bool has_more() const { return box_->has_more(); }
   // Writes and syncs what is queued, for so long at most. Nothing is asked of it afterwards.
   void stop(std::chrono::milliseconds patience);
 
@@ -105,8 +107,13 @@ class NamespaceDisk final : public engine::DiskTier {
   bool map_files_;
   memory::MemfdBlobStore* blobs_ = nullptr;
   std::uint64_t generation_ = 0;
-  // Of clear(), not written yet. Release by who has written, acquire by load(): it is asked for afterwards then.
-  std::shared_ptr<std::atomic<int>> clearing_ = std::make_shared<std::atomic<int>>(0);
+  // What clear() has asked for.
+  struct Clearing {
+    std::atomic<int> under_way{0};   // release by who has written, acquire by is_cleared(): what comes then is asked for afterwards
+    std::atomic<bool> owed{false};   // it could not be written; before under_way is
+  };
+  bool is_cleared();
+  std::shared_ptr<Clearing> clearing_ = std::make_shared<Clearing>();
 };
 
 }  // namespace onced::tiers

@@ -15,6 +15,7 @@
 #include <onced/protocol/segment.hpp>
 
 #include "memory/memfd.hpp"
+#include "tests/disk/gated_files.hpp"
 #include "tests/support/temp_directory.hpp"
 #include "tests/support/watchdog.hpp"
 
@@ -45,7 +46,9 @@ struct Stage {
   std::vector<std::string> said;
   bool map_files = false;
 
-  explicit Stage(bool maps = false) : map_files(maps) { open(); }
+  onced::testing::FileGate* gate = nullptr;
+
+  explicit Stage(bool maps = false, onced::testing::FileGate* its_gate = nullptr) : map_files(maps), gate(its_gate) { open(); }
   ~Stage() {
     if (disk) disk->stop(std::chrono::minutes(1));
   }
@@ -54,6 +57,8 @@ struct Stage {
     options.directory = (directory / "store").string();
     options.budget_bytes = 64 << 20;
     options.map_files = map_files;
+    options.tier.retry_first = std::chrono::milliseconds(5);
+    if (gate != nullptr) options.files = [this](const std::string& path) { return onced::testing::open_gated_files(path, *gate); };
     auto opened = NamespaceDisk::open(std::move(options), [this] { ++rings; });
     REQUIRE_MESSAGE(opened.ok(), opened.error().text);
     disk = std::move(*opened);
@@ -72,7 +77,7 @@ struct Stage {
     Kind found{};
     wait_until(
         [&] {
-          for (Event& event : disk->take()) events.push_back(std::move(event));
+          for (Event& event : disk->take(100)) events.push_back(std::move(event));
           for (Event& event : events) {
             auto* const one = std::get_if<Kind>(&event);
             if (one == nullptr || one->ticket != of) continue;
@@ -180,7 +185,7 @@ TEST_CASE("the descriptor of a blob that is being written is given back to the l
   stage.memory.blobs.release(large);
   wait_until(
       [&] {
-        static_cast<void>(stage.disk->take());
+        static_cast<void>(stage.disk->take(100));
         return stage.memory.blobs.usage().count == 0;
       },
       "the descriptor");
@@ -267,10 +272,55 @@ TEST_CASE("what was begun for an engine that is gone is told to no other") {
 TEST_CASE("clear leaves nothing for whoever comes next") {
   Stage stage;
   stage.put(1, {inline_part("", "x")});
-  stage.disk->clear();
+  std::atomic<int> durable{-1};
+  stage.disk->clear([&](bool is) { durable = is ? 1 : 0; });
   CHECK(stage.put(2, {inline_part("", "y")}) == DiskOutcome::done);
+  CHECK(durable == 1);
   CHECK_FALSE(stage.load(1).value);
   CHECK(stage.load(2).value);
+}
+
+TEST_CASE("a disk that could not be cleared is not read until it has been, and brings nothing of before") {
+  onced::testing::FileGate gate;
+  Stage stage(false, &gate);
+  stage.put(1, {inline_part("", "of before")});
+  gate.broken = true;
+  std::atomic<int> durable{-1};
+  stage.disk->clear([&](bool is) { durable = is ? 1 : 0; });
+  wait_until([&] { return durable != -1; }, "the outcome of clear");
+  CHECK(durable == 0);
+  CHECK_FALSE(stage.disk->load(stage.ticket(), key_of(1)));
+  gate.broken = false;
+  wait_until([&] { return !stage.disk->usage().degraded; }, "the disk to work again");
+  CHECK_FALSE(stage.load(1).value);
+  CHECK(stage.put(2, {inline_part("", "of afterwards")}) == DiskOutcome::done);
+  CHECK(stage.load(2).value);
+  stage.restart();
+  CHECK_FALSE(stage.load(1).value);
+  CHECK(stage.load(2).value);
+}
+
+TEST_CASE("what the disk has done is taken over in portions, in its order") {
+  Stage stage;
+  stage.put(1, {inline_part("", "x")});
+  constexpr std::size_t loads = 50;
+  for (std::size_t i = 0; i < loads; ++i) REQUIRE(stage.disk->load(stage.ticket(), key_of(1)));
+  const DiskTicket last = stage.ticket();
+  stage.disk->drop(last, key_of(1));  // behind them
+  std::size_t taken = 0;
+  std::size_t portions = 0;
+  wait_until([&] { return stage.disk->has_more(); }, "the first load");
+  wait_until(
+      [&] {
+        const auto portion = stage.disk->take(16);
+        CHECK(portion.size() <= 16);
+        taken += portion.size();
+        portions += portion.empty() ? 0U : 1U;
+        return taken == loads + 1;
+      },
+      "all of it");
+  CHECK(portions >= 4);
+  CHECK_FALSE(stage.disk->has_more());
 }
 
 TEST_CASE("large parts are memory, or their files where that is on; those of a session are never files") {
