@@ -49,6 +49,18 @@ Result<Found> read_identity(FileSystem& files) {
   return Found{first ? first : second, repair};
 }
 
+// Nobody would end them there.
+Result<void> remove_sessions(FileSystem& files) {
+  const auto status = files.status(sessions_name);
+  if (!status) return status.error().code == ErrorCode::not_found ? Result<void>() : status.error();
+  auto file = files.open(sessions_name, true);
+  if (!file) return file.error();
+  const std::vector<std::byte> zeros(static_cast<std::size_t>(status->bytes));
+  if (const auto written = (*file)->write(zeros, 0); !written) return written;
+  if (const auto synced = (*file)->sync(); !synced) return synced;
+  return files.remove(sessions_name);
+}
+
 Result<void> set_aside(FileSystem& files, std::uint32_t version, const Say& say) {
   if (const auto made = files.make_directory(aside_directory); !made) return made;
   const auto taken = files.list(aside_directory);
@@ -59,6 +71,7 @@ Result<void> set_aside(FileSystem& files, std::uint32_t version, const Say& say)
   }
   to = std::string(aside_directory) + "/" + to;
   if (const auto made = files.make_directory(to); !made) return made;
+  if (const auto wiped = remove_sessions(files); !wiped) return wiped;
   // The identity last: a crash between leaves an old store that is set aside again.
   for (const char* name : {log_directory, parts_directory, identity_name}) {
     const auto moved = files.rename(name, to + "/" + name);

@@ -17,6 +17,7 @@ namespace onced::disk {
 inline constexpr const char* log_directory = "log";
 inline constexpr const char* parts_directory = "parts";
 inline constexpr const char* aside_directory = "aside";
+inline constexpr const char* sessions_name = "sessions";
 
 // What people should hear of: damage, what was set aside, degradation and its end.
 using Say = std::function<void(const std::string&)>;

@@ -10,6 +10,8 @@ namespace {
 constexpr std::array<char, 16> identity_magic{'o', 'n', 'c', 'e', 'd', '-', 'd', 'i', 's', 'k'};
 constexpr std::array<char, 8> segment_magic{'o', 'n', 'c', 'e', 'd', 'l', 'o', 'g'};
 constexpr std::array<char, 8> index_magic{'o', 'n', 'c', 'e', 'd', 'i', 'd', 'x'};
+constexpr std::array<char, 8> sessions_magic{'o', 'n', 'c', 'e', 'd', 's', 'e', 's'};
+constexpr std::array<char, 4> slot_magic{'o', 'n', 's', 'e'};
 constexpr std::array<char, 4> header_magic{'o', 'n', 'r', 'c'};
 constexpr std::array<char, 4> trailer_magic{'o', 'n', 'r', 't'};
 
@@ -37,7 +39,7 @@ std::optional<T> structure_at(Bytes bytes, std::size_t at, const Magic& magic, s
   return structure;
 }
 
-bool is_record(RecordKind kind) { return kind == RecordKind::value || kind == RecordKind::tombstone || kind == RecordKind::fence; }
+bool is_record(RecordKind kind) { return is_value(kind) || kind == RecordKind::tombstone || kind == RecordKind::fence; }
 
 }  // namespace
 
@@ -62,6 +64,8 @@ void seal(SegmentHeader& header, std::uint64_t seed) { seal_with(header, segment
 void seal(RecordHeader& header, std::uint64_t seed) { seal_with(header, header_magic, seed); }
 void seal(RecordTrailer& trailer, std::uint64_t seed) { seal_with(trailer, trailer_magic, seed); }
 void seal(IndexHeader& header, std::uint64_t seed) { seal_with(header, index_magic, seed); }
+void seal(SessionsHeader& header, std::uint64_t seed) { seal_with(header, sessions_magic, seed); }
+void seal(SessionSlot& slot, std::uint64_t seed) { seal_with(slot, slot_magic, seed); }
 
 std::optional<Identity> identity_at(Bytes bytes, std::size_t at) { return structure_at<Identity>(bytes, at, identity_magic, 0); }
 std::optional<SegmentHeader> segment_header_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
@@ -69,6 +73,13 @@ std::optional<SegmentHeader> segment_header_at(Bytes bytes, std::size_t at, std:
 }
 std::optional<IndexHeader> index_header_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
   return structure_at<IndexHeader>(bytes, at, index_magic, seed);
+}
+
+std::optional<SessionsHeader> sessions_header_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
+  return structure_at<SessionsHeader>(bytes, at, sessions_magic, seed);
+}
+std::optional<SessionSlot> session_slot_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
+  return structure_at<SessionSlot>(bytes, at, slot_magic, seed);
 }
 
 std::optional<RecordHeader> record_header_at(Bytes bytes, std::size_t at, std::uint64_t seed) {

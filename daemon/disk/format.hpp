@@ -22,7 +22,7 @@ static_assert(std::endian::native == std::endian::little, "the structures are co
 using Bytes = std::span<const std::byte>;
 inline Bytes bytes_of(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
 
-inline constexpr std::uint32_t format_version = 1;
+inline constexpr std::uint32_t format_version = 2;
 
 struct Digest {
   std::uint64_t low = 0;
@@ -34,7 +34,9 @@ std::uint64_t check_of(Bytes bytes, std::uint64_t seed);
 // Of records: a block of another segment does not pass.
 std::uint64_t segment_seed(std::uint64_t seed, std::uint32_t segment);
 
-enum class RecordKind : std::uint8_t { value = 1, tombstone = 2, fence = 3, mark = 4 };
+enum class RecordKind : std::uint8_t { value = 1, tombstone = 2, fence = 3, mark = 4, sealed = 5 };
+// A value's, to be read by anybody or only with its session's key.
+inline bool is_value(RecordKind kind) { return kind == RecordKind::value || kind == RecordKind::sealed; }
 
 struct Identity {
   std::array<char, 16> magic{};
@@ -114,6 +116,49 @@ struct IndexRow {
 };
 static_assert(sizeof(IndexRow) == 64 && offsetof(IndexRow, file_id) == 48 && offsetof(IndexRow, kind) == 60);
 
+struct SessionsHeader {
+  std::array<char, 8> magic{};
+  std::uint32_t version = format_version;
+  std::uint32_t reserved = 0;
+  std::uint64_t sequence = 0;
+  std::uint64_t numbers_below = 0;
+  std::array<std::uint64_t, 3> reserved2{};
+  std::uint64_t check = 0;
+};
+static_assert(sizeof(SessionsHeader) == 64 && offsetof(SessionsHeader, numbers_below) == 24 && offsetof(SessionsHeader, check) == 56);
+
+struct SessionSlot {
+  std::array<char, 4> magic{};
+  std::uint32_t reserved = 0;
+  std::uint64_t sequence = 0;
+  std::uint64_t number = 0;
+  std::uint64_t generation = 0;
+  std::uint64_t made_ms = 0;
+  std::uint64_t used_ms = 0;
+  std::uint64_t idle_ms = 0;
+  std::uint64_t ends_ms = 0;
+  std::array<std::byte, 32> digest{};
+  std::array<std::byte, 32> key{};
+  std::array<std::byte, 120> reserved2{};
+  std::uint64_t check = 0;
+};
+static_assert(sizeof(SessionSlot) == 256 && offsetof(SessionSlot, ends_ms) == 56 && offsetof(SessionSlot, key) == 96 && offsetof(SessionSlot, check) == 248);
+
+// What stands before the sealed bytes of a sealed value.
+struct SealedHead {
+  std::uint64_t session = 0;
+  std::uint64_t usable_until_ms = 0;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t file_id = 0;
+  std::array<std::byte, 16> salt{};
+  float merit = 0;
+  std::uint16_t files = 0;
+  std::uint16_t reserved = 0;
+  std::uint32_t sealed_bytes = 0;
+  std::uint32_t reserved2 = 0;
+};
+static_assert(sizeof(SealedHead) == 64 && offsetof(SealedHead, salt) == 32 && offsetof(SealedHead, sealed_bytes) == 56);
+
 inline constexpr std::size_t segment_start = 2 * sizeof(SegmentHeader);  // where records begin
 inline constexpr std::size_t bare_record_bytes = sizeof(RecordHeader) + sizeof(RecordTrailer);
 inline constexpr std::size_t mark_bytes = sizeof(RecordHeader);
@@ -124,6 +169,8 @@ void seal(SegmentHeader& header, std::uint64_t seed);
 void seal(RecordHeader& header, std::uint64_t seed);  // a segment's
 void seal(RecordTrailer& trailer, std::uint64_t seed);
 void seal(IndexHeader& header, std::uint64_t seed);
+void seal(SessionsHeader& header, std::uint64_t seed);
+void seal(SessionSlot& slot, std::uint64_t seed);
 
 // The structure that begins at `at`, if one is there whole.
 std::optional<Identity> identity_at(Bytes bytes, std::size_t at);
@@ -131,6 +178,8 @@ std::optional<SegmentHeader> segment_header_at(Bytes bytes, std::size_t at, std:
 std::optional<RecordHeader> record_header_at(Bytes bytes, std::size_t at, std::uint64_t seed);
 std::optional<RecordTrailer> record_trailer_at(Bytes bytes, std::size_t at, std::uint64_t seed);
 std::optional<IndexHeader> index_header_at(Bytes bytes, std::size_t at, std::uint64_t seed);
+std::optional<SessionsHeader> sessions_header_at(Bytes bytes, std::size_t at, std::uint64_t seed);
+std::optional<SessionSlot> session_slot_at(Bytes bytes, std::size_t at, std::uint64_t seed);
 
 // A structure as it lies in a file.
 template <typename T>

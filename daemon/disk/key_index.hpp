@@ -1,7 +1,8 @@
 // Where the latest record of each key is, in memory: 80 bytes a key, and more for those with part files.
 //
 // Threads:   none of its own; its owner locks.
-// Invariant: sums() of a segment are those of the entries that point into it; in_order has exactly the entries with files.
+// Invariant: sums() of a segment are those of the entries that point into it; in_order has exactly the entries with files,
+//            of_session() exactly the sealed ones.
 #pragma once
 
 #include <cmath>
@@ -9,7 +10,9 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "disk/format.hpp"
 #include "disk/log.hpp"
@@ -25,6 +28,7 @@ struct IndexEntry {
   std::uint32_t length = 0;
   float merit = 0;
   bool has_files = false;
+  bool is_sealed = false;  // of a session: its number is the digest's high half
 };
 
 class KeyIndex {
@@ -54,6 +58,7 @@ class KeyIndex {
   std::optional<Removed> put(const Digest& digest, const IndexEntry& entry, const PartFiles& files) {
     std::optional<Removed> before = erase(digest);
     entries_[digest] = entry;
+    if (entry.is_sealed) sessions_[digest.high].insert(digest.low);
     if (entry.has_files) {
       files_[digest] = files;
       in_order_.emplace(entry.merit, digest);
@@ -75,6 +80,11 @@ class KeyIndex {
       files_.erase(files);
       in_order_.erase({removed.entry.merit, digest});
       file_bytes_ -= charged;
+    }
+    if (removed.entry.is_sealed) {
+      const auto session = sessions_.find(digest.high);
+      session->second.erase(digest.low);
+      if (session->second.empty()) sessions_.erase(session);
     }
     count(removed.entry, charged, false);
     entries_.erase(found);
@@ -100,6 +110,14 @@ class KeyIndex {
     }
     entry.merit = merit;
     count(entry, charged, true);
+  }
+
+  std::vector<Digest> of_session(std::uint64_t number) const {
+    std::vector<Digest> digests;
+    if (const auto found = sessions_.find(number); found != sessions_.end()) {
+      for (const std::uint64_t low : found->second) digests.push_back({low, number});
+    }
+    return digests;
   }
 
   // Of all with files, the one that is worth least.
@@ -150,6 +168,7 @@ class KeyIndex {
   std::unordered_map<Digest, IndexEntry, Hash> entries_;
   std::unordered_map<Digest, PartFiles, Hash> files_;
   std::set<std::pair<float, Digest>> in_order_;
+  std::unordered_map<std::uint64_t, std::unordered_set<std::uint64_t>> sessions_;  // low halves, by number
   std::unordered_map<std::uint32_t, Sums> sums_;
   std::uint64_t file_bytes_ = 0;
   std::uint64_t record_bytes_ = 0;

@@ -1,9 +1,11 @@
 #include "disk/part_files.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "disk/long_hash.hpp"
 
@@ -11,7 +13,23 @@ namespace onced::disk {
 namespace {
 
 constexpr std::size_t read_bytes = 256 * 1024;  // hashed while they are in the cache
+constexpr std::size_t write_bytes = 1 << 20;     // that are sealed at a time
 constexpr std::size_t id_digits = 16;
+static_assert(sizeof(Digest) == sizeof(SealTag));
+
+std::uint64_t stretch_of(std::uint32_t number) { return 1 + std::uint64_t{number}; }  // 0 is the record's
+
+Result<SealTag> write_sealed(File& file, Bytes bytes, const SessionKey& key, std::uint32_t number) {
+  Cipher cipher(Cipher::Way::seal, key, stretch_of(number));
+  std::vector<std::byte> sealed(std::min(write_bytes, bytes.size()));
+  for (std::size_t at = 0; at < bytes.size(); at += write_bytes) {
+    const Bytes piece = bytes.subspan(at, std::min(write_bytes, bytes.size() - at));
+    const std::span<std::byte> into = std::span(sealed).first(piece.size());
+    cipher.update(piece, into);
+    if (const auto written = file.write(into, at); !written) return written.error();
+  }
+  return cipher.tag();
+}
 
 }  // namespace
 
@@ -27,26 +45,34 @@ std::string PartFileStore::name(std::uint64_t id, std::uint32_t number) {
   return text;
 }
 
-Result<void> PartFileStore::write(std::uint64_t id, std::uint32_t number, Bytes bytes) {
+Result<Digest> PartFileStore::write(std::uint64_t id, std::uint32_t number, Bytes bytes, const SessionKey* key) {
   const std::string in = directory(id);
   if (!files_.status(in)) {
-    if (const auto made = files_.make_directory(in); !made) return made;
+    if (const auto made = files_.make_directory(in); !made) return made.error();
     if (std::find(to_sync_.begin(), to_sync_.end(), parts_directory) == to_sync_.end()) to_sync_.emplace_back(parts_directory);
   }
   const std::string path = in + "/" + name(id, number);
+  Digest check;
   const auto finish = [&]() -> Result<void> {
     auto file = files_.create(path + ".new");
     if (!file) return file.error();
-    if (const auto written = (*file)->write(bytes, 0); !written) return written;
+    if (key == nullptr) {
+      check = digest_of(bytes, 0);
+      if (const auto written = (*file)->write(bytes, 0); !written) return written;
+    } else {
+      const auto tag = write_sealed(**file, bytes, *key, number);
+      if (!tag) return tag.error();
+      check = std::bit_cast<Digest>(*tag);
+    }
     if (const auto synced = (*file)->sync(); !synced) return synced;
     return files_.rename(path + ".new", path);
   };
   if (const auto finished = finish(); !finished) {
     static_cast<void>(files_.remove(path + ".new"));  // a full disk should get its room back
-    return finished;
+    return finished.error();
   }
   if (std::find(to_sync_.begin(), to_sync_.end(), in) == to_sync_.end()) to_sync_.push_back(in);
-  return {};
+  return check;
 }
 
 Result<void> PartFileStore::sync_directories() {
@@ -66,18 +92,23 @@ Result<std::unique_ptr<File>> PartFileStore::open(std::uint64_t id, std::uint32_
   return file;
 }
 
-Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check) const {
+Result<void> PartFileStore::read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check,
+                                 const SessionKey* key) const {
   const auto file = open(id, number, bytes);
   if (!file) return file.error();
-  return read(**file, name(id, number), bytes, into, content_check);
+  std::optional<Cipher> cipher;
+  if (key != nullptr) cipher.emplace(Cipher::Way::open, *key, stretch_of(number));
+  return read(**file, name(id, number), bytes, into, content_check, cipher);
 }
 
 Result<void> PartFileStore::check(const File& file, std::uint64_t id, std::uint32_t number, std::uint64_t bytes, const Digest& content_check) const {
   Nowhere nowhere;
-  return read(file, name(id, number), bytes, nowhere, content_check);
+  std::optional<Cipher> not_sealed;
+  return read(file, name(id, number), bytes, nowhere, content_check, not_sealed);
 }
 
-Result<void> PartFileStore::read(const File& file, const std::string& name, std::uint64_t bytes, PieceSink& into, const Digest& content_check) {
+Result<void> PartFileStore::read(const File& file, const std::string& name, std::uint64_t bytes, PieceSink& into, const Digest& content_check,
+                                 std::optional<Cipher>& cipher) {
   LongHash hash;
   const auto no_room = [&] { return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(bytes) + " bytes"}; };
   for (std::uint64_t at = 0; at < bytes; at += read_bytes) {
@@ -87,10 +118,11 @@ Result<void> PartFileStore::read(const File& file, const std::string& name, std:
     const auto n = file.read(piece, at);
     if (!n) return n.error();
     if (*n != piece.size()) return Error{ErrorCode::malformed, "part file " + name + " ends early"};
-    hash.add(piece);
+    if (cipher) cipher->update(piece, piece);
+    else hash.add(piece);
     if (!into.filled(piece)) return no_room();
   }
-  if (hash.end() == content_check) return {};
+  if (cipher ? cipher->is_right(std::bit_cast<SealTag>(content_check)) : hash.end() == content_check) return {};
   return Error{ErrorCode::malformed, "part file " + name + " does not have the bytes that were stored"};
 }
 

@@ -16,6 +16,7 @@
 #include "disk/files.hpp"
 #include "disk/format.hpp"
 #include "disk/part_sink.hpp"
+#include "disk/session_key.hpp"
 
 namespace onced::disk {
 
@@ -34,13 +35,15 @@ class PartFileStore {
  public:
   explicit PartFileStore(FileSystem& files) : files_(files) {}
 
-  // Writes, syncs and renames; sync_directories() before a record names them.
-  Result<void> write(std::uint64_t id, std::uint32_t number, Bytes bytes);
+  // Writes, syncs and renames; sync_directories() before a record names them. With a key the file is sealed. The check is what the record
+  // is to say of its content.
+  Result<Digest> write(std::uint64_t id, std::uint32_t number, Bytes bytes, const SessionKey* key = nullptr);
   Result<void> sync_directories();
-  // Gives its bytes to `into`, and holds them against the check while it does. not_found: there is no such file; malformed: it is damaged, and
-  // what `into` has got is nothing; out_of_memory: `into` has no room.
-  Result<void> read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check) const;
-  // To be handed on, if it is there with this size; and whether its bytes are right.
+  // Gives its bytes to `into`, and holds them against the check while it does; with a key they are opened. not_found: there is no such file;
+  // malformed: it is damaged, and what `into` has got is nothing; out_of_memory: `into` has no room.
+  Result<void> read(std::uint64_t id, std::uint32_t number, std::uint64_t bytes, PieceSink& into, const Digest& content_check,
+                    const SessionKey* key = nullptr) const;
+  // To be handed on, if it is there with this size; and whether its bytes are right. Of one that is not sealed.
   Result<std::unique_ptr<File>> open(std::uint64_t id, std::uint32_t number, std::uint64_t bytes) const;
   Result<void> check(const File& file, std::uint64_t id, std::uint32_t number, std::uint64_t bytes, const Digest& content_check) const;
   // What is there no more is no error.
@@ -56,7 +59,8 @@ class PartFileStore {
   Result<Swept> sweep(const std::function<std::uint32_t(std::uint64_t id)>& wanted);
 
  private:
-  static Result<void> read(const File& file, const std::string& name, std::uint64_t bytes, PieceSink& into, const Digest& content_check);
+  static Result<void> read(const File& file, const std::string& name, std::uint64_t bytes, PieceSink& into, const Digest& content_check,
+                           std::optional<Cipher>& cipher);
   static std::string directory(std::uint64_t id);
   static std::string name(std::uint64_t id, std::uint32_t number);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "disk/sealed_value.hpp"
 #include "disk/value.hpp"
 
 namespace onced::disk {
@@ -47,7 +48,7 @@ class Scan {
                             .length = header->length, .kind = header->kind},
                     .begin = at, .known = true};
     if (is_whole(*header, record, seed_)) {
-      if (header->kind != RecordKind::value) {
+      if (!is_value(header->kind)) {
         stretch.whole = true;
       } else if (const std::optional<IndexRow> row = row_of(*header, stretch.row.offset, record)) {
         stretch.row = *row;
@@ -128,7 +129,7 @@ class Scan {
       IndexRow row = stretch.row;
       if (bad) {
         ++scan.damaged_records;
-        if (row.kind == RecordKind::value) row.kind = RecordKind::tombstone;
+        if (is_value(row.kind)) row.kind = RecordKind::tombstone;
       }
       scan.rows.push_back(row);
     }
@@ -151,18 +152,29 @@ class Scan {
 SegmentScan scan_segment(Bytes segment, const ScanBounds& bounds, std::uint64_t seed) { return Scan(segment, bounds, seed).run(); }
 
 std::optional<IndexRow> row_of(const RecordHeader& header, std::uint32_t offset, Bytes record) {
-  const Result<BodyView> body = decode_body(record.subspan(sizeof(RecordHeader), record.size() - bare_record_bytes));
-  if (!body) return std::nullopt;
+  const Bytes whole = record.subspan(sizeof(RecordHeader), record.size() - bare_record_bytes);
   IndexRow row;
   row.digest = header.digest;
   row.sequence = header.sequence;
   row.offset = offset;
   row.length = header.length;
+  row.kind = header.kind;
+  if (header.kind == RecordKind::sealed) {
+    const std::optional<SealedHead> head = sealed_head(whole);
+    if (!head || head->session != header.digest.high) return std::nullopt;
+    row.usable_until_ms = head->usable_until_ms;
+    row.file_bytes = head->file_bytes;
+    row.file_id = head->file_id;
+    row.merit = head->merit;
+    row.files = head->files;
+    return row;
+  }
+  const Result<BodyView> body = decode_body(whole);
+  if (!body) return std::nullopt;
   row.usable_until_ms = body->facts.usable_until_ms();
   row.file_bytes = body->file_bytes;
   row.file_id = body->file_id;
   row.merit = body->facts.merit;
-  row.kind = RecordKind::value;
   row.files = static_cast<std::uint16_t>(std::count_if(body->parts.begin(), body->parts.end(), [](const PartView& p) { return p.in_file; }));
   return row;
 }

@@ -1,8 +1,10 @@
-// Opening, writing and failing; store_reading.cpp loads and verifies, store_room.cpp makes room.
+// Opening, writing and failing; store_reading.cpp loads and verifies, store_room.cpp makes room, store_sessions.cpp is about sessions.
 #include "disk/store.hpp"
 
 #include <algorithm>
 #include <utility>
+
+#include "disk/sealed_value.hpp"
 
 namespace onced::disk {
 namespace {
@@ -20,7 +22,7 @@ StoreOptions completed(StoreOptions options) {
 
 IndexEntry entry_of(const IndexRow& row, std::uint32_t segment) {
   return {.sequence = row.sequence, .usable_until_ms = row.usable_until_ms, .segment = segment, .offset = row.offset,
-          .length = row.length, .merit = row.merit, .has_files = row.files != 0};
+          .length = row.length, .merit = row.merit, .has_files = row.files != 0, .is_sealed = row.kind == RecordKind::sealed};
 }
 
 }  // namespace
@@ -28,7 +30,8 @@ IndexEntry entry_of(const IndexRow& row, std::uint32_t segment) {
 Store::Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory)
     : files_(std::move(files)), options_(std::move(options)), lock_(std::move(directory.lock)), seed_(directory.seed),
       log_(*files_, seed_, {.segment_bytes = options_.segment_bytes, .aside_bytes_max = options_.budget_bytes / 16}, options_.say),
-      parts_(*files_) {}
+      parts_(*files_),
+      sessions_(*files_, seed_, options_.random, options_.say) {}
 
 Store::~Store() = default;
 
@@ -47,6 +50,7 @@ Result<void> Store::open_log(std::uint64_t wall_ms) {
   const auto recovered = log_.open([&](std::uint32_t segment, const IndexRow& row) {
     switch (row.kind) {
       case RecordKind::value:
+      case RecordKind::sealed:
         index_.put(row.digest, entry_of(row, segment), PartFiles{row.file_id, row.file_bytes, row.files});
         break;
       case RecordKind::tombstone: index_.erase(row.digest); break;
@@ -59,12 +63,16 @@ Result<void> Store::open_log(std::uint64_t wall_ms) {
   });
   if (!recovered) return recovered.error();
   damaged_ += recovered->damaged;
-  opened_ms_ = std::max(wall_ms, recovered->newest_time_ms);
+  const auto newest_of_sessions = sessions_.open();
+  if (!newest_of_sessions) return newest_of_sessions.error();
+  opened_ms_ = std::max({wall_ms, recovered->newest_time_ms, *newest_of_sessions});
   log_.note_time(opened_ms_);
+  if (const auto begun = sessions_.begin(opened_ms_); !begun) return begun;
   everything_void = std::max(everything_void, recovered->void_before);
   std::vector<Digest> old;
   index_.each([&](const Digest& digest, const IndexEntry& entry) {
-    if (entry.sequence < everything_void || entry.usable_until_ms <= opened_ms_) old.push_back(digest);
+    const bool is_orphan = entry.is_sealed && !sessions_.key_of(digest.high);
+    if (entry.sequence < everything_void || entry.usable_until_ms <= opened_ms_ || is_orphan) old.push_back(digest);
   });
   for (const Digest& digest : old) index_.erase(digest);
   return {};
@@ -96,14 +104,16 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
   log_.note_time(now_ms);
   std::vector<Outcome> outcomes(operations.size(), Outcome::failed);
   std::vector<std::uint64_t> sequences(operations.size());  // the latest that each has written
+  std::size_t applied = 0;
   std::optional<Error> error;
   if (degraded()) error = Error{ErrorCode::unavailable, degraded_text()};
   for (std::size_t i = 0; i < operations.size() && !error; ++i) {
-    stable = stable || !std::holds_alternative<Put>(operations[i]);
+    stable = stable || !(std::holds_alternative<Put>(operations[i]) || std::holds_alternative<UseSession>(operations[i]));
     const auto outcome = std::visit([&](const auto& operation) { return apply(operation, now_ms); }, operations[i]);
     if (outcome) outcomes[i] = *outcome;
     else error = outcome.error();
     sequences[i] = log_.next_sequence() - 1;
+    ++applied;
   }
   if (!error) {
     const auto settled = stable ? sync_all(now_ms) : settle();
@@ -112,11 +122,19 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
   }
   if (!degraded()) fail(*error);
   for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (is_of_session(operations[i])) {
+      if (i >= applied) hold_in_memory(operations[i]);
+      outcomes[i] = Outcome::failed;
+      continue;
+    }
     if (outcomes[i] != Outcome::failed && sequences[i] <= log_.stable_sequence()) continue;
     outcomes[i] = Outcome::failed;
     // What it replaces or drops is dropped at least in memory, and on the disk as soon as that is possible.
-    if (const Put* put = std::get_if<Put>(&operations[i])) owe(digest_of(bytes_of(put->value.key), seed_));
-    if (const Drop* drop = std::get_if<Drop>(&operations[i])) owe(digest_of(bytes_of(drop->key), seed_));
+    const auto owe_key = [&](std::string_view key) {
+      if (const auto digest = place_of(key)) owe(*digest);
+    };
+    if (const Put* put = std::get_if<Put>(&operations[i])) owe_key(put->value.key);
+    if (const Drop* drop = std::get_if<Drop>(&operations[i])) owe_key(drop->key);
     const DropLabel* label = std::get_if<DropLabel>(&operations[i]);
     if (label == nullptr && !std::holds_alternative<Clear>(operations[i])) continue;
     const Label owed = label == nullptr ? 0 : label->label;
@@ -130,7 +148,18 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
 
 Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   const ValueInput& value = put.value;
-  const Digest digest = digest_of(bytes_of(value.key), seed_);
+  const std::optional<Digest> place_in_log = place_of(value.key);
+  if (!place_in_log) return Outcome::refused;  // with its session went whatever the key had
+  const Digest digest = *place_in_log;
+  const std::uint64_t session = options_.session_of(value.key);
+  std::optional<SessionKey> own_key;
+  SealedHead head;
+  if (session != 0) {
+    const std::optional<SessionKey> key = sessions_.key_of(session);
+    ONCED_ASSERT(key.has_value());  // only the writer ends one
+    options_.random(head.salt);
+    own_key = record_key(*key, head.salt);
+  }
   std::vector<Digest> checks;
   PartFiles files;
   files.id = log_.next_sequence();
@@ -143,7 +172,7 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   for (const PartInput& part : value.parts) {
     inline_bytes += part.name.size() + part.type.size() + 48 + (part.bytes.size() < options_.body.file_bytes_min ? part.bytes.size() : 0);
   }
-  const std::uint64_t need = inline_bytes + value.key.size() + value.attributes.size() + value.labels.size() * sizeof(Label) + 512 +
+  const std::uint64_t need = inline_bytes + value.key.size() + value.attributes.size() + value.labels.size() * sizeof(Label) + 640 +
                              (files.count != 0 ? files.charged() : 0);
   const bool expired = value.facts.usable_until_ms() <= now_ms;
   Outcome room = expired ? Outcome::refused : Outcome::done;
@@ -161,25 +190,36 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   std::uint32_t number = 0;
   for (const PartInput& part : value.parts) {
     if (part.bytes.size() < options_.body.file_bytes_min) continue;
-    checks.push_back(digest_of(part.bytes, 0));
-    if (const auto written = parts_.write(files.id, number++, part.bytes); !written) {
+    const auto written = parts_.write(files.id, number++, part.bytes, own_key ? &*own_key : nullptr);
+    if (!written) {
       static_cast<void>(parts_.remove({files.id, 0, static_cast<std::uint16_t>(number)}));
       return written.error();
     }
+    checks.push_back(*written);
   }
   const auto without_files = [&](const Error& error) {
     static_cast<void>(parts_.remove(files));
     return error;
   };
   if (const auto synced = parts_.sync_directories(); !synced) return without_files(synced.error());
-  const std::vector<std::byte> body = encode_body(value, options_.body, files.id, checks);
+  std::vector<std::byte> body = encode_body(value, options_.body, files.id, checks);
   IndexRow row;
   row.usable_until_ms = value.facts.usable_until_ms();
   row.file_bytes = files.bytes;
   row.file_id = files.count != 0 ? files.id : 0;
   row.files = files.count;
   row.merit = value.facts.merit;
-  const auto place = log_.add(RecordKind::value, digest, body, row);
+  row.kind = session != 0 ? RecordKind::sealed : RecordKind::value;
+  if (session != 0) {
+    head.session = session;
+    head.usable_until_ms = row.usable_until_ms;
+    head.file_bytes = row.file_bytes;
+    head.file_id = row.file_id;
+    head.merit = row.merit;
+    head.files = row.files;
+    body = seal_body(head, *own_key, body);
+  }
+  const auto place = log_.add(row.kind, digest, body, row);
   if (!place) return without_files(place.error());
   row.sequence = place->sequence;
   row.offset = place->offset;
@@ -192,11 +232,12 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
 }
 
 Result<Store::Outcome> Store::apply(const Drop& drop, std::uint64_t) {
-  const Digest digest = digest_of(bytes_of(drop.key), seed_);
+  const std::optional<Digest> digest = place_of(drop.key);
+  if (!digest) return Outcome::done;
   if (const auto settled = settle(); !settled) return settled.error();  // what came before it is replaced, not overtaken
-  const auto place = log_.add(RecordKind::tombstone, digest, {}, {});
+  const auto place = log_.add(RecordKind::tombstone, *digest, {}, {});
   if (!place) return place.error();
-  erase(digest);
+  erase(*digest);
   return Outcome::done;
 }
 
@@ -251,12 +292,14 @@ Result<void> Store::settle() {
     }
     unstable_.emplace_back(each.entry.sequence, each.digest);
   }
-  used_.store(log_.bytes() + index_.file_bytes() + garbage_bytes_ + log_.aside_bytes(), std::memory_order_relaxed);
+  used_.store(log_.bytes() + index_.file_bytes() + garbage_bytes_ + log_.aside_bytes() + sessions_.bytes(), std::memory_order_relaxed);
   return {};
 }
 
 Result<void> Store::sync_all(std::uint64_t now_ms) {
   if (const auto settled = settle(); !settled) return settled;
+  // First, for what is synced behind it may be of sessions that are new.
+  if (const auto synced = sessions_.sync(); !synced) return synced;
   if (const auto synced = log_.sync(now_ms); !synced) return synced;
   unstable_.clear();
   std::vector<PartFiles> garbage;
@@ -288,7 +331,7 @@ bool Store::sync(std::uint64_t now_ms) {
 
 bool Store::has_unstable() const {
   const std::lock_guard lock(mutex_);
-  return !unstable_.empty() || !garbage_.empty();
+  return !unstable_.empty() || !garbage_.empty() || sessions_.has_unstable();
 }
 
 void Store::erase(const Digest& digest) {
@@ -318,6 +361,7 @@ void Store::owe(const Digest& digest) {
 
 void Store::fail(const Error& error) {
   log_.abandon();
+  sessions_.abandon();
   {
     // Their records may be on the disk or not: the files go when what follows is stable, like those of any value that is void.
     const std::lock_guard lock(mutex_);
@@ -354,6 +398,7 @@ std::string Store::degraded_text() const {
 bool Store::recover(std::uint64_t now_ms) {
   if (!degraded()) return true;
   const auto attempt = [&]() -> Result<void> {
+    if (const auto written = sessions_.recover(); !written) return written;
     if (const auto begun = log_.begin(); !begun) return begun;
     if (owe_everything_) owed_fences_.insert(0);
     for (const Label label : owed_fences_) {
@@ -399,7 +444,7 @@ bool Store::is_void(const std::vector<Label>& labels, std::uint64_t sequence) co
 
 std::uint64_t Store::used_bytes() const {
   const std::lock_guard lock(mutex_);
-  return log_.bytes() + index_.file_bytes() + pending_file_bytes_ + garbage_bytes_ + log_.aside_bytes();
+  return log_.bytes() + index_.file_bytes() + pending_file_bytes_ + garbage_bytes_ + log_.aside_bytes() + sessions_.bytes();
 }
 
 Store::Status Store::status() const {
@@ -407,6 +452,7 @@ Store::Status Store::status() const {
   status.used_bytes = used_.load(std::memory_order_relaxed);
   status.segments = log_.segments().size();
   status.degraded = degraded();
+  status.sessions = sessions_.size();
   status.budget_bytes = options_.budget_bytes;
   const std::lock_guard lock(mutex_);
   status.values = index_.size();

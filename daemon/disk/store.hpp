@@ -33,6 +33,7 @@
 #include "disk/log.hpp"
 #include "disk/part_files.hpp"
 #include "disk/part_sink.hpp"
+#include "disk/session_file.hpp"
 #include "disk/value.hpp"
 
 namespace onced::disk {
@@ -43,7 +44,9 @@ struct StoreOptions {
   std::size_t entries_max = 8'000'000;
   std::size_t owed_max = 65'536;  // tombstones that a degraded store remembers one by one
   BodyOptions body{};
-  std::function<void(std::span<std::byte>)> random{};  // for a new store's seed
+  std::function<void(std::span<std::byte>)> random{};  // for a new store's seed, sessions' keys, and salts
+  // The session that a key belongs to; 0: none.
+  std::function<std::uint64_t(std::string_view key)> session_of = [](std::string_view) { return std::uint64_t{0}; };
   Say say = [](const std::string&) {};
 };
 
@@ -57,12 +60,19 @@ class Store {
   struct DropLabel { Label label; };
   // The same for all.
   struct Clear {};
-  using Operation = std::variant<Put, Drop, DropLabel, Clear>;
+  // There is this session from now on, or it is so from now on.
+  struct KeepSession { SessionFacts facts; };
+  // It was used; no promise of its own.
+  struct UseSession { std::uint64_t number = 0; std::uint64_t used_ms = 0; };
+  // It has ended, and nothing of it can be read any more; 0: all of them.
+  struct EndSession { std::uint64_t number = 0; };
+  using Operation = std::variant<Put, Drop, DropLabel, Clear, KeepSession, UseSession, EndSession>;
+  static bool is_of_session(const Operation& operation);
 
   enum class Outcome : std::uint8_t {
     done,     // written; stable where that was asked for
-    refused,  // too large, or expired: an older value of the key is gone all the same
-    failed,   // the store is degraded; whatever of it holds is in memory only
+    refused,  // too large, expired, or of a session that is not there: an older value of the key is gone all the same
+    failed,   // the store is degraded; whatever of it holds is in memory only (sessions are written as soon as it is not)
   };
 
   // `wall_ms`: the wall clock; now_ms() goes on from there, or from the latest time that the log knows.
@@ -75,7 +85,7 @@ class Store {
   // The store's time when it was opened: never before what the log knows.
   std::uint64_t opened_ms() const { return opened_ms_; }
 
-  // As one batch. Stable before it returns when `stable`, or when it contains anything but Put.
+  // As one batch. Stable before it returns when `stable`, or when it contains anything but Put and UseSession.
   std::vector<Outcome> write(std::span<const Operation> operations, bool stable, std::uint64_t now_ms);
   // What was written is stable with true.
   bool sync(std::uint64_t now_ms);
@@ -107,6 +117,11 @@ class Store {
   void set_merit(std::string_view key, float merit);
   Label label_of(std::string_view text) const;
 
+  // Those that are there. Never waits for the disk.
+  std::vector<SessionFacts> sessions() const { return sessions_.all(); }
+  // Every number that a session ever had is below.
+  std::uint64_t session_numbers_below() const { return sessions_.numbers_below(); }
+
   struct Status {
     std::size_t values = 0;
     std::uint64_t live_bytes = 0;      // records and files of values
@@ -116,6 +131,7 @@ class Store {
     std::uint64_t evicted = 0;
     std::uint64_t damaged = 0;         // found so far
     std::uint64_t aside_bytes = 0;
+    std::size_t sessions = 0;
     bool degraded = false;
   };
   Status status() const;
@@ -150,6 +166,13 @@ class Store {
   Result<Outcome> apply(const Drop& drop, std::uint64_t now_ms);
   Result<Outcome> apply(const DropLabel& drop, std::uint64_t now_ms);
   Result<Outcome> apply(const Clear& clear, std::uint64_t now_ms);
+  Result<Outcome> apply(const KeepSession& keep, std::uint64_t now_ms);
+  Result<Outcome> apply(const UseSession& use, std::uint64_t now_ms);
+  Result<Outcome> apply(const EndSession& end, std::uint64_t now_ms);
+  void hold_in_memory(const Operation& of_session);  // by a store that cannot write
+  void erase_values_of(std::uint64_t session);
+  // Where the log has the key; nothing when its session is not there.
+  std::optional<Digest> place_of(std::string_view key) const;
   Result<void> add_fence(Label label);
   Result<void> settle();                     // flush, then the index
   Result<void> sync_all(std::uint64_t now_ms);
@@ -165,7 +188,10 @@ class Store {
 
   struct Read {
     std::vector<std::byte> record;
+    std::vector<std::byte> opened;  // of a sealed one
+    std::optional<SessionKey> key;  // its own
     BodyView body;
+    const SessionKey* part_key() const { return key ? &*key : nullptr; }
   };
   enum class Found : std::uint8_t { whole, gone, damaged };
   Result<bool> hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const;
@@ -179,6 +205,7 @@ class Store {
   std::uint64_t seed_;
   Log log_;
   PartFileStore parts_;
+  SessionFile sessions_;
   std::uint64_t opened_ms_ = 0;
 
   mutable std::mutex mutex_;  // of what follows, up to the next blank line

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "disk/sealed_value.hpp"
 #include "disk/store.hpp"
 
 namespace onced::disk {
@@ -14,15 +15,17 @@ constexpr std::uint64_t progress_bytes = 4 << 20;
 }  // namespace
 
 bool Store::may_have(std::string_view key) const {
-  const Digest digest = digest_of(bytes_of(key), seed_);
+  const std::optional<Digest> digest = place_of(key);
+  if (!digest) return false;
   const std::lock_guard lock(mutex_);
-  return index_.find(digest) != nullptr;
+  return index_.find(*digest) != nullptr;
 }
 
 void Store::set_merit(std::string_view key, float merit) {
-  const Digest digest = digest_of(bytes_of(key), seed_);
+  const std::optional<Digest> digest = place_of(key);
+  if (!digest) return;
   const std::lock_guard lock(mutex_);
-  index_.set_merit(digest, merit);
+  index_.set_merit(*digest, merit);
 }
 
 bool Store::same(const Digest& digest, const IndexEntry& entry) const {
@@ -39,11 +42,24 @@ Result<Store::Found> Store::read_record(const Digest& digest, const IndexEntry& 
   if (!n) return n.error();
   const std::uint64_t seed = segment_seed(seed_, entry.segment);
   const auto header = record_header_at(read.record, 0, seed);
-  if (*n != entry.length || !header || header->kind != RecordKind::value || header->digest != digest ||
+  if (*n != entry.length || !header || header->kind != (entry.is_sealed ? RecordKind::sealed : RecordKind::value) || header->digest != digest ||
       header->sequence != entry.sequence || header->length != entry.length || !is_whole(*header, read.record, seed)) {
     return Found::damaged;
   }
-  auto body = decode_body(Bytes(read.record).subspan(sizeof(RecordHeader), read.record.size() - bare_record_bytes));
+  Bytes readable = Bytes(read.record).subspan(sizeof(RecordHeader), read.record.size() - bare_record_bytes);
+  read.key.reset();
+  if (entry.is_sealed) {
+    const std::optional<SessionKey> of_session = sessions_.key_of(digest.high);
+    if (!of_session) return Found::gone;
+    const std::optional<SealedHead> head = sealed_head(readable);
+    if (!head) return Found::damaged;
+    read.key = record_key(*of_session, head->salt);
+    auto opened = open_body(readable, *head, *read.key);
+    if (!opened) return Found::damaged;
+    read.opened = std::move(*opened);
+    readable = read.opened;
+  }
+  auto body = decode_body(readable);
   if (!body) return Found::damaged;
   read.body = std::move(*body);
   return Found::whole;
@@ -72,7 +88,9 @@ Result<bool> Store::hand_over(std::uint64_t id, std::uint32_t number, std::size_
 }
 
 Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, PartSink* sink) {
-  const Digest digest = digest_of(bytes_of(key), seed_);
+  const std::optional<Digest> place = place_of(key);
+  if (!place) return std::optional<Loaded>();
+  const Digest digest = *place;
   Read read;
   for (int tries = 0; tries < tries_max; ++tries) {
     IndexEntry entry;
@@ -111,14 +129,14 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
         continue;
       }
       const auto fill = [&]() -> Result<void> {
-        if (!part.in_sink) return parts_.read(read.body.file_id, file_number, view.bytes, own, view.content_check);
-        if (sink->takes_files()) {
+        if (!part.in_sink) return parts_.read(read.body.file_id, file_number, view.bytes, own, view.content_check, read.part_key());
+        if (sink->takes_files() && read.part_key() == nullptr) {  // a sealed one cannot be mapped
           const auto handed = hand_over(read.body.file_id, file_number, i, view, checked, *sink);
           if (!handed) return handed.error();
           if (*handed) return {};
         }
         if (!sink->begin(i, view.bytes)) return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
-        return parts_.read(read.body.file_id, file_number, view.bytes, *sink, view.content_check);
+        return parts_.read(read.body.file_id, file_number, view.bytes, *sink, view.content_check, read.part_key());
       };
       const auto filled = fill();
       if (!filled && filled.error().code == ErrorCode::malformed) {
@@ -183,7 +201,7 @@ Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<
     if (*found == Found::whole) {
       for (const PartView& part : read.body.parts) {
         if (!part.in_file) continue;
-        const auto filled = parts_.read(read.body.file_id, file_number++, part.bytes, nowhere, part.content_check);
+        const auto filled = parts_.read(read.body.file_id, file_number++, part.bytes, nowhere, part.content_check, read.part_key());
         if (filled) continue;
         if (filled.error().code == ErrorCode::unavailable) return filled.error();
         damaged = true;

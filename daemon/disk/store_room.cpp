@@ -128,7 +128,7 @@ Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now
     row.files = files.count;
     row.merit = each.entry.merit;
     const Bytes body = Bytes(read.record).subspan(sizeof(RecordHeader), read.record.size() - bare_record_bytes);
-    const auto place = log_.add(RecordKind::value, each.digest, body, row);
+    const auto place = log_.add(each.entry.is_sealed ? RecordKind::sealed : RecordKind::value, each.digest, body, row);
     if (!place) return place.error();
     IndexEntry moved = each.entry;
     moved.sequence = place->sequence;

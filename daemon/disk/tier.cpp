@@ -106,13 +106,18 @@ struct Tier::State {
         queued.bytes = 0;
         queued.shed = true;
       }
-      if (queue.size() >= options.queue_operations_max) {
+      if (queue.size() >= options.queue_operations_max && !Store::is_of_session(queued.operation)) {
+        std::deque<Queued> of_sessions;
         for (Queued& each : queue) {
+          if (Store::is_of_session(each.operation)) {
+            of_sessions.push_back(std::move(each));
+            continue;
+          }
           queue_bytes -= std::exchange(each.bytes, 0);
           each.shed = each.shed || std::holds_alternative<Store::Put>(each.operation);
           replaced.push_back(std::move(each));
         }
-        queue.clear();
+        queue = std::move(of_sessions);
         replaced.push_back(std::move(queued));
         replaced.back().shed = replaced.back().shed || std::holds_alternative<Store::Put>(replaced.back().operation);
         replaced.back().bytes = 0;
@@ -287,6 +292,17 @@ void Tier::put(ValueInput value, bool durable, Written written) {
 }
 void Tier::drop(std::string key, Written written) { state_->add({Store::Drop{std::move(key)}, true, 0, false, std::move(written)}); }
 void Tier::drop_label(Label label, Written written) { state_->add({Store::DropLabel{label}, true, 0, false, std::move(written)}); }
+void Tier::keep_session(const SessionFacts& facts, Written written) {
+  state_->add({Store::KeepSession{facts}, true, 0, false, std::move(written)});
+}
+void Tier::end_session(std::uint64_t number, Written written) { state_->add({Store::EndSession{number}, true, 0, false, std::move(written)}); }
+void Tier::use_session(std::uint64_t number) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->queue.size() >= state_->options.queue_operations_max / 2) return;
+  }
+  state_->add({Store::UseSession{number, now_ms()}, false, 0, false, {}});
+}
 void Tier::clear(Written written) { state_->add({Store::Clear{}, true, 0, false, std::move(written)}); }
 
 bool Tier::load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded) {

@@ -69,7 +69,7 @@ const std::vector<Room>& rooms() {
        joined({clock_words, engine_words}), {}},
       {"daemon/memory", {"onced/protocol/", "engine/", "memory/", "boost/interprocess/"}, {"sys/socket.h"}, clock_words, {}},
       // Knows no engine and no memory tier: daemon/tiers brings them together.
-      {"daemon/disk", {"onced/protocol/", "disk/", "threads/", "zstd.h"}, {"sys/socket.h", "ctime", "time.h"}, clock_words, {}},
+      {"daemon/disk", {"onced/protocol/", "disk/", "threads/", "zstd.h", "openssl/"}, {"sys/socket.h", "ctime", "time.h"}, clock_words, {}},
       {"daemon/tiers", {"onced/protocol/", "engine/", "memory/", "disk/", "tiers/", "threads/"}, {"sys/socket.h"}, {}, {}},
       {"daemon/net", {"onced/protocol/", "engine/", "memory/", "tiers/", "net/", "threads/", "boost/asio/", "boost/system/"}, {}, {}, {}},
       // What net and service both need of threads.

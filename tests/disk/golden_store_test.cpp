@@ -10,7 +10,7 @@
 #include <iterator>
 #include <string>
 
-#include "workload.hpp"
+#include "session_workload.hpp"
 
 namespace onced::testing {
 namespace {
@@ -39,11 +39,13 @@ std::string hex_of(const Image& image) {
   return text;
 }
 
-// Everything that the format knows: a value with a part here and one in a file, a tombstone, a fence, marks, a complete segment with its index.
+// Everything that the format knows: a value with a part here and one in a file, a tombstone, a fence, marks, a complete segment with its index,
+// a session and a value of it.
 Image example() {
   const auto disk = std::make_shared<MemoryDisk>();
   disk::StoreOptions options = small_store();
   options.segment_bytes = 4 << 10;
+  options.session_of = session_of_key;
   options.body.compress = false;  // what zstd writes is its own affair
   auto store = open_store(disk, options, 1'000);
   REQUIRE(store.ok());
@@ -69,6 +71,11 @@ Image example() {
     REQUIRE((*store)->write(put, i == 11, 4'000)[0] == disk::Store::Outcome::done);
   }
   REQUIRE((*store)->status().segments == 2);
+  disk::ValueInput sealed;
+  sealed.key = session_key(65'537, 1);
+  sealed.parts = {{"", "text/plain", disk::bytes_of(std::string_view("only for this user")), nullptr}};
+  const disk::Store::Operation third[] = {disk::Store::KeepSession{session_facts(65'537, 3, 5'000)}, disk::Store::Put{sealed}};
+  for (const auto outcome : (*store)->write(third, true, 5'000)) REQUIRE(outcome == disk::Store::Outcome::done);
   return disk->image();
 }
 

@@ -1,0 +1,128 @@
+// The sessions of a store and the keys of their values, in slots that are overwritten in place (DISK.md, "Sessions").
+//
+// What is in memory is the truth; the file follows, and is written anew from there after a failure. A session that has ended is in neither.
+// Threads:   one writer; key_of(), size(), numbers_below() and all() from any thread, and none of them waits for the disk.
+// Order:     what sync() has returned for stays so. end() holds in memory at once, keep() and use() as well.
+// Errors:    after any failure nothing more is written, and calls that would say so, until recover() succeeds.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <onced/protocol/result.hpp>
+
+#include "disk/directory.hpp"
+#include "disk/files.hpp"
+#include "disk/format.hpp"
+#include "disk/session_key.hpp"
+#include "disk/value.hpp"
+
+namespace onced::disk {
+
+struct SessionFacts {
+  std::uint64_t number = 0;       // not 0
+  std::uint64_t generation = 0;
+  std::array<std::byte, 32> digest{};  // of its id
+  std::uint64_t made_ms = 0;      // all times by the store's clock
+  std::uint64_t used_ms = 0;      // as far as is known
+  std::uint64_t idle_ms = 0;      // 0: it may idle for ever
+  std::uint64_t ends_ms = never_ms;
+
+  // For how long it has not been used, at least: what is written may be older than the truth by half the idle time.
+  std::uint64_t idle_for_ms(std::uint64_t now_ms) const {
+    const std::uint64_t since = now_ms - std::min(now_ms, used_ms);
+    return since - std::min(since, idle_ms / 2);
+  }
+  bool is_over(std::uint64_t now_ms) const { return ends_ms <= now_ms || (idle_ms != 0 && idle_for_ms(now_ms) >= idle_ms); }
+};
+
+class SessionFile {
+ public:
+  SessionFile(FileSystem& files, std::uint64_t seed, std::function<void(std::span<std::byte>)> random, const Say& say)
+      : files_(files), seed_(seed), random_(std::move(random)), say_(say) {}
+
+  // Reads the file, if there is one: the latest time in it.
+  Result<std::uint64_t> open();
+  // Then: ends what is over, and overwrites what is not to be there.
+  Result<void> begin(std::uint64_t now_ms);
+
+  // A new one, which gets a key, or what became of one that is there.
+  Result<void> keep(const SessionFacts& facts);
+  // Of one that is there; no promise of its own.
+  Result<void> use(std::uint64_t number, std::uint64_t used_ms);
+  Result<void> end(std::uint64_t number);
+  Result<void> sync();
+  bool has_unstable() const { return dirty_; }  // the writer's
+  void abandon() { broken_ = true; }
+  Result<void> recover();
+
+  std::optional<SessionKey> key_of(std::uint64_t number) const;
+  std::size_t size() const;
+  std::uint64_t numbers_below() const;
+  std::vector<SessionFacts> all() const;
+  std::uint64_t bytes() const { return pairs_ * pair_bytes; }  // the writer's
+
+  static constexpr std::size_t page_bytes = 4096;
+  static constexpr std::size_t pair_bytes = 2 * page_bytes;
+  static constexpr std::size_t slots_per_pair = page_bytes / sizeof(SessionSlot);
+  static constexpr std::uint64_t numbers_step = std::uint64_t{1} << 22;  // so many are given before the header is written again
+
+ private:
+  enum : unsigned { none = 0, first = 1, second = 2, both = 3 };
+  struct Live {
+    SessionFacts facts;
+    SessionKey key;
+    std::size_t slot = 0;
+    std::array<std::uint64_t, 2> sequences{};  // of its copies; 0: it is not whole
+    unsigned unstable = none;                  // copies that were written since the last sync; then it is in written_
+    bool other_too = false;                    // after it the other copy is to follow
+  };
+  static std::uint64_t place_of(std::size_t slot, unsigned copy) {
+    return (1 + slot / slots_per_pair) * pair_bytes + copy * page_bytes + slot % slots_per_pair * sizeof(SessionSlot);
+  }
+  std::uint64_t slot_seed(std::size_t slot) const { return seed_ + slot; }
+  SessionSlot slot_of(const Live& live, std::uint64_t sequence) const;
+  SessionsHeader header(std::uint64_t sequence) const;
+  static unsigned next_copies(const std::array<std::uint64_t, 2>& sequences, unsigned unstable);
+  Result<void> write(Live& live, unsigned copies);
+  Result<void> write_header(unsigned copies);
+  Result<void> write_zeros(std::size_t slot);
+  Result<void> make_file();
+  Result<void> open_file();
+  Result<void> write_all();
+  std::size_t free_slot();
+  Error broken() const { return Error{ErrorCode::unavailable, "the file of sessions cannot be written"}; }
+
+  FileSystem& files_;
+  std::uint64_t seed_;
+  std::function<void(std::span<std::byte>)> random_;
+  const Say& say_;
+  std::unique_ptr<File> file_;  // null: there is none yet, or it could not be opened again
+  bool broken_ = false;
+  bool dirty_ = false;          // since the last sync something was written
+  bool to_repair_ = false;
+  std::uint64_t pairs_ = 0;     // of the file
+  std::uint64_t sequence_ = 0;  // the latest
+  std::array<std::uint64_t, 2> header_sequences_{};
+  unsigned header_unstable_ = none;
+  bool other_header_too_ = false;
+  std::vector<std::size_t> free_;   // slots below the file's end
+  std::vector<std::size_t> freed_;  // free after the next sync
+
+  std::vector<std::uint64_t> written_;  // numbers of sessions with unstable copies; they may have ended since
+  bool lost_header_ = false;            // both copies, at the start
+
+  // Of which sessions there are, their facts and keys, and of the bound: the writer holds it while it changes them, others while they look.
+  mutable std::mutex mutex_;
+  std::unordered_map<std::uint64_t, Live> live_;
+  std::uint64_t numbers_below_ = 1;
+};
+
+}  // namespace onced::disk
