@@ -38,6 +38,7 @@ std::string disk_screen(const protocol::Report& report, const Output& output) {
   screen += row("used", use_text(count(report, "used_bytes"), count(report, "budget_bytes")));
   screen += row("values", human_count(count(report, "values")) + ", " + human_bytes(count(report, "live_bytes")) + " in " +
                               plural(count(report, "segments"), "segment"));
+  screen += row("sessions", human_count(count(report, "sessions")) + (count(report, "sessions") == 0 ? "" : ", which go on after a restart"));
   screen += row("to be written", human_bytes(count(report, "queued_bytes")));
   screen += row("evicted", plural(count(report, "evicted"), "value") + " since the start");
   const std::string found = plural(damaged, "value") + " since the start" + (aside > 0 ? ", " + human_bytes(aside) + " set aside" : std::string());

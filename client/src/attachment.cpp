@@ -130,7 +130,7 @@ Look Attachment::look_up(std::string_view key, ReaderNode& node, std::optional<V
 }
 
 Look Attachment::look_up_in_session(std::string_view key, ReaderNode& node, std::optional<Value>& value, const SessionAccess& session) {
-  if (session.epoch != welcome.epoch) [[unlikely]] return Look::ask;
+  if (session.epoch.load(std::memory_order_relaxed) != welcome.epoch) [[unlikely]] return Look::ask;
   return look(node, value,
               [&](protocol::LineUse use) { return reader_.lookup_in_session(key, reader_.hash(key), page_, node.line, use, session.grant); });
 }

@@ -68,7 +68,7 @@ struct Attachment {
   ~Attachment();
 
   // Whether the session's id is good, as far as this process sees.
-  bool good(const SessionAccess& session) const { return session.epoch == welcome.epoch && reader_.good(session.grant); }
+  bool good(const SessionAccess& session) const { return session.epoch.load(std::memory_order_relaxed) == welcome.epoch && reader_.good(session.grant); }
 
   // `node` protects this attachment. A hit fills `value`; nothing else is changed by another outcome.
   Look look_up(std::string_view key, ReaderNode& node, std::optional<Value>& value);

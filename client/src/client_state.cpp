@@ -231,7 +231,8 @@ client_detail::Patience Client::State::patience_with_disk(Milliseconds disk, Mil
 
 client_detail::Patience Client::State::patience_for(const protocol::Request& request) const {
   const auto is_durable = [](const protocol::Retention& retention) { return retention.durable; };
-  bool waits = std::holds_alternative<protocol::Invalidate>(request);
+  bool waits = std::holds_alternative<protocol::Invalidate>(request) || std::holds_alternative<protocol::NewSession>(request) ||
+               std::holds_alternative<protocol::RotateSession>(request) || std::holds_alternative<protocol::EndSession>(request);
   if (const auto* put = std::get_if<protocol::Put>(&request)) waits = is_durable(put->retention);
   if (const auto* publish = std::get_if<protocol::Publish>(&request)) waits = is_durable(publish->retention);
   if (const auto* disk = std::get_if<protocol::Disk>(&request)) waits = disk->action == protocol::DiskAction::clear;

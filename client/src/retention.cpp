@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <onced/protocol/limits.hpp>
-#include <onced/protocol/session.hpp>
 #include <onced/protocol/utf8.hpp>
 
 namespace onced::client_detail {
@@ -90,8 +89,7 @@ Error not_durable(std::string_view key, const protocol::Retention& retention) {
   const bool derived = std::any_of(retention.depends_on.begin(), retention.depends_on.end(),
                                    [key](const protocol::Dependency& upstream) { return upstream.key != key; });
   std::string why = "its namespace keeps no values on disk, it is too large for that, or the disk fails; see `oncectl disk status`";
-  if (protocol::names_session(key)) why = "values of sessions are kept in memory only";
-  else if (derived) why = "a value that depends on others is kept in memory only";
+  if (derived) why = "a value that depends on others is kept in memory only";
   return Error{ErrorCode::not_durable, "the value is stored, and it is not durable: " + why};
 }
 

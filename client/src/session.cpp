@@ -35,15 +35,17 @@ Session::State::State(Client::State& client_in, std::string id_in, const protoco
       absolute_ttl_left(answer.absolute_left_ms), opened_on_(over.welcome.connection) {}
 
 Result<void> Session::State::open_over(Attachment& attachment, Deadline deadline) {
-  // Of a daemon that is gone, or dead. The daemon would not know which id we mean: this connection may have shown the new one too.
-  if (!attachment.good(access)) return ended();
-  if (opened_on_.load(std::memory_order_relaxed) == attachment.welcome.connection) return {};
+  // The daemon would not know which id we mean: this connection may have shown the new one too. A daemon that has come since may have kept it.
+  const bool is_other_daemon = access.epoch.load(std::memory_order_relaxed) != attachment.welcome.epoch;
+  if (!is_other_daemon && !attachment.good(access)) return ended();
+  if (!is_other_daemon && opened_on_.load(std::memory_order_relaxed) == attachment.welcome.connection) return {};
   auto reply = attachment.channel.call(protocol::OpenSession{id}, deadline);
   if (!reply) return reply.error();
   const auto* opened = std::get_if<protocol::SessionOpened>(&*reply);
   if (opened == nullptr) return client_detail::error_of(*reply);
   if (opened->number != access.grant.number || opened->generation != access.grant.generation) return ended();
   opened_on_.store(attachment.welcome.connection, std::memory_order_relaxed);
+  access.epoch.store(attachment.welcome.epoch, std::memory_order_relaxed);
   return {};
 }
 

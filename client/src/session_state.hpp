@@ -25,7 +25,7 @@ struct Session::State {
 
   Client::State& client;
   const std::string id;
-  const client_detail::SessionAccess access;
+  client_detail::SessionAccess access;  // the grant never changes
   const Milliseconds idle_ttl;
   const Milliseconds absolute_ttl_left;
 

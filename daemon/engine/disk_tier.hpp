@@ -3,6 +3,9 @@
 // The engine decides what is written, loaded and dropped; the tier knows files, checksums and its own budget. A value there is a copy of one
 // that was published, or is not there at all: it goes by itself when its time is over, when it is damaged, and when room is short.
 //
+// A tier may keep sessions, too (keeps_sessions()); only such a one is given values of sessions. Then it keeps what it was told of each until
+// its end, and after that nothing of it that anybody could read.
+//
 // Threads:   the strand; no call waits for the disk. What takes time ends in an event, DiskWritten or DiskLoaded: exactly one for each ticket
 //            that was given away, at any later time, in any order.
 // Order:     operations count in the order of the calls: a load sees the puts and drops of its key that were called before it. What drops by label
@@ -77,6 +80,22 @@ struct DiskLoaded {
   std::string problem{};
 };
 
+// A session as it is kept. Never its id.
+struct DiskSession {
+  std::uint64_t number = 0;
+  std::uint64_t generation = 0;
+  std::string digest{};            // SHA-256 of the id
+  std::uint64_t age_ms = 0;
+  std::uint64_t idle_for_ms = 0;   // at least: since its last use that was told
+  std::uint64_t idle_ttl_ms = 0;   // 0: never by idling
+  std::uint64_t left_ms = protocol::as_configured;  // until it ends at the latest; as_configured: it does not
+};
+// The first event of all, where a tier keeps sessions: those that were there before this engine was.
+struct SessionsFound {
+  std::vector<DiskSession> sessions{};
+  std::uint64_t numbers_from = 0;  // every number that was ever given is below
+};
+
 class DiskTier {
  public:
   virtual ~DiskTier() = default;
@@ -96,7 +115,18 @@ class DiskTier {
   // Of a value that may be there; its last one counts when room is short.
   virtual void set_merit(std::string_view key, float merit) = 0;
 
+  // Sessions: those of a tier that keeps none are never called. Order as above; the events say when it is stable.
+  virtual bool keeps_sessions() const { return false; }
+  // It is new, or has another generation and id from now on.
+  virtual void keep_session(DiskTicket, const DiskSession&) {}
+  // It was used now; told now and then only.
+  virtual void use_session(std::uint64_t /*number*/) {}
+  virtual void end_session(DiskTicket, std::uint64_t /*number*/) {}
+  // Like drop_label(): no value of the session that was put before this.
+  virtual void drop_in_session(DiskTicket, std::uint64_t /*number*/) {}
+
   struct Usage {
+    std::uint64_t sessions = 0;
     std::uint64_t values = 0;
     std::uint64_t used_bytes = 0;    // of the directory
     std::uint64_t budget_bytes = 0;

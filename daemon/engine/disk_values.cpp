@@ -18,7 +18,7 @@ std::string family_label(std::string_view key) {
 
 }  // namespace
 
-bool DiskValues::takes(std::string_view key) const { return is_on() && !protocol::names_session(key); }
+bool DiskValues::takes(std::string_view key) const { return is_on() && (!protocol::names_session(key) || tier_->keeps_sessions()); }
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 
@@ -56,11 +56,39 @@ DiskTicket DiskValues::drop(std::string_view key, bool waited_for) {
 
 DiskTicket DiskValues::drop_label(DiskTier::Label kind, std::string_view name, bool waited_for) {
   if (!is_on()) return {};
+  const DiskTicket ticket = ticket_for_label(waited_for);
+  if (kind == DiskTier::Label::family) tier_->drop_label(ticket, kind, family_label(name));
+  else tier_->drop_label(ticket, kind, name);
+  return ticket;
+}
+
+DiskTicket DiskValues::drop_in_session(std::uint64_t number, bool waited_for) {
+  if (!keeps_sessions()) return {};
+  const DiskTicket ticket = ticket_for_label(waited_for);
+  tier_->drop_in_session(ticket, number);
+  return ticket;
+}
+
+DiskTicket DiskValues::ticket_for_label(bool waited_for) {
   const DiskTicket ticket = next_ticket();
   if (waited_for) open_.try_emplace(ticket);
   labels_.insert(ticket);
-  if (kind == DiskTier::Label::family) tier_->drop_label(ticket, kind, family_label(name));
-  else tier_->drop_label(ticket, kind, name);
+  return ticket;
+}
+
+DiskTicket DiskValues::keep_session(const DiskSession& session) {
+  if (!keeps_sessions()) return {};
+  const DiskTicket ticket = next_ticket();
+  open_.try_emplace(ticket);
+  tier_->keep_session(ticket, session);
+  return ticket;
+}
+
+DiskTicket DiskValues::end_session(std::uint64_t number, bool waited_for) {
+  if (!keeps_sessions()) return {};
+  const DiskTicket ticket = next_ticket();
+  if (waited_for) open_.try_emplace(ticket);
+  tier_->end_session(ticket, number);
   return ticket;
 }
 
@@ -83,6 +111,10 @@ void DiskValues::forget(DiskTicket ticket) { open_.erase(ticket); }
 void DiskValues::finish(Open& open) {
   if (auto* published = std::get_if<protocol::Published>(&open.reply)) {
     published->durable = open.is_put && *open.outcome == DiskOutcome::done;
+  } else if (std::holds_alternative<protocol::SessionOpened>(open.reply)) {
+    if (*open.outcome == DiskOutcome::failed && context_.is_time_to_note(session_noted_))
+      context_.note(Note::Level::warning, "the disk cannot be written: sessions begin and get new ids in memory; if the daemon ends before the disk works "
+                                          "again, those are as they were before");
   } else if (*open.outcome == DiskOutcome::failed) {
     ++context_.counters.disk_not_durable;
     return context_.refuse(*open.to, ErrorCode::not_durable,
@@ -113,7 +145,8 @@ void DiskValues::drain() {
     }
     Connection* const connection = connections_.find(open.to->connection);
     if (connection != nullptr && connection->held_back.erase(open.to->id) > 0) {
-      if (std::holds_alternative<protocol::Published>(open.reply)) context_.send(*open.to, std::move(open.reply));
+      const bool is_done = std::holds_alternative<protocol::Published>(open.reply) || std::holds_alternative<protocol::SessionOpened>(open.reply);
+      if (is_done) context_.send(*open.to, std::move(open.reply));
       else context_.refuse(*open.to, ErrorCode::unavailable, "the daemon is shutting down, and is still writing to the disk that it is dropped");
     }
     at = open_.erase(at);

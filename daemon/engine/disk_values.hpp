@@ -3,8 +3,8 @@
 //   Acquire of a key that memory does not have -> begin_load() -> DiskLoaded -> take() -> stored in memory, or it is computed
 //   Invalidate, durable Publish -> a ticket -> answer() -> DiskWritten -> the reply leaves
 //
-// On disk are values of no session that depend on no other value: what else there is would have to be found again when a session ends or
-// an upstream changes. A value on disk is never stale by anything but its time: who makes a value stale drops it here.
+// On disk are values that depend on no other value: the others would have to be found again when an upstream changes. Values of sessions are
+// there if the tier keeps sessions, and go with them. A value on disk is never stale by anything but its time: who makes a value stale drops it here.
 //
 // Ownership: borrows the tier, which may be null: then nothing is kept and nothing is found. Entries that are being loaded are kept
 //            by their `loading`.
@@ -33,6 +33,7 @@ class DiskValues {
   DiskValues(Context& context, Connections& connections, DiskTier* tier) : context_(context), connections_(connections), tier_(tier) {}
 
   bool is_on() const { return tier_ != nullptr; }
+  bool keeps_sessions() const { return is_on() && tier_->keeps_sessions(); }
   // Whether values of this key may be there at all.
   bool takes(std::string_view key) const;
   bool may_have(std::string_view key) const { return takes(key) && tier_->may_have(key); }
@@ -42,9 +43,17 @@ class DiskValues {
   // Nothing to wait for when it has none. `waited_for`: an answer() or forget() follows.
   DiskTicket drop(std::string_view key, bool waited_for);
   DiskTicket drop_label(DiskTier::Label kind, std::string_view name, bool waited_for);
+  DiskTicket drop_in_session(std::uint64_t number, bool waited_for);
+
+  // Nothing to wait for where no sessions are kept. An answer() follows the first, and as with drop() the second.
+  DiskTicket keep_session(const DiskSession& session);
+  DiskTicket end_session(std::uint64_t number, bool waited_for);
+  void use_session(std::uint64_t number) {
+    if (keeps_sessions()) tier_->use_session(number);
+  }
 
   // The reply leaves when the ticket's operation is written; at once when there is none. If it failed: Refused (not_durable) in place of
-  // Done, Published without `durable`.
+  // Done, Published without `durable`, SessionOpened as it is: that session goes on in memory.
   void answer(DiskTicket ticket, ReplyAddress to, protocol::Reply reply);
   void forget(DiskTicket ticket);
   // Every reply that waits is given as one that the daemon's end overtakes.
@@ -77,6 +86,7 @@ class DiskValues {
     DiskTicket load{};
     DiskTicket after{};  // this label must have been written
   };
+  DiskTicket ticket_for_label(bool waited_for);
   DiskTicket next_ticket() { return DiskTicket{++last_ticket_}; }
   void finish(Open& open);
   void load_postponed(std::vector<Entry*>& without);
@@ -90,6 +100,7 @@ class DiskValues {
   std::multiset<std::uint64_t> stamps_;  // of these
   std::set<DiskTicket> labels_;          // that are not written yet
   std::deque<Postponed> postponed_;      // in order of `after`
+  std::optional<Time> session_noted_;
 };
 
 }  // namespace onced::engine

@@ -51,6 +51,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   } else if (scope.kind == ScopeKind::session) {
     invalidation.session = *protocol::session_number_in(scope.subject);
     deaths_.forget_if([&](std::string_view key) { return protocol::session_in(key) == invalidation.session; });
+    invalidation.written = disk_.drop_in_session(invalidation.session, true);
   } else {
     deaths_.forget_if([&](std::string_view key) { return scope.kind == ScopeKind::everything || function_of(key) == scope.subject; });
     const bool all = scope.kind == ScopeKind::everything;

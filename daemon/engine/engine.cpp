@@ -27,7 +27,7 @@ struct Engine::State {
         blobs(context, connections, blob_store,
               [this](const Connection& from, const protocol::Reserve& request) { return catalog.make_room_for_blob(request.bytes, newcomer_of(from, request)); }),
         catalog(context, directory, functions, store, signals, blobs),
-        sessions(context, connections, session_table, computations, signals, store) {}
+        sessions(context, connections, session_table, computations, signals, store, disk) {}
 
   Context context;
   Connections connections;
@@ -53,6 +53,7 @@ struct Engine::State {
   void on(const Draining&);
   void on(const DiskWritten& event) { computations.written(event); }
   void on(DiskLoaded&& event);
+  void on(const SessionsFound& event) { sessions.found(event); }
 
   // One overload per request. Those without a ReplyAddress have no answer.
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request, const std::optional<SessionSecret>& secret);

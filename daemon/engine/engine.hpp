@@ -71,7 +71,7 @@ struct Draining {
   std::string why = "the daemon is shutting down";  // for whoever asks, or waits for an answer
 };
 
-using Event = std::variant<Connected, Disconnected, ProcessDied, Requested, SignalsSent, Ticked, Draining, DiskWritten, DiskLoaded>;
+using Event = std::variant<Connected, Disconnected, ProcessDied, Requested, SignalsSent, Ticked, Draining, DiskWritten, DiskLoaded, SessionsFound>;
 
 // ---- what is to be done ---------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ bool Computations::leave_generation(Entry& entry) {
     if (was_computed) signals_.emit(SignalEvent::abandoned, entry.key, version, 0, "session_ended");
     return true;
   }
+  if (entry.loading) entry.loading->is_void = true;
   directory_.clear_tags(entry);
   if (const std::uint64_t wave = condemn(entry, "the end of session " + std::to_string(session.number)); wave != 0) session.last_wave = wave;
   if (entry.value) {

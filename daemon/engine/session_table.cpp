@@ -1,5 +1,6 @@
 #include "engine/session_table.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <onced/protocol/result.hpp>
@@ -15,7 +16,23 @@ Session* SessionTable::add(std::string digest) {
     place = free_places_.back();
     free_places_.pop_back();
   }
-  const SessionNumber number = ++uses_[place] * uses_.size() + place;
+  return insert(++uses_[place] * uses_.size() + place, std::move(digest));
+}
+
+Session* SessionTable::restore(SessionNumber number, std::string digest) {
+  const std::size_t place = number % uses_.size();
+  if (place < places_used_) return nullptr;
+  while (places_used_ < place) free_places_.push_back(places_used_++);
+  ++places_used_;
+  uses_[place] = number / uses_.size();
+  return insert(number, std::move(digest));
+}
+
+void SessionTable::number_from(SessionNumber number) {
+  for (std::uint64_t& uses : uses_) uses = std::max(uses, number / uses_.size());
+}
+
+Session* SessionTable::insert(SessionNumber number, std::string digest) {
   Session& session = by_number_.try_emplace(number).first->second;
   session.number = number;
   session.digest = std::move(digest);
@@ -61,7 +78,7 @@ void SessionTable::leave(Entry& entry) {
 void SessionTable::check_invariants() const {
   std::size_t live = 0;
   for (const auto& [number, session] : by_number_) {
-    ONCED_ASSERT(number == session.number && number >= uses_.size());
+    ONCED_ASSERT(number == session.number && number != 0);
     live += session.ended() ? 0U : 1U;
     if (!session.ended()) ONCED_ASSERT(by_digest_.at(session.digest) == &session);
     ONCED_ASSERT(!session.ended() || session.settling);  // or it would stay for ever

@@ -1,7 +1,7 @@
 // All sessions: by digest of the id, by number, and what each of them keeps.
 //
 // Numbers:    a session has a place in the segment's table (number % places) from its beginning to its end. Each later session of a
-//             place has a higher number: none comes twice within an epoch. 0 is none.
+//             place has a higher number: none comes twice within an epoch, nor over epochs where sessions are kept (number_from()). 0 is none.
 // Generations: rise with every session that is made and with every rotation, over all sessions; 0: it has ended.
 // Unsettled:  an entry knows the generation at which it was last looked at. One of an older generation is held against the rotation or
 //             the end before anybody looks at what it has (Computations::settle), the others by the way, in bounded steps. A
@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/disk_tier.hpp"
 #include "engine/entry.hpp"
 #include "engine/key_map.hpp"
 
@@ -33,6 +34,8 @@ struct Session {
   std::string digest;            // SHA-256 of the id
   Time made{};
   Time used{};                   // as far as is known (Sessions)
+  Time use_kept{};               // as the disk knows it
+  DiskTicket end_written{};      // its end, on disk
   Duration idle_ttl{};           // 0: never by idling
   std::optional<Time> absolute_end{};
   std::list<Entry*> entries{};   // the ones that were settled last come first
@@ -54,6 +57,10 @@ class SessionTable {
  public:
   SessionTable(const BytesHash& hash, std::size_t places) : by_digest_(0, hash), uses_(places) {}
 
+  // Before any other: one of an earlier epoch, in order of their places. Null: there is one at its place already.
+  Session* restore(SessionNumber number, std::string digest);
+  // Those that are added from now on have numbers from here on.
+  void number_from(SessionNumber number);
   // Null: every place has one. Its generation is the caller's to set.
   Session* add(std::string digest);
   void rename(Session& session, std::string digest);
@@ -92,6 +99,8 @@ class SessionTable {
   std::vector<std::uint64_t> uses_;             // of each place, so far
   std::size_t places_used_ = 0;                 // the first so many; later ones were never used
   std::vector<std::size_t> free_places_;
+
+  Session* insert(SessionNumber number, std::string digest);
 };
 
 }  // namespace onced::engine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 #include <onced/protocol/key.hpp>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::size_t digest_digits_shown = 12;
 constexpr int looks_for_room_max = 16;
+constexpr int uses_kept_per_idle_time = 4;      // what DISK.md gives an idle session over a restart counts on it
 constexpr std::size_t ending_more_max = 1024;  // above sessions_max, of those that have ended and keep something yet
 
 std::string digest_of(std::string_view id) {
@@ -43,6 +45,49 @@ std::string Sessions::digest_text(std::string_view digest) {
   return text;
 }
 
+// ---- over a restart -------------------------------------------------------------------------------------------------
+
+void Sessions::found(const SessionsFound& event) {
+  std::vector<const DiskSession*> all;
+  for (const DiskSession& one : event.sessions) all.push_back(&one);
+  // In order of their places; should there be fewer than there were, of two at one place the one that was used later.
+  const auto place = [&](const DiskSession& one) { return one.number % table_.places(); };
+  std::sort(all.begin(), all.end(), [&](const DiskSession* a, const DiskSession* b) {
+    return std::tuple(place(*a), a->idle_for_ms, a->number) < std::tuple(place(*b), b->idle_for_ms, b->number);
+  });
+  for (const DiskSession* const one : all) {
+    Session* const session = table_.find_digest(one->digest) == nullptr ? table_.restore(one->number, one->digest) : nullptr;
+    if (session == nullptr) {
+      disk_.end_session(one->number, false);
+      ++context_.counters.sessions_evicted;
+      context_.note(Note::Level::info, "session " + digest_text(one->digest) + " is over: its place was needed (the namespace's memory is less than it was)");
+      continue;
+    }
+    session->generation = one->generation;
+    last_generation_ = std::max(last_generation_, one->generation);
+    session->made = context_.now - duration_of_ms(one->age_ms);
+    session->used = session->use_kept = context_.now - duration_of_ms(one->idle_for_ms);
+    session->idle_ttl = duration_of_ms(one->idle_ttl_ms);
+    if (one->left_ms != protocol::as_configured) session->absolute_end = context_.now + duration_of_ms(one->left_ms);
+    session->by_use = by_use_.insert(by_use_.end(), session);
+    session->next_look = looks_.end();
+    schedule(*session);
+    store_.set_session(session->number, session->generation);
+  }
+  by_use_.sort([](const Session* a, const Session* b) { return a->used < b->used; });
+  table_.number_from(event.numbers_from);
+  if (table_.live() > 0) context_.note(Note::Level::info, std::to_string(table_.live()) + " sessions go on from before the restart");
+}
+
+DiskSession Sessions::image_of(const Session& session) const {
+  DiskSession image{.number = session.number, .generation = session.generation, .digest = session.digest};
+  image.age_ms = milliseconds_between(session.made, context_.now);
+  image.idle_for_ms = milliseconds_between(session.used, context_.now);
+  image.idle_ttl_ms = milliseconds_between(Time::zero(), session.idle_ttl);
+  if (session.absolute_end) image.left_ms = left_ms(*session.absolute_end, context_.now);
+  return image;
+}
+
 // ---- requests -------------------------------------------------------------------------------------------------------
 
 void Sessions::create(Connection& from, protocol::RequestId id, const protocol::NewSession& request, const SessionSecret& secret) {
@@ -58,7 +103,7 @@ void Sessions::create(Connection& from, protocol::RequestId id, const protocol::
   Session* const session = table_.add(std::move(digest));
   ONCED_ASSERT(session != nullptr);  // make_room()
   session->generation = ++last_generation_;
-  session->made = session->used = context_.now;
+  session->made = session->used = session->use_kept = context_.now;
   session->idle_ttl = ttl_of(request.idle_ttl_ms, context_.settings.sessions.idle_ttl);
   if (const Duration absolute = ttl_of(request.absolute_ttl_ms, context_.settings.sessions.absolute_ttl); absolute > Duration::zero())
     session->absolute_end = context_.now + absolute;
@@ -72,7 +117,7 @@ void Sessions::create(Connection& from, protocol::RequestId id, const protocol::
   opened(from, *session);
   protocol::SessionOpened answer = answer_for(*session);
   answer.id = name;
-  context_.send(to, std::move(answer));
+  disk_.answer(disk_.keep_session(image_of(*session)), to, std::move(answer));
 }
 
 void Sessions::open(Connection& from, protocol::RequestId id, const protocol::OpenSession& request) {
@@ -97,12 +142,13 @@ void Sessions::rotate(Connection& from, protocol::RequestId id, const protocol::
   signals_.end_bound(session->number, connections_, "this session has a new id");
   settle_later(*session);
   used(*session);
+  session->use_kept = context_.now;
   opened(from, *session);
   ++context_.counters.sessions_rotated;
   context_.note(Note::Level::debug, "session " + before + " is " + digest_text(session->digest) + " from now on, by " + from.description);
   protocol::SessionOpened answer = answer_for(*session);
   answer.id = name;
-  context_.send({from.id, id}, std::move(answer));
+  disk_.answer(disk_.keep_session(image_of(*session)), {from.id, id}, std::move(answer));
 }
 
 void Sessions::touch(Connection& from, protocol::RequestId id, const protocol::TouchSession& request) {
@@ -220,6 +266,9 @@ void Sessions::used(Session& session) {
   by_use_.splice(by_use_.end(), by_use_, session.by_use);
   if (std::exchange(session.used, context_.now) == context_.now) return;
   schedule(session);
+  if (session.idle_ttl == Duration::zero() || context_.now - session.use_kept < session.idle_ttl / uses_kept_per_idle_time) return;
+  session.use_kept = context_.now;
+  disk_.use_session(session.number);
 }
 
 // In step with others: one turn looks at many.
@@ -269,6 +318,7 @@ void Sessions::finish(Session& session, EndedBy how) {
   if (session.next_look != looks_.end()) looks_.erase(session.next_look);
   session.next_look = looks_.end();
   table_.end(session);
+  session.end_written = disk_.end_session(session.number, !session.end_asked.empty());
   std::string why = "ended";
   switch (how) {
     case EndedBy::request: ++context_.counters.sessions_ended; break;
@@ -303,9 +353,10 @@ void Sessions::go_on(std::size_t most) {
       session.settling = false;
       continue;
     }
+    if (session.end_asked.empty()) disk_.forget(session.end_written);  // or who asked has gone
     for (const ReplyAddress& to : std::exchange(session.end_asked, {})) {
       connections_.at(to.connection).session_ends.erase(to.id);
-      context_.send(to, protocol::Done{session.dropped});
+      disk_.answer(session.end_written, to, protocol::Done{session.dropped});
     }
     finished_.push_back(&session);
   }

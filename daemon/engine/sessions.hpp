@@ -8,6 +8,8 @@
 //            is looked at: every quarter of its idle time, so that a session whose last use was a hit lives up to a quarter longer.
 // Bounds:    sessions_checked_per_step_max looks in a step, each at one bit of every pin page; sessions_max sessions, and about as many
 //            that have ended and keep something yet.
+// Disk:      where the tier keeps sessions, making one, a new id and the end are answered when that is on stable storage; making and new ids also
+//            when the disk fails. Uses are told to it at most four times in an idle time.
 // Errors:    an id that is not known and one that was are refused alike (session_ended).
 #pragma once
 
@@ -23,6 +25,7 @@
 #include "engine/computations.hpp"
 #include "engine/connections.hpp"
 #include "engine/context.hpp"
+#include "engine/disk_values.hpp"
 #include "engine/record_store.hpp"
 #include "engine/session_table.hpp"
 #include "engine/signal_hub.hpp"
@@ -31,8 +34,12 @@ namespace onced::engine {
 
 class Sessions {
  public:
-  Sessions(Context& context, Connections& connections, SessionTable& table, Computations& computations, SignalHub& signals, RecordStore& store)
-      : context_(context), connections_(connections), table_(table), computations_(computations), signals_(signals), store_(store) {}
+  Sessions(Context& context, Connections& connections, SessionTable& table, Computations& computations, SignalHub& signals, RecordStore& store,
+           DiskValues& disk)
+      : context_(context), connections_(connections), table_(table), computations_(computations), signals_(signals), store_(store), disk_(disk) {}
+
+  // The first call of all: sessions that were there before this engine was.
+  void found(const SessionsFound& event);
 
   void create(Connection& from, protocol::RequestId id, const protocol::NewSession& request, const SessionSecret& secret);
   void open(Connection& from, protocol::RequestId id, const protocol::OpenSession& request);
@@ -78,6 +85,7 @@ class Sessions {
   void finish(Session& session, EndedBy how);
   void settle_later(Session& session);
   bool make_room();
+  DiskSession image_of(const Session& session) const;
   protocol::SessionOpened answer_for(const Session& session) const;
 
   Context& context_;
@@ -86,6 +94,7 @@ class Sessions {
   Computations& computations_;
   SignalHub& signals_;
   RecordStore& store_;
+  DiskValues& disk_;
   std::uint64_t last_generation_ = 0;
   std::list<Session*> by_use_;            // the one that was used longest ago first
   std::multimap<Time, Session*> looks_;   // when each is looked at next

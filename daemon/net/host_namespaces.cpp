@@ -26,7 +26,7 @@ Result<void> Host::open_namespaces() {
     auto host = make_namespace(settings_, name, settings_.engine.epoch);
     if (!host) return host.error();
     namespaces_[name] = std::move(*host);
-    namespaces_[name]->take_disk();
+    namespaces_[name]->take_disk(alarm_.now());
   }
   return {};
 }
@@ -163,7 +163,7 @@ Result<void> Host::reconfigure(HostSettings settings) {
     if (const auto disk = disks_.find(host->name()); disk != disks_.end()) clear_disk(host->name(), *disk->second);
     else if (!settings_.namespaces.at(host->name()).disk_directory.empty())
       log_(LogLevel::warning, "the namespace \"" + host->name() + "\" keeps its values in memory only until the daemon starts again: a reload opens no disk");
-    host->take_disk();
+    host->take_disk(alarm_.now());
   }
   finish_turn();
   return {};

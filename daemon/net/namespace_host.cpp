@@ -67,10 +67,11 @@ NamespaceHost::~NamespaceHost() {
   if (has_taken_disk_) disk_->detach();
 }
 
-void NamespaceHost::take_disk() {
+void NamespaceHost::take_disk(engine::Time now) {
   if (disk_ == nullptr) return;
-  disk_->attach(store_->blobs());
+  engine::SessionsFound found = disk_->attach(store_->blobs());
   has_taken_disk_ = true;
+  apply(std::move(found), now);
 }
 
 Result<memory::SealedMemory> NamespaceHost::enter(engine::ConnectionId connection) {

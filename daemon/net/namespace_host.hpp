@@ -42,7 +42,7 @@ class NamespaceHost {
   // `settings` are this namespace's own; their epoch is one that no other namespace of this name ever had (tokens and
   // positions name it). What `blobs` gives for closing outlives this object, and every Outbox call.
   // Fails when the kernel does not give the memory.
-  // `disk`, which may be null, outlives it; take_disk() comes before the first event.
+  // `disk`, which may be null, outlives it; take_disk() comes before the first event of any other kind.
   static Result<std::unique_ptr<NamespaceHost>> create(std::string name, std::uint64_t memory_bytes, memory::BlobOptions blobs,
                                                        const engine::Settings& settings, tiers::NamespaceDisk* disk, Outbox& outbox);
   ~NamespaceHost();
@@ -59,7 +59,7 @@ class NamespaceHost {
   std::uint64_t segment_bytes() const { return segment_.bytes().size(); }
 
   // From here on its disk serves this one, which nobody has used before, and no other.
-  void take_disk();
+  void take_disk(engine::Time now);
 
   // One step of the engine, and its effects.
   void apply(engine::Event event, engine::Time now);

@@ -41,6 +41,16 @@ engine::DiskOutcome outcome_of(disk::Store::Outcome outcome) {
   return engine::DiskOutcome::failed;
 }
 
+// A key that names a session and not which one is of none that there is.
+std::uint64_t session_of(std::string_view key) {
+  constexpr std::uint64_t nobodys = ~std::uint64_t{0};
+  if (!protocol::names_session(key)) return 0;
+  const std::uint64_t number = protocol::session_in(key).value_or(nobodys);
+  return number == 0 ? nobodys : number;
+}
+
+std::string session_label(std::uint64_t number) { return "session:" + std::to_string(number); }
+
 std::string label_text(engine::DiskTier::Label kind, std::string_view name) {
   switch (kind) {
     case engine::DiskTier::Label::function: return "function:" + std::string(name);
@@ -223,6 +233,7 @@ Result<std::unique_ptr<NamespaceDisk>> NamespaceDisk::open(DiskOptions options, 
   of_store.random = [](std::span<std::byte> into) {
     if (::getrandom(into.data(), into.size(), 0) != static_cast<ssize_t>(into.size())) std::abort();  // of a few bytes: never
   };
+  of_store.session_of = session_of;
   auto store = disk::Store::open(std::move(*files), std::move(of_store), wall_ms());
   if (!store) return Error{store.error().code, options.directory + ": " + store.error().text};
   if (!options.tier.elapsed_ms) {
@@ -239,7 +250,24 @@ NamespaceDisk::NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string direc
 
 NamespaceDisk::~NamespaceDisk() { stop(std::chrono::milliseconds(0)); }
 
-void NamespaceDisk::attach(memory::MemfdBlobStore& blobs) { blobs_ = &blobs; }
+engine::SessionsFound NamespaceDisk::attach(memory::MemfdBlobStore& blobs) {
+  blobs_ = &blobs;
+  numbers_from_ = std::max(numbers_from_, tier_->store().session_numbers_below());
+  engine::SessionsFound found{.numbers_from = numbers_from_};
+  if (!std::exchange(has_sessions_, false)) return found;
+  const std::uint64_t now_ms = tier_->now_ms();
+  for (const disk::SessionFacts& facts : tier_->store().sessions()) {
+    engine::DiskSession& session = found.sessions.emplace_back();
+    session.number = facts.number;
+    session.generation = facts.generation;
+    session.digest.assign(reinterpret_cast<const char*>(facts.digest.data()), facts.digest.size());
+    session.age_ms = now_ms - std::min(now_ms, facts.made_ms);
+    session.idle_for_ms = facts.idle_for_ms(now_ms);
+    session.idle_ttl_ms = facts.idle_ms;
+    if (facts.ends_ms != disk::never_ms) session.left_ms = facts.ends_ms - std::min(facts.ends_ms, now_ms);
+  }
+  return found;
+}
 
 void NamespaceDisk::detach() {
   blobs_ = nullptr;
@@ -247,9 +275,13 @@ void NamespaceDisk::detach() {
 }
 
 void NamespaceDisk::clear(std::function<void(bool)> told) {
+  has_sessions_ = false;
   clearing_->under_way.fetch_add(1, std::memory_order_relaxed);
-  tier_->clear([clearing = clearing_, told = std::move(told)](disk::Store::Outcome outcome) {
-    const bool durable = outcome == disk::Store::Outcome::done;
+  // What is asked for first is told first, by the same thread.
+  auto sessions_ended = std::make_shared<bool>(false);
+  tier_->end_session(0, [sessions_ended](disk::Store::Outcome outcome) { *sessions_ended = outcome == disk::Store::Outcome::done; });
+  tier_->clear([clearing = clearing_, sessions_ended, told = std::move(told)](disk::Store::Outcome outcome) {
+    const bool durable = outcome == disk::Store::Outcome::done && *sessions_ended;
     if (!durable) clearing->owed.store(true, std::memory_order_relaxed);
     clearing->under_way.fetch_sub(1, std::memory_order_release);
     told(durable);
@@ -340,6 +372,7 @@ void NamespaceDisk::put(engine::DiskTicket ticket, const engine::DiskImage& imag
   value.facts.merit = image.merit;
   value.labels.push_back(store.label_of(label_text(Label::function, engine::function_of(image.key))));
   value.labels.push_back(store.label_of(label_text(Label::family, image.family)));
+  if (const std::uint64_t session = session_of(image.key); session != 0) value.labels.push_back(store.label_of(session_label(session)));
   for (const std::string& tag : *image.tags) value.labels.push_back(store.label_of(label_text(Label::tag, tag)));
   value.attributes = encode({.epoch = image.epoch, .fresh_until_ms = image.fresh_until_ms, .was_put = image.was_put,
                              .origin = std::string(image.origin), .tags = *image.tags});
@@ -376,9 +409,29 @@ bool NamespaceDisk::load(engine::DiskTicket ticket, std::string_view key) {
 
 void NamespaceDisk::set_merit(std::string_view key, float merit) { tier_->store().set_merit(key, merit); }
 
+void NamespaceDisk::keep_session(engine::DiskTicket ticket, const engine::DiskSession& session) {
+  const std::uint64_t now_ms = tier_->now_ms();
+  disk::SessionFacts facts{.number = session.number, .generation = session.generation, .idle_ms = session.idle_ttl_ms};
+  ONCED_ASSERT(session.digest.size() == facts.digest.size());
+  std::memcpy(facts.digest.data(), session.digest.data(), facts.digest.size());
+  facts.made_ms = now_ms - std::min(now_ms, session.age_ms);
+  facts.used_ms = now_ms - std::min(now_ms, session.idle_for_ms);
+  if (session.left_ms != protocol::as_configured) facts.ends_ms = now_ms + session.left_ms;
+  numbers_from_ = std::max(numbers_from_, session.number + 1);
+  tier_->keep_session(facts, tell(ticket));
+}
+
+void NamespaceDisk::use_session(std::uint64_t number) { tier_->use_session(number); }
+
+void NamespaceDisk::end_session(engine::DiskTicket ticket, std::uint64_t number) { tier_->end_session(number, tell(ticket)); }
+
+void NamespaceDisk::drop_in_session(engine::DiskTicket ticket, std::uint64_t number) {
+  tier_->drop_label(tier_->store().label_of(session_label(number)), tell(ticket));
+}
+
 engine::DiskTier::Usage NamespaceDisk::usage() const {
   const disk::Store::Status status = tier_->store().status();
-  return {.values = status.values, .used_bytes = status.used_bytes, .budget_bytes = status.budget_bytes, .queued_bytes = tier_->queued_bytes(),
+  return {.sessions = status.sessions, .values = status.values, .used_bytes = status.used_bytes, .budget_bytes = status.budget_bytes, .queued_bytes = tier_->queued_bytes(),
           .evicted = status.evicted, .damaged = status.damaged, .degraded = status.degraded};
 }
 
@@ -391,6 +444,7 @@ protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
   const auto add = [&](const char* name, protocol::Number number) { report.fields.emplace_back(name, std::move(number)); };
   add("path", directory_);
   add("values", std::uint64_t{status.values});
+  add("sessions", std::uint64_t{status.sessions});
   add("live_bytes", status.live_bytes);
   add("used_bytes", status.used_bytes);
   add("budget_bytes", status.budget_bytes);

@@ -52,9 +52,10 @@ class NamespaceDisk final : public engine::DiskTier {
   NamespaceDisk& operator=(const NamespaceDisk&) = delete;
 
   // For an engine that borrows this, with these blobs, until detach().
-  void attach(memory::MemfdBlobStore& blobs);
+  // What it is to know first.
+  engine::SessionsFound attach(memory::MemfdBlobStore& blobs);
   void detach();
-  // Drops everything, for whoever comes next: until that is on stable storage nothing is loaded. `told`, by any thread: true, it is; false, it
+  // Drops everything and ends all sessions, for whoever comes next: until that is on stable storage nothing is loaded. `told`, by any thread: true, it is; false, it
   // could not be written. Then it is written as soon as the disk works again, before anything else is.
   void clear(std::function<void(bool durable)> told);
 
@@ -73,6 +74,11 @@ class NamespaceDisk final : public engine::DiskTier {
   bool may_have(std::string_view key) const override;
   bool load(engine::DiskTicket ticket, std::string_view key) override;
   void set_merit(std::string_view key, float merit) override;
+  bool keeps_sessions() const override { return true; }
+  void keep_session(engine::DiskTicket ticket, const engine::DiskSession& session) override;
+  void use_session(std::uint64_t number) override;
+  void end_session(engine::DiskTicket ticket, std::uint64_t number) override;
+  void drop_in_session(engine::DiskTicket ticket, std::uint64_t number) override;
   Usage usage() const override;
   protocol::DiskReport report(protocol::DiskAction action) override;
 
@@ -107,6 +113,8 @@ class NamespaceDisk final : public engine::DiskTier {
   bool map_files_;
   memory::MemfdBlobStore* blobs_ = nullptr;
   std::uint64_t generation_ = 0;
+  bool has_sessions_ = true;         // of before, for whoever attaches
+  std::uint64_t numbers_from_ = 0;   // of sessions: above all that were kept
   // What clear() has asked for.
   struct Clearing {
     std::atomic<int> under_way{0};   // release by who has written, acquire by is_cleared(): what comes then is asked for afterwards

@@ -33,6 +33,8 @@ TEST_CASE("the screen says where, how full and whether it works") {
   CHECK(contains(well, "state          well\n"));
   CHECK(contains(well, "used           5.0 MiB of 10 MiB (50.0 %)\n"));
   CHECK(contains(well, "values         1,234, 3.0 MiB in 1 segment\n"));
+  CHECK(contains(well, "sessions       0\n"));
+  CHECK(contains(disk_screen(report({{"sessions", std::uint64_t{1200}}}), output), "sessions       1,200, which go on after a restart\n"));
   CHECK(contains(well, "to be written  2.0 KiB\n"));
   CHECK_FALSE(contains(well, "\nlast"));
   CHECK_FALSE(contains(well, "\nnow"));

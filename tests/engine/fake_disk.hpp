@@ -11,17 +11,20 @@
 #include <utility>
 #include <vector>
 
+#include <onced/protocol/session.hpp>
+
 #include "engine/disk_tier.hpp"
 #include "engine/key_fields.hpp"
 #include "scene.hpp"
 
 namespace onced::engine {
 
-class FakeDisk final : public DiskTier {
+class FakeDisk : public DiskTier {
  public:
   // What a test sets --------------------------------------------------------------------------------------------------
   DiskOutcome outcome = DiskOutcome::done;  // of what is delivered from now on
   bool takes_loads = true;
+  bool with_sessions = false;               // it keeps them
   std::uint64_t later_ms = 0;               // what its clock says more than when values were put
   std::string problem;                      // loads bring this
 
@@ -37,6 +40,9 @@ class FakeDisk final : public DiskTier {
   std::deque<DiskTicket> written;  // to be told
   std::deque<DiskLoaded> loaded;   // likewise
   std::size_t loads = 0;
+  std::map<std::uint64_t, DiskSession> sessions;
+  std::uint64_t session_numbers = 0;  // above all that were kept
+  std::size_t uses = 0;               // that it was told
 
   void put(DiskTicket ticket, const DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool) override {
     Stored& stored = values[std::string(image.key)];
@@ -53,7 +59,7 @@ class FakeDisk final : public DiskTier {
     written.push_back(ticket);
   }
   void drop_label(DiskTicket ticket, Label kind, std::string_view name) override {
-    labels_[ticket] = {kind, std::string(name), last_number_};
+    labels_[ticket] = {kind, std::string(name), last_number_, {}};
     written.push_back(ticket);
   }
   bool may_have(std::string_view key) const override { return values.contains(key); }
@@ -66,6 +72,36 @@ class FakeDisk final : public DiskTier {
     return true;
   }
   void set_merit(std::string_view key, float merit) override { merits[std::string(key)] = merit; }
+  bool keeps_sessions() const override { return with_sessions; }
+  void keep_session(DiskTicket ticket, const DiskSession& session) override {
+    sessions[session.number] = session;
+    session_numbers = std::max(session_numbers, session.number + 1);
+    written.push_back(ticket);
+  }
+  void use_session(std::uint64_t number) override {
+    ++uses;
+    if (const auto found = sessions.find(number); found != sessions.end()) found->second.idle_for_ms = 0;
+  }
+  void end_session(DiskTicket ticket, std::uint64_t number) override {
+    sessions.erase(number);
+    std::erase_if(values, [&](const auto& one) { return protocol::session_in(one.first) == number; });
+    written.push_back(ticket);
+  }
+  void drop_in_session(DiskTicket ticket, std::uint64_t number) override {
+    labels_[ticket] = {Label::everything, {}, last_number_, number};
+    written.push_back(ticket);
+  }
+  // After `later_ms`, as DiskTier's first event brings them.
+  SessionsFound found() const {
+    SessionsFound found{.sessions = {}, .numbers_from = session_numbers};
+    for (auto [number, session] : sessions) {
+      session.age_ms += later_ms;
+      session.idle_for_ms += later_ms;
+      if (session.left_ms != protocol::as_configured) session.left_ms -= std::min(session.left_ms, later_ms);
+      found.sessions.push_back(session);
+    }
+    return found;
+  }
   Usage usage() const override { return {.values = values.size()}; }
   protocol::DiskReport report(protocol::DiskAction) override { return {{{"values", std::uint64_t{values.size()}}}}; }
 
@@ -74,7 +110,10 @@ class FakeDisk final : public DiskTier {
     const DiskTicket ticket = written.front();
     written.pop_front();
     if (const auto label = labels_.find(ticket); label != labels_.end()) {
-      std::erase_if(values, [&](const auto& one) { return one.second.number <= label->second.up_to && carries(one.second, label->second); });
+      std::erase_if(values, [&](const auto& one) {
+        if (one.second.number > label->second.up_to) return false;
+        return label->second.session ? protocol::session_in(one.first) == label->second.session : carries(one.second, label->second);
+      });
       labels_.erase(label);
     }
     return DiskWritten{ticket, outcome};
@@ -85,6 +124,7 @@ class FakeDisk final : public DiskTier {
     Label kind;
     std::string name;
     std::uint64_t up_to;
+    std::optional<std::uint64_t> session{};
   };
   static bool carries(const Stored& stored, const Dropped& label) {
     switch (label.kind) {
@@ -109,7 +149,8 @@ class FakeDisk final : public DiskTier {
 };
 
 struct DiskScene : Scene {
-  explicit DiskScene(FakeDisk& its_disk, std::uint64_t epoch = 7) : Scene(with_epoch(epoch), &its_disk), disk(its_disk) {}
+  explicit DiskScene(FakeDisk& its_disk, std::uint64_t epoch = 7) : DiskScene(its_disk, with_epoch(epoch)) {}
+  DiskScene(FakeDisk& its_disk, Settings its_settings) : Scene(std::move(its_settings), &its_disk), disk(its_disk) {}
   static Settings with_epoch(std::uint64_t epoch) {
     Settings settings;
     settings.epoch = epoch;
@@ -153,7 +194,14 @@ struct DiskScene : Scene {
     return std::any_of(lines.begin(), lines.end(), [&](const std::string& one) { return one.find(line) != std::string::npos; });
   }
 
+  // The first event.
+  bool tell_sessions() {
+    if (disk.with_sessions) step(disk.found());
+    return disk.with_sessions;
+  }
+
   FakeDisk& disk;
+  const bool told = tell_sessions();
   ConnectionId a = connect("pid 1 (a)"), b = connect("pid 2 (b)"), admin = connect("pid 9 (oncectl)");
   int last_filler = 0;
 };

@@ -134,6 +134,7 @@ struct EventWords {
     return "disk: operation " + number(static_cast<std::uint64_t>(e.ticket)) + (e.outcome == engine::DiskOutcome::done ? " done" : e.outcome == engine::DiskOutcome::failed ? " failed" : " refused");
   }
   std::string operator()(const engine::DiskLoaded& e) const { return "disk: load " + number(static_cast<std::uint64_t>(e.ticket)) + " ended"; }
+  std::string operator()(const engine::SessionsFound& e) const { return "disk: " + number(e.sessions.size()) + " sessions of before"; }
 };
 
 }  // namespace

@@ -45,6 +45,7 @@ struct Stage {
   std::vector<Event> events;
   std::vector<std::string> said;
   bool map_files = false;
+  SessionsFound before;  // that it found
 
   onced::testing::FileGate* gate = nullptr;
 
@@ -62,7 +63,7 @@ struct Stage {
     auto opened = NamespaceDisk::open(std::move(options), [this] { ++rings; });
     REQUIRE_MESSAGE(opened.ok(), opened.error().text);
     disk = std::move(*opened);
-    disk->attach(memory.blobs);
+    before = disk->attach(memory.blobs);
   }
   void restart() {
     disk->stop(std::chrono::minutes(1));
@@ -378,4 +379,91 @@ TEST_CASE("a directory that another daemon uses is refused, by its name") {
   const auto second = NamespaceDisk::open(std::move(options), [] {});
   REQUIRE_FALSE(second.ok());
   CHECK(second.error().text.find((stage.directory / "store").string()) != std::string::npos);
+}
+
+// ---- sessions -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+std::string key_in(std::uint64_t session, int argument) {
+  return std::string(KeyBuilder("basket", "", session).add(argument).build().value().bytes());
+}
+
+DiskOutcome keep(Stage& stage, const DiskSession& session) {
+  const DiskTicket of = stage.ticket();
+  stage.disk->keep_session(of, session);
+  return stage.await<DiskWritten>(of).outcome;
+}
+DiskOutcome end(Stage& stage, std::uint64_t number) {
+  const DiskTicket of = stage.ticket();
+  stage.disk->end_session(of, number);
+  return stage.await<DiskWritten>(of).outcome;
+}
+
+}  // namespace
+
+TEST_CASE("sessions and their values are there after a restart, until they end; a key of a session that is not there has nothing") {
+  Stage stage;
+  CHECK(stage.before.sessions.empty());
+  CHECK(stage.put(key_in(5, 1), {inline_part("", "of nobody")}) == DiskOutcome::refused);
+  DiskSession five{.number = 5, .generation = 9, .digest = std::string(32, 'd')};
+  five.age_ms = 5'000;
+  five.idle_ttl_ms = 600'000;
+  five.left_ms = 3'000'000;
+  CHECK(keep(stage, five) == DiskOutcome::done);
+  CHECK(keep(stage, {.number = 6, .generation = 10, .digest = std::string(32, 'e')}) == DiskOutcome::done);
+  const BlobId large = stage.blob(300'000, 1);
+  const std::string whole = stage.bytes_of(static_cast<std::uint64_t>(large));
+  CHECK(stage.put(key_in(5, 1), {inline_part("note", "small"), blob_part("rows", large, 128, 200'000)}, {"blue"}) == DiskOutcome::done);
+  CHECK(stage.put(key_in(6, 1), {inline_part("", "of six")}) == DiskOutcome::done);
+  stage.memory.blobs.release(large);
+  for (const bool restarted : {false, true}) {
+    CAPTURE(restarted);
+    if (restarted) stage.restart();
+    const DiskLoaded loaded = stage.load(key_in(5, 1));
+    REQUIRE(loaded.value);
+    CHECK(loaded.value->tags == std::vector<std::string>{"blue"});
+    CHECK(loaded.value->parts.at(0).bytes == "small");
+    CHECK(stage.bytes_of(loaded.value->parts.at(1).blob) == whole.substr(128, 200'000));
+    stage.memory.blobs.release(BlobId{loaded.value->parts.at(1).blob});
+  }
+  REQUIRE(stage.before.sessions.size() == 2);
+  const bool first = stage.before.sessions[0].number == 5;
+  const DiskSession& found = stage.before.sessions[first ? 0 : 1];
+  CHECK(found.generation == 9);
+  CHECK(found.digest == std::string(32, 'd'));
+  CHECK(found.age_ms >= 5'000);
+  CHECK(found.idle_ttl_ms == 600'000);
+  CHECK(found.left_ms <= 3'000'000);
+  CHECK(stage.before.sessions[first ? 1 : 0].left_ms == protocol::as_configured);
+  CHECK(stage.before.numbers_from > 6);
+  CHECK(stage.disk->usage().sessions == 2);
+
+  // What drops a session's values drops no other's, and leaves the session.
+  const DiskTicket dropping = stage.ticket();
+  stage.disk->drop_in_session(dropping, 5);
+  CHECK(stage.await<DiskWritten>(dropping).outcome == DiskOutcome::done);
+  CHECK_FALSE(stage.load(key_in(5, 1)).value);
+  CHECK(stage.load(key_in(6, 1)).value);
+  CHECK(stage.put(key_in(5, 1), {inline_part("", "again")}) == DiskOutcome::done);
+  CHECK(end(stage, 5) == DiskOutcome::done);
+  CHECK_FALSE(stage.disk->may_have(key_in(5, 1)));
+  CHECK(stage.put(key_in(5, 1), {inline_part("", "too late")}) == DiskOutcome::refused);
+  stage.restart();
+  REQUIRE(stage.before.sessions.size() == 1);
+  CHECK(stage.before.sessions[0].number == 6);
+  CHECK_FALSE(stage.load(key_in(5, 1)).value);
+}
+
+TEST_CASE("who comes after a clear finds no session, and numbers above all of before") {
+  Stage stage;
+  CHECK(keep(stage, {.number = 7'000'000, .generation = 1, .digest = std::string(32, 'd')}) == DiskOutcome::done);
+  stage.disk->detach();
+  stage.disk->clear();
+  const SessionsFound next = stage.disk->attach(stage.memory.blobs);
+  CHECK(next.sessions.empty());
+  CHECK(next.numbers_from > 7'000'000);
+  stage.restart();
+  CHECK(stage.before.sessions.empty());
+  CHECK(stage.before.numbers_from > 7'000'000);
 }

@@ -23,8 +23,9 @@ struct ClientOptions {
   Milliseconds connect_timeout{5000};    // connect and handshake
   Milliseconds request_timeout{5000};    // of requests that the daemon answers at once; one that waits for a holder asks
                                          // after such a time whether the daemon is there, and gives it as long to say so
-  // Of requests that the daemon answers when the disk has done its part: what is durable, invalidations where values are kept on disk, and
-  // Client::get() of a value that must be read from there. A daemon that does not answer at all is found out within request_timeout.
+  // Of requests that the daemon answers when the disk has done its part: what is durable, invalidations and the beginning, rotation and
+  // end of sessions where values are kept on disk, and Client::get() of a value that must be read from there. A daemon that does not
+  // answer at all is found out within request_timeout.
   Milliseconds disk_timeout{60000};
   Milliseconds reconnect_delay_min{10};  // after a failed attempt; doubles, with jitter, up to reconnect_delay_max
   Milliseconds reconnect_delay_max{2000};
