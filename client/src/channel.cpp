@@ -54,7 +54,7 @@ Result<protocol::Reply> Channel::call(Call& call, const protocol::Request& reque
     if (for_memory && call.taken_back) memory_request_.reset();
     if (!broken()) {
       if (!asked_ && heard_ < call.begun) asked_ = call.begun;  // it could not even be asked
-      static_cast<void>(no_answer(call));
+      static_cast<void>(no_answer(call, patience));
     }
     return sent.error();
   }
@@ -198,7 +198,7 @@ Result<protocol::Reply> Channel::wait(Call& call, const Patience& patience) {
     const Deadline end = end_of(call, patience);
     if (now >= end && (looked || has_leader_)) {
       leave(call);
-      return no_answer(call);
+      return no_answer(call, patience);
     }
     looked = now >= end;
     const Deadline next = due ? std::min(*due, end) : end;
@@ -241,8 +241,10 @@ Deadline Channel::end_of(const Call& call, const Patience& patience) const {
 void Channel::post_ping() { static_cast<void>(post(protocol::Unsubscribe{}, Clock::now() + last_words)); }
 
 // Under state_: the error of a call that has waited long enough.
-Error Channel::no_answer(const Call& call) {
-  if (asked_) silent_.store(true, std::memory_order_relaxed);
+Error Channel::no_answer(const Call& call, const Patience& patience) {
+  // Who has just been asked is not silent yet: the call's own end may come first.
+  const bool has_had_its_time = patience.silence == Clock::duration::max() || (asked_ && Clock::now() >= std::max(*asked_, call.begun) + patience.silence);
+  if (asked_ && has_had_its_time) silent_.store(true, std::memory_order_relaxed);
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - call.begun).count();
   return {ErrorCode::unavailable, "the daemon does not answer (it was given " + std::to_string(waited) + " ms); is it stopped or stuck?"};
 }

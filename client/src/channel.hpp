@@ -123,7 +123,7 @@ class Channel {
   std::optional<Deadline> ping_due(const Call& call, const Patience& patience) const;
   Deadline end_of(const Call& call, const Patience& patience) const;
   void post_ping();
-  Error no_answer(const Call& call);
+  Error no_answer(const Call& call, const Patience& patience);
   void leave(Call& call);
   void promote_one();
   static void rouse(Call& call, std::uint32_t why);

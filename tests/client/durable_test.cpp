@@ -186,7 +186,7 @@ TEST_CASE("the disk of a namespace is asked for what it is, and cleared") {
 
 TEST_CASE("whoever gets a value that the disk does not bring in time is told so: that is no miss") {
   ClientOptions of_client;
-  of_client.request_timeout = 200ms;
+  of_client.request_timeout = 500ms;  // before it asks whether the daemon is alive
   of_client.disk_timeout = 500ms;
   ConnectedClient c(of_client);
   const auto getting = c.in_thread([&] { return c.client->get(key.bytes()); });
@@ -205,6 +205,7 @@ TEST_CASE("whoever gets a value that the disk does not bring in time is told so:
   }
   const auto& got = getting->wait();
   REQUIRE_FALSE(got.ok());
+  CAPTURE(got.error().text);
   CHECK(got.error().code == ErrorCode::timed_out);
   CHECK(got.error().text.find("still being read from disk after 500 ms") != std::string::npos);
   // Somebody computes it, or nobody has it: those are misses.

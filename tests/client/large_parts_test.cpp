@@ -91,9 +91,9 @@ TEST_CASE("every request for memory carries the receipt of the one before") {
   Pair pair;
   std::vector<Result<Channel::BlobMemory>> answers;
   std::jthread caller([&] {
-    answers.push_back(pair.channel.reserve(large, deadline_in(watchdog_limit)));
+    answers.push_back(pair.channel.reserve(large, true, deadline_in(watchdog_limit)));
     answers.push_back(pair.channel.fetch(71, deadline_in(watchdog_limit)));
-    answers.push_back(pair.channel.reserve(9, deadline_in(watchdog_limit)));
+    answers.push_back(pair.channel.reserve(9, true, deadline_in(watchdog_limit)));
   });
   const auto first = pair.peer.expect<protocol::Reserve>();
   CHECK(first.message.receipt == 0);
@@ -145,10 +145,10 @@ TEST_CASE("many threads ask for memory one after the other, while others are ans
 TEST_CASE("memory that comes after its caller has gone is closed and given back, and its receipt counts") {
   Pair pair;
   const std::size_t before = open_descriptors();
-  CHECK(pair.channel.reserve(large, deadline_in(std::chrono::milliseconds(20))).error().code == ErrorCode::unavailable);
+  CHECK(pair.channel.reserve(large, true, deadline_in(std::chrono::milliseconds(20))).error().code == ErrorCode::unavailable);
   const auto late = pair.peer.expect<protocol::Reserve>();
   std::optional<Result<Channel::BlobMemory>> answer;
-  std::jthread caller([&] { answer.emplace(pair.channel.reserve(large, deadline_in(watchdog_limit))); });
+  std::jthread caller([&] { answer.emplace(pair.channel.reserve(large, true, deadline_in(watchdog_limit))); });
   // It may not ask before the first has been answered, and makes sure by a question that is.
   const auto ping = pair.peer.expect<protocol::Unsubscribe>();
   pair.peer.send_raw(FakeConnection::frame(late.id, protocol::Blob{70, large, 1234}), {sealed_file(large, reserved).number()});
@@ -167,7 +167,7 @@ TEST_CASE("a descriptor, or a Blob, that is not the answer to a request for memo
   const auto broken_by = [](const std::function<void(FakeConnection&, protocol::RequestId)>& answer) {
     Pair pair;
     std::optional<Result<Channel::BlobMemory>> result;
-    std::jthread caller([&] { result.emplace(pair.channel.reserve(large, deadline_in(watchdog_limit))); });
+    std::jthread caller([&] { result.emplace(pair.channel.reserve(large, true, deadline_in(watchdog_limit))); });
     const auto asked = pair.peer.expect<protocol::Reserve>();
     answer(pair.peer, asked.id);
     caller.join();
@@ -579,7 +579,7 @@ TEST_CASE("without a free descriptor that one request for memory fails, and its 
     caller.join();
     return std::make_pair(receipt, std::move(*answer));
   };
-  const auto reserve = [&] { return pair.channel.reserve(large, deadline_in(watchdog_limit)); };
+  const auto reserve = [&] { return pair.channel.reserve(large, true, deadline_in(watchdog_limit)); };
   const auto fetch = [&] { return pair.channel.fetch(70, deadline_in(watchdog_limit)); };
   rlimit before{};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);

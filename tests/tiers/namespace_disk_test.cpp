@@ -324,33 +324,6 @@ TEST_CASE("what the disk has done is taken over in portions, in its order") {
   CHECK_FALSE(stage.disk->has_more());
 }
 
-TEST_CASE("large parts are memory, or their files where that is on; those of a session are never files") {
-  const std::string of_session(KeyBuilder("chart", "", 7).add(1).build().value().bytes());
-  for (const bool maps : {false, true}) {
-    CAPTURE(maps);
-    Stage stage(maps);
-    const BlobId large = stage.blob(300'000, 1);
-    const std::string whole = stage.bytes_of(static_cast<std::uint64_t>(large));
-    for (const std::string& key : {key_of(1), of_session}) {
-      REQUIRE(stage.put(key, {inline_part("note", "small"), blob_part("rows", large, 0, 300'000)}) == DiskOutcome::done);
-      for (const bool restarted : {false, true}) {
-        CAPTURE(restarted);
-        if (restarted) stage.restart();
-        const DiskLoaded loaded = stage.load(key);
-        REQUIRE_MESSAGE(loaded.value, loaded.problem);
-        const protocol::Part& part = loaded.value->parts[1];
-        CHECK(part.length == 300'000);
-        CHECK(loaded.value->parts[0].bytes == "small");
-        CHECK(stage.bytes_of(part.blob) == whole);
-        CHECK(stage.memory.blobs.is_file(BlobId{part.blob}) == (maps && key == key_of(1)));
-        stage.memory.blobs.release(BlobId{part.blob});
-      }
-    }
-    stage.memory.blobs.release(large);
-    CHECK(stage.memory.blobs.usage().count == 0);
-  }
-}
-
 TEST_CASE("verify and compact report how far they are and what they found") {
   Stage stage;
   for (int i = 0; i < 50; ++i) stage.put(i, {inline_part("", std::string(1000, 'x'))});
@@ -459,11 +432,39 @@ TEST_CASE("who comes after a clear finds no session, and numbers above all of be
   Stage stage;
   CHECK(keep(stage, {.number = 7'000'000, .generation = 1, .digest = std::string(32, 'd')}) == DiskOutcome::done);
   stage.disk->detach();
-  stage.disk->clear();
+  stage.disk->clear([](bool) {});
   const SessionsFound next = stage.disk->attach(stage.memory.blobs);
   CHECK(next.sessions.empty());
   CHECK(next.numbers_from > 7'000'000);
   stage.restart();
   CHECK(stage.before.sessions.empty());
   CHECK(stage.before.numbers_from > 7'000'000);
+}
+
+TEST_CASE("large parts are memory, or their files where that is on; those of a session are never files") {
+  const std::string of_session(KeyBuilder("chart", "", 7).add(1).build().value().bytes());
+  for (const bool maps : {false, true}) {
+    CAPTURE(maps);
+    Stage stage(maps);
+    const BlobId large = stage.blob(300'000, 1);
+    const std::string whole = stage.bytes_of(static_cast<std::uint64_t>(large));
+    REQUIRE(keep(stage, {.number = 7, .generation = 1, .digest = std::string(32, 'd')}) == DiskOutcome::done);
+    for (const std::string& key : {key_of(1), of_session}) {
+      REQUIRE(stage.put(key, {inline_part("note", "small"), blob_part("rows", large, 0, 300'000)}) == DiskOutcome::done);
+      for (const bool restarted : {false, true}) {
+        CAPTURE(restarted);
+        if (restarted) stage.restart();
+        const DiskLoaded loaded = stage.load(key);
+        REQUIRE_MESSAGE(loaded.value, loaded.problem);
+        const protocol::Part& part = loaded.value->parts[1];
+        CHECK(part.length == 300'000);
+        CHECK(loaded.value->parts[0].bytes == "small");
+        CHECK(stage.bytes_of(part.blob) == whole);
+        CHECK(stage.memory.blobs.is_file(BlobId{part.blob}) == (maps && key == key_of(1)));
+        stage.memory.blobs.release(BlobId{part.blob});
+      }
+    }
+    stage.memory.blobs.release(large);
+    CHECK(stage.memory.blobs.usage().count == 0);
+  }
 }
