@@ -58,16 +58,16 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
                        static_cast<double>(worth_us(entry.function, origin.was_put ? std::nullopt : std::optional(origin.cost_us)));
   RecordRef record{};
   std::string over_quota;
-  const std::uint64_t bytes = sums_of(parts).bytes();
-  Attempt attempt = !make_room_in_session(entry, bytes, over_quota)    ? Attempt::over_session_quota
-                    : !make_room_in_function(entry, bytes, over_quota) ? Attempt::over_function_quota
-                                                                       : place(entry, image, worth, record);
+  const PartSums sums = sums_of(parts);
+  Attempt attempt = !make_room_in_session(entry, sums.bytes(), over_quota)    ? Attempt::over_session_quota
+                    : !make_room_in_function(entry, sums.bytes(), over_quota) ? Attempt::over_function_quota
+                                                                              : place(entry, image, sums, worth, record);
   if (attempt != Attempt::placed && entry.value) {
     detach(entry, true);  // its place may be all that is missing, and it must not be found any longer anyway
-    if (attempt == Attempt::blocked) attempt = place(entry, image, worth, record);
+    if (attempt == Attempt::blocked) attempt = place(entry, image, sums, worth, record);
   }
   if (attempt == Attempt::placed) {
-    attach(entry, record, image, sums_of(parts), std::move(origin), crf);
+    attach(entry, record, image, sums, std::move(origin), crf);
     return true;
   }
   ++context_.counters.stored_inline;
@@ -96,8 +96,8 @@ NotStored Catalog::cause_not_stored(const Entry& entry) const {
 
 // Places the record, evicting in rounds, each twice as deep as the one before: memory that readers pin does not come
 // back by eviction, so the first rounds must not clear the whole cache.
-Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, double worth_us, RecordRef& placed) {
-  std::uint64_t wanted = record_bytes(entry.key.size(), sums_of(*image.parts).inline_bytes, image.parts->size());
+Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, const PartSums& sums, double worth_us, RecordRef& placed) {
+  std::uint64_t wanted = record_bytes(entry.key.size(), sums.inline_bytes, image.parts->size());
   std::size_t victims_left = victims_per_store_max;
   bool weighed = false;
   const std::optional<RecordRef> replaces = entry.value ? std::optional(entry.value->record) : std::nullopt;

@@ -137,7 +137,7 @@ class Catalog {
  private:
   static constexpr const char* not_worth_it = "it is large, and values that save far more computing time would have been evicted for it";
   enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it, over_session_quota, over_function_quota };
-  Attempt place(Entry& entry, const RecordImage& image, double worth_us, RecordRef& placed);
+  Attempt place(Entry& entry, const RecordImage& image, const PartSums& sums, double worth_us, RecordRef& placed);
   void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin, Crf crf);
   // `may_be_named`: by what is being computed from it (dependency_graph.hpp).
   void detach(Entry& entry, bool may_be_named);

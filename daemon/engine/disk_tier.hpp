@@ -21,6 +21,7 @@
 #include <vector>
 
 #include <onced/protocol/messages.hpp>
+#include <onced/protocol/session.hpp>
 
 #include "engine/blob_store.hpp"
 #include "engine/types.hpp"
@@ -117,6 +118,8 @@ class DiskTier {
 
   // Sessions: those of a tier that keeps none are never called. Order as above; the events say when it is stable.
   virtual bool keeps_sessions() const { return false; }
+  // Whether values of this key may be there at all.
+  bool takes(std::string_view key) const { return !protocol::names_session(key) || keeps_sessions(); }
   // It is new, or has another generation and id from now on.
   virtual void keep_session(DiskTicket, const DiskSession&) {}
   // It was used now; told now and then only.

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include <onced/protocol/session.hpp>
-
 #include "engine/key_fields.hpp"
 
 namespace onced::engine {
@@ -17,8 +15,6 @@ std::string family_label(std::string_view key) {
 }
 
 }  // namespace
-
-bool DiskValues::takes(std::string_view key) const { return is_on() && (!protocol::names_session(key) || tier_->keeps_sessions()); }
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 

@@ -34,8 +34,7 @@ class DiskValues {
 
   bool is_on() const { return tier_ != nullptr; }
   bool keeps_sessions() const { return is_on() && tier_->keeps_sessions(); }
-  // Whether values of this key may be there at all.
-  bool takes(std::string_view key) const;
+  bool takes(std::string_view key) const { return is_on() && tier_->takes(key); }
   bool may_have(std::string_view key) const { return takes(key) && tier_->may_have(key); }
 
   // Writes what the entry has in memory. With `durable`: the ticket of what is to be waited for.

@@ -79,7 +79,7 @@ void Catalog::evict(Entry& victim, GoneReason reason) {
   const std::uint64_t version = value.version;
   recency_frequency_.evicted(context_.hash(victim.key), value.crf);
   context_.counters.evicted_us += value.worth_us;
-  if (context_.disk != nullptr && (victim.session == nullptr || context_.disk->keeps_sessions())) context_.disk->set_merit(victim.key, static_cast<float>(value.crf + value.log_merit_per_use));
+  if (context_.disk != nullptr && context_.disk->takes(victim.key)) context_.disk->set_merit(victim.key, static_cast<float>(value.crf + value.log_merit_per_use));
   const std::string cost = value.was_put ? "it was put" : "it cost " + duration_text(std::chrono::microseconds(value.cost_us));
   drop(victim, reason, cost + ", last known use " + duration_text(context_.now - value.used) + " before");
   ++context_.counters.evictions;

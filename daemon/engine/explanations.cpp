@@ -5,8 +5,6 @@
 #include <span>
 #include <utility>
 
-#include <onced/protocol/session.hpp>
-
 #include "engine/dependency_texts.hpp"
 #include "engine/key_fields.hpp"
 #include "engine/key_rows.hpp"
@@ -82,7 +80,7 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
 }
 
 bool Explanations::is_on_disk(std::string_view key) const {
-  return context_.disk != nullptr && (!protocol::names_session(key) || context_.disk->keeps_sessions()) && context_.disk->may_have(key);
+  return context_.disk != nullptr && context_.disk->takes(key) && context_.disk->may_have(key);
 }
 
 std::string Explanations::freshness_text(const Entry& entry) const {
