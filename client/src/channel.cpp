@@ -54,7 +54,7 @@ Result<protocol::Reply> Channel::call(Call& call, const protocol::Request& reque
     if (for_memory && call.taken_back) memory_request_.reset();
     if (!broken()) {
       if (!asked_ && heard_ < call.begun) asked_ = call.begun;  // it could not even be asked
-      static_cast<void>(no_answer(call, patience));
+      if (asked_) silent_.store(true, std::memory_order_relaxed);
     }
     return sent.error();
   }
@@ -232,9 +232,14 @@ std::optional<Deadline> Channel::ping_due(const Call& call, const Patience& pati
 
 // Under state_. When this call ends as things stand.
 Deadline Channel::end_of(const Call& call, const Patience& patience) const {
-  if (!asked_ || patience.silence == Clock::duration::max()) return patience.end;
+  return asked_ ? std::min(patience.end, silent_from(call, patience)) : patience.end;
+}
+
+// Under state_, of a daemon that was asked: when it is silent for this call.
+Deadline Channel::silent_from(const Call& call, const Patience& patience) const {
+  if (patience.silence == Clock::duration::max()) return patience.end;
   // A question from before the call may have been answered long ago, and nobody has read it.
-  return std::min(patience.end, std::max(*asked_, call.begun) + patience.silence);
+  return std::max(*asked_, call.begun) + patience.silence;
 }
 
 // A socket that takes no ping has a daemon that does not read: that is for end_of() to judge.
@@ -243,8 +248,7 @@ void Channel::post_ping() { static_cast<void>(post(protocol::Unsubscribe{}, Cloc
 // Under state_: the error of a call that has waited long enough.
 Error Channel::no_answer(const Call& call, const Patience& patience) {
   // Who has just been asked is not silent yet: the call's own end may come first.
-  const bool has_had_its_time = patience.silence == Clock::duration::max() || (asked_ && Clock::now() >= std::max(*asked_, call.begun) + patience.silence);
-  if (asked_ && has_had_its_time) silent_.store(true, std::memory_order_relaxed);
+  if (asked_ && Clock::now() >= silent_from(call, patience)) silent_.store(true, std::memory_order_relaxed);
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - call.begun).count();
   return {ErrorCode::unavailable, "the daemon does not answer (it was given " + std::to_string(waited) + " ms); is it stopped or stuck?"};
 }

@@ -122,6 +122,7 @@ class Channel {
   Result<protocol::Reply> wait(Call& call, const Patience& patience);
   std::optional<Deadline> ping_due(const Call& call, const Patience& patience) const;
   Deadline end_of(const Call& call, const Patience& patience) const;
+  Deadline silent_from(const Call& call, const Patience& patience) const;
   void post_ping();
   Error no_answer(const Call& call, const Patience& patience);
   void leave(Call& call);

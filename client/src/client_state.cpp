@@ -226,7 +226,8 @@ void Client::State::tell_not_durable(std::string_view key, const Error& why) {
 
 client_detail::Patience Client::State::patience_with_disk(Milliseconds disk, Milliseconds answer) {
   const Milliseconds half = answer / 2;
-  return {deadline_in(std::max(disk, answer)), half, std::max(half, std::min(answer, client_detail::answer_patience_min))};
+  // A quarter before the ping: its time is over before the call's own can be, so that what ended it is known.
+  return {deadline_in(std::max(disk, answer)), answer / 4, std::max(half, std::min(answer, client_detail::answer_patience_min))};
 }
 
 client_detail::Patience Client::State::patience_for(const protocol::Request& request) const {

@@ -250,7 +250,7 @@ struct Refused { ErrorCode code = ErrorCode::internal; std::string text; };
 // Why a published value is not there for others. invalidated: its key or one of its tags was, while it was computed; superseded: a value was put in
 // its place meanwhile; upstream_invalidated: what it was computed from was; too_large: for the segment; session_full: its session has all that it may
 // keep; not_worth_it: too much would have to go for it; no_room: all that could go is being read; upstreams_full: no more can be recorded of
-// what values depend on.
+// what values depend on; function_full: its function has all that its values may have.
 enum class NotStored : std::uint8_t { not_said = 0, invalidated = 1, superseded = 2, upstream_invalidated = 3, too_large = 4, session_full = 5, not_worth_it = 6, no_room = 7, upstreams_full = 8, function_full = 9 };
 struct Published {
   std::uint64_t version = 0;
