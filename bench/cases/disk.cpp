@@ -23,6 +23,17 @@
 namespace onced::bench {
 namespace {
 
+std::unique_ptr<disk::Store> open_store(const std::filesystem::path& path) {
+  auto files = disk::open_posix_files(path.string());
+  if (!files) throw std::runtime_error(files.error().text);
+  disk::StoreOptions options;
+  options.budget_bytes = std::uint64_t{4} << 30;
+  options.random = [](std::span<std::byte> into) { std::fill(into.begin(), into.end(), std::byte{7}); };
+  auto store = disk::Store::open(std::move(*files), options, 1);
+  if (!store) throw std::runtime_error(store.error().text);
+  return std::move(*store);
+}
+
 constexpr std::size_t small_bytes = 10'240;
 constexpr std::size_t large_bytes = 1 << 20;
 constexpr std::size_t batch = 32;
@@ -163,15 +174,8 @@ class Values {
 
  private:
   void open() {
-    store_.reset();
-    auto files = disk::open_posix_files((directory_.path() / "store").string());
-    if (!files) throw std::runtime_error(files.error().text);
-    disk::StoreOptions options;
-    options.budget_bytes = std::uint64_t{4} << 30;
-    options.random = [](std::span<std::byte> into) { std::fill(into.begin(), into.end(), std::byte{7}); };
-    auto store = disk::Store::open(std::move(*files), options, 1);
-    if (!store) throw std::runtime_error(store.error().text);
-    store_ = std::move(*store);
+    store_.reset();  // one at a time may have it
+    store_ = open_store(directory_.path() / "store");
   }
   void load_into(std::uint32_t i, disk::PartSink& sink) {
     auto loaded = store_->load(keys_[i], 1, &sink);
@@ -227,16 +231,7 @@ class ManyValues {
   }
 
  private:
-  std::unique_ptr<disk::Store> open() const {
-    auto files = disk::open_posix_files((directory_.path() / "store").string());
-    if (!files) throw std::runtime_error(files.error().text);
-    disk::StoreOptions options;
-    options.budget_bytes = std::uint64_t{4} << 30;
-    options.random = [](std::span<std::byte> into) { std::fill(into.begin(), into.end(), std::byte{7}); };
-    auto store = disk::Store::open(std::move(*files), options, 1);
-    if (!store) throw std::runtime_error(store.error().text);
-    return std::move(*store);
-  }
+  std::unique_ptr<disk::Store> open() const { return open_store(directory_.path() / "store"); }
 
   TemporaryDirectory directory_;
   std::size_t count_ = 0;

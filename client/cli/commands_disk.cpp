@@ -144,7 +144,7 @@ void add_disk_commands(CLI::App& app, Context& context) {
        "daemon serves; what is damaged is absent from then on. `compact` rewrites it without\n"
        "what is dead, which otherwise happens when room is needed. Both go on in the daemon;\n"
        "Ctrl-C ends them, too, and says how far they came. `clear` drops all values on disk;\n"
-       "those in memory stay (`invalidate --all` drops both).\n"
+       "those in memory, and sessions, stay (`invalidate --all` drops both kinds of values).\n"
        "Exit code 1 when damage was found, 2 when values are kept in memory only, 7 when the\n"
        "disk could not be written, 125 when the work failed or somebody else ended it.\n",
        "  oncectl disk\n"

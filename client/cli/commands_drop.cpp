@@ -17,12 +17,16 @@ struct DropWords {
   std::string tag{};
 };
 
-// What is wrong with the combination of words, if anything. Afterwards --function stands where FUNCTION does.
-std::optional<std::string> mistake(DropWords& words, std::string_view instead) {
-  if (!words.function.empty()) {
-    if (!words.key.function.empty()) return "--function and FUNCTION exclude each other: --function NAME is all of a function, FUNCTION ARGS one key";
-    words.key.function = words.function;
-  }
+// Lets --function stand where FUNCTION does; or what is wrong with it.
+std::optional<std::string> take_function(DropWords& words) {
+  if (words.function.empty()) return std::nullopt;
+  if (!words.key.function.empty()) return "--function and FUNCTION exclude each other: --function NAME is all of a function, FUNCTION ARGS one key";
+  words.key.function = words.function;
+  return std::nullopt;
+}
+
+// What is wrong with the combination of words, if anything.
+std::optional<std::string> mistake(const DropWords& words, std::string_view instead) {
   if (!words.tag.empty()) {
     if (words.all || !words.key.function.empty()) return "--tag excludes --all and FUNCTION";
     return std::nullopt;
@@ -50,6 +54,7 @@ int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_v
 }
 
 int invalidate(Context& context, DropWords words) {
+  if (const auto text = take_function(words)) return context.fail({ErrorCode::invalid_argument, *text});
   if (const auto text = mistake(words, "--function, --tag or --all")) return context.fail({ErrorCode::invalid_argument, *text});
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
@@ -65,6 +70,7 @@ int invalidate(Context& context, DropWords words) {
 }
 
 int cancel(Context& context, DropWords words) {
+  if (const auto text = take_function(words)) return context.fail({ErrorCode::invalid_argument, *text});
   if (const auto text = mistake(words, "--function")) return context.fail({ErrorCode::invalid_argument, *text});
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());

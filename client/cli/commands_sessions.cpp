@@ -149,7 +149,9 @@ void add_session_commands(CLI::App& app, Context& context) {
        "better put it into the variable ONCED_SESSION than behind --session. `ls` and\n"
        "`show` name a session by the first digits of its id's SHA-256. After `rotate`\n"
        "the old id is dead and the data is under the new one; after `end` all is gone.\n"
-       "ENDS IN counts if it is not used meanwhile.\n",
+       "ENDS IN counts if it is not used meanwhile.\n"
+       "Where values are kept on disk, sessions go on after a restart; `end` has exit code 7\n"
+       "when the disk could not be written: it has ended, and a restart may find it again.\n",
        "  export ONCED_SESSION=$(oncectl sessions new --idle 15m)\n"
        "  oncectl run -- make-basket          # once in this session\n"
        "  oncectl sessions show; oncectl ls\n"

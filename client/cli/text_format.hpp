@@ -42,7 +42,7 @@ std::string plural(std::uint64_t count, std::string_view noun);  // "1 value", "
 // "500ms", "5s", "2m" or "2min", "1h", "7d", "1.5s"; a bare number is seconds. All that the daemon's settings take. Nothing when it is none of these, negative or absurd.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
-// "65536", "64KiB", "64K", "1.5GiB", "1G"; units are powers of 1024. Nothing when it is none of these, negative or absurd.
+// "65536", "64KiB", "64K", "1.5GiB", "1G", "2TiB"; units are powers of 1024. Nothing when it is none of these, negative or absurd.
 std::optional<std::uint64_t> parse_size(std::string_view text);
 
 // Columns aligned by their widest cell; numbers to the right. Of a `width` (0: nothing is cut) the last column has two fifths at least, if it

@@ -1,4 +1,4 @@
-// Where the latest record of each key is, in memory: 80 bytes a key, and more for those with part files.
+// Where the latest record of each key is, in memory: 80 bytes a key, and more for those with part files and of sessions.
 //
 // Threads:   none of its own; its owner locks.
 // Invariant: sums() of a segment are those of the entries that point into it; in_order has exactly the entries with files,

@@ -363,7 +363,7 @@ Result<void> SessionFile::sync() {
 Result<void> SessionFile::recover() {
   if (const auto opened = open_file(); !opened) return opened;
   if (!file_ && live_.empty()) {
-    broken_ = false;
+    broken_ = dirty_ = false;
     return {};
   }
   const auto written = file_ ? write_all() : make_file();

@@ -1,7 +1,7 @@
 // The sessions of a store and the keys of their values, in slots that are overwritten in place (DISK.md, "Sessions").
 //
 // What is in memory is the truth; the file follows, and is written anew from there after a failure. A session that has ended is in neither.
-// Threads:   one writer; key_of(), size(), numbers_below() and all() from any thread, and none of them waits for the disk.
+// Threads:   one writer; key_of(), has(), size(), numbers_below() and all() from any thread, and none of them waits for the disk.
 // Order:     what sync() has returned for stays so. end() holds in memory at once, keep() and use() as well.
 // Errors:    after any failure nothing more is written, and calls that would say so, until recover() succeeds.
 #pragma once
@@ -64,6 +64,10 @@ class SessionFile {
   Result<void> recover();
 
   std::optional<SessionKey> key_of(std::uint64_t number) const;
+  bool has(std::uint64_t number) const {
+    const std::lock_guard lock(mutex_);
+    return live_.contains(number);
+  }
   std::size_t size() const;
   std::uint64_t numbers_below() const;
   std::vector<SessionFacts> all() const;

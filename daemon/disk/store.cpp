@@ -71,8 +71,8 @@ Result<void> Store::open_log(std::uint64_t wall_ms) {
   everything_void = std::max(everything_void, recovered->void_before);
   std::vector<Digest> old;
   index_.each([&](const Digest& digest, const IndexEntry& entry) {
-    const bool is_orphan = entry.is_sealed && !sessions_.key_of(digest.high);
-    if (entry.sequence < everything_void || entry.usable_until_ms <= opened_ms_ || is_orphan) old.push_back(digest);
+    const auto is_orphan = [&] { return entry.is_sealed && !sessions_.has(digest.high); };
+    if (entry.sequence < everything_void || entry.usable_until_ms <= opened_ms_ || is_orphan()) old.push_back(digest);
   });
   for (const Digest& digest : old) index_.erase(digest);
   return {};

@@ -76,6 +76,7 @@ struct Tier::State {
   mutable std::mutex mutex;  // of all below
   std::deque<Queued> queue;
   std::size_t queue_bytes = 0;  // of what waits and what is being written
+  std::size_t of_sessions_queued = 0;  // operations in `queue`: these cannot be shed
   std::unordered_map<std::string, Busy> busy;
   std::deque<Load> loads;
   std::size_t loads_waiting = 0;  // in `loads` and behind busy keys
@@ -106,7 +107,7 @@ struct Tier::State {
         queued.bytes = 0;
         queued.shed = true;
       }
-      if (queue.size() >= options.queue_operations_max && !Store::is_of_session(queued.operation)) {
+      if (queue.size() - of_sessions_queued >= options.queue_operations_max && !Store::is_of_session(queued.operation)) {
         std::deque<Queued> of_sessions;
         for (Queued& each : queue) {
           if (Store::is_of_session(each.operation)) {
@@ -128,6 +129,7 @@ struct Tier::State {
         queue.push_back(std::move(everything));
       } else {
         queue_bytes += queued.bytes;
+        of_sessions_queued += Store::is_of_session(queued.operation) ? 1U : 0U;
         if (const std::string* key = key_of(queued.operation)) ++busy[*key].operations;
         queue.push_back(std::move(queued));
       }
@@ -203,6 +205,7 @@ struct Tier::State {
       {
         const std::lock_guard lock(mutex);
         while (!queue.empty() && batch.size() < batch_operations_max) {
+          of_sessions_queued -= Store::is_of_session(queue.front().operation) ? 1U : 0U;
           batch.push_back(std::move(queue.front()));
           queue.pop_front();
         }

@@ -132,11 +132,7 @@ class NamespaceDisk::Loading final : public disk::PartSink {
     return bytes <= limits::part_bytes_max && memory_.emplace_back(part, NewMemory(bytes)).second.is_good();
   }
   // The thread's own, and warm: what is read into it is written on from the processor's cache.
-  std::span<std::byte> room(std::size_t bytes) override {
-    thread_local std::vector<std::byte> buffer;
-    if (buffer.size() < bytes) buffer.resize(bytes);
-    return std::span(buffer).first(bytes);
-  }
+  std::span<std::byte> room(std::size_t bytes) override { return disk::thread_buffer(bytes); }
   bool filled(std::span<const std::byte> piece) override { return memory_.back().second.append(piece); }
   bool takes_files() const override { return maps_files_; }
   void take_file(std::size_t part, std::uint64_t bytes, int descriptor) override {
@@ -400,9 +396,7 @@ bool NamespaceDisk::may_have(std::string_view key) const { return tier_->may_hav
 
 bool NamespaceDisk::load(engine::DiskTicket ticket, std::string_view key) {
   if (!is_cleared()) return false;
-  // Never a session's: what is in its files is not for those who get a descriptor, and is to be wiped when the session ends.
-  const bool maps_files = map_files_ && !protocol::names_session(key);
-  const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms(), maps_files);
+  const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms(), map_files_);  // of a session none is mapped: Store::load()
   return tier_->load(
       std::string(key), loading, [loading, box = box_](Result<std::optional<disk::Store::Loaded>> loaded) { box->post(loading->letter(std::move(loaded))); });
 }
