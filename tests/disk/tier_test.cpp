@@ -1,6 +1,7 @@
 // The tier's threads: nobody who asks waits for the disk, order holds, queues are bounded, and failures heal by themselves.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
@@ -8,6 +9,7 @@
 #include "support/temp_directory.hpp"
 #include "support/watchdog.hpp"
 #include "gated_files.hpp"
+#include "session_workload.hpp"
 #include "workload.hpp"
 
 namespace onced::testing {
@@ -148,6 +150,32 @@ TEST_CASE("more operations than the queue may hold become one that drops everyth
   CHECK(fixture.load(1).get() == 0);
   CHECK(fixture.put(1, 2).get() == Store::Outcome::done);
   CHECK(fixture.load(1).get() == 2);
+  fixture.stop();
+}
+
+TEST_CASE("operations of sessions, which cannot be shed, do not make the queue drop everything") {
+  Fixture fixture;
+  fixture.store_options = session_store();
+  fixture.options.queue_operations_max = 10;
+  fixture.start();
+  REQUIRE(fixture.put(1, 1).get() == Store::Outcome::done);
+  fixture.gate.shut();
+  auto blocked = fixture.put(2, 1);
+  fixture.gate.wait_until_somebody_waits();
+  std::promise<void> all_kept;
+  std::atomic<int> kept = 0;
+  for (std::uint64_t number = 1; number <= 20; ++number) {
+    fixture.tier->keep_session(session_facts(number, 1), [&](Store::Outcome outcome) {
+      CHECK(outcome == Store::Outcome::done);
+      if (++kept == 20) all_kept.set_value();
+    });
+  }
+  auto after = fixture.put(3, 1);
+  fixture.gate.let_go();
+  CHECK(after.get() == Store::Outcome::done);
+  all_kept.get_future().get();
+  CHECK(fixture.load(1).get() == 1);
+  CHECK(fixture.load(3).get() == 1);
   fixture.stop();
 }
 
