@@ -223,6 +223,16 @@ TEST_CASE("get: nothing is there only when the daemon says so") {
   CHECK(got->error().code == ErrorCode::unavailable);
 }
 
+TEST_CASE("get: a daemon that is given no longer for its disk than for an answer, and answers nothing, is silent") {
+  ClientOptions options;
+  options.request_timeout = options.disk_timeout = Milliseconds(1'000);
+  Patient p(options);
+  FakeConnection connection = p.connect();
+  const auto got = p.client->get(key.bytes());
+  CHECK(got.error().code == ErrorCode::unavailable);
+  CHECK(got.error().text.find("does not answer") != std::string::npos);
+}
+
 TEST_CASE("a lease that a daemon grants after its silence is given back") {
   Patient p;
   FakeConnection connection = p.connect();

@@ -57,11 +57,6 @@ std::map<std::uint64_t, Secrets> secrets_in(const std::string& directory) {
   }
   return found;
 }
-std::size_t part_files_in(const std::string& directory) {
-  std::size_t files = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory + "/parts")) files += entry.is_regular_file() ? 1U : 0U;
-  return files;
-}
 std::string store_of(const OnDisk& disk) { return disk.path() + "/default"; }
 
 }  // namespace

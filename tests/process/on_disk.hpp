@@ -99,6 +99,13 @@ inline bool is_in_a_file_of(const std::filesystem::path& directory, std::string_
   return false;
 }
 
+// Of a namespace's store.
+inline std::size_t part_files_in(const std::string& directory) {
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory + "/parts")) files += entry.is_regular_file() ? 1U : 0U;
+  return files;
+}
+
 inline double number_in(Client& client, std::string_view name) {
   const auto statistics = client.statistics();
   REQUIRE(statistics.ok());
