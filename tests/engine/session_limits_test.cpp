@@ -202,6 +202,69 @@ TEST_CASE("there are no more sessions than places in the segment's table") {
   CHECK(scene.counted("sessions") == scene.store.places);
 }
 
+TEST_CASE("no session begins while too much of ended ones is still to be cleared away, and the refusal says the limit") {
+  Settings settings = Scene::prepared(with({.idle_ttl = 10s, .absolute_ttl = 0s, .sessions_max = 2000}));
+  settings.invalidated_per_step_max = 1;
+  FakeBlobStore blobs;
+  FakeStore store(blobs);
+  store.places = 4096;
+  store.records_max = 4096;
+  Engine engine(settings, store, blobs);
+  Scene secrets;
+  Effects effects;
+  Time now = 1s;
+  RequestId number = 0;
+  engine.apply(Connected{ConnectionId{1}, "pid 1", {}}, now, effects);
+  const auto answer_to = [&](protocol::Request what) {
+    Requested request{ConnectionId{1}, ++number, std::move(what)};
+    request.secret = secrets.fresh_secret();
+    effects.clear();
+    engine.apply(std::move(request), now, effects);
+    for (const Effect& effect : effects) {
+      const auto* send = std::get_if<Send>(&effect);
+      if (send != nullptr && send->id == number) return send->reply;
+    }
+    return protocol::Reply(protocol::Done{});
+  };
+  for (int i = 0; i < 2000; ++i) {
+    const auto session = std::get<protocol::SessionOpened>(answer_to(protocol::NewSession{}));
+    answer_to(protocol::Put{key_in(session), Scene::value("value")});
+  }
+  now += 11s;
+  for (int step = 0; step < 100; ++step) {  // all expire; a value goes in each step
+    effects.clear();
+    engine.apply(Ticked{}, now, effects);
+  }
+  settings.sessions.sessions_max = 1;
+  engine.reconfigure(settings);
+  const protocol::Reply refusal = answer_to(protocol::NewSession{});
+  REQUIRE(std::holds_alternative<protocol::Refused>(refusal));
+  const auto& refused = std::get<protocol::Refused>(refusal);
+  CHECK(refused.code == ErrorCode::limit_reached);
+  CAPTURE(refused.text);
+  CHECK(refused.text.find("1025 may be: sessions.sessions_max (1) and 1024 more") != std::string::npos);
+  for (int step = 0; step < 4000 && !store.records.empty(); ++step) {
+    effects.clear();
+    engine.apply(Ticked{}, now, effects);
+  }
+  CHECK(std::holds_alternative<protocol::SessionOpened>(answer_to(protocol::NewSession{})));
+  engine.check_invariants();
+}
+
+TEST_CASE("touch() is a use of the session that it names, and of no other") {
+  Scene scene(with({.idle_ttl = 8s, .absolute_ttl = 0s}));
+  const ConnectionId one = scene.connect();
+  const auto touched = scene.new_session(one);
+  const auto left = scene.new_session(one);
+  for (int i = 0; i < 4; ++i) {
+    scene.pass(5s);
+    scene.take<protocol::Done>(one, scene.ask(one, protocol::TouchSession{touched.number}));
+  }
+  CHECK_FALSE(is_there(scene, one, left.id));
+  CHECK(is_there(scene, one, touched.id));
+  CHECK(scene.refused(one, scene.ask(one, protocol::TouchSession{left.number})) == ErrorCode::session_ended);
+}
+
 TEST_CASE("a reload with a lower limit of sessions is met step by step") {
   Scene scene(with({.idle_ttl = 0s, .absolute_ttl = 0s}));
   const ConnectionId one = scene.connect();
