@@ -168,6 +168,17 @@ TEST_CASE("a session expires, and its readers see it in their own mapping") {
   CHECK(session->get(key.bytes()).error().code == ErrorCode::session_ended);
 }
 
+TEST_CASE("touch() keeps a session beyond its idle time, and no other") {
+  DaemonProcess daemon(with({"sessions.idle_ttl=4s"}));
+  Client watcher(options_for(daemon.socket()));
+  Client client(options_for(daemon.socket()));
+  auto touched = client.new_session();
+  auto left = client.new_session();
+  wait_until([&] { return touched->touch().ok() && sessions_of(watcher) == 1; }, "the session that nobody touches to expire");
+  CHECK(left->touch().error().code == ErrorCode::session_ended);
+  CHECK(touched->touch().ok());
+}
+
 TEST_CASE("hits alone are uses: the daemon finds their marks") {
   DaemonProcess daemon(with({"sessions.idle_ttl=4s"}));
   Client watcher(options_for(daemon.socket()));
