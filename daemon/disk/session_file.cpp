@@ -20,6 +20,22 @@ bool is_zero(Bytes bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
 }
 
+// Pages with keys, which are wiped however the caller leaves.
+struct Pages {
+  std::vector<std::byte> bytes;
+  explicit Pages(std::vector<std::byte> from) : bytes(std::move(from)) {}
+  ~Pages() { wipe(bytes); }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+
+  void resize(std::size_t size) {
+    std::vector<std::byte> other(size);
+    std::copy_n(bytes.begin(), std::min(size, bytes.size()), other.begin());
+    wipe(bytes);
+    bytes = std::move(other);
+  }
+};
+
 }  // namespace
 
 // ---- reading --------------------------------------------------------------------------------------------------------
@@ -29,19 +45,20 @@ Result<std::uint64_t> SessionFile::open() {
   if (!file_) return std::uint64_t{0};
   auto read = read_whole(*file_, file_bytes_max);
   if (!read) return read.error();
-  std::vector<std::byte>& bytes = *read;
-  const std::size_t whole = bytes.size() / pair_bytes * pair_bytes;
-  to_repair_ = bytes.size() != whole || whole == 0;  // its making or growing was cut off
-  pairs_ = std::max<std::uint64_t>(1, whole / pair_bytes + (bytes.size() != whole ? 1 : 0));
-  bytes.resize(pairs_ * pair_bytes);
+  Pages pages(std::move(*read));
+  const std::size_t size = pages.bytes.size();
+  to_repair_ = size == 0 || size % pair_bytes != 0;  // its making or growing was cut off
+  pairs_ = std::max<std::uint64_t>(1, (size + pair_bytes - 1) / pair_bytes);
+  if (size != pairs_ * pair_bytes) pages.resize(pairs_ * pair_bytes);
+  const Bytes bytes = pages.bytes;
 
-  const std::array<std::optional<SessionsHeader>, 2> headers{sessions_header_at(bytes, 0, seed_), sessions_header_at(bytes, page_bytes, seed_)};
+  const std::array<std::optional<SessionsHeader>, 2> headers{sessions_header_at(bytes, header_place, seed_), sessions_header_at(bytes, header_place + page_bytes, seed_)};
   for (const auto& one : headers) {
     if (!one) continue;
     numbers_below_ = std::max(numbers_below_, one->numbers_below);
     sequence_ = std::max(sequence_, one->sequence);
   }
-  for (unsigned copy = 0; copy < 2; ++copy) header_sequences_[copy] = headers[copy] ? headers[copy]->sequence : 0;
+  for (unsigned copy = 0; copy < 2; ++copy) header_.sequences[copy] = headers[copy] ? headers[copy]->sequence : 0;
   to_repair_ = to_repair_ || !headers[0] || !headers[1];
 
   std::uint64_t newest_ms = 0;
@@ -53,14 +70,15 @@ Result<std::uint64_t> SessionFile::open() {
     std::array<std::uint64_t, 2> sequences{};
     std::array<std::uint64_t, 2> generations{};
     for (unsigned copy = 0; copy < 2; ++copy) {
-      const std::size_t at = place_of(slot, copy);
-      const auto found = session_slot_at(bytes, at, slot_seed(slot));
-      const bool zeros = is_zero(Bytes(bytes).subspan(at, sizeof(SessionSlot)));
+      const std::size_t at = place_of(slot) + copy * page_bytes;
+      auto found = session_slot_at(bytes, at, slot_seed(slot));
+      const bool zeros = is_zero(bytes.subspan(at, sizeof(SessionSlot)));
       empty = empty && zeros;
       damaged = damaged || !found;
       sequences[copy] = found ? found->sequence : 0;
       generations[copy] = found ? found->generation : 0;
       if (found && (!best || found->sequence > best->sequence)) best = found;
+      if (found) wipe(found->key);
     }
     if (!best) {
       if (!empty) ++lost;
@@ -73,26 +91,26 @@ Result<std::uint64_t> SessionFile::open() {
     newest_ms = std::max({newest_ms, best->made_ms, best->used_ms});
     numbers_below_ = std::max(numbers_below_, best->number + 1);
     to_repair_ = to_repair_ || generations[0] != generations[1];  // a rotation that was cut off
-    Live live{.facts = facts_of(*best), .key = {}, .slot = slot, .sequences = sequences};
+    Live live{.facts = facts_of(*best), .key = {}, .slot = slot, .copies = {.sequences = sequences}};
     live.key.bytes = best->key;
+    wipe(best->key);
     const auto [before, is_new] = live_.try_emplace(best->number, live);
     if (!is_new) {  // a beginning that was cut off, and came again elsewhere
       to_repair_ = true;
-      if (std::max(before->second.sequences[0], before->second.sequences[1]) < best->sequence) std::swap(before->second, live);
+      const auto& its = before->second.copies.sequences;
+      if (std::max(its[0], its[1]) < best->sequence) std::swap(before->second, live);
       free_.push_back(live.slot);
     }
-    wipe(best->key);
   }
   std::reverse(free_.begin(), free_.end());  // the first ones first
-  wipe(bytes);
   if (lost > 0) say_(std::to_string(lost) + " sessions on disk are damaged, or were just being made, and have ended");
-  lost_header_ = !headers[0] && !headers[1];
-  if (lost_header_ && !live_.empty()) say_("the header of the file of sessions was damaged, and is written anew");
+  if (!headers[0] && !headers[1] && !live_.empty()) say_("the header of the file of sessions was damaged, and is written anew");
   return newest_ms;
 }
 
 Result<void> SessionFile::begin(std::uint64_t now_ms) {
-  if (lost_header_) numbers_below_ = std::max(numbers_below_, (now_ms - std::min(now_ms, year_2020_ms)) / 1000 * numbers_per_second);
+  const bool lost_header = file_ && header_.sequences == Copies{}.sequences;
+  if (lost_header) numbers_below_ = std::max(numbers_below_, (now_ms - std::min(now_ms, year_2020_ms)) / 1000 * numbers_per_second);
   for (auto at = live_.begin(); at != live_.end();) {
     if (!at->second.facts.is_over(now_ms)) {
       ++at;
@@ -144,53 +162,40 @@ SessionsHeader SessionFile::header(std::uint64_t sequence) const {
   return header;
 }
 
-// One copy is stable at any time: what was written since the last sync is written over again, else it is the older one.
-unsigned SessionFile::next_copies(const std::array<std::uint64_t, 2>& sequences, unsigned unstable) {
+// One is stable at any time: what was written since the last sync is written over again, else it is the older one.
+unsigned SessionFile::Copies::next() const {
   if (unstable != none) return unstable;
   return sequences[0] <= sequences[1] ? first : second;
 }
 
-Result<void> SessionFile::write(Live& live, unsigned copies) {
-  if (broken_ || !file_) return broken();
+void SessionFile::Copies::written(unsigned which, std::uint64_t sequence) {
+  for (unsigned copy = 0; copy < 2; ++copy)
+    if ((which & (1U << copy)) != 0) sequences[copy] = sequence;
+  unstable |= which;
+}
+
+Result<void> SessionFile::write(Live& live, unsigned which) {
   SessionSlot slot = slot_of(live, ++sequence_);
-  dirty_ = true;
-  for (unsigned copy = 0; copy < 2; ++copy) {
-    if ((copies & (1U << copy)) == 0) continue;
-    live.sequences[copy] = slot.sequence;
-    if (live.unstable == none) written_.push_back(live.facts.number);
-    live.unstable |= 1U << copy;
-    if (const auto written = file_->write(image_of(slot), place_of(live.slot, copy)); !written) {
-      broken_ = true;
-      wipe(slot.key);
-      return written;
-    }
-  }
+  if (live.copies.unstable == none) written_.push_back(live.facts.number);
+  live.copies.written(which, slot.sequence);
+  const auto written = write_copies(which, image_of(slot), place_of(live.slot));
   wipe(slot.key);
-  return {};
+  return written;
 }
 
-Result<void> SessionFile::write_header(unsigned copies) {
-  if (broken_ || !file_) return broken();
+Result<void> SessionFile::write_header() {
   const SessionsHeader image = header(++sequence_);
-  dirty_ = true;
-  for (unsigned copy = 0; copy < 2; ++copy) {
-    if ((copies & (1U << copy)) == 0) continue;
-    header_sequences_[copy] = image.sequence;
-    header_unstable_ |= 1U << copy;
-    if (const auto written = file_->write(image_of(image), copy * page_bytes); !written) {
-      broken_ = true;
-      return written;
-    }
-  }
-  return {};
+  const unsigned which = header_.next();
+  header_.written(which, image.sequence);
+  return write_copies(which, image_of(image), header_place);
 }
 
-Result<void> SessionFile::write_zeros(std::size_t slot) {
+Result<void> SessionFile::write_copies(unsigned which, Bytes image, std::uint64_t place) {
   if (broken_ || !file_) return broken();
   dirty_ = true;
-  const std::array<std::byte, sizeof(SessionSlot)> zeros{};
   for (unsigned copy = 0; copy < 2; ++copy) {
-    if (const auto written = file_->write(zeros, place_of(slot, copy)); !written) {
+    if ((which & (1U << copy)) == 0) continue;
+    if (const auto written = file_->write(image, place + copy * page_bytes); !written) {
       broken_ = true;
       return written;
     }
@@ -202,13 +207,13 @@ Result<void> SessionFile::make_file() {
   auto made = files_.create(sessions_name);
   if (!made) return made.error();
   file_ = std::move(*made);
-  pairs_ = std::max<std::uint64_t>(1, pairs_);
   return write_all();
 }
 
 // Everything, from memory: one copy of all is stable at any time, the old one or the new one.
 Result<void> SessionFile::write_all() {
-  std::vector<std::byte> page(page_bytes);
+  Pages pages{std::vector<std::byte>(page_bytes)};
+  std::vector<std::byte>& page = pages.bytes;
   std::vector<Live*> of_slot((pairs_ - 1) * slots_per_pair, nullptr);
   for (auto& [number, live] : live_) of_slot[live.slot] = &live;
   const std::uint64_t sequence = ++sequence_;
@@ -222,8 +227,9 @@ Result<void> SessionFile::write_all() {
         for (std::size_t i = 0; i < slots_per_pair; ++i) {
           Live* const live = of_slot[(pair - 1) * slots_per_pair + i];
           if (live == nullptr) continue;
-          const SessionSlot slot = slot_of(*live, sequence);
+          SessionSlot slot = slot_of(*live, sequence);
           std::memcpy(page.data() + i * sizeof(slot), &slot, sizeof(slot));
+          wipe(slot.key);
         }
       }
       if (const auto written = file_->write(page, pair * pair_bytes + copy * page_bytes); !written) return written;
@@ -234,16 +240,11 @@ Result<void> SessionFile::write_all() {
       if (const auto synced = files_.sync_directory(""); !synced) return synced;
     }
   }
-  wipe(page);
-  for (auto& [number, live] : live_) {
-    live.sequences = {sequence, sequence};
-    live.unstable = none;
-    live.other_too = false;
-  }
+  const Copies stable{.sequences = {sequence, sequence}};
+  for (auto& [number, live] : live_) live.copies = stable;
+  header_ = stable;
   written_.clear();
-  header_sequences_ = {sequence, sequence};
-  header_unstable_ = none;
-  other_header_too_ = dirty_ = to_repair_ = false;
+  dirty_ = to_repair_ = false;
   free_.insert(free_.end(), freed_.begin(), freed_.end());
   freed_.clear();
   return {};
@@ -255,8 +256,7 @@ std::size_t SessionFile::free_slot() {
     free_.pop_back();
     return slot;
   }
-  const std::size_t begin = (std::max<std::uint64_t>(1, pairs_) - 1) * slots_per_pair;
-  pairs_ = std::max<std::uint64_t>(1, pairs_) + 1;
+  const std::size_t begin = (pairs_++ - 1) * slots_per_pair;
   for (std::size_t i = slots_per_pair; i > 1; --i) free_.push_back(begin + i - 1);
   return begin;
 }
@@ -293,12 +293,12 @@ Result<void> SessionFile::keep(const SessionFacts& facts) {
     }
   }
   if (more_numbers) {
-    if (const auto written = write_header(next_copies(header_sequences_, header_unstable_)); !written) return written;
-    other_header_too_ = true;
+    if (const auto written = write_header(); !written) return written;
+    header_.other_too = true;
   }
   if (is_new) return write(live, both);
-  if (const auto written = write(live, next_copies(live.sequences, live.unstable)); !written) return written;
-  live.other_too = live.unstable != both;
+  if (const auto written = write(live, live.copies.next()); !written) return written;
+  live.copies.other_too = live.copies.unstable != both;
   return {};
 }
 
@@ -309,7 +309,7 @@ Result<void> SessionFile::use(std::uint64_t number, std::uint64_t used_ms) {
     const std::lock_guard lock(mutex_);
     found->second.facts.used_ms = std::max(found->second.facts.used_ms, used_ms);
   }
-  return write(found->second, next_copies(found->second.sequences, found->second.unstable));
+  return write(found->second, found->second.copies.next());
 }
 
 Result<void> SessionFile::end(std::uint64_t number) {
@@ -321,7 +321,7 @@ Result<void> SessionFile::end(std::uint64_t number) {
     live_.erase(found);
   }
   freed_.push_back(slot);
-  return write_zeros(slot);
+  return write_copies(both, std::array<std::byte, sizeof(SessionSlot)>{}, place_of(slot));
 }
 
 Result<void> SessionFile::sync() {
@@ -337,22 +337,22 @@ Result<void> SessionFile::sync() {
   for (const std::uint64_t number : std::exchange(written_, {})) {
     const auto found = live_.find(number);
     if (found == live_.end()) continue;
-    found->second.unstable = none;
-    if (std::exchange(found->second.other_too, false)) others.push_back(&found->second);
+    found->second.copies.unstable = none;
+    if (std::exchange(found->second.copies.other_too, false)) others.push_back(&found->second);
   }
-  header_unstable_ = none;
-  const bool header_too = std::exchange(other_header_too_, false);
+  header_.unstable = none;
+  const bool header_too = std::exchange(header_.other_too, false);
   if (!others.empty() || header_too) {
     for (Live* const live : others) {
-      if (const auto written = write(*live, next_copies(live->sequences, none)); !written) return written;
+      if (const auto written = write(*live, live->copies.next()); !written) return written;
     }
     if (header_too) {
-      if (const auto written = write_header(next_copies(header_sequences_, none)); !written) return written;
+      if (const auto written = write_header(); !written) return written;
     }
     if (const auto synced = sync_file(); !synced) return synced;
-    for (Live* const live : others) live->unstable = none;
+    for (Live* const live : others) live->copies.unstable = none;
     written_.clear();
-    header_unstable_ = none;
+    header_.unstable = none;
   }
   dirty_ = false;
   free_.insert(free_.end(), freed_.begin(), freed_.end());

@@ -71,7 +71,7 @@ class SessionFile {
   std::size_t size() const;
   std::uint64_t numbers_below() const;
   std::vector<SessionFacts> all() const;
-  std::uint64_t bytes() const { return pairs_ * pair_bytes; }  // the writer's
+  std::uint64_t bytes() const { return file_ ? pairs_ * pair_bytes : 0; }  // the writer's
 
   static constexpr std::size_t page_bytes = 4096;
   static constexpr std::size_t pair_bytes = 2 * page_bytes;
@@ -80,24 +80,29 @@ class SessionFile {
 
  private:
   enum : unsigned { none = 0, first = 1, second = 2, both = 3 };
+  // Of the header, or of a slot: the second is a page behind the first.
+  struct Copies {
+    std::array<std::uint64_t, 2> sequences{};  // 0: it is not whole
+    unsigned unstable = none;                  // those that were written since the last sync
+    bool other_too = false;                    // after it the other one is to follow
+
+    unsigned next() const;
+    void written(unsigned which, std::uint64_t sequence);
+  };
   struct Live {
     SessionFacts facts;
     SessionKey key;
     std::size_t slot = 0;
-    std::array<std::uint64_t, 2> sequences{};  // of its copies; 0: it is not whole
-    unsigned unstable = none;                  // copies that were written since the last sync; then it is in written_
-    bool other_too = false;                    // after it the other copy is to follow
+    Copies copies{};  // with an unstable one it is in written_
   };
-  static std::uint64_t place_of(std::size_t slot, unsigned copy) {
-    return (1 + slot / slots_per_pair) * pair_bytes + copy * page_bytes + slot % slots_per_pair * sizeof(SessionSlot);
-  }
+  static constexpr std::uint64_t header_place = 0;
+  static std::uint64_t place_of(std::size_t slot) { return (1 + slot / slots_per_pair) * pair_bytes + slot % slots_per_pair * sizeof(SessionSlot); }
   std::uint64_t slot_seed(std::size_t slot) const { return seed_ + slot; }
   SessionSlot slot_of(const Live& live, std::uint64_t sequence) const;
   SessionsHeader header(std::uint64_t sequence) const;
-  static unsigned next_copies(const std::array<std::uint64_t, 2>& sequences, unsigned unstable);
-  Result<void> write(Live& live, unsigned copies);
-  Result<void> write_header(unsigned copies);
-  Result<void> write_zeros(std::size_t slot);
+  Result<void> write(Live& live, unsigned which);
+  Result<void> write_header();
+  Result<void> write_copies(unsigned which, Bytes image, std::uint64_t place);
   Result<void> make_file();
   Result<void> open_file();
   Result<void> write_all();
@@ -112,16 +117,13 @@ class SessionFile {
   bool broken_ = false;
   bool dirty_ = false;          // since the last sync something was written
   bool to_repair_ = false;
-  std::uint64_t pairs_ = 0;     // of the file
+  std::uint64_t pairs_ = 1;     // of the file, when there is one
   std::uint64_t sequence_ = 0;  // the latest
-  std::array<std::uint64_t, 2> header_sequences_{};
-  unsigned header_unstable_ = none;
-  bool other_header_too_ = false;
+  Copies header_{};
   std::vector<std::size_t> free_;   // slots below the file's end
   std::vector<std::size_t> freed_;  // free after the next sync
 
   std::vector<std::uint64_t> written_;  // numbers of sessions with unstable copies; they may have ended since
-  bool lost_header_ = false;            // both copies, at the start
 
   // Of which sessions there are, their facts and keys, and of the bound: the writer holds it while it changes them, others while they look.
   mutable std::mutex mutex_;

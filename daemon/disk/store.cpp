@@ -280,19 +280,21 @@ Result<void> Store::settle() {
   if (const auto flushed = log_.flush(); !flushed) return flushed;
   const std::vector<Pending> settled = std::exchange(pending_, {});
   pending_file_bytes_ = 0;
-  const std::lock_guard lock(mutex_);
-  for (const Pending& each : settled) {
-    if (each.moved_from != 0) {
-      const IndexEntry* const present = index_.find(each.digest);
-      if (present == nullptr || present->sequence != each.moved_from) continue;
-      index_.put(each.digest, each.entry, each.files);  // its files are the same ones
-    } else if (const auto replaced = index_.put(each.digest, each.entry, each.files); replaced && replaced->files) {
-      garbage_.push_back(*replaced->files);
-      garbage_bytes_ += replaced->files->charged();
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Pending& each : settled) {
+      if (each.moved_from != 0) {
+        const IndexEntry* const present = index_.find(each.digest);
+        if (present == nullptr || present->sequence != each.moved_from) continue;
+        index_.put(each.digest, each.entry, each.files);  // its files are the same ones
+      } else if (const auto replaced = index_.put(each.digest, each.entry, each.files); replaced && replaced->files) {
+        garbage_.push_back(*replaced->files);
+        garbage_bytes_ += replaced->files->charged();
+      }
+      unstable_.emplace_back(each.entry.sequence, each.digest);
     }
-    unstable_.emplace_back(each.entry.sequence, each.digest);
   }
-  used_.store(log_.bytes() + index_.file_bytes() + garbage_bytes_ + log_.aside_bytes() + sessions_.bytes(), std::memory_order_relaxed);
+  used_.store(used_bytes(), std::memory_order_relaxed);
   return {};
 }
 
@@ -411,6 +413,7 @@ bool Store::recover(std::uint64_t now_ms) {
   };
   if (const auto done = attempt(); !done) {
     log_.abandon();
+    sessions_.abandon();
     const std::lock_guard lock(mutex_);
     degraded_text_ = done.error().text;
     return false;
