@@ -62,13 +62,15 @@ class WorkingSet {
     measure(static_cast<int>(count) * 2);
   }
 
-  // p50 and p99 of get(), and the share of them that the segment answered.
-  std::vector<double> measure(int calls) {
+  // p50 of hits, p99 of all gets, and the share of them in % that the segment answered. Before so many in a hundred calls the daemon is asked
+  // for something that it does not have, which is not timed.
+  std::vector<double> measure(int calls, double asked_before_percent = 0) {
     place(0, Placement::cross_core, Party::client);
     place(daemon_.id(), Placement::cross_core, Party::server);
     std::vector<double> taken_ns;
-    int from_memory = 0;
+    std::vector<double> hits_ns;
     for (int i = 0; i < calls; ++i) {
+      if (std::uniform_real_distribution<double>(0, 100)(random_) < asked_before_percent) keep(must(client_.get(absent_)).has_value());
       const std::string& key = keys_[zipf_.draw(random_)];
       const std::int64_t begin = now_ns();
       auto hit = client_.peek(key);
@@ -77,10 +79,13 @@ class WorkingSet {
       if (!value) throw std::runtime_error("a value is neither in memory nor on disk");
       keep(value->bytes()[value_bytes / 2]);
       taken_ns.push_back(static_cast<double>(now_ns() - begin));
-      from_memory += in_memory ? 1 : 0;
+      if (in_memory) hits_ns.push_back(taken_ns.back());
     }
-    return {median(taken_ns), quantile(taken_ns, 0.99), 100.0 * from_memory / calls};
+    last_share_ = 100.0 * static_cast<double>(hits_ns.size()) / calls;
+    return {median(hits_ns), quantile(taken_ns, 0.99), last_share_};
   }
+
+  double last_share() const { return last_share_; }
 
  private:
   OncedDaemon daemon_;
@@ -88,6 +93,8 @@ class WorkingSet {
   Zipf zipf_;
   std::mt19937_64 random_;
   std::vector<std::string> keys_;
+  const std::string absent_{must(KeyBuilder("absent").build()).bytes()};
+  double last_share_ = 0;
 };
 
 // ---- a disk that hangs ----------------------------------------------------------------------------------------------
@@ -184,14 +191,18 @@ Case make_tier_case(const Settings& settings) {
   benchmark.name = "tier";
   benchmark.title = "Values on disk";
   benchmark.setting = std::to_string(count) + " values of 10 KB, asked for by Zipf's law with the exponent 1, by peek() and, where that finds nothing, get(): a daemon with memory for a "
-                      "quarter of them and the rest on disk, and one with memory for all. And a daemon whose disk takes a second for every operation, while a value is put "
-                      "before each lease and each 64 hits: beside the same when it does not. Client and daemon on two cores; " +
-                      std::to_string(gets) + " gets, " + std::to_string(leases) + " leases a round.";
+                      "quarter of them and the rest on disk, and one with memory for all; the same once more, while its client asks the daemon, between the calls that are timed, for "
+                      "something that it does not have, as often as the first one's has to: every wait leaves the caller's caches to others. Hits are those that memory answers, p99 is that "
+                      "of all. And a daemon whose disk takes a second for every operation, while a value is put before each lease and each 64 hits: beside the same when it does not. Client "
+                      "and daemon on two cores; " + std::to_string(gets) + " gets, " + std::to_string(leases) + " leases a round.";
   benchmark.contestants = {
-      {{{"a quarter in memory: p50", "ns", ""}, {"a quarter in memory: p99", "ns", ""}, {"a quarter in memory: answered by it", "%", ""}},
+      {{{"a quarter in memory: hit p50", "ns", ""}, {"a quarter in memory: p99", "ns", ""}, {"a quarter in memory: answered by it", "%", ""}},
        [=] { static_cast<void>(directory); return on_disk->measure(gets); }},
-      {{{"all in memory: p50", "ns", "a quarter in memory: p50"}, {"all in memory: p99", "ns", "a quarter in memory: p99"}, {"all in memory: answered by it", "%", ""}},
+      {{{"all in memory: hit p50", "ns", "a quarter in memory: hit p50"}, {"all in memory: p99", "ns", "a quarter in memory: p99"}, {"all in memory: answered by it", "%", ""}},
        [=] { return in_memory->measure(gets); }},
+      {{{"all in memory, waiting as often: hit p50", "ns", "a quarter in memory: hit p50"}, {"all in memory, waiting as often: p99", "ns", "a quarter in memory: p99"},
+        {"all in memory, waiting as often: answered by it", "%", ""}},
+       [=] { return in_memory->measure(gets, 100 - on_disk->last_share()); }},
       {{{"hanging disk: hit p50", "ns", ""}, {"hanging disk: hit p99", "ns", ""}, {"hanging disk: lease p50", "us", ""}, {"hanging disk: lease p99", "us", ""}},
        [=] { return slow->measure(true, leases); }},
       {{{"disk at work: hit p50", "ns", "hanging disk: hit p50"}, {"disk at work: hit p99", "ns", "hanging disk: hit p99"},
@@ -199,7 +210,8 @@ Case make_tier_case(const Settings& settings) {
        [=] { return slow->measure(false, leases); }},
   };
   benchmark.claims = {
-      {"p50 of a working set of four times the memory against all in memory", "a quarter in memory: p50", "all in memory: p50", Bound::at_most, 1.1},
+      {"hit p50 of a working set of four times the memory against all in memory", "a quarter in memory: hit p50", "all in memory: hit p50", Bound::at_most, 1.1},
+      {"the same against all in memory, waiting as often", "a quarter in memory: hit p50", "all in memory, waiting as often: hit p50", Bound::at_most, 1.1},
       {"a hit while the disk hangs", "hanging disk: hit p50", "disk at work: hit p50", Bound::at_most, 2.0},
       {"a lease while the disk hangs", "hanging disk: lease p50", "disk at work: lease p50", Bound::at_most, 2.0},
   };
