@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <onced/protocol/closest_word.hpp>
+
 #include "text_format.hpp"
 
 namespace onced::cli {
@@ -43,7 +45,15 @@ std::optional<std::string> unknown_command(const Words& words, const std::vector
   const std::string& word = words[*position];
   if (std::find(commands.begin(), commands.end(), word) != commands.end()) return std::nullopt;
   std::string text = "no command '" + escape(word) + "'";
-  if (const auto meant = closest(word, commands)) text += "; did you mean '" + *meant + "'?";
+  if (const auto meant = protocol::closest_word(word, commands)) text += "; did you mean '" + *meant + "'?";
+  return text;
+}
+
+std::optional<std::string> unknown_action(const std::string& command, const std::string& action, const std::vector<std::string>& actions) {
+  if (std::find(actions.begin(), actions.end(), action) != actions.end()) return std::nullopt;
+  std::string text = command + " " + escape(action) + ": not one of ";
+  for (const std::string& one : actions) text += (&one == &actions.front() ? "" : ", ") + one;
+  if (const auto meant = protocol::closest_word(action, actions)) text += "; did you mean '" + *meant + "'?";
   return text;
 }
 
@@ -55,7 +65,7 @@ std::optional<std::string> not_understood(const Words& words, const std::vector<
   std::string text = "not understood: '" + escape(word) + "'";
   if (!word.starts_with("--")) return text;
   const std::string name = word.substr(0, word.find('='));
-  if (const auto meant = closest(name, options)) text += "; did you mean '" + *meant + "'?";
+  if (const auto meant = protocol::closest_word(name, options)) text += "; did you mean '" + *meant + "'?";
   return text;
 }
 

@@ -21,8 +21,11 @@ void join_session_id(Words& words);
 // parser must not look at it. Other commands keep theirs.
 Words take_command_of_run(Words& words);
 
-// "no command 'statsu'; did you mean 'status'?", or nothing when the command is known or missing.
+// "no command 'statu'; did you mean 'status'?", or nothing when the command is known or missing.
 std::optional<std::string> unknown_command(const Words& words, const std::vector<std::string>& commands);
+
+// "sessions nwe: not one of new, ls; did you mean 'new'?", or nothing when it is one of them.
+std::optional<std::string> unknown_action(const std::string& command, const std::string& action, const std::vector<std::string>& actions);
 
 // "not understood: '--jsn'; did you mean '--json'?" for the first of the words that found no place, if there are any.
 std::optional<std::string> not_understood(const Words& words, const std::vector<std::string>& options);

@@ -10,6 +10,7 @@
 #include <poll.h>
 
 #include "caught_signals.hpp"
+#include "command_line.hpp"
 #include "context.hpp"
 #include "disk_view.hpp"
 #include "reports.hpp"
@@ -120,12 +121,8 @@ int clear(Context& context, Client& client) {
 }
 
 int disk(Context& context, const DiskWords& words) {
-  const std::vector<std::string> actions{"status", "verify", "compact", "clear"};
-  if (std::find(actions.begin(), actions.end(), words.action) == actions.end()) {
-    const auto meant = closest(words.action, actions);
-    return context.fail({ErrorCode::invalid_argument, "disk " + words.action + ": not one of status, verify, compact, clear" +
-                                                          (meant ? "; did you mean '" + *meant + "'?" : std::string())});
-  }
+  if (const auto problem = unknown_action("disk", words.action, {"status", "verify", "compact", "clear"}))
+    return context.fail({ErrorCode::invalid_argument, *problem});
   Client client(context.client_options());
   if (words.action == "status") return status(context, client);
   if (words.action == "clear") return clear(context, client);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "command_line.hpp"
 #include "context.hpp"
 #include "key_words.hpp"
 #include "reach.hpp"
@@ -113,9 +114,8 @@ int sessions(Context& context, const SessionWords& words) {
     Client client(context.client_options());
     return list(context, client, std::nullopt);
   }
-  const std::vector<std::string> actions{"new", "ls", "show", "rotate", "touch", "end"};
-  if (std::find(actions.begin(), actions.end(), words.action) == actions.end())
-    return context.fail({ErrorCode::invalid_argument, "sessions " + words.action + ": not one of new, ls, show, rotate, touch, end"});
+  if (const auto problem = unknown_action("sessions", words.action, {"new", "ls", "show", "rotate", "touch", "end"}))
+    return context.fail({ErrorCode::invalid_argument, *problem});
   if (context.options.session.empty())
     return context.fail({ErrorCode::invalid_argument, "which session? Put its id into the variable ONCED_SESSION, or give --session ID"});
   Client client(context.client_options());

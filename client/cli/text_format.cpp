@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <numeric>
 #include <system_error>
 #include <utility>
 
@@ -70,19 +69,6 @@ std::string cut(std::string_view cell, std::size_t columns, Table::Cut how) {
     case Table::Cut::call: return cut_call(cell, columns);
   }
   return cut_to(cell, columns);
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
-    }
-  }
-  return row.back();
 }
 
 constexpr std::string_view base64_alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -362,22 +348,6 @@ std::string progress_line(double fraction, std::string_view text, std::size_t co
   line.append(6 - percent.size(), ' ').append(percent);  // "100 %" is the longest
   if (!text.empty()) line += "  " + std::string(text);
   return cut_to(line, columns);
-}
-
-std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates) {
-  std::optional<std::string> best;
-  // A third of the word may be wrong, and two letters of a short one ("lst" -> "ls").
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : candidates) {
-    const bool begins = word.size() >= 3 && candidate.starts_with(word);
-    const std::size_t distance = begins ? 0 : edit_distance(word, candidate);
-    // Something must be left of the word: everything is two edits away from "ls".
-    if (distance < best_distance && distance < std::max(word.size(), candidate.size())) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
 }
 
 std::string base64(std::string_view bytes) {

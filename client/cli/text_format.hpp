@@ -75,9 +75,6 @@ class Table {
 // "[#######.............]  35 %  text", at most `columns` wide; a fraction that is not a number shows no percentage.
 std::string progress_line(double fraction, std::string_view text, std::size_t columns);
 
-// The candidate that a mistyped word most likely meant: nothing when none is near.
-std::optional<std::string> closest(std::string_view word, std::span<const std::string> candidates);
-
 std::string base64(std::string_view bytes);
 std::optional<std::string> from_base64(std::string_view text);
 

@@ -3,8 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <sstream>
 #include <vector>
+
+#include <onced/protocol/closest_word.hpp>
 
 namespace onced::service {
 namespace {
@@ -23,6 +26,18 @@ Examples:
   onced --config /etc/onced/onced.toml --check-config
   kill -HUP $(pidof onced)                         read the configuration again
 )";
+
+// "not understood: '--dsk'; did you mean '--disk'?". The parser says what it could not place in reverse, an option's value before the option.
+std::string not_understood(const CLI::App& app) {
+  const std::vector<std::string> words = app.remaining();
+  const auto option = std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with("-"); });
+  const std::string& word = option == words.end() ? words.back() : *option;
+  std::vector<std::string> names;
+  for (const CLI::Option* one : app.get_options())
+    for (const std::string& name : one->get_lnames()) names.push_back("--" + name);
+  const auto meant = word.starts_with("--") ? protocol::closest_word(word.substr(0, word.find('=')), names) : std::nullopt;
+  return "not understood: '" + word + "'" + (meant ? "; did you mean '" + *meant + "'?" : std::string());
+}
 
 }  // namespace
 
@@ -56,6 +71,9 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, const st
   app.add_flag("--print-config", print, "print the configuration in effect and where each value comes from, and exit");
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ExtrasError&) {
+    result.end = {2, {}, "onced: " + not_understood(app) + "\nonced: see `onced --help`\n"};
+    return result;
   } catch (const CLI::ParseError& error) {
     std::ostringstream out;
     std::ostringstream complaint;

@@ -8,6 +8,8 @@
 #include <iterator>
 #include <set>
 
+#include <onced/protocol/closest_word.hpp>
+
 #include "service/quantities.hpp"
 
 extern char** environ;
@@ -45,7 +47,7 @@ Result<void> set_choice(Configuration& to, std::string_view text) {
   std::string list;
   for (const std::string_view word : words) list += (list.empty() ? "" : ", ") + std::string(word);
   std::string hint;
-  if (const auto meant = closest(text, words)) hint = " (did you mean \"" + std::string(*meant) + "\"?)";
+  if (const auto meant = protocol::closest_word(text, words)) hint = " (did you mean \"" + *meant + "\"?)";
   return invalid("\"" + std::string(text) + "\" is none of " + list + hint);
 }
 template <auto member, const auto& words>
@@ -240,7 +242,7 @@ std::string unknown(std::string_view name) {
   std::string text = "unknown setting \"" + std::string(name) + "\"";
   if (const std::string meant = meant_namespace_setting(name); !meant.empty()) return text + "; did you mean \"" + meant + "\"?";
   if (const std::string meant = meant_function_setting(name); !meant.empty()) return text + "; did you mean \"" + meant + "\"?";
-  if (const auto meant = closest(name, names)) return text + "; did you mean \"" + std::string(*meant) + "\"?";
+  if (const auto meant = protocol::closest_word(name, names)) return text + "; did you mean \"" + *meant + "\"?";
   // The right name in the wrong table, or in none.
   const std::string_view last = name.substr(name.rfind('.') + 1);
   for (const std::string_view candidate : names) {
@@ -330,20 +332,6 @@ void warn_of_functions(const Configuration& values, std::vector<std::string>& wa
   for (const auto& [name, space] : values.namespaces) look("namespaces." + name + ".", space.rules.functions);
 }
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const Setting> settings() { return table; }
@@ -363,18 +351,6 @@ Environment process_environment() {
     }
   }
   return result;
-}
-
-std::optional<std::string_view> closest(std::string_view word, std::span<const std::string_view> words) {
-  std::optional<std::string_view> best;
-  std::size_t best_distance = word.size() / 3 + 2;  // further away is another word
-  for (const std::string_view candidate : words) {
-    if (const std::size_t distance = edit_distance(word, candidate); distance < best_distance) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
 }
 
 Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const Environment& environment,
@@ -419,8 +395,8 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
   const std::vector<std::string_view> known(variables.begin(), variables.end());
   for (const auto& [name, value] : environment) {
     if (!name.starts_with("ONCED_") || std::find(variables.begin(), variables.end(), name) != variables.end()) continue;
-    if (const auto meant = closest(name, known)) {
-      result.warnings.push_back("the variable " + name + " is no setting; did you mean " + std::string(*meant) + "?");
+    if (const auto meant = protocol::closest_word(name, known)) {
+      result.warnings.push_back("the variable " + name + " is no setting; did you mean " + *meant + "?");
     }
   }
   for (const auto& [name, value] : overrides.values) take(name, value, "command line", "flag");

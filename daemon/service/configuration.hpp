@@ -163,7 +163,4 @@ struct FileValue {
 // Reads TOML. Syntax errors name the place; which names there are is not this function's business.
 Result<std::vector<FileValue>> read_configuration_file(const std::string& path);
 
-// The word of `words` that `word` was probably meant to be.
-std::optional<std::string_view> closest(std::string_view word, std::span<const std::string_view> words);
-
 }  // namespace onced::service

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include <onced/protocol/closest_word.hpp>
 #include <onced/protocol/limits.hpp>
 
 #include "service/configuration.hpp"
@@ -92,9 +93,9 @@ std::string meant_function_setting(std::string_view name) {
   const std::size_t last = name.rfind('.');
   if (first == std::string_view::npos || last == first) return {};
   constexpr std::array<std::string_view, 1> tables{functions_prefix.substr(0, functions_prefix.size() - 1)};
-  if (!closest(name.substr(0, first), tables)) return {};
-  const auto meant = closest(name.substr(last + 1), names());
-  return meant ? std::string(functions_prefix) + std::string(name.substr(first + 1, last - first)) + std::string(*meant) : std::string();
+  if (!protocol::closest_word(name.substr(0, first), tables)) return {};
+  const auto meant = protocol::closest_word(name.substr(last + 1), names());
+  return meant ? std::string(functions_prefix) + std::string(name.substr(first + 1, last - first)) + *meant : std::string();
 }
 
 }  // namespace onced::service

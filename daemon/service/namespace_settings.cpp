@@ -4,6 +4,7 @@
 #include <array>
 #include <span>
 
+#include <onced/protocol/closest_word.hpp>
 #include <onced/protocol/limits.hpp>
 
 #include "service/configuration.hpp"
@@ -103,7 +104,7 @@ std::optional<NamespaceSetting> namespace_setting(std::string_view name) {
 std::string meant_namespace_setting(std::string_view name) {
   const std::size_t dot = name.find('.');
   constexpr std::array<std::string_view, 1> tables{namespaces_prefix.substr(0, namespaces_prefix.size() - 1)};
-  if (dot == std::string_view::npos || !closest(name.substr(0, dot), tables)) return {};
+  if (dot == std::string_view::npos || !protocol::closest_word(name.substr(0, dot), tables)) return {};
   const std::size_t behind = name.find('.', dot + 1);
   if (behind == std::string_view::npos) return {};
   const std::string start = std::string(namespaces_prefix) + std::string(name.substr(dot + 1, behind - dot));
@@ -113,8 +114,7 @@ std::string meant_namespace_setting(std::string_view name) {
   for (const AccessSetting& one : access_settings()) names.emplace_back(one.name);
   for (const RetentionSetting& one : retention_settings()) names.push_back(std::string(retention_prefix) + std::string(one.name));
   for (const SessionSetting& one : session_settings()) names.push_back(std::string(sessions_prefix) + std::string(one.name));
-  const std::vector<std::string_view> views(names.begin(), names.end());
-  if (const auto meant = closest(rest, views)) return start + std::string(*meant);
+  if (const auto meant = protocol::closest_word(rest, names)) return start + *meant;
   return {};
 }
 

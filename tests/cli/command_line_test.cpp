@@ -54,4 +54,11 @@ TEST_CASE("an unknown command is named, with the one that was probably meant") {
   CHECK(unknown_command({"\x1b[2J"}, commands) == "no command '\\x1b[2J'");
 }
 
+TEST_CASE("an unknown action of a command is named, with those there are and the one that was probably meant") {
+  const std::vector<std::string> actions{"new", "ls", "end"};
+  CHECK_FALSE(unknown_action("sessions", "ls", actions).has_value());
+  CHECK(unknown_action("sessions", "nwe", actions) == "sessions nwe: not one of new, ls, end; did you mean 'new'?");
+  CHECK(unknown_action("sessions", "\x1b[2J", actions) == "sessions \\x1b[2J: not one of new, ls, end");
+}
+
 }  // namespace onced::cli

@@ -138,7 +138,7 @@ TEST_CASE("the command line is refused with exit code 2 and a way on") {
   const Oncectl oncectl;
   const Outcome unknown = oncectl({"statsu"});
   CHECK(unknown.status == 2);
-  CHECK(contains(unknown.err, "did you mean 'stats'?"));
+  CHECK(contains(unknown.err, "did you mean 'status'?"));
   CHECK(unknown.out.empty());
   CHECK(oncectl({}).status == 2);
   CHECK(oncectl({"get"}).status == 2);

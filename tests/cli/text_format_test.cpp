@@ -150,17 +150,6 @@ TEST_CASE("a progress line fits its width and shows no percentage that nobody kn
   CHECK(columns_of(progress_line(0.3, std::string(200, 'x'), 80)) == 80);
 }
 
-TEST_CASE("a mistyped word finds the one that was meant") {
-  const std::vector<std::string> commands{"status", "stats", "put", "get", "run", "wait", "watch", "ls", "invalidate", "doctor"};
-  CHECK(closest("statsu", commands) == "stats");
-  CHECK(closest("staus", commands) == "status");
-  CHECK(closest("invaldate", commands) == "invalidate");
-  CHECK(closest("inv", commands) == "invalidate");
-  CHECK(closest("dcotor", commands) == "doctor");
-  CHECK_FALSE(closest("frobnicate", commands).has_value());
-  CHECK_FALSE(closest("xy", commands).has_value());
-}
-
 TEST_CASE("base64 comes back, and nothing else does") {
   CHECK(base64("") == "");
   CHECK(base64("f") == "Zg==");

@@ -43,3 +43,9 @@ TEST_CASE("mistakes end with status 2 and a complaint") {
     CHECK_FALSE(parsed.end.error.empty());
   }
 }
+
+TEST_CASE("a word that found no place is named, an option with the one that was probably meant") {
+  CHECK(parse({"--dsk", "/tmp/x"}).end.error == "onced: not understood: '--dsk'; did you mean '--disk'?\nonced: see `onced --help`\n");
+  CHECK(parse({"--dsk=/tmp/x"}).end.error == "onced: not understood: '--dsk=/tmp/x'; did you mean '--disk'?\nonced: see `onced --help`\n");
+  CHECK(parse({"serve"}).end.error == "onced: not understood: 'serve'\nonced: see `onced --help`\n");
+}
