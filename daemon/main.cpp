@@ -151,16 +151,17 @@ Result<void> check_budget(const service::Configuration& configuration) {
   return memory::check_memory_cgroup(budget.memory_bytes, budget.blob_bytes);
 }
 
-// The directory of all stores. What is in it and nobody's is told, for it takes room.
+// The directory of all stores. Those in it that are of nobody here are told, for they take room.
 Result<void> prepare_disk(const service::Configuration& configuration, service::Log& log) {
   std::vector<std::string> namespaces;
   for (const auto& [name, share] : service::disk_shares(configuration)) namespaces.push_back(name);
   if (namespaces.empty()) return {};
-  const auto others = service::prepare_disk_directory(configuration.disk_path, namespaces);
+  const auto others = service::prepare_disk_directory(configuration.disk_path, namespaces, tiers::may_be_store);
   if (!others) return others.error();
   for (const std::string& other : *others) {
     log.write(service::Level::warning, "on disk, in " + configuration.disk_path + ": \"" + other +
-                                           "\" is of no namespace that keeps values there; it stays as it is, remove it if nobody needs it");
+                                           "\" is of no namespace that keeps values there; it stays as it is and takes room: remove it if no other daemon uses it and "
+                                           "nobody needs it any more");
   }
   return {};
 }

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <vector>
 
 #include "disk/format.hpp"
 
@@ -22,6 +24,16 @@ std::string octal(std::uint32_t mode) {
 Error foreign(const std::string& why) {
   return Error{ErrorCode::malformed, why + ": not used, and nothing in it was touched; name another directory, or empty this one"};
 }
+
+// Of a directory without an identity: what is there and no first start that was cut off has left.
+std::optional<std::string> foreign_name(const std::vector<std::string>& names) {
+  const auto found = std::find_if(names.begin(), names.end(), [](const std::string& name) {
+    return name != lock_name && name != std::string(identity_name) + ".new" && name != "lost+found" && name != aside_directory;
+  });
+  return found == names.end() ? std::nullopt : std::optional(*found);
+}
+
+bool has_identity(const std::vector<std::string>& names) { return std::find(names.begin(), names.end(), identity_name) != names.end(); }
 
 Result<void> write_identity(FileSystem& files, const std::function<void(std::span<std::byte>)>& random) {
   Identity identity;
@@ -124,17 +136,18 @@ Result<void> write_whole(FileSystem& files, const std::string& directory, const 
   return files.sync_directory(directory);
 }
 
+bool may_be_store(const FileSystem& files) {
+  const auto names = files.list("");
+  return names.ok() && (has_identity(*names) || !foreign_name(*names));
+}
+
 Result<OpenDirectory> open_directory(FileSystem& files, const std::function<void(std::span<std::byte>)>& random, const Say& say) {
   if (const auto access = check_access(files, "", FileSystem::Kind::directory); !access) return access.error();
   const auto names = files.list("");
   if (!names) return names.error();
-  const bool known = std::count(names->begin(), names->end(), identity_name) != 0;
+  const bool known = has_identity(*names);
   if (!known) {
-    for (const std::string& name : *names) {  // what a first start that was cut off may have left
-      if (name != lock_name && name != std::string(identity_name) + ".new" && name != "lost+found" && name != aside_directory) {
-        return foreign("the directory is not empty (" + name + ") and is no store of onced's");
-      }
-    }
+    if (const auto name = foreign_name(*names)) return foreign("the directory is not empty (" + *name + ") and is no store of onced's");
   } else {  // looked at before anything is written, the lock's file included
     const auto found = read_identity(files);
     if (!found) return found.error();

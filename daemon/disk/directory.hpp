@@ -27,6 +27,9 @@ struct OpenDirectory {
   std::uint64_t seed = 0;
 };
 
+// Whether open_directory() would take it for a store, or for what a first start that was cut off has left. Touches nothing.
+bool may_be_store(const FileSystem& files);
+
 // `random` fills what it is given.
 Result<OpenDirectory> open_directory(FileSystem& files, const std::function<void(std::span<std::byte>)>& random, const Say& say);
 

@@ -142,14 +142,15 @@ class Store {
     std::uint64_t bytes = 0;
     bool stopped = false;
   };
-  // Reads everything that is live and checks it; what is damaged is absent from then on. `progress` hears bytes done and bytes in all,
+  // Reads everything that is live and checks it; what is damaged, or void by a label, is absent from then on. `progress` hears bytes done and bytes in all,
   // and says whether to go on.
   Result<Verified> verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
-  // Rewrites every segment that was complete, without what is dead in them.
+  // Rewrites every segment without what is dead in it.
   Result<void> compact(std::uint64_t now_ms);
-  // The same one by one: the oldest segment, if its number is not above `up_to`. Returns how many such are left then.
+  // The same one by one. Ends the segment that is being written; returns the number of the last one, 0: there is none.
+  Result<std::uint64_t> begin_compaction();
+  // The oldest segment, if its number is not above `up_to`. Returns how many such are left then.
   Result<std::uint64_t> compact_oldest(std::uint64_t up_to, std::uint64_t now_ms);
-  std::uint64_t last_complete_segment() const;  // the writer's; 0: none
 
  private:
   Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory);

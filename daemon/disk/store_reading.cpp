@@ -195,6 +195,10 @@ Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<
   for (const Wanted& each : all) {
     const auto found = read_record(each.digest, each.entry, read);
     if (!found) return found.error();
+    if (*found == Found::whole && is_void(read.body.labels, each.entry.sequence)) {
+      erase_if_same(each.digest, each.entry);
+      continue;
+    }
     bool damaged = *found == Found::damaged;
     std::string what = "its record in the log";
     std::uint32_t file_number = 0;

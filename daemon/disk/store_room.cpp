@@ -146,17 +146,26 @@ Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now
   return {};
 }
 
-std::uint64_t Store::last_complete_segment() const {
+Result<std::uint64_t> Store::begin_compaction() {
+  if (degraded()) return Error{ErrorCode::unavailable, degraded_text()};
+  const auto end_segment = [&]() -> Result<void> {
+    if (const auto settled = settle(); !settled) return settled;
+    return log_.roll();
+  };
+  if (const auto ended = end_segment(); !ended) {
+    fail(ended.error());
+    return ended.error();
+  }
   std::uint64_t last = 0;
-  for (const auto& segment : log_.segments())
-    if (!log_.is_written_to(*segment)) last = std::max<std::uint64_t>(last, segment->number);
+  for (const auto& segment : log_.segments()) last = std::max<std::uint64_t>(last, segment->number);
   return last;
 }
 
 Result<void> Store::compact(std::uint64_t now_ms) {
-  const std::uint64_t up_to = last_complete_segment();
+  const auto up_to = begin_compaction();
+  if (!up_to) return up_to.error();
   for (;;) {
-    const auto left = compact_oldest(up_to, now_ms);
+    const auto left = compact_oldest(*up_to, now_ms);
     if (!left) return left.error();
     if (*left == 0) return {};
   }

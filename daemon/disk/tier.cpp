@@ -170,11 +170,13 @@ struct Tier::State {
       if (!compaction) return;
       one = *compaction;
     }
+    Result<std::uint64_t> more = one.up_to;
     if (one.up_to == 0) {
-      one.up_to = store->last_complete_segment();
+      more = store->begin_compaction();
+      one.up_to = more ? *more : 0;
       one.segments = store->status().segments;
     }
-    const auto more = store->compact_oldest(one.up_to, now);
+    if (more) more = store->compact_oldest(one.up_to, now);
     const std::uint64_t left = std::min<std::uint64_t>(one.segments, more && *more ? *more : 0);
     const bool go_on = one.progress(one.segments - left, one.segments) && left > 0 && !is_stopping();
     {

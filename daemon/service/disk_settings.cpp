@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -74,18 +75,43 @@ Result<void> make_directory(const std::string& path) {
   return sync_parent(path);
 }
 
+std::string below(const std::string& path, const std::string& name) { return (path == "/" ? "" : path) + "/" + name; }
+
 Result<void> check_owner(const struct stat& found, const std::string& path) {
   const auto refuse = [&](const std::string& text) { return Error{ErrorCode::not_permitted, "disk.path: " + path + text}; };
   if (!S_ISDIR(found.st_mode)) return refuse(" is no directory");
-  if (found.st_uid != ::geteuid()) {
-    return refuse(" belongs to uid " + std::to_string(found.st_uid) + ", the daemon runs as uid " + std::to_string(::geteuid()) +
-                  ": it must be the daemon's own; chown it, or name another directory");
-  }
+  if (found.st_uid == ::geteuid()) return {};
+  return refuse(" belongs to uid " + std::to_string(found.st_uid) + ", the daemon runs as uid " + std::to_string(::geteuid()) +
+                ": it must be the daemon's own; name a directory that is, or one that is not there yet");
+}
+
+Result<void> check_mode(const struct stat& found, const std::string& path) {
   const std::uint32_t mode = found.st_mode & 07777U;
-  if (mode != 0700) {
-    return refuse(" has mode " + octal(mode) + ", it must be 0700: others could read or replace values; chmod u=rwx,go=,g-s,u-s,-t " + path);
+  if (mode == 0700) return {};
+  return Error{ErrorCode::not_permitted, "disk.path: " + path + " has mode " + octal(mode) + ", it must be 0700: others could read or replace values; chmod u=rwx,go=,g-s,u-s,-t " + path};
+}
+
+// In order; without what a file system puts into its own root.
+Result<std::vector<std::string>> names_in(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), &::closedir);
+  if (stream == nullptr) return failed(errno, "list", path);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != ".." && name != "lost+found") names.push_back(name);
   }
-  return {};
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<void> check_own(const std::string& path, const std::vector<std::string>& names, const std::function<bool(const std::string&)>& is_store) {
+  std::vector<std::string> foreign;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(foreign),
+               [&](const std::string& name) { return !is_store(below(path, name)); });
+  if (foreign.empty()) return {};
+  const std::string others = foreign.size() == 1 ? std::string() : " and " + std::to_string(foreign.size() - 1) + " more";
+  return Error{ErrorCode::not_permitted, "disk.path: " + path + " has something in it that is no store of onced's (\"" + foreign.front() + "\"" + others +
+                                             "): it is not used, and nothing in it was touched; name a directory of its own"};
 }
 
 }  // namespace
@@ -110,7 +136,7 @@ std::map<std::string, DiskShare, std::less<>> disk_shares(const Configuration& c
   std::uint64_t sharing = 0;
   for_each_namespace(configuration, [&](const std::string& name, const DiskRules& rules) {
     if (!rules.on.value_or(true)) return;
-    shares[name] = {(path == "/" ? "" : path) + "/" + name, rules.bytes, configuration.disk_map_files};
+    shares[name] = {below(path, name), rules.bytes, configuration.disk_map_files};
     if (rules.bytes == 0) ++sharing;
   });
   for (auto& [name, share] : shares) {
@@ -138,7 +164,8 @@ std::optional<std::pair<std::string, std::string>> disk_mistake(const Configurat
   return std::nullopt;
 }
 
-Result<std::vector<std::string>> prepare_disk_directory(const std::string& path_as_set, const std::vector<std::string>& namespaces) {
+Result<std::vector<std::string>> prepare_disk_directory(const std::string& path_as_set, const std::vector<std::string>& namespaces,
+                                                        const std::function<bool(const std::string&)>& is_store) {
   const std::string path = without_end(path_as_set);
   if (auto made = make_directory(path); !made) return made.error();
   const Directory opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -146,23 +173,21 @@ Result<std::vector<std::string>> prepare_disk_directory(const std::string& path_
   struct stat found {};
   if (::fstat(opened.descriptor, &found) != 0) return failed(errno, "look at", path);
   if (auto checked = check_owner(found, path); !checked) return checked.error();
+  const Result<std::vector<std::string>> names = names_in(path);
+  if (!names) return names.error();
+  // Before its mode: nobody should change that of a directory of something else.
+  std::vector<std::string> others;  // those of the namespaces are looked at when they are opened
+  std::copy_if(names->begin(), names->end(), std::back_inserter(others),
+               [&](const std::string& name) { return std::find(namespaces.begin(), namespaces.end(), name) == namespaces.end(); });
+  if (auto own = check_own(path, others, is_store); !own) return own.error();
+  if (auto checked = check_mode(found, path); !checked) return checked.error();
 
   // Also where a power loss came between the making of a namespace's directory and now.
   for (const std::string& name : namespaces) {
-    const std::string directory = (path == "/" ? "" : path) + "/" + name;
+    const std::string directory = below(path, name);
     if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) return failed(errno, "make", directory);
   }
   if (::fsync(opened.descriptor) != 0 && errno != EINVAL) return failed(errno, "sync", path);
-
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), &::closedir);
-  if (stream == nullptr) return failed(errno, "list", path);
-  std::vector<std::string> others;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string name = entry->d_name;
-    const bool known = name == "." || name == ".." || name == "lost+found" || std::find(namespaces.begin(), namespaces.end(), name) != namespaces.end();
-    if (!known) others.push_back(name);
-  }
-  std::sort(others.begin(), others.end());
   return others;
 }
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -49,8 +50,9 @@ std::map<std::string, DiskShare, std::less<>> disk_shares(const Configuration& c
 // What is wrong between settings that are each right: the setting, and the text.
 std::optional<std::pair<std::string, std::string>> disk_mistake(const Configuration& configuration);
 
-// Makes the directory, if its parent is there, and checks that it is the daemon's alone. Returns what is in it that belongs to none of
-// `namespaces`, in order of names.
-Result<std::vector<std::string>> prepare_disk_directory(const std::string& path, const std::vector<std::string>& namespaces);
+// Makes the directory, if its parent is there, and checks that it is the daemon's alone. Whoever has named a directory of something else by mistake
+// finds nothing touched in it: all that is there must be a store (`is_store`, of a directory's path). Returns the stores that belong to none of `namespaces`, in order of names.
+Result<std::vector<std::string>> prepare_disk_directory(const std::string& path, const std::vector<std::string>& namespaces,
+                                                        const std::function<bool(const std::string&)>& is_store);
 
 }  // namespace onced::service

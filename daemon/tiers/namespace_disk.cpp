@@ -16,6 +16,7 @@
 #include <onced/protocol/segment.hpp>
 #include <onced/protocol/session.hpp>
 
+#include "disk/directory.hpp"
 #include "engine/key_fields.hpp"
 #include "memory/memfd.hpp"
 #include "tiers/attributes.hpp"
@@ -94,6 +95,11 @@ class NewMemory {
 };
 
 }  // namespace
+
+bool may_be_store(const std::string& directory) {
+  const auto files = disk::open_posix_files(directory);
+  return files && disk::may_be_store(**files);
+}
 
 // A published blob as it is written: nobody can change it any more.
 class NamespaceDisk::MappedBlob {

@@ -43,6 +43,9 @@ struct DiskOptions {
 // Files that a store of so many bytes may have open: its segments (DISK.md), and parts that are being read or written.
 inline std::uint64_t disk_files_of(std::uint64_t budget_bytes) { return 72 + budget_bytes / (std::uint64_t{28} << 20); }
 
+// Whether that directory is a store, or what a first start that was cut off has left of one. Touches nothing in it.
+bool may_be_store(const std::string& directory);
+
 class NamespaceDisk final : public engine::DiskTier {
  public:
   // Waits for the disk: a second for a million values.

@@ -161,6 +161,26 @@ TEST_CASE("a foreign directory, garbage and a newer format are refused, and noth
   }, "photo.jpg");
 }
 
+TEST_CASE("a store, and what a first start that was cut off has left of one, is told from anything else") {
+  const TempDirectory temp;
+  const auto is_taken_for_one = [&](const std::string& name, std::initializer_list<const char*> files) {
+    const fs::path path = temp / name;
+    fs::create_directory(path);
+    for (const char* const file : files) std::ofstream(path / file) << "x";
+    const auto before = contents(path);
+    const auto opened = disk::open_posix_files(path.string());
+    REQUIRE(opened.ok());
+    const bool is_store = disk::may_be_store(**opened);
+    CHECK(contents(path) == before);
+    return is_store;
+  };
+  CHECK(is_taken_for_one("store", {"lock", "onced-disk", "log"}));
+  CHECK(is_taken_for_one("empty", {}));
+  CHECK(is_taken_for_one("cut-off", {"lock", "onced-disk.new"}));
+  CHECK_FALSE(is_taken_for_one("home", {".profile"}));
+  CHECK_FALSE(is_taken_for_one("locked-home", {"lock", "letters"}));
+}
+
 TEST_CASE("a store of an older format is moved aside, and an empty one takes its place") {
   const TempDirectory temp;
   const fs::path path = temp / "store";

@@ -267,6 +267,36 @@ TEST_CASE("compact gives back what is dead and keeps what lives") {
   for (int key = 0; key < 30; ++key) CHECK(has(**again, key, 20));
 }
 
+TEST_CASE("what a label has dropped is given back by compact and counted by verify no more, in the segment that is written, too") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto store = open_store(disk);
+  REQUIRE(store.ok());
+  for (int key = 0; key < 20; ++key) {
+    disk::ValueInput value = derived_value(key, 1);
+    value.labels = {disk::Label{key < 15 ? 7U : 8U}};
+    put(**store, value, false);
+  }
+  const disk::Store::Operation drop[] = {disk::Store::DropLabel{7}};
+  REQUIRE((*store)->write(drop, true, 20'000).front() == disk::Store::Outcome::done);
+  const auto before = (*store)->status();
+  CHECK(before.values == 20);  // nobody has looked at them yet
+  SUBCASE("compact") {
+    REQUIRE((*store)->compact(20'000).ok());
+    CHECK((*store)->status().used_bytes < before.used_bytes / 2);
+  }
+  SUBCASE("verify") {
+    const auto verified = (*store)->verify(20'000, [](std::uint64_t, std::uint64_t) { return true; });
+    REQUIRE(verified.ok());
+    CHECK(verified->values == 5);
+    CHECK(verified->damaged == 0);
+  }
+  CHECK((*store)->status().values == 5);
+  for (int key = 0; key < 20; ++key) {
+    const auto loaded = (*store)->load(key_name(key), 20'000);
+    CHECK((loaded.ok() && loaded->has_value()) == (key >= 15));
+  }
+}
+
 namespace {
 
 // Memory of its own for each part; tells which pieces came.

@@ -144,23 +144,27 @@ TEST_CASE("a reload changes nothing of it, and says that a restart would") {
   CHECK(disk_shares(reloaded(before, after)) == disk_shares(before));
 }
 
+namespace {
+bool all_are_stores(const std::string&) { return true; }
+}  // namespace
+
 TEST_CASE("the directory is made for the daemon alone, whatever the umask and its parent say") {
   const TempDirectory parent;
   std::filesystem::permissions(parent.path(), std::filesystem::perms(02755));  // hands its group on
   const std::string path = (parent / "onced").string();
   const mode_t umask_before = ::umask(0277);
-  const auto made = prepare_disk_directory(path + "//", {"default", "a"});
+  const auto made = prepare_disk_directory(path + "//", {"default", "a"}, all_are_stores);
   ::umask(umask_before);
   REQUIRE(made.ok());
   CHECK(made->empty());
   CHECK(mode_of(path) == 0700);
-  CHECK(prepare_disk_directory(path, {"default", "a"}).ok());  // as it is
+  CHECK(prepare_disk_directory(path, {"default", "a"}, all_are_stores).ok());  // as it is
 }
 
 TEST_CASE("a directory that is there and is not the daemon's alone is refused, and says why") {
   const TempDirectory parent;
   const auto complaint = [](const std::string& path) {
-    const auto prepared = prepare_disk_directory(path, {"default"});
+    const auto prepared = prepare_disk_directory(path, {"default"}, all_are_stores);
     return prepared ? std::string("nothing") : prepared.error().text;
   };
   const std::string path = (parent / "open").string();
@@ -184,7 +188,24 @@ TEST_CASE("a directory that is there and is not the daemon's alone is refused, a
 TEST_CASE("what is of no namespace is named; a file system's own directory is not") {
   const TempDirectory parent;
   const std::string path = (parent / "d").string();
-  REQUIRE(prepare_disk_directory(path, {"default", "gone", "charts"}).ok());
+  REQUIRE(prepare_disk_directory(path, {"default", "gone", "charts"}, all_are_stores).ok());
   std::filesystem::create_directory(path + "/lost+found");
-  CHECK(*prepare_disk_directory(path, {"default"}) == std::vector<std::string>{"charts", "gone"});
+  CHECK(*prepare_disk_directory(path, {"default"}, all_are_stores) == std::vector<std::string>{"charts", "gone"});
+}
+
+TEST_CASE("a directory in which something else lies is refused, and nothing in it or of it is touched") {
+  const TempDirectory parent;
+  const std::string path = (parent / "home").string();
+  std::filesystem::create_directories(path + "/charts");
+  write_file(path + "/.profile", "");
+  write_file(path + "/letters", "");
+  REQUIRE(::chmod(path.c_str(), 0755) == 0);  // what is to be done about that is not said of a stranger's directory
+  const auto is_store = [&](const std::string& directory) { return directory == path + "/charts"; };
+  const auto refused = prepare_disk_directory(path, {"default"}, is_store);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == ErrorCode::not_permitted);
+  CHECK(contains(refused.error().text, "(\".profile\" and 1 more): it is not used, and nothing in it was touched"));
+  CHECK_FALSE(contains(refused.error().text, "chmod"));
+  CHECK_FALSE(std::filesystem::exists(path + "/default"));
+  CHECK(mode_of(path) == 0755);
 }
