@@ -89,7 +89,10 @@ Error not_durable(std::string_view key, const protocol::Retention& retention) {
   const bool derived = std::any_of(retention.depends_on.begin(), retention.depends_on.end(),
                                    [key](const protocol::Dependency& upstream) { return upstream.key != key; });
   std::string why = "its namespace keeps no values on disk, it is too large for that, or the disk fails; see `oncectl disk status`";
-  if (derived) why = "a value that depends on others is kept in memory only";
+  if (derived) {
+    why = "a value that depends on others is kept on disk beside all of these only: one of them is not there, has changed meanwhile, or belongs to a session "
+          "that is not the value's own; or they are more than " + std::to_string(limits::disk_upstreams_max) + ", over all steps. Or " + why;
+  }
   return Error{ErrorCode::not_durable, "the value is stored, and it is not durable: " + why};
 }
 

@@ -109,9 +109,17 @@ class Store {
     std::string attributes;
     std::vector<LoadedPart> parts;
   };
-  // The bytes of parts from files go to the sink, if there is one. Nothing: there is no value, it has expired, or it was damaged. Errors: the disk
-  // cannot be read, the sink has no memory.
-  Result<std::optional<Loaded>> load(std::string_view key, std::uint64_t now_ms, PartSink* sink = nullptr);
+  // Whether a value is still what it was meant to be, asked before its parts are read. False: it is forgotten, as one that is damaged.
+  using Accept = std::function<Result<bool>(const ValueFacts& facts, std::string_view attributes)>;
+  // The bytes of parts from files go to the sink, if there is one. Nothing: there is no value, it has expired, it was damaged or is not accepted. Errors:
+  // the disk cannot be read, the sink has no memory, or it cannot be said whether it is accepted.
+  Result<std::optional<Loaded>> load(std::string_view key, std::uint64_t now_ms, PartSink* sink = nullptr, const Accept& accept = {});
+  struct Summary {
+    ValueFacts facts;
+    std::string attributes;
+  };
+  // What load() would find, but for the parts.
+  Result<std::optional<Summary>> look(std::string_view key, std::uint64_t now_ms);
   // Whether a load is worth trying. Never waits for the disk.
   bool may_have(std::string_view key) const;
   void set_merit(std::string_view key, float merit);
@@ -192,11 +200,14 @@ class Store {
     std::vector<std::byte> opened;  // of a sealed one
     std::optional<SessionKey> key;  // its own
     BodyView body;
+    IndexEntry entry;
+    bool checked = false;           // its files are known to be right
     const SessionKey* part_key() const { return key ? &*key : nullptr; }
   };
   enum class Found : std::uint8_t { whole, gone, damaged };
   Result<bool> hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const;
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
+  Result<bool> find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read);  // false: there is none that counts
   void found_damaged(const Digest& digest, const IndexEntry& entry, const std::string& what);
   bool same(const Digest& digest, const IndexEntry& entry) const;
 

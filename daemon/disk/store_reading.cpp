@@ -87,33 +87,59 @@ Result<bool> Store::hand_over(std::uint64_t id, std::uint32_t number, std::size_
   return descriptor >= 0;
 }
 
-Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, PartSink* sink) {
+Result<bool> Store::find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read) {
+  for (int tries = 0; tries < tries_max; ++tries) {
+    {
+      const std::lock_guard lock(mutex_);
+      const IndexEntry* const present = index_.find(digest);
+      if (present == nullptr || present->usable_until_ms <= now_ms) return false;
+      read.entry = *present;
+      const PartFiles* const files = index_.files(digest);
+      read.checked = files != nullptr && files->checked;
+    }
+    const auto found = read_record(digest, read.entry, read);
+    if (!found) return found.error();
+    if (*found != Found::whole) {
+      if (!same(digest, read.entry)) continue;
+      if (*found == Found::damaged) found_damaged(digest, read.entry, "its record in the log");
+      else erase_if_same(digest, read.entry);
+      return false;
+    }
+    if (read.body.key != key) return false;  // another key of the same digest took its place
+    if (!is_void(read.body.labels, read.entry.sequence)) return true;
+    erase_if_same(digest, read.entry);
+    return false;
+  }
+  return false;
+}
+
+Result<std::optional<Store::Summary>> Store::look(std::string_view key, std::uint64_t now_ms) {
+  const std::optional<Digest> place = place_of(key);
+  if (!place) return std::optional<Summary>();
+  Read read;
+  const auto found = find_record(key, *place, now_ms, read);
+  if (!found) return found.error();
+  return *found ? std::optional(Summary{read.body.facts, std::string(read.body.attributes)}) : std::nullopt;
+}
+
+Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, PartSink* sink, const Accept& accept) {
   const std::optional<Digest> place = place_of(key);
   if (!place) return std::optional<Loaded>();
   const Digest digest = *place;
   Read read;
   for (int tries = 0; tries < tries_max; ++tries) {
-    IndexEntry entry;
-    bool checked = false;
-    {
-      const std::lock_guard lock(mutex_);
-      const IndexEntry* const present = index_.find(digest);
-      if (present == nullptr || present->usable_until_ms <= now_ms) return std::optional<Loaded>();
-      entry = *present;
-      if (const PartFiles* const files = index_.files(digest)) checked = files->checked;
-    }
-    const auto found = read_record(digest, entry, read);
+    const auto found = find_record(key, digest, now_ms, read);
     if (!found) return found.error();
-    if (*found != Found::whole) {
-      if (!same(digest, entry)) continue;
-      if (*found == Found::damaged) found_damaged(digest, entry, "its record in the log");
-      else erase_if_same(digest, entry);
-      return std::optional<Loaded>();
-    }
-    if (read.body.key != key) return std::optional<Loaded>();  // another key of the same digest took its place
-    if (is_void(read.body.labels, entry.sequence)) {
-      erase_if_same(digest, entry);
-      return std::optional<Loaded>();
+    if (!*found) return std::optional<Loaded>();
+    const IndexEntry& entry = read.entry;
+    const bool checked = read.checked;
+    if (accept) {
+      const auto accepted = accept(read.body.facts, read.body.attributes);
+      if (!accepted) return accepted.error();
+      if (!*accepted) {
+        erase_if_same(digest, entry);
+        return std::optional<Loaded>();
+      }
     }
     Loaded loaded{read.body.facts, read.body.labels, std::string(read.body.attributes), {}};
     std::optional<std::string> damage;

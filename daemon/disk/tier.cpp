@@ -59,6 +59,7 @@ struct Tier::State {
     std::string key;
     std::shared_ptr<PartSink> sink;
     LoadDone loaded;
+    Accept accept;
   };
   // A key with operations in the queue or being written.
   struct Busy {
@@ -261,6 +262,26 @@ struct Tier::State {
     loads_bell.ring();
   }
 
+  // The log has its operations in the order of the calls, so the value that is found was put before whatever waits: a key of which something does has
+  // another value by then, or none.
+  Result<std::optional<Store::Summary>> look(std::string_view key, std::uint64_t now) const {
+    {
+      const std::lock_guard lock(mutex);
+      if (busy.contains(std::string(key))) return std::optional<Store::Summary>();
+    }
+    return store->look(key, now);
+  }
+  Result<std::optional<Store::Loaded>> serve(const Load& load) const {
+    const std::uint64_t now = now_ms();
+    Store::Accept accept;
+    if (load.accept) {
+      accept = [&](const ValueFacts& facts, std::string_view attributes) {
+        return load.accept(facts, attributes, [&](std::string_view key) { return look(key, now); });
+      };
+    }
+    return store->load(load.key, now, load.sink.get(), accept);
+  }
+
   void serve_loads() {
     for (;;) {
       std::optional<Load> load;
@@ -274,7 +295,7 @@ struct Tier::State {
           break;
         }
       }
-      if (load) load->loaded(store->load(load->key, now_ms(), load->sink.get()));
+      if (load) load->loaded(serve(*load));
       else loads_bell.wait(-1);
     }
     loads_bell.ring();  // for the other readers
@@ -310,12 +331,12 @@ void Tier::use_session(std::uint64_t number) {
 }
 void Tier::clear(Written written) { state_->add({Store::Clear{}, true, 0, false, std::move(written)}); }
 
-bool Tier::load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded) {
+bool Tier::load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded, Accept accept) {
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->loads_waiting >= state_->options.loads_max || state_->stopping) return false;
     ++state_->loads_waiting;
-    State::Load load{std::move(key), std::move(sink), std::move(loaded)};
+    State::Load load{std::move(key), std::move(sink), std::move(loaded), std::move(accept)};
     if (const auto found = state_->busy.find(load.key); found != state_->busy.end()) {
       found->second.after.push_back(std::move(load));
       return true;

@@ -58,8 +58,12 @@ class Tier {
   void end_session(std::uint64_t number, Written written);  // 0: all
   // Stable some time after it; not even that when much waits.
   void use_session(std::uint64_t number);
-  // False: loads_max are waiting; `loaded` is not called. `sink` is called on a reader's thread, before `loaded` is.
-  bool load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded);
+  // What is there of another key. Nothing also while something is still to be written of it: a value whose record can be read is older than that.
+  using Look = std::function<Result<std::optional<Store::Summary>>(std::string_view key)>;
+  // As Store::Accept. By what look() says it sees every put and drop that was asked for before the load.
+  using Accept = std::function<Result<bool>(const ValueFacts& facts, std::string_view attributes, const Look& look)>;
+  // False: loads_max are waiting; `loaded` is not called. `accept` and `sink` are called on a reader's thread, before `loaded` is.
+  bool load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded, Accept accept = {});
 
   // Whether a load, or a drop, is worth asking for. Never waits for the disk.
   bool may_have(std::string_view key) const;

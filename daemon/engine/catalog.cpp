@@ -142,6 +142,7 @@ void Catalog::attach(Entry& entry, RecordRef record, const RecordImage& image, c
   value.origin = std::move(origin.by);
   value.was_put = origin.was_put;
   value.outdated = origin.outdated;
+  if (origin.past) value.of_before = origin.past->of_before;
   value.stored = origin.past ? origin.past->stored : context_.now;
   value.used = context_.now;
   value.crf = crf;

@@ -49,6 +49,7 @@ class Catalog {
       std::uint32_t early_ms = 0;
       std::uint32_t grace_ms = 0;
       Time stored{};
+      DiskIdentity of_before{};  // of an earlier daemon's
     };
     std::optional<Past> past{};
   };

@@ -38,7 +38,8 @@ class Computations {
                SignalHub& signals, Blobs& blobs, DiskValues& disk);
 
   // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest;
-  // queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what; loading.cpp: values on disk).
+  // queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what; loading.cpp: values on disk;
+  // disk_upstreams.cpp: what those depend on).
   void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
   void withdraw(Connection& from, const protocol::Withdraw& request);
   void take_up(Connection& from, const protocol::TakeUp& request);
@@ -126,7 +127,7 @@ class Computations {
   // loading.cpp
   bool is_to_load(Entry& entry, const protocol::Acquire& request);
   void wait_for_load(Entry& entry, Connection& from, protocol::RequestId id, protocol::Acquire request);
-  bool store_loaded(Entry& entry, DiskValue& value, SharedParts& parts);
+  bool store_loaded(Entry& entry, DiskValue& value, bool has_room, SharedParts& parts);
   void serve_loaded(Entry& entry, const DiskValue& value, bool stored, const SharedParts& parts);
   void begin_without(Entry& entry);
   void begin_for_others(Entry& entry, protocol::LeaseCause cause);
@@ -177,7 +178,15 @@ class Computations {
   Standing standing_of(const Entry& own, const std::vector<protocol::Dependency>& upstreams, const Lease* lease);
   Standing standing_of(const protocol::Dependency& upstream, const Lease* lease);
   Derivation* record_upstreams(Entry& entry, std::uint64_t version, const std::vector<protocol::Dependency>& upstreams);
-  bool make_room_for(const std::vector<protocol::Dependency>& upstreams);
+  // Of what a value names, with keys: protocol::Dependency, DiskUpstream.
+  template <typename Upstream>
+  bool make_room_for(const std::vector<Upstream>& upstreams) {
+    if (upstreams.empty()) return true;
+    std::size_t key_bytes = 0;
+    for (const Upstream& upstream : upstreams) key_bytes += upstream.key.size();
+    return make_room_for_edges(upstreams.size(), key_bytes);
+  }
+  bool make_room_for_edges(std::size_t edges, std::size_t key_bytes);
   void note_dependencies_full();
   // Stores a value whose upstreams are not condemned, records them, and begins with what depends on the value it replaces.
   struct Kept {
@@ -188,6 +197,16 @@ class Computations {
   Kept keep(Entry& entry, const std::vector<protocol::Part>& parts, const protocol::Retention& retention, Catalog::Origin origin, Standing of_upstreams,
             bool has_room);
   void answer_takers(Entry& entry, const Kept& kept, std::uint64_t version, std::uint64_t cost_us, const SharedParts& parts);
+  // disk_upstreams.cpp. What the entry's value was computed from, as it is on disk; nothing: it is not to be written.
+  std::optional<std::vector<DiskUpstream>> upstreams_on_disk(const Entry& entry) const;
+  // Of a value that was read: whether what it was computed from is as it was, also by now. Afterwards it may hang on that.
+  bool has_current_upstreams(const Entry& entry, const DiskValue& value, const Loading& loading);
+  bool is_current(const DiskUpstream& upstream, const Loading& loading);
+  // The version that it has here.
+  std::uint64_t version_of_copy(const Entry& entry, const DiskIdentity& copy);
+  // As what it is found by who means one of these; null: it was computed from none.
+  Derivation* hang_on_copies(Entry& entry, std::uint64_t version, const std::vector<DiskUpstream>& upstreams);
+  Derivation& obtain_copy(const DiskUpstream& upstream);
   // The copy on disk of what was kept, or that it has none any more. Returns what a durable one is to wait for.
   DiskTicket keep_on_disk(Entry& entry, const Kept& kept, const SharedParts& parts, const protocol::Retention& retention);
   protocol::NotStored why_not_stored(const Entry& entry, const Kept& kept, bool has_room) const;

@@ -10,16 +10,6 @@ namespace onced::engine {
 
 using protocol::SignalEvent;
 
-namespace {
-
-std::size_t key_bytes_of(const std::vector<protocol::Dependency>& upstreams) {
-  std::size_t bytes = 0;
-  for (const protocol::Dependency& upstream : upstreams) bytes += upstream.key.size();
-  return bytes;
-}
-
-}  // namespace
-
 // ---- when a value is published --------------------------------------------------------------------------------------
 
 Standing Computations::standing_of(const Entry& own, const std::vector<protocol::Dependency>& upstreams, const Lease* lease) {
@@ -41,7 +31,8 @@ Standing Computations::standing_of(const protocol::Dependency& upstream, const L
   if (entry != nullptr && upstream.version != 0) {
     if (entry->value && entry->value->version == upstream.version)
       return entry->value->outdated ? Standing::outdated : Standing::current;
-    if (const Derivation* known = DependencyGraph::find(*entry, upstream.version))
+    // One that only stands for a copy on disk was not read here; and nobody knows what that was computed from.
+    if (const Derivation* known = DependencyGraph::find(*entry, upstream.version); known != nullptr && !known->stands_for_copy)
       return known->version <= entry->derivations->condemned_up_to ? Standing::condemned : known->standing;
   }
   if (upstream.version != 0 && upstream.version <= directory_.dependencies().forgotten_up_to()) return Standing::condemned;
@@ -82,12 +73,9 @@ Derivation* Computations::record_upstreams(Entry& entry, std::uint64_t version, 
 }
 
 // Values go whose own upstreams are recorded, those first that were stored longest ago: without what is recorded they must not stay.
-bool Computations::make_room_for(const std::vector<protocol::Dependency>& upstreams) {
+bool Computations::make_room_for_edges(std::size_t edges, std::size_t key_bytes) {
   DependencyGraph& graph = directory_.dependencies();
-  const std::size_t key_bytes = key_bytes_of(upstreams);
-  const auto fits = [&] {
-    return graph.fits(upstreams.size(), key_bytes, context_.settings.dependency_edges_max, context_.settings.dependency_key_bytes_max);
-  };
+  const auto fits = [&] { return graph.fits(edges, key_bytes, context_.settings.dependency_edges_max, context_.settings.dependency_key_bytes_max); };
   if (fits()) return true;
   graph.forget_kept();
   directory_.release_dependencies(Directory::released_per_step_max);

@@ -33,8 +33,12 @@ void DependencyGraph::link(Derivation& dependant, Derivation& upstream) {
 }
 
 void DependencyGraph::stored(Derivation& derivation) {
+  Derivations& all = *derivation.entry->derivations;
   derivation.stored = true;
-  derivation.entry->derivations->latest = &derivation;
+  derivation.stands_for_copy = false;
+  derivation.of_before = derivation.entry->value->of_before;
+  if (derivation.of_before.is_said()) all.of_before = &derivation;
+  all.latest = &derivation;
   if (derivation.upstreams.empty() || derivation.ordered) return;
   derivation.in_order = in_order_.insert(in_order_.end(), &derivation);
   derivation.ordered = true;
@@ -47,6 +51,33 @@ void DependencyGraph::is_back(Entry& entry, std::uint64_t version) {
   one->because = nullptr;
   one->why.clear();
   stored(*one);
+}
+
+// Of what an earlier daemon wrote only one version can be left: whatever takes its place is numbered here.
+Derivation* DependencyGraph::find_copy(const Entry& entry, const DiskIdentity& copy, std::uint64_t epoch) {
+  if (entry.derivations == nullptr) return nullptr;
+  if (copy.epoch == epoch) return find(entry, copy.version);
+  Derivation* const known = entry.derivations->of_before;
+  return known == nullptr || known->forgotten || known->of_before != copy ? nullptr : known;
+}
+
+// When in doubt it may not: it is computed again.
+bool DependencyGraph::may_be_latest(const Entry& entry, const DiskIdentity& copy, std::uint64_t epoch) {
+  if (entry.derivations == nullptr) return true;
+  const Derivations& all = *entry.derivations;
+  if (const Derivation* const known = find_copy(entry, copy, epoch)) return known->standing == Standing::current && known->version > all.condemned_up_to;
+  const bool is_own = copy.epoch == epoch;
+  if (is_own && (copy.version <= all.condemned_up_to || all.by_version.contains(copy.version))) return false;  // the latter is being taken apart
+  return all.latest == nullptr && (is_own || all.of_before == nullptr);
+}
+
+Derivation& DependencyGraph::stand_for_copy(Entry& entry, std::uint64_t version, const DiskIdentity& of_before) {
+  Derivation& one = obtain(entry, version);
+  one.stands_for_copy = true;
+  one.of_before = of_before;
+  if (of_before.is_said()) entry.derivations->of_before = &one;
+  entry.derivations->latest = &one;
+  return one;
 }
 
 void DependencyGraph::value_gone(Entry& entry, bool may_be_named) {
@@ -145,12 +176,13 @@ void DependencyGraph::check(const Entry& entry, std::size_t& edges, std::size_t&
     edges += one.upstreams.size();
     ONCED_ASSERT(one.entry == &entry && one.version == version);
     ONCED_ASSERT(one.stored == (entry.value && entry.value->version == version));
-    ONCED_ASSERT(!one.stored || all.latest == &one);
+    ONCED_ASSERT(!one.stored || (all.latest == &one && !one.stands_for_copy));
+    ONCED_ASSERT(!one.stored || one.of_before == entry.value->of_before);
     ONCED_ASSERT(one.ordered == (one.stored && !one.upstreams.empty()));
     ONCED_ASSERT(is_needed(one) || one.release_due);  // or nobody would ever take it apart
     ONCED_ASSERT(!one.stored || one.standing == Standing::current || entry.value->outdated || version <= all.condemned_up_to);
     for (const Derivation::Upstream& upstream : one.upstreams) {
-      ONCED_ASSERT(upstream.derivation->version < version || upstream.derivation->upstreams.empty());  // no circles
+      ONCED_ASSERT(upstream.derivation->version < version || upstream.derivation->upstreams.empty() || one.was_read);  // no circles
       ONCED_ASSERT(*upstream.place == &one);
     }
   }

@@ -9,6 +9,9 @@
 //            Eviction and expiry are no change of content: they change nothing here.
 // Life:      a Derivation is there while its value is stored and was derived from something, or while another hangs on it. Entries with
 //            derivations are not swept: their tags and their function still mean what was derived from them.
+// On disk:   a value that is read from disk hangs on all that it was computed from, over all steps. Those that memory does not have get a Derivation
+//            that stands for them, so that what means them finds what was derived from them. It knows none of their own upstreams; nobody who
+//            names such a version has read it here.
 // Named:     a computation under way may have read any value that went since it began, and will name it when it is published. So what goes
 //            meanwhile, derived or not, is kept as a Derivation until all have ended that were under way then: whether it was replaced,
 //            made stale or only evicted or has expired is found out as of any other, by waves and settling. What was invalidated is not kept:
@@ -51,6 +54,9 @@ struct Derivation {
   bool stored = false;                // it is the value of its entry
   bool release_due = false;
   bool forgotten = false;             // is being taken apart: not to be found any more
+  bool stands_for_copy = false;       // of a value that has not been in memory since: it is on disk
+  bool was_read = false;              // its upstreams are those that the disk named, and need not be older by their numbers
+  DiskIdentity of_before{};           // under which an earlier daemon wrote its value to disk; otherwise not said
   std::size_t kept = 0;               // for computations that may have read it: so often it has gone, if a value can come back
   std::size_t waves = 0;              // that are still to go on from it
   std::uint64_t passed_by = 0;        // the latest wave that went on from it though it stood as badly already
@@ -66,6 +72,7 @@ struct Derivation {
 struct Derivations {
   std::map<std::uint64_t, Derivation> by_version;
   Derivation* latest = nullptr;        // of the value that was stored last, evicted or not; null: nothing hangs on that
+  Derivation* of_before = nullptr;     // of the one value that an earlier daemon may have left on disk
   std::uint64_t condemned_up_to = 0;   // those of these versions are, though a wave may yet have to say so
   std::size_t waves = 0;               // that begin with all of them
   std::size_t dependants = 0;          // of all of them
@@ -83,6 +90,12 @@ class DependencyGraph {
   void stored(Derivation& derivation);
   // It is that again: it was read from disk, where it was what it always had been. What was made stale while it was away stays so.
   void is_back(Entry& entry, std::uint64_t version);
+  // Of a copy on disk, if this is the epoch of who numbers here; null: nothing is known of it.
+  static Derivation* find_copy(const Entry& entry, const DiskIdentity& copy, std::uint64_t epoch);
+  // Whether what is on disk may be taken for what the key has, by all that is known here of it.
+  static bool may_be_latest(const Entry& entry, const DiskIdentity& copy, std::uint64_t epoch);
+  // Made for a copy on disk that has none, and is the latest: under this version. `of_before`: it was written under that.
+  Derivation& stand_for_copy(Entry& entry, std::uint64_t version, const DiskIdentity& of_before);
   // Of a plain one that the graph learns of late: what became of the value that its entry has.
   static void note_standing(Derivation& derivation);
   // The value that the entry has goes. Unless it was invalidated it may be named by computations that are under way.
@@ -170,6 +183,7 @@ void DependencyGraph::release(std::size_t most, Left left) {
     Entry& entry = *one.entry;
     Derivations& all = *entry.derivations;
     if (all.latest == &one) all.latest = nullptr;
+    if (all.of_before == &one) all.of_before = nullptr;
     all.by_version.erase(one.version);
     --derivations_;
     if (most > 0) --most;

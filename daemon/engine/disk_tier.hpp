@@ -8,8 +8,10 @@
 //
 // Threads:   the strand; no call waits for the disk. What takes time ends in an event, DiskWritten or DiskLoaded: exactly one for each ticket
 //            that was given away, at any later time, in any order.
-// Order:     operations count in the order of the calls: a load sees the puts and drops of its key that were called before it. What drops by label
-//            holds for loads that are called after its DiskWritten.
+// Order:     operations count in the order of the calls: a load sees the puts and drops of its key, and of its value's upstreams, that were called
+//            before it. What drops by label holds for loads that are called after its DiskWritten.
+// Upstreams: a value that was computed from others is there for as long as each of these is, as it was then. A load looks for them: where one was
+//            replaced, dropped, has expired or went for want of room, there is no value.
 // Errors:    a disk that fails is an outcome, never an exception.
 #pragma once
 
@@ -38,6 +40,22 @@ struct DiskLife {
   std::uint32_t grace_ms = 0;                        // usable for so long after them
 };
 
+// A value as a tier knows it: by whom it was numbered, and how. That epoch 0: it is not said.
+struct DiskIdentity {
+  std::uint64_t epoch = 0;
+  std::uint64_t version = 0;
+  bool is_said() const { return epoch != 0; }
+  friend bool operator==(const DiskIdentity&, const DiskIdentity&) = default;
+};
+
+// What a value was computed from, directly or through others; with its tags, so that who has the one knows what means the other.
+struct DiskUpstream {
+  std::string key;
+  DiskIdentity identity;
+  std::vector<std::string> tags{};
+  friend bool operator==(const DiskUpstream&, const DiskUpstream&) = default;
+};
+
 // A value as it is written, but for its parts.
 struct DiskImage {
   std::string_view key;
@@ -51,6 +69,7 @@ struct DiskImage {
   const std::vector<std::string>* tags = nullptr;
   std::string_view family;           // label of all versions of its function (DiskTier::drop_label)
   float merit = 0;                   // log2 of what it saves per byte
+  const std::vector<DiskUpstream>* upstreams = nullptr;  // null: none
 };
 
 // A value that was loaded. Each blob that the parts name is sealed and has one hold, which is the engine's now.
@@ -65,6 +84,7 @@ struct DiskValue {
   std::string origin;
   std::vector<std::string> tags;
   std::vector<protocol::Part> parts;
+  std::vector<DiskUpstream> upstreams{};  // which are on disk as they were
 };
 
 // Done: written, and on stable storage if that was asked for; what drops always is. Refused: of a put, not stored (it is too large, or too much

@@ -18,8 +18,10 @@ std::string family_label(std::string_view key) {
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 
-DiskTicket DiskValues::put(const Entry& entry, const SharedParts& parts, const std::vector<std::string>& tags, bool durable) {
+DiskTicket DiskValues::put(const Entry& entry, const SharedParts& parts, const std::vector<std::string>& tags, const std::vector<DiskUpstream>& upstreams,
+                           bool durable) {
   if (!takes(entry.key)) return {};
+  note_change(entry.key);
   const StoredValue& value = *entry.value;
   const std::string family = family_label(entry.key);
   DiskImage image;
@@ -33,6 +35,7 @@ DiskTicket DiskValues::put(const Entry& entry, const SharedParts& parts, const s
   image.was_put = value.was_put;
   image.origin = value.origin;
   image.tags = &tags;
+  if (!upstreams.empty()) image.upstreams = &upstreams;
   image.family = family;
   image.merit = static_cast<float>(value.crf + value.log_merit_per_use);
   const DiskTicket ticket = durable ? next_ticket() : DiskTicket{};
@@ -43,6 +46,7 @@ DiskTicket DiskValues::put(const Entry& entry, const SharedParts& parts, const s
 }
 
 DiskTicket DiskValues::drop(std::string_view key, bool waited_for) {
+  note_change(key);  // also of what has just been evicted there: a load may have seen it
   if (!may_have(key)) return {};
   const DiskTicket ticket = next_ticket();
   if (waited_for) open_.try_emplace(ticket);
@@ -51,6 +55,7 @@ DiskTicket DiskValues::drop(std::string_view key, bool waited_for) {
 }
 
 DiskTicket DiskValues::drop_label(DiskTier::Label kind, std::string_view name, bool waited_for) {
+  note_label();
   if (!is_on()) return {};
   const DiskTicket ticket = ticket_for_label(waited_for);
   if (kind == DiskTier::Label::family) tier_->drop_label(ticket, kind, family_label(name));
@@ -59,6 +64,7 @@ DiskTicket DiskValues::drop_label(DiskTier::Label kind, std::string_view name, b
 }
 
 DiskTicket DiskValues::drop_in_session(std::uint64_t number, bool waited_for) {
+  note_label();
   if (!keeps_sessions()) return {};
   const DiskTicket ticket = ticket_for_label(waited_for);
   tier_->drop_in_session(ticket, number);
@@ -72,6 +78,18 @@ DiskTicket DiskValues::ticket_for_label(bool waited_for) {
   return ticket;
 }
 
+void DiskValues::note_change(std::string_view key) {
+  ++changes_;
+  if (!loads_.empty()) changed_.add(mark_of(key), changes_);
+}
+
+// Two keys may have the same: then both have changed.
+std::string DiskValues::mark_of(std::string_view key) const { return std::to_string(context_.hash(key)); }
+
+bool DiskValues::has_changed(std::string_view key, std::uint64_t since) const {
+  return label_changed_ > since || changed_.of({mark_of(key)}, since).has_value();
+}
+
 DiskTicket DiskValues::keep_session(const DiskSession& session) {
   if (!keeps_sessions()) return {};
   const DiskTicket ticket = next_ticket();
@@ -81,6 +99,7 @@ DiskTicket DiskValues::keep_session(const DiskSession& session) {
 }
 
 DiskTicket DiskValues::end_session(std::uint64_t number, bool waited_for) {
+  note_label();
   if (!keeps_sessions()) return {};
   const DiskTicket ticket = next_ticket();
   if (waited_for) open_.try_emplace(ticket);
@@ -159,7 +178,7 @@ bool DiskValues::begin_load(Entry& entry, std::uint64_t stamp) {
   } else {
     postponed_.push_back({ticket, *labels_.rbegin()});
   }
-  entry.loading = Loading{.ticket = ticket, .stamp = stamp, .since = context_.now};
+  entry.loading = Loading{.ticket = ticket, .stamp = stamp, .changes = changes_, .since = context_.now};
   loads_.emplace(ticket, &entry);
   stamps_.insert(stamp);
   return true;
@@ -185,6 +204,7 @@ void DiskValues::end_load(Entry& entry) {
   loads_.erase(entry.loading->ticket);
   stamps_.erase(stamps_.find(entry.loading->stamp));
   entry.loading.reset();
+  if (loads_.empty()) changed_.forget_up_to(changes_);
 }
 
 std::vector<Entry*> DiskValues::entries_loading() const {
@@ -205,6 +225,7 @@ void DiskValues::check_invariants() const {
   }
   ONCED_ASSERT(is_on() || (loads_.empty() && open_.empty() && labels_.empty()));
   ONCED_ASSERT(!labels_.empty() || postponed_.empty());  // or they would never begin
+  ONCED_ASSERT(!loads_.empty() || changed_.size() == 0);
 }
 
 }  // namespace onced::engine

@@ -3,8 +3,9 @@
 //   Acquire of a key that memory does not have -> begin_load() -> DiskLoaded -> take() -> stored in memory, or it is computed
 //   Invalidate, durable Publish -> a ticket -> answer() -> DiskWritten -> the reply leaves
 //
-// On disk are values that depend on no other value: the others would have to be found again when an upstream changes. Values of sessions are
-// there if the tier keeps sessions, and go with them. A value on disk is never stale by anything but its time: who makes a value stale drops it here.
+// A value that was computed from others is on disk with what it was computed from, over all steps, and is there for as long as these are. So
+// what drops or replaces one of them need not look for it, and nothing that is read is stale by anything but its time: who makes a value stale drops it
+// here. What changes between a load and its end is for has_changed(). Values of sessions are there if the tier keeps sessions, and go with them.
 //
 // Ownership: borrows the tier, which may be null: then nothing is kept and nothing is found. Entries that are being loaded are kept
 //            by their `loading`.
@@ -25,20 +26,22 @@
 #include "engine/context.hpp"
 #include "engine/disk_tier.hpp"
 #include "engine/entry.hpp"
+#include "engine/tag_fences.hpp"
 
 namespace onced::engine {
 
 class DiskValues {
  public:
-  DiskValues(Context& context, Connections& connections, DiskTier* tier) : context_(context), connections_(connections), tier_(tier) {}
+  DiskValues(Context& context, Connections& connections, DiskTier* tier)
+      : context_(context), connections_(connections), tier_(tier), changed_(context.hash, limits::disk_changes_max) {}
 
   bool is_on() const { return tier_ != nullptr; }
   bool keeps_sessions() const { return is_on() && tier_->keeps_sessions(); }
   bool takes(std::string_view key) const { return is_on() && tier_->takes(key); }
   bool may_have(std::string_view key) const { return takes(key) && tier_->may_have(key); }
 
-  // Writes what the entry has in memory. With `durable`: the ticket of what is to be waited for.
-  DiskTicket put(const Entry& entry, const SharedParts& parts, const std::vector<std::string>& tags, bool durable);
+  // Writes what the entry has in memory, and names what it was computed from. With `durable`: the ticket of what is to be waited for.
+  DiskTicket put(const Entry& entry, const SharedParts& parts, const std::vector<std::string>& tags, const std::vector<DiskUpstream>& upstreams, bool durable);
   // Nothing to wait for when it has none. `waited_for`: an answer() or forget() follows.
   DiskTicket drop(std::string_view key, bool waited_for);
   DiskTicket drop_label(DiskTier::Label kind, std::string_view name, bool waited_for);
@@ -65,6 +68,9 @@ class DiskValues {
   // Nobody wants what it brings.
   void end_load(Entry& entry);
   std::size_t loads() const { return loads_.size(); }
+  // Whether the key's value was replaced or dropped since (Loading::changes), by itself or by a label, whoever may have had it: what a load that
+  // began then says of it is not known to be so any more. Good until end_load(); more than has changed may be said to have.
+  bool has_changed(std::string_view key, std::uint64_t since) const;
   std::vector<Entry*> entries_loading() const;
   // Of the loads under way the oldest stamp; nothing: none.
   std::optional<std::uint64_t> oldest_stamp() const;
@@ -86,6 +92,9 @@ class DiskValues {
     DiskTicket after{};  // this label must have been written
   };
   DiskTicket ticket_for_label(bool waited_for);
+  void note_change(std::string_view key);
+  void note_label() { label_changed_ = ++changes_; }
+  std::string mark_of(std::string_view key) const;
   DiskTicket next_ticket() { return DiskTicket{++last_ticket_}; }
   void finish(Open& open);
   void load_postponed(std::vector<Entry*>& without);
@@ -99,6 +108,9 @@ class DiskValues {
   std::multiset<std::uint64_t> stamps_;  // of these
   std::set<DiskTicket> labels_;          // that are not written yet
   std::deque<Postponed> postponed_;      // in order of `after`
+  std::uint64_t changes_ = 0;            // puts and drops so far
+  std::uint64_t label_changed_ = 0;      // the latest that concerns more than one key
+  TagFences changed_;                    // the others, by the keys' marks, while loads are under way
   std::optional<Time> session_noted_;
 };
 

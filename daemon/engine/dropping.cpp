@@ -220,11 +220,19 @@ std::size_t Computations::retire_some(Retirement& retirement, std::size_t most) 
   Entry& newer = directory_.obtain(retirement.key);  // its value may have gone again
   directory_.versions().examine(newer, count, [&](Entry& older) {
     settle(older);
-    if (!older.value || older.value->version > retirement.version) return;
-    const std::uint64_t version = older.value->version;
     const std::string_view name = version_of(newer.key);
+    const auto supersede_older = [&] {
+      supersede(older, "was superseded by " + (name.empty() ? std::string("a value without a version") : "version " + std::string(name)));
+    };
+    if (!older.value) {  // what hangs on it is as old, whether it is in memory or went from there
+      const Derivation* const latest = older.derivations == nullptr ? nullptr : older.derivations->latest;
+      if (latest != nullptr && latest->version <= retirement.version) supersede_older();
+      return;
+    }
+    if (older.value->version > retirement.version) return;
+    const std::uint64_t version = older.value->version;
     catalog_.drop(older, GoneReason::superseded, name.empty() ? std::string("no version") : "version " + std::string(name));
-    supersede(older, "was superseded by " + (name.empty() ? std::string("a value without a version") : "version " + std::string(name)));
+    supersede_older();
     ++context_.counters.older_versions_dropped;
     signals_.emit(SignalEvent::evicted, older.key, version);
   });

@@ -123,6 +123,7 @@ struct StoredValue {
   std::string origin;  // who computed or put it, for people
   bool was_put = false;
   bool outdated = false;          // stale not by its time: an invalidation said so, or what it was computed from is
+  DiskIdentity of_before{};       // read from disk, where an earlier daemon wrote it under this; otherwise not said
   std::unique_ptr<Softened> softened{};  // the first time; null: it never was
   Time stored{};
   std::uint64_t uses = 0;  // that are known: readers report some of theirs
@@ -159,6 +160,7 @@ struct QueuePlace {
 struct Loading {
   DiskTicket ticket{};
   std::uint64_t stamp = 0;  // the directory's, when it was wanted
+  std::uint64_t changes = 0;  // of what is on disk, by then (DiskValues::has_changed())
   Time since{};
   bool is_void = false;     // what it brings was invalidated meanwhile
 };

@@ -15,6 +15,8 @@
 namespace onced::engine {
 namespace {
 
+constexpr const char* is_on_disk_text = "its value is on disk: whoever asks for it next is given that, unless its time is over or what it was computed from has changed";
+
 std::string tags_text(const Entry& entry) {
   std::string text;
   for (const TagPlace& place : entry.tags) text += (text.empty() ? "tags: " : ", ") + std::string(place.tag->name);
@@ -30,7 +32,7 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
   const Entry* entry = directory_.find(key);
   if (entry == nullptr || entry->unused()) {
     explanation.lines.push_back(how_it_went(key));
-    if (is_on_disk(key)) explanation.lines.emplace_back("its value is on disk: whoever asks for it next is given that, unless its time is over");
+    if (is_on_disk(key)) explanation.lines.emplace_back(is_on_disk_text);
     return explanation;
   }
   explanation.row = row_of(*entry, computations_.queues(), context_.now);
@@ -66,7 +68,10 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
   if (entry->loading) lines.push_back("being read from disk for " + ago(entry->loading->since));
   if (entry->value && is_on_disk(key)) lines.emplace_back("on disk too");
   if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
-  if (!entry->value && entry->lease == nullptr && !entry->failure) lines.push_back(how_it_went(key));
+  if (!entry->value && entry->lease == nullptr && !entry->failure) {
+    lines.push_back(how_it_went(key));
+    if (!entry->loading && is_on_disk(key)) lines.emplace_back(is_on_disk_text);
+  }
   const std::size_t shown = std::min(entry->detached.size(), detached_explained_max);
   for (const Lease* lease : std::span(entry->detached).first(shown))
     lines.push_back("a computation of before its invalidation still runs, by " + lease->holder_name + "; it answers " +

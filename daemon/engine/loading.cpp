@@ -44,17 +44,19 @@ void Computations::loaded(DiskLoaded event) {
   settle(entry);  // before what is under way is asked whether it is void
   const Loading loading = *entry.loading;
   const bool is_void = loading.is_void || (event.value && fences_.of(event.value->tags, loading.stamp));
+  const bool has_room = is_void || !event.value || make_room_for(event.value->upstreams);  // first, for what hangs nowhere may go for it
+  const bool is_current = !is_void && event.value && has_current_upstreams(entry, *event.value, loading);
   disk_.end_load(entry);
   forget_fences();
   directory_.may_be_unused(entry);
   if (!event.problem.empty()) note_disk_problem(entry, event.problem);
   SharedParts parts;
-  if (is_void || !event.value || !is_usable(*event.value)) {
+  if (!is_current || !is_usable(*event.value)) {
     ++context_.counters.disk_misses;
     return begin_without(entry);
   }
   ++context_.counters.disk_loads;
-  const bool stored = store_loaded(entry, *event.value, parts);
+  const bool stored = store_loaded(entry, *event.value, has_room, parts);
   if (stored) {
     signals_.emit(SignalEvent::loaded, entry.key, entry.value->version);
     if (entry.value->stretch == Stretch::stale) signals_.emit(SignalEvent::stale, entry.key, entry.value->version);
@@ -74,22 +76,26 @@ bool Computations::is_usable(const DiskValue& value) const {
 }
 
 // Under the version that it had, if this daemon gave it that: whoever has computed something from it says so by that number. Tells
-// whether it is in memory now.
-bool Computations::store_loaded(Entry& entry, DiskValue& value, SharedParts& parts) {
-  const bool is_own = value.epoch == context_.settings.epoch && value.version <= last_version_;
-  Catalog::Origin origin{.version = is_own ? value.version : ++last_version_, .cost_us = value.cost_us, .by = value.origin, .was_put = value.was_put};
+// whether it is in memory now. Without room for what it was computed from (`has_room`) it cannot be.
+bool Computations::store_loaded(Entry& entry, DiskValue& value, bool has_room, SharedParts& parts) {
+  const DiskIdentity copy{value.epoch, value.version};
+  Catalog::Origin origin{.version = version_of_copy(entry, copy), .cost_us = value.cost_us, .by = value.origin, .was_put = value.was_put};
   const std::uint64_t present = time_word(context_.now);
   origin.past = Catalog::Origin::Past{.fresh_until_ms = std::max(fresh_until_ms(value), present), .early_ms = value.life.early_ms,
                                       .grace_ms = value.life.grace_ms, .stored = context_.now - duration_of_ms(value.age_ms)};
+  if (value.epoch != context_.settings.epoch) origin.past->of_before = copy;
   value.version = origin.version;
   parts = std::make_shared<const std::vector<protocol::Part>>(std::move(value.parts));
-  if (!sums_of(*parts).blobs.empty() && !catalog_.make_room_for_blob(0, std::nullopt)) return false;
+  if (!has_room || (!sums_of(*parts).blobs.empty() && !catalog_.make_room_for_blob(0, std::nullopt))) return false;
+  DependencyGraph& graph = directory_.dependencies();
+  Derivation* const made = hang_on_copies(entry, value.version, value.upstreams);
   directory_.set_tags(entry, value.tags);
   if (catalog_.store(entry, *parts, {}, std::move(origin))) {
-    directory_.dependencies().is_back(entry, value.version);
+    graph.is_back(entry, value.version);
     return true;
   }
-  directory_.clear_tags(entry);
+  if (made != nullptr) graph.may_go(*made);
+  if (entry.derivations == nullptr) directory_.clear_tags(entry);  // or what hangs on them would not be found by one
   return false;
 }
 
@@ -146,7 +152,6 @@ void Computations::begin_for_others(Entry& entry, LeaseCause cause) {
 
 // ---- what is published ----------------------------------------------------------------------------------------------
 
-// A value that depends on others is not written: what makes them stale would have to find it there.
 DiskTicket Computations::keep_on_disk(Entry& entry, const Kept& kept, const SharedParts& parts, const protocol::Retention& retention) {
   if (!disk_.takes(entry.key)) return {};
   if (retention.retire_older && kept.stored) {
@@ -154,9 +159,9 @@ DiskTicket Computations::keep_on_disk(Entry& entry, const Kept& kept, const Shar
     for (Entry* const other : disk_.entries_loading())
       if (other->family == entry.family) other->loading->is_void = true;
   }
-  const bool is_derived = std::any_of(retention.depends_on.begin(), retention.depends_on.end(),
-                                      [&](const protocol::Dependency& upstream) { return upstream.key != entry.key; });
-  if (kept.stored && !kept.outdated && !is_derived) return disk_.put(entry, parts, retention.tags, retention.durable);
+  if (kept.stored && !kept.outdated) {
+    if (const auto upstreams = upstreams_on_disk(entry)) return disk_.put(entry, parts, retention.tags, *upstreams, retention.durable);
+  }
   return disk_.drop(entry.key, retention.durable);  // what is there is of before
 }
 

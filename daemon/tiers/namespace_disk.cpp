@@ -62,6 +62,20 @@ std::string label_text(engine::DiskTier::Label kind, std::string_view name) {
   return {};
 }
 
+// Whether all that a value was computed from is there as it was then.
+Result<bool> has_its_upstreams(std::string_view attributes, const disk::Tier::Look& look) {
+  const auto own = decode_attributes(attributes);
+  if (!own) return true;  // whoever loads it says what is wrong with it
+  for (const engine::DiskUpstream& upstream : own->upstreams) {
+    const auto found = look(upstream.key);
+    if (!found) return found.error();
+    if (!*found || (*found)->facts.version != upstream.identity.version) return false;
+    const auto its = decode_attributes((*found)->attributes);
+    if (!its || its->epoch != upstream.identity.epoch) return false;
+  }
+  return true;
+}
+
 // New memory of a size, filled from its beginning on by write(): a store through a fresh mapping takes a page fault for every page, which the kernel
 // fills with zeros first (1 MB: 1.8 times as long). seal() when it is full.
 class NewMemory {
@@ -179,6 +193,7 @@ class NamespaceDisk::Loading final : public disk::PartSink {
     value.was_put = attributes->was_put;
     value.origin = std::move(attributes->origin);
     value.tags = std::move(attributes->tags);
+    value.upstreams = std::move(attributes->upstreams);
     value.life.early_ms = facts.early_ms;
     value.life.grace_ms = facts.grace_ms;
     if (facts.fresh_until_ms != disk::never_ms) {
@@ -377,7 +392,8 @@ void NamespaceDisk::put(engine::DiskTicket ticket, const engine::DiskImage& imag
   if (const std::uint64_t session = session_of(image.key); session != 0) value.labels.push_back(store.label_of(session_label(session)));
   for (const std::string& tag : *image.tags) value.labels.push_back(store.label_of(label_text(Label::tag, tag)));
   value.attributes = encode({.epoch = image.epoch, .fresh_until_ms = image.fresh_until_ms, .was_put = image.was_put,
-                             .origin = std::string(image.origin), .tags = *image.tags});
+                             .origin = std::string(image.origin), .tags = *image.tags,
+                             .upstreams = image.upstreams != nullptr ? *image.upstreams : std::vector<engine::DiskUpstream>()});
   std::vector<std::pair<std::uint64_t, std::shared_ptr<const MappedBlob>>> mapped;
   for (const protocol::Part& part : *parts) {
     auto input = input_of(part, parts, mapped);
@@ -404,7 +420,8 @@ bool NamespaceDisk::load(engine::DiskTicket ticket, std::string_view key) {
   if (!is_cleared()) return false;
   const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms(), map_files_);  // of a session none is mapped: Store::load()
   return tier_->load(
-      std::string(key), loading, [loading, box = box_](Result<std::optional<disk::Store::Loaded>> loaded) { box->post(loading->letter(std::move(loaded))); });
+      std::string(key), loading, [loading, box = box_](Result<std::optional<disk::Store::Loaded>> loaded) { box->post(loading->letter(std::move(loaded))); },
+      [](const disk::ValueFacts&, std::string_view attributes, const disk::Tier::Look& look) { return has_its_upstreams(attributes, look); });
 }
 
 void NamespaceDisk::set_merit(std::string_view key, float merit) { tier_->store().set_merit(key, merit); }

@@ -382,3 +382,89 @@ TEST_CASE("what a client stores cannot pass for a record of the log") {
 }
 
 }  // namespace onced::testing
+
+// ---- what depends on something else ---------------------------------------------------------------------------------
+
+namespace onced::testing {
+namespace {
+
+// A value whose attributes are these.
+disk::ValueInput value_with(int key, std::uint64_t version, std::string attributes, std::vector<disk::Label> labels = {}) {
+  disk::ValueInput value = derived_value(key, version);
+  value.attributes = std::move(attributes);
+  value.labels = std::move(labels);
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("look tells what a load would find: nothing that was dropped, replaced, fenced, or is over") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  for (int round = 0; round < 2; ++round) {
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    const auto version_at = [&](int key, std::uint64_t now_ms = 20'000) -> std::uint64_t {
+      const auto found = (*store)->look(key_name(key), now_ms);
+      REQUIRE(found.ok());
+      return *found ? (*found)->facts.version : 0;
+    };
+    if (round == 0) {
+      for (int key = 1; key <= 5; ++key) put(**store, value_with(key, 1, "one", {static_cast<disk::Label>(100 + key)}));
+      put(**store, value_with(2, 2, "two"));
+      drop(**store, 3);
+      const Store::Operation fence[] = {Store::DropLabel{104}};
+      CHECK((*store)->write(fence, true, 20'000)[0] == Store::Outcome::done);
+      disk::ValueInput brief = value_with(6, 1, "brief");
+      brief.facts.fresh_until_ms = 30'000;
+      brief.facts.grace_ms = 5'000;
+      put(**store, std::move(brief));
+    }
+    CHECK(version_at(1) == 1);
+    CHECK((*store)->look(key_name(1), 20'000).value()->attributes == "one");
+    CHECK(version_at(2) == 2);
+    CHECK(version_at(3) == 0);
+    CHECK(version_at(4) == 0);
+    CHECK(version_at(6, 34'999) == 1);
+    CHECK(version_at(6, 35'000) == 0);
+    CHECK(version_at(77) == 0);
+  }
+}
+
+TEST_CASE("a value that is not accepted is not read, and forgotten, unless it cannot be said whether it is") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto store = open_store(disk);
+  REQUIRE(store.ok());
+  put(**store, value_with(1, 3, "attributes"));
+  std::string asked;
+  const auto load_if = [&](Result<bool> answer) {
+    return (*store)->load(key_name(1), 20'000, nullptr, [&](const disk::ValueFacts& facts, std::string_view attributes) {
+      asked = std::to_string(facts.version) + " " + std::string(attributes);
+      return answer;
+    });
+  };
+  CHECK(load_if(true).value().has_value());
+  CHECK(asked == "3 attributes");
+  CHECK_FALSE(load_if(Error{ErrorCode::unavailable, "the disk"}).ok());
+  CHECK(load_if(true).value().has_value());
+  CHECK_FALSE(load_if(false).value().has_value());
+  CHECK_FALSE((*store)->may_have(key_name(1)));
+  CHECK((*store)->status().damaged == 0);
+  put(**store, value_with(1, 4, "newer"));
+  CHECK(load_if(true).value().has_value());
+}
+
+TEST_CASE("one that takes the place of what was not accepted is not taken with it") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto store = open_store(disk);
+  REQUIRE(store.ok());
+  put(**store, value_with(1, 3, "old"));
+  const auto loaded = (*store)->load(key_name(1), 20'000, nullptr, [&](const disk::ValueFacts&, std::string_view attributes) {
+    if (attributes != "old") return true;
+    put(**store, value_with(1, 4, "new"));
+    return false;
+  });
+  CHECK_FALSE(loaded.value().has_value());
+  CHECK((*store)->look(key_name(1), 20'000).value()->attributes == "new");
+}
+
+}  // namespace onced::testing

@@ -237,3 +237,59 @@ TEST_CASE("many threads put, drop and load at once: never a wrong byte, and each
 }
 
 }  // namespace onced::testing
+
+namespace onced::testing {
+namespace {
+
+// Whether a load of `key` was told that there is something of `other`.
+std::future<bool> sees(Tier& tier, int key, int other) {
+  auto promise = std::make_shared<std::promise<bool>>();
+  const auto seen = std::make_shared<bool>(false);
+  const bool taken = tier.load(key_name(key), {}, [promise, seen](const Result<std::optional<Store::Loaded>>&) { promise->set_value(*seen); },
+                               [seen, other](const disk::ValueFacts&, std::string_view, const Tier::Look& look) -> Result<bool> {
+                                 const auto found = look(key_name(other));
+                                 if (!found) return found.error();
+                                 *seen = found->has_value();
+                                 return *seen;
+                               });
+  REQUIRE(taken);
+  return promise->get_future();
+}
+
+}  // namespace
+
+TEST_CASE("a load's look at another key sees every put and drop of it that was asked for before, though the disk hangs") {
+  Fixture fixture;
+  fixture.start();
+  for (int key = 1; key <= 4; ++key) REQUIRE(fixture.put(key, 1).get() == Store::Outcome::done);
+  CHECK(sees(*fixture.tier, 1, 2).get());
+  CHECK(sees(*fixture.tier, 1, 3).get());
+  fixture.gate.shut();
+  auto blocked = fixture.put(9, 1);
+  fixture.gate.wait_until_somebody_waits();
+  auto replaced = fixture.put(2, 2);
+  auto dropped = fixture.drop(3);
+  CHECK_FALSE(sees(*fixture.tier, 1, 2).get());  // the disk still has version 1
+  CHECK_FALSE(fixture.tier->may_have(key_name(1)));  // and so it was forgotten
+  CHECK_FALSE(sees(*fixture.tier, 4, 3).get());
+  fixture.gate.let_go();
+  CHECK(replaced.get() == Store::Outcome::done);
+  CHECK(dropped.get() == Store::Outcome::done);
+  REQUIRE(fixture.put(1, 2).get() == Store::Outcome::done);
+  CHECK(sees(*fixture.tier, 1, 2).get());
+  CHECK_FALSE(sees(*fixture.tier, 1, 3).get());
+  fixture.stop();
+}
+
+TEST_CASE("what was put in one go is seen by a load of the last of it, however soon that is asked for") {
+  Fixture fixture;
+  fixture.start();
+  for (std::uint64_t version = 1; version <= 200; ++version) {
+    fixture.put(1, version, false);
+    fixture.put(2, version, false);
+    CHECK(sees(*fixture.tier, 2, 1).get());
+  }
+  fixture.stop();
+}
+
+}  // namespace onced::testing

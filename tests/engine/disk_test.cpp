@@ -426,20 +426,6 @@ TEST_CASE("what is not kept in memory is not left on disk as it was before") {
   CHECK(disk.values.find(key) == disk.values.end());
 }
 
-TEST_CASE("what depends on other values is not written, and takes what was there with it") {
-  FakeDisk disk;
-  DiskScene scene(disk);
-  const std::uint64_t version = scene.put(scene.a, other, "upstream").version;
-  scene.put(scene.a, key, "plain");
-  CHECK(disk.values.contains(key));
-  const RequestId asked = scene.ask(scene.a, protocol::Put{key, Scene::value("derived"), {.ttl_ms = 0, .depends_on = {{other, version}}, .durable = true}});
-  scene.deliver();
-  const auto answer = scene.take<protocol::Published>(scene.a, asked);
-  CHECK(answer.stored);
-  CHECK_FALSE(answer.durable);
-  CHECK_FALSE(disk.values.contains(key));
-}
-
 TEST_CASE("what is computed from a value that was read becomes stale with it") {
   FakeDisk disk;
   OnDisk scene(disk);

@@ -49,6 +49,7 @@ class FakeDisk : public DiskTier {
     stored = {};
     stored.value = DiskValue{.epoch = image.epoch, .version = image.version, .fresh_until_ms = image.fresh_until_ms, .life = image.life,
                              .cost_us = image.cost_us, .was_put = image.was_put, .origin = std::string(image.origin), .tags = *image.tags, .parts = *parts};
+    if (image.upstreams != nullptr) stored.value.upstreams = *image.upstreams;
     stored.function = function_of(image.key);
     stored.family = image.family;
     stored.number = ++last_number_;
@@ -67,7 +68,8 @@ class FakeDisk : public DiskTier {
     if (!takes_loads) return false;
     ++loads;
     DiskLoaded event{.ticket = ticket, .value = {}, .problem = problem};
-    if (const auto found = values.find(key); found != values.end() && problem.empty()) event.value = aged(found->second.value);
+    if (const auto found = values.find(key); found != values.end() && !has_upstreams(found->second.value)) values.erase(found);
+    else if (found != values.end() && problem.empty()) event.value = aged(found->second.value);
     loaded.push_back(std::move(event));
     return true;
   }
@@ -120,6 +122,12 @@ class FakeDisk : public DiskTier {
   }
 
  private:
+  bool has_upstreams(const DiskValue& value) const {
+    return std::all_of(value.upstreams.begin(), value.upstreams.end(), [&](const DiskUpstream& upstream) {
+      const auto found = values.find(upstream.key);
+      return found != values.end() && DiskIdentity{found->second.value.epoch, found->second.value.version} == upstream.identity;
+    });
+  }
   struct Dropped {
     Label kind;
     std::string name;

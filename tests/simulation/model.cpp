@@ -417,7 +417,10 @@ void Model::forget_tags() {
 // All values that there are by now are older.
 void Model::supersede_others_than(const std::string& newer) {
   for (auto& [name, key] : keys_)
-    if (key.value && is_other_version(name, newer)) key.value->superseded = true;
+    if (is_other_version(name, newer)) {
+      if (key.value) key.value->superseded = true;
+      are_retired(name);
+    }
   std::erase_if(on_disk_, [&](const auto& one) { return is_other_version(one.first, newer); });
 }
 

@@ -60,6 +60,7 @@ class Model {
   // Of each session, all generations that it ever had.
   const std::map<std::uint64_t, std::vector<std::uint64_t>>& generations() const { return generations_; }
   bool is_good(const protocol::SessionGrant& grant) const;
+  std::uint64_t derived_loads() const { return derived_loads_; }
   std::uint64_t computations() const { return computations_; }
   bool alive(ConnectionId connection) const { return alive_.contains(connection); }
   const SignalModel& signals() const { return signals_; }
@@ -171,7 +172,10 @@ class Model {
     std::string key;
     std::vector<Upstream> upstreams;
     Fate fate{};
-    std::optional<std::uint64_t> gone_after;  // it is not the key's value any more; of all leases that were granted before this is the newest
+    std::set<std::string> tags{};
+    bool was_read = false;                    // from disk: it hangs on numbers that are not told
+    bool stands_for_copy = false;             // something that was read from disk was computed from it, and memory did not have it
+    std::optional<std::uint64_t> gone_after{};  // it is not the key's value any more; of all leases that were granted before this is the newest
   };
   // What a load may bring.
   struct OnDisk {
@@ -181,6 +185,7 @@ class Model {
     std::uint32_t grace_ms = 0;
     std::set<std::string> tags;
     std::string text;
+    std::vector<engine::DiskUpstream> upstreams{};
   };
   struct Loaded {
     std::string key;
@@ -304,6 +309,12 @@ class Model {
   void learn_of_load(const engine::Effects& effects);
   void on_loaded_value(const Wait& wait, const protocol::Value& value) const;
   void done_on_disk(const std::string& key);
+  void check_upstreams_on_disk(const std::string& key) const;
+  bool are_on_disk(const std::vector<engine::DiskUpstream>& upstreams) const;
+  engine::DiskIdentity identity_of(std::uint64_t version) const;
+  std::uint64_t version_of(const engine::DiskUpstream& upstream);
+  bool is_hung_on(std::uint64_t version) const;
+  void hang_on_copies(const std::string& key, std::uint64_t version, const OnDisk& copy);
   void check_dropped_on_disk(const Invalidation& one) const;
   void check_disk();
   bool is_loading(const std::string& key) const { return disk_ != nullptr && engine_.is_loading(key); }
@@ -320,6 +331,7 @@ class Model {
   void invalidation_is_over(const Invalidation& one);
   void made(const std::string& key, std::uint64_t version);
   void is_replaced(const std::string& key, std::uint64_t version, bool must);
+  void are_retired(const std::string& key);
   void pass_on();
   void note_gone();
   void check_dependants() const;
@@ -385,6 +397,10 @@ class Model {
   std::map<Address, std::uint64_t> session_ends_;                          // asked for and not answered
   std::uint64_t last_generation_ = 0;
   std::map<std::string, OnDisk> on_disk_;
+  std::map<std::uint64_t, engine::DiskIdentity> identities_;  // of values of earlier daemons, by their versions
+  std::uint64_t last_unseen_ = unseen_from;                   // the like of those that were named on disk only: what numbers they have nobody tells
+  static constexpr std::uint64_t unseen_from = std::uint64_t{1} << 40;
+  std::uint64_t derived_loads_ = 0;                           // values that were taken from disk, and were computed from others
   std::map<Address, std::uint64_t> disk_clears_;  // not answered, and the last version when they came
   std::uint64_t puts_seen_ = 0;
   bool draining_ = false;

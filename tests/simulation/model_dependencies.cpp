@@ -148,9 +148,10 @@ void Model::invalidation_arrives(Invalidation& one) {
         if (!one.soft) upstream.fate.may_be_condemned = true;
       }
       if (value.key != name) continue;
+      const bool is_tagged_copy = of_tag && value.stands_for_copy && !value.fate.may_be_outdated && value.tags.contains(one.scope.subject);
       value.fate.may_be_outdated = true;
       if (!one.soft) value.fate.may_be_condemned = true;
-      if (!of_tag || visible_version(name) == version) one.means_versions.insert(version);
+      if (!of_tag || visible_version(name) == version || is_tagged_copy) one.means_versions.insert(version);
     }
   }
   if (!one.soft) condemning_[one.number];
@@ -176,23 +177,35 @@ void Model::made(const std::string& key, std::uint64_t version) {
   Made& value = made_[version];
   value.key = key;
   value.upstreams = std::move(step_.upstreams);
+  value.tags = {step_.retention.tags.begin(), step_.retention.tags.end()};
   pass_on();
   value.fate.may_be_outdated |= step_.fate.may_be_outdated;
 }
 
 void Model::is_replaced(const std::string& key, std::uint64_t by, bool must) {
   for (auto& [version, value] : made_) {
-    if (version >= by || value.key != key) continue;
+    if ((version >= by && version < unseen_from) || value.key != key) continue;
     value.fate.may_be_outdated = true;
     value.fate.must_be_outdated |= must;
   }
   pass_on();
 }
 
-void Model::pass_on() {
+// What hangs on them is as old; they need not be there.
+void Model::are_retired(const std::string& key) {
   if (!has_dependencies()) return;
   for (auto& [version, value] : made_)
-    for (const Upstream& upstream : value.upstreams) value.fate.take_over(upstream.version == 0 ? upstream.fate : made_.at(upstream.version).fate);
+    if (value.key == key) value.fate.may_be_outdated = true;
+  pass_on();
+}
+
+// What was read from disk may have a lower number than what it was computed from; then one pass is not enough.
+void Model::pass_on() {
+  if (!has_dependencies()) return;
+  for (int passes = disk_ == nullptr ? 1 : 8; passes > 0; --passes) {
+    for (auto& [version, value] : made_)
+      for (const Upstream& upstream : value.upstreams) value.fate.take_over(upstream.version == 0 ? upstream.fate : made_.at(upstream.version).fate);
+  }
 }
 
 void Model::note_gone() {

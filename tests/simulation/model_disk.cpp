@@ -19,7 +19,7 @@ void Model::find_on_disk() {
   for (const std::string& name : disk_->keys()) {
     for (const SimulatedDisk::Copy* copy : disk_->survivors(name)) {
       require(!protocol::session_in(name), "a value of a session was left on disk");
-      on_disk_[name] = {copy->epoch, copy->version, copy->fresh_until_ms, copy->grace_ms, {copy->tags.begin(), copy->tags.end()}, text_of(copy->parts)};
+      on_disk_[name] = {copy->epoch, copy->version, copy->fresh_until_ms, copy->grace_ms, {copy->tags.begin(), copy->tags.end()}, text_of(copy->parts), copy->upstreams};
     }
   }
 }
@@ -35,7 +35,7 @@ void Model::before_disk(const engine::Event& event) {
   if (!loaded.value || known == on_disk_.end()) return;
   const OnDisk& copy = known->second;
   const bool is_over = copy.fresh_until_ms != protocol::never_expires && time_word(schedule_.now) >= copy.fresh_until_ms + copy.grace_ms;
-  loaded.is_good = copy.epoch == loaded.value->epoch && copy.version == loaded.value->version && !is_over;
+  loaded.is_good = copy.epoch == loaded.value->epoch && copy.version == loaded.value->version && !is_over && are_on_disk(copy.upstreams);
 }
 
 void Model::before_disk_request(Address from, const protocol::Disk& request) {
@@ -104,11 +104,22 @@ void Model::learn_of_load(const engine::Effects& effects) {
   KeyModel& key = keys_[loaded.key];
   require(!key.value && key.live == 0 && !failed_recently(key), "a value was taken from disk though the key has something else");
   const bool is_own = copy.epoch == schedule_.profile.settings.epoch;
-  require(is_own ? loaded.version == copy.version : loaded.version > last_version_, "a value from disk has a wrong version");
+  const engine::DiskIdentity identity{copy.epoch, copy.version};
+  const auto namesake = made_.find(loaded.version);
+  const bool is_free = namesake == made_.end() || (namesake->second.key == loaded.key && identity_of(loaded.version) == identity);
+  require(is_own ? loaded.version == copy.version : is_free, "a value from disk has a wrong version");
+  for (const auto& [version, of_before] : identities_)
+    require(of_before != identity || version == loaded.version || !is_hung_on(version), "a value comes back under another version though something hangs on the one that it had");
   last_version_ = std::max(last_version_, loaded.version);
   require(text_of(loaded.value->parts) == copy.text, "the simulated disk has changed a value");
   contents_[{loaded.key, loaded.version}] = {copy.text, {}};
-  if (!is_own) made_[loaded.version].key = loaded.key;
+  if (!is_own) {
+    Made& value = made_[loaded.version];
+    value.key = loaded.key;
+    value.tags = copy.tags;
+    identities_[loaded.version] = identity;
+  }
+  hang_on_copies(loaded.key, loaded.version, copy);
   if (!is_stored) return;
   Value value{loaded.version, schedule_.now - std::chrono::milliseconds(loaded.value->age_ms), copy.fresh_until_ms};
   value.early_ms = loaded.value->life.early_ms;
@@ -120,6 +131,78 @@ void Model::learn_of_load(const engine::Effects& effects) {
   key.value = value;
   key.mark_unknown = false;
   key.tags = copy.tags;
+}
+
+bool Model::are_on_disk(const std::vector<engine::DiskUpstream>& upstreams) const {
+  return std::all_of(upstreams.begin(), upstreams.end(), [&](const engine::DiskUpstream& upstream) {
+    const auto found = on_disk_.find(upstream.key);
+    return found != on_disk_.end() && engine::DiskIdentity{found->second.epoch, found->second.version} == upstream.identity;
+  });
+}
+
+engine::DiskIdentity Model::identity_of(std::uint64_t version) const {
+  const auto found = identities_.find(version);
+  return found != identities_.end() ? found->second : engine::DiskIdentity{schedule_.profile.settings.epoch, version};
+}
+
+// By a value that is there and fresh: one that is not may hang on what nobody knew when it was published.
+bool Model::is_hung_on(std::uint64_t version) const {
+  if (version >= unseen_from) return false;
+  return std::any_of(keys_.begin(), keys_.end(), [&](const auto& one) {
+    if (!one.second.value || one.second.value->dropped_by != 0) return false;
+    const Made& value = made_.at(one.second.value->version);
+    return !value.fate.may_be_outdated && !value.was_read &&
+           std::any_of(value.upstreams.begin(), value.upstreams.end(), [&](const Upstream& upstream) { return upstream.version == version; });
+  });
+}
+
+std::uint64_t Model::version_of(const engine::DiskUpstream& upstream) {
+  if (upstream.identity.epoch == schedule_.profile.settings.epoch) return upstream.identity.version;
+  if (const std::uint64_t present = visible_version(upstream.key); present != 0 && identity_of(present) == upstream.identity) return present;
+  for (const auto& [version, identity] : identities_)
+    if (identity == upstream.identity && made_.at(version).key == upstream.key) return version;
+  identities_[++last_unseen_] = upstream.identity;
+  return last_unseen_;
+}
+
+// From here on what means one of these means the value.
+void Model::hang_on_copies(const std::string& name, std::uint64_t version, const OnDisk& copy) {
+  derived_loads_ += copy.upstreams.empty() ? 0U : 1U;
+  std::vector<Upstream> upstreams;
+  for (const engine::DiskUpstream& upstream : copy.upstreams) {
+    const std::uint64_t of = version_of(upstream);
+    Made& one = made_[of];
+    one.key = upstream.key;
+    one.tags = {upstream.tags.begin(), upstream.tags.end()};
+    one.stands_for_copy |= visible_version(upstream.key) != of;
+    if (KeyModel& key = keys_[upstream.key]; !usable(key)) key.tags = one.tags;
+    upstreams.push_back({upstream.key, of});
+  }
+  Made& value = made_[version];
+  value.key = name;
+  value.was_read = true;
+  if (value.upstreams.empty()) value.upstreams = std::move(upstreams);
+  pass_on();
+}
+
+// All that it was computed from, over all steps, each as it is on disk.
+void Model::check_upstreams_on_disk(const std::string& name) const {
+  std::map<std::string, std::pair<engine::DiskIdentity, std::set<std::string>>> expected;
+  std::vector<const std::vector<Upstream>*> open{&step_.upstreams};
+  for (std::size_t i = 0; i < open.size(); ++i) {
+    for (const Upstream& upstream : *open[i]) {
+      require(upstream.version != 0 && upstream.key != name, "a value was written to disk that is outdated");
+      const Made& of = made_.at(upstream.version);
+      require(!of.fate.must_be_outdated && !of.fate.must_be_condemned, "a value was written to disk whose upstreams are not current");
+      const auto [at, is_new] = expected.try_emplace(upstream.key, identity_of(upstream.version), of.tags);
+      require(is_new || at->second.first == identity_of(upstream.version), "a value was written to disk that was computed from two versions of a key");
+      if (is_new) open.push_back(&of.upstreams);
+    }
+  }
+  std::map<std::string, std::pair<engine::DiskIdentity, std::set<std::string>>> named;
+  for (const engine::DiskUpstream& upstream : disk_->last_put().upstreams)
+    named[upstream.key] = {upstream.identity, {upstream.tags.begin(), upstream.tags.end()}};
+  require(named == expected, "a value on disk names other upstreams than it was computed from (L6)");
 }
 
 void Model::on_loaded_value(const Wait& wait, const protocol::Value& value) const {
@@ -134,10 +217,15 @@ void Model::on_loaded_value(const Wait& wait, const protocol::Value& value) cons
 // It takes the place of what the key had there, also when it is not kept itself.
 void Model::done_on_disk(const std::string& name) {
   on_disk_.erase(name);
-  if (step_.evicted.contains(step_.version) || !step_.upstreams.empty() || protocol::session_in(name)) return;
+  if (step_.evicted.contains(step_.version) || protocol::session_in(name)) return;
+  if (!step_.upstreams.empty()) {
+    if (disk_->puts() == puts_seen_) return;  // one of these is not there any more, or outdated
+    check_upstreams_on_disk(name);
+  }
   const Value& value = *keys_.at(name).value;
   on_disk_[name] = {schedule_.profile.settings.epoch, value.version, value.fresh_until_ms, value.grace_ms,
-                    {step_.retention.tags.begin(), step_.retention.tags.end()}, step_.content.text};
+                    {step_.retention.tags.begin(), step_.retention.tags.end()}, step_.content.text,
+                    step_.upstreams.empty() ? std::vector<engine::DiskUpstream>() : disk_->last_put().upstreams};
 }
 
 // If the daemon were killed now, its successor would find nothing that was there when this came.

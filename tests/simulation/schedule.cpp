@@ -108,6 +108,17 @@ void Profile::put_on_disk(Random random) {
   }
   durable_percent = random.percent(60) ? random.between(5, 60) : 0;
   restart_percent = random.percent(40) ? random.between(1, 4) : 0;
+  if (!random.percent(40)) return;
+  // Values that were computed from others come back.
+  session_percent = 0;
+  dependency_percent = random.between(30, 75);
+  calm_disk = random.percent(70);
+  keys = random.between(4, 6);
+  small_arena = random.percent(80);
+  disturb_percent = random.between(0, 12);
+  retire_older_percent = random.percent(20) ? random.between(10, 40) : 0;
+  restart_percent = random.percent(60) ? random.between(1, 4) : 0;
+  steps = random.between(60, 300);
 }
 
 }  // namespace onced::simulation

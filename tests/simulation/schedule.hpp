@@ -54,6 +54,7 @@ struct Profile {
   std::uint64_t foreign_held_percent = 0;  // of requests: they claim a lease of somebody else
   std::size_t blobs_max = 1024;
   bool disk = false;                   // values are kept on disk
+  bool calm_disk = false;              // which works, and fast
   std::uint64_t durable_percent = 0;
   std::uint64_t restart_percent = 0;   // of what is done: the daemon is killed
   std::uint64_t delay_us_max = 2000;

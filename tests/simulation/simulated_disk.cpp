@@ -21,6 +21,9 @@ SimulatedDisk::SimulatedDisk(Schedule& schedule, After after, Deliver deliver)
   hang_percent_ = random_.percent(40) ? random_.between(1, 20) : 0;
   degrades_ = random_.percent(40);
   delay_us_max_ = random_.percent(50) ? 3'000 : 300'000;
+  if (!schedule.profile.calm_disk) return;
+  vanish_percent_ = refuse_percent_ = busy_percent_ = hang_percent_ = 0;
+  degrades_ = false;
 }
 
 engine::Duration SimulatedDisk::delay() {
@@ -68,8 +71,10 @@ void SimulatedDisk::put(DiskTicket ticket, const engine::DiskImage& image, std::
   ++puts_;
   Copy copy{.epoch = image.epoch, .version = image.version, .fresh_until_ms = protocol::never_expires, .early_ms = image.life.early_ms,
             .grace_ms = image.life.grace_ms, .stored = schedule_.now, .cost_us = image.cost_us, .was_put = image.was_put, .origin = std::string(image.origin),
-            .tags = *image.tags, .family = std::string(image.family), .function = std::string(Key::parse(key).value().function()), .parts = *parts};
+            .tags = *image.tags, .family = std::string(image.family), .function = std::string(Key::parse(key).value().function()), .parts = *parts, .upstreams = {}};
   if (image.life.fresh_ms != protocol::as_configured) copy.fresh_until_ms = time_word(schedule_.now) + image.life.fresh_ms;
+  if (image.upstreams != nullptr) copy.upstreams = *image.upstreams;
+  last_put_ = copy;
   const std::uint64_t order = ++last_order_;
   keys_[key].push_back(Change{.order = order, .kind = Kind::put, .value = std::move(copy)});
   later([this, key, order, ticket, durable, epoch = image.epoch, version = image.version] { put_ends(key, order, ticket, durable, epoch, version); });
@@ -151,6 +156,16 @@ void SimulatedDisk::forget_written(const std::string& key) {
 // ---- loading --------------------------------------------------------------------------------------------------------
 
 const SimulatedDisk::Copy* SimulatedDisk::view(const std::string& key) {
+  const Copy* const found = view_alone(key);
+  if (found == nullptr) return nullptr;
+  for (const engine::DiskUpstream& upstream : found->upstreams) {
+    const Copy* const of = view_alone(upstream.key);
+    if (of == nullptr || engine::DiskIdentity{of->epoch, of->version} != upstream.identity || is_over(*of)) return nullptr;
+  }
+  return found;
+}
+
+const SimulatedDisk::Copy* SimulatedDisk::view_alone(const std::string& key) {
   std::vector<const Change*> labels;
   const std::vector<Change>& changes = keys_[key];
   for (auto at = changes.rbegin(); at != changes.rend(); ++at) {
@@ -229,6 +244,7 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
     value.origin = copy.origin;
     value.tags = copy.tags;
     value.parts = copy.parts;
+    value.upstreams = copy.upstreams;
   }
   key_of_load_ = load.key;
   schedule_.trace([&] { return "        disk: load of " + name_of_key(load.key) + (event.value ? " brings version " + std::to_string(event.value->version) : " brings nothing"); });

@@ -2,6 +2,7 @@
 // drawn so that it hurts.
 //
 //   - Each operation ends at some later time, in no order. A load finds its key as it was when it was called, or as it is when it ends.
+//   - A value that was computed from others is found while each of these is, as it was then, by the same lots.
 //   - A label drop that is not written yet is mostly not seen by loads that begin before it is.
 //   - Values vanish, puts are refused, for some time everything fails, load() has no room, may_have() says yes of keys that it has not.
 //   - crash(): what was not acknowledged is there or not.
@@ -39,6 +40,7 @@ class SimulatedDisk final : public engine::DiskTier {
     std::string family;
     std::string function;
     std::vector<protocol::Part> parts;
+    std::vector<engine::DiskUpstream> upstreams;
   };
   // A time at which something is to be done, and the event that it comes to.
   using After = std::function<void(engine::Duration, std::function<void()>)>;
@@ -68,6 +70,7 @@ class SimulatedDisk final : public engine::DiskTier {
   bool is_durable(const std::string& key, std::uint64_t epoch, std::uint64_t version) const { return durable_.contains({key, epoch, version}); }
   bool has_failed() const { return failures_ != 0; }
   std::uint64_t puts() const { return puts_; }
+  const Copy& last_put() const { return last_put_; }
 
   // The daemon is killed.
   void crash();
@@ -94,6 +97,7 @@ class SimulatedDisk final : public engine::DiskTier {
   void later(std::function<void()> action);
   static bool carries(const Copy& copy, Label kind, const std::string& name);
   const Copy* view(const std::string& key);
+  const Copy* view_alone(const std::string& key);
   bool is_over(const Copy& copy) const;
   Change* change_at(const std::string& key, std::uint64_t order);
   void put_ends(const std::string& key, std::uint64_t order, engine::DiskTicket ticket, bool durable, std::uint64_t epoch, std::uint64_t version);
@@ -124,6 +128,7 @@ class SimulatedDisk final : public engine::DiskTier {
   std::set<std::tuple<std::string, std::uint64_t, std::uint64_t>> durable_;
   std::uint64_t failures_ = 0;
   std::uint64_t puts_ = 0;
+  Copy last_put_;
 };
 
 }  // namespace onced::simulation

@@ -243,6 +243,7 @@ std::map<std::string, std::uint64_t> World::counts() const {
   std::map<std::string, std::uint64_t> counts = counts_before_;
   for (const auto& [name, number] : engine_->statistics(schedule_.now).fields)
     if (const auto* count = std::get_if<std::uint64_t>(&number)) counts[name] += *count;
+  counts["derived_loads"] += model_->derived_loads();
   return counts;
 }
 

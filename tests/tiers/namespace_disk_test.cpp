@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -95,10 +98,15 @@ struct Stage {
     return put(key_of(argument), std::move(parts), std::move(tags), life);
   }
   DiskOutcome put(const std::string& key, std::vector<protocol::Part> parts, std::vector<std::string> tags = {}, DiskLife life = {}) {
+    return put_derived(key, {7, 3}, {}, std::move(parts), std::move(tags), life);
+  }
+  DiskOutcome put_derived(const std::string& key, DiskIdentity identity, const std::vector<DiskUpstream>& upstreams,
+                          std::vector<protocol::Part> parts = {protocol::Part{"", "text/plain", "x"}}, std::vector<std::string> tags = {}, DiskLife life = {}) {
     DiskImage image;
     image.key = key;
-    image.epoch = 7;
-    image.version = 3;
+    image.epoch = identity.epoch;
+    image.version = identity.version;
+    if (!upstreams.empty()) image.upstreams = &upstreams;
     image.fresh_until_ms = 61'000;
     image.life = life;
     image.cost_us = 250'000;
@@ -464,4 +472,110 @@ TEST_CASE("large parts are memory, or their files where that is on; those of a s
     stage.memory.blobs.release(large);
     CHECK(stage.memory.blobs.usage().count == 0);
   }
+}
+
+// ---- values that were computed from others ---------------------------------------------------------------------------
+
+TEST_CASE("a derived value comes back with what it was computed from while that is there as it was, also after a restart") {
+  Stage stage;
+  const std::vector<DiskUpstream> upstreams{{key_of(1), {7, 4}, {"blue", "round"}}, {key_of(2), {9, 1}, {}}};
+  CHECK(stage.put_derived(key_of(1), {7, 4}, {}) == DiskOutcome::done);
+  CHECK(stage.put_derived(key_of(2), {9, 1}, {}) == DiskOutcome::done);
+  CHECK(stage.put_derived(key_of(3), {7, 6}, upstreams) == DiskOutcome::done);
+  for (const bool restarted : {false, true}) {
+    CAPTURE(restarted);
+    if (restarted) stage.restart();
+    const DiskLoaded loaded = stage.load(3);
+    REQUIRE_MESSAGE(loaded.value, loaded.problem);
+    CHECK(loaded.value->upstreams == upstreams);
+    CHECK(stage.load(1).value->upstreams.empty());
+  }
+}
+
+TEST_CASE("it does not when one of these was replaced, dropped, by a label too, was never there, or was another daemon's") {
+  for (int how = 0; how < 8; ++how) {
+    for (const bool restarted : {false, true}) {
+      CAPTURE(how);
+      CAPTURE(restarted);
+      Stage stage;
+      CHECK(stage.put_derived(key_of(1), {7, 4}, {}, {protocol::Part{"", "", "x"}}, {"blue"}) == DiskOutcome::done);
+      CHECK(stage.put_derived(key_of(2), {7, 5}, {}) == DiskOutcome::done);
+      std::vector<DiskUpstream> upstreams{{key_of(1), {7, 4}, {"blue"}}, {key_of(2), {7, 5}, {}}};
+      if (how == 5) upstreams.push_back({key_of(4), {7, 2}, {}});
+      if (how == 6) upstreams[1].identity.epoch = 8;
+      CHECK(stage.put_derived(key_of(3), {7, 6}, upstreams) == DiskOutcome::done);
+      const auto written = [&](auto ask) {
+        const DiskTicket of = stage.ticket();
+        ask(of);
+        CHECK(stage.await<DiskWritten>(of).outcome == DiskOutcome::done);
+      };
+      switch (how) {
+        case 0: CHECK(stage.put_derived(key_of(1), {7, 7}, {}) == DiskOutcome::done); break;
+        case 1: written([&](DiskTicket of) { stage.disk->drop(of, key_of(2)); }); break;
+        case 2: written([&](DiskTicket of) { stage.disk->drop_label(of, DiskTier::Label::tag, "blue"); }); break;
+        case 3:  // what is put anew is no more what it was computed from than what took its place
+          written([&](DiskTicket of) { stage.disk->drop_label(of, DiskTier::Label::family, "a family"); });
+          CHECK(stage.put_derived(key_of(3), {7, 8}, upstreams) == DiskOutcome::done);
+          break;
+        case 4: CHECK(stage.put_derived(key_of(1), {8, 4}, {}) == DiskOutcome::done); break;  // the same number, of another daemon
+        case 7: CHECK(stage.put_derived(key_of(2), {7, 5}, {}, {protocol::Part{"", "", "x"}}, {}, DiskLife{.fresh_ms = 0, .early_ms = 0, .grace_ms = 0}) != DiskOutcome::failed); break;
+        default: break;
+      }
+      if (restarted) stage.restart();
+      const DiskLoaded loaded = stage.load(3);
+      CHECK_FALSE(loaded.value);
+      CHECK(loaded.problem.empty());
+      CHECK_FALSE(stage.disk->may_have(key_of(3)));
+    }
+  }
+}
+
+TEST_CASE("a load of it sees what was asked for before of what it was computed from, though the disk hangs") {
+  onced::testing::FileGate gate;
+  Stage stage(false, &gate);
+  CHECK(stage.put_derived(key_of(1), {7, 4}, {}) == DiskOutcome::done);
+  for (int derived = 2; derived <= 3; ++derived)
+    CHECK(stage.put_derived(key_of(derived), {7, 5}, {{key_of(1), {7, 4}, {}}}) == DiskOutcome::done);
+  CHECK(stage.load(2).value);
+  gate.shut();
+  DiskImage image;
+  const std::string newer = key_of(1);
+  const std::vector<std::string> none;
+  image.key = newer;
+  image.epoch = 7;
+  image.version = 9;
+  image.tags = &none;
+  image.family = "a family";
+  stage.disk->put({}, image, std::make_shared<const std::vector<protocol::Part>>(std::vector<protocol::Part>{inline_part("", "newer")}), false);
+  CHECK_FALSE(stage.load(2).value);
+  gate.let_go();
+  CHECK_FALSE(stage.load(3).value);
+}
+
+TEST_CASE("a session's derived value is nowhere to be read when it has ended, nor what it was computed from") {
+  const auto key_in = [](std::uint64_t session, const std::string& text) { return std::string(KeyBuilder("basket", {}, session).add(text).build().value().bytes()); };
+  const std::string own = key_in(7, "the secret argument");
+  const std::string derived = key_in(7, "derived");
+  Stage stage;
+  REQUIRE(keep(stage, {.number = 7, .generation = 1, .digest = std::string(32, 'd')}) == DiskOutcome::done);
+  CHECK(stage.put_derived(key_of(1), {7, 1}, {}) == DiskOutcome::done);
+  CHECK(stage.put_derived(own, {7, 2}, {{key_of(1), {7, 1}, {}}}) == DiskOutcome::done);
+  CHECK(stage.put_derived(derived, {7, 3}, {{own, {7, 2}, {"the secret tag"}}, {key_of(1), {7, 1}, {}}}) == DiskOutcome::done);
+  const auto is_anywhere = [&](std::string_view text) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(stage.directory.path())) {
+      if (!entry.is_regular_file()) continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      if (std::string(std::istreambuf_iterator<char>(file), {}).find(text) != std::string::npos) return true;
+    }
+    return false;
+  };
+  for (const bool restarted : {false, true}) {
+    if (restarted) stage.restart();
+    CHECK(stage.load(derived).value);
+    CHECK_FALSE(is_anywhere("the secret argument"));
+    CHECK_FALSE(is_anywhere("the secret tag"));
+    CHECK(is_anywhere(key_of(1)));
+  }
+  CHECK(end(stage, 7) == DiskOutcome::done);
+  CHECK_FALSE(stage.load(derived).value);
 }

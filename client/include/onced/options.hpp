@@ -79,7 +79,7 @@ struct ComputeOptions {
   std::vector<Key> depends_on{};
   bool retire_older = false;                 // values of the same function and arguments under other versions of it go
   // Publishing returns when the value is on stable storage: from then on it survives any crash. It needs a namespace whose values are kept
-  // on disk, and a value that depends on no other (depends_on, record_dependencies). What cannot be made durable
+  // on disk, and everything that it depends on, over all steps, must be there unchanged: at most 64 values. What cannot be made durable
   // is kept in memory as without this, Value::not_durable() says why, and the client warns once.
   bool durable = false;
 

@@ -71,6 +71,11 @@ inline constexpr std::size_t dependency_edges_max = 256 * 1024;         // of al
 inline constexpr std::size_t dependency_key_bytes_max = 32 * 1024 * 1024;  // of the keys that they name, once for each
 inline constexpr std::size_t gone_values_kept_max = 4096;      // replaced, evicted or expired while computations run that may name them
 inline constexpr std::size_t gone_values_key_bytes_max = 4 * 1024 * 1024;  // of their keys
+// A value on disk names all that it was computed from, over all steps: keys and tags. One that would name more is kept in memory only.
+inline constexpr std::size_t disk_upstreams_max = 64;
+inline constexpr std::size_t disk_upstream_bytes_max = 16 * 1024;
+inline constexpr std::size_t disk_upstream_looks_max = 1024;   // at edges of the graph, to find them
+inline constexpr std::size_t disk_changes_max = 4096;          // of keys that are remembered for loads under way
 inline constexpr std::size_t list_rows_max = 512;              // rows in one list reply; a cursor asks for more
 inline constexpr std::size_t upstream_rows_max = 64;           // of a value's upstreams in one explanation
 inline constexpr std::size_t failures_kept_max = 4096;         // failed answers that are still told
