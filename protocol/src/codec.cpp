@@ -380,13 +380,13 @@ Result<Alternatives> decode_message(std::string_view payload) {
 template <typename Alternatives, std::size_t... Index>
 Result<Alternatives> decode_alternative(std::size_t number, std::string_view payload, std::index_sequence<Index...>) {
   using Decode = Result<Alternatives> (*)(std::string_view);
-  static constexpr Decode decoders[] = {&decode_message<Alternatives, std::variant_alternative_t<Index, Alternatives>>...};
+  static constexpr Decode decoders[] = {&decode_message<Alternatives, std::variant_alternative_t<Index, typename Alternatives::Variant>>...};
   return decoders[number](payload);
 }
 
 template <typename Alternatives>
 Result<Alternatives> decode(std::uint16_t type, std::uint16_t first_type, std::string_view payload, std::string_view kind) {
-  constexpr std::size_t count = std::variant_size_v<Alternatives>;
+  constexpr std::size_t count = std::variant_size_v<typename Alternatives::Variant>;
   if (type < first_type || type >= first_type + count)
     return Error{ErrorCode::malformed, std::to_string(type) + " is not the type of a " + std::string(kind)};
   if (payload.size() > limits::frame_payload_bytes_max)

@@ -2,6 +2,20 @@
 
 namespace onced::protocol {
 
+Request::Request() = default;
+Request::Request(const Request&) = default;
+Request::Request(Request&&) noexcept = default;
+Request& Request::operator=(const Request&) = default;
+Request& Request::operator=(Request&&) noexcept = default;
+Request::~Request() = default;
+
+Reply::Reply() = default;
+Reply::Reply(const Reply&) = default;
+Reply::Reply(Reply&&) noexcept = default;
+Reply& Reply::operator=(const Reply&) = default;
+Reply& Reply::operator=(Reply&&) noexcept = default;
+Reply::~Reply() = default;
+
 std::uint16_t type_of(const Request& request) {
   return static_cast<std::uint16_t>(first_request_type + request.index());
 }

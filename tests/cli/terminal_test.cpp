@@ -159,7 +159,7 @@ TEST_CASE("on terminals of 80, 100 and 132 columns long names can be told apart,
   const auto has = [](const std::vector<std::string>& lines, const std::string& part) {
     return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return contains(line, part); });
   };
-  for (const unsigned short columns : {80, 100, 132}) {
+  for (const unsigned short columns : std::initializer_list<unsigned short>{80, 100, 132}) {
     for (const auto& words : {std::vector<std::string>{"ls"}, {"top", "--once"}, {"stats"}}) {
       CAPTURE(columns);
       CAPTURE(words.front());

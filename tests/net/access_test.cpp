@@ -77,7 +77,7 @@ TEST_CASE("the access matrix: every kind of request by who is let in, by who is 
   claim.set(1001, 1001);
   const auto forbidden = outcomes(host.path(), "mine", about);
   const auto missing = outcomes(host.path(), "none", about);
-  CHECK(forbidden.size() == std::variant_size_v<Request>);
+  CHECK(forbidden.size() == std::variant_size_v<Request::Variant>);
   for (const auto& [kind, text] : forbidden) {
     CAPTURE(kind);
     CHECK(text.starts_with("refused 14: there is no namespace \"mine\" for uid 1001"));

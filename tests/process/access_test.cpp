@@ -101,7 +101,7 @@ TEST_CASE("the access matrix: every kind of request by an allowed user, by anoth
   const onced::testing::Subject harm{.key = key_bytes("f", 2), .function = "f", .token = lease.token, .target = 3};
   const auto forbidden = from_lines(as_user({other_uid, other_uid}, [&] { return lines_of(outcomes(daemon.socket(), "mine", harm)); }));
   const auto missing = from_lines(as_user({other_uid, other_uid}, [&] { return lines_of(outcomes(daemon.socket(), "none", harm)); }));
-  CHECK(forbidden.size() == std::variant_size_v<Request>);
+  CHECK(forbidden.size() == std::variant_size_v<Request::Variant>);
   for (const auto& [kind, text] : forbidden) {
     CAPTURE(kind);
     CHECK(text.starts_with("refused 14: there is no namespace \"mine\" for uid 54322"));
@@ -109,7 +109,7 @@ TEST_CASE("the access matrix: every kind of request by an allowed user, by anoth
     CHECK(replaced(text, "mine", "none") == missing.at(kind));
   }
   const auto without = from_lines(as_user({allowed_uid, allowed_uid}, [&] { return lines_of(outcomes(daemon.socket(), "", harm)); }));
-  CHECK(without.size() == std::variant_size_v<Request>);
+  CHECK(without.size() == std::variant_size_v<Request::Variant>);
   for (const auto& [kind, text] : without) {
     CAPTURE(kind);
     if (kind != "Hello") CHECK(text == "refused 2: the first message of a connection must be HELLO; end");
@@ -118,7 +118,7 @@ TEST_CASE("the access matrix: every kind of request by an allowed user, by anoth
 
   const auto allowed = from_lines(as_user({allowed_uid, allowed_uid}, [&] { return lines_of(outcomes(daemon.socket(), "mine", about)); }));
   const auto expected = onced::testing::outcomes_when_allowed();
-  CHECK(allowed.size() == std::variant_size_v<Request>);
+  CHECK(allowed.size() == std::variant_size_v<Request::Variant>);
   for (const auto& [kind, text] : allowed) {
     CAPTURE(kind);
     CAPTURE(text);

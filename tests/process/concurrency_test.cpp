@@ -48,10 +48,10 @@ TEST_CASE("8 processes that want 8 keys never compute more of them at once than 
         const int argument = (number + i) % keys;
         const auto value = client.get_or_compute(key_named("f", argument), {}, [&](Computation&) {
           raise_to(shared->running_most, ++shared->running);
-          // The first ones go on when all other keys are queued: whoever is let in too early is seen.
+          // The first ones go on when all of them compute and all other keys are queued: whoever is let in too early is seen.
           wait_until(
               [&] {
-                if (!shared->was_full && status_of(observer, "queued") == keys - limit && status_of(observer, "computing") == limit)
+                if (!shared->was_full && shared->running == limit && status_of(observer, "queued") == keys - limit && status_of(observer, "computing") == limit)
                   shared->was_full = true;
                 return shared->was_full.load();
               },

@@ -179,7 +179,7 @@ TEST_CASE("whatever is asked in one namespace, nothing of another is seen, told 
       }
     }
   }
-  CHECK(kinds.size() == std::variant_size_v<Request>);
+  CHECK(kinds.size() == std::variant_size_v<Request::Variant>);
 
   // By scope, too: what is dropped, ended or heard is of one namespace.
   RawClient client(daemon.socket());

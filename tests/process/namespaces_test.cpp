@@ -250,11 +250,11 @@ TEST_CASE("who waits in a namespace that begins anew is told that, and not that 
   Reloadable setup(std::string(charts) + "allow_uids = [1, 2]\n");
   RawClient holder(setup.socket());
   holder.hello(false, "charts");
-  holder.request(2, Acquire{.key = key_bytes("f", 1)});
+  holder.request(2, Acquire{.key = key_bytes("f", 1), .held = {}});
   holder.receive_only<Lease>();
   RawClient waiter(setup.socket());
   waiter.hello(false, "charts");
-  waiter.request(2, Acquire{.key = key_bytes("f", 1), .wait_ms = 600'000});
+  waiter.request(2, Acquire{.key = key_bytes("f", 1), .wait_ms = 600'000, .held = {}});
   RawClient witness(setup.socket());
   witness.hello(false, "charts");
   wait_until([&] {

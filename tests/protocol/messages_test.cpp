@@ -108,10 +108,10 @@ TEST_CASE("every message survives the way to bytes and back") {
 }
 
 TEST_CASE("every type has a sample") {
-  std::vector<bool> requests(std::variant_size_v<Request>);
+  std::vector<bool> requests(std::variant_size_v<Request::Variant>);
   for (const auto& sample : test::sample_requests()) requests[sample.second.index()] = true;
   CHECK(std::find(requests.begin(), requests.end(), false) == requests.end());
-  std::vector<bool> replies(std::variant_size_v<Reply>);
+  std::vector<bool> replies(std::variant_size_v<Reply::Variant>);
   for (const auto& sample : test::sample_replies()) replies[sample.second.index()] = true;
   CHECK(std::find(replies.begin(), replies.end(), false) == replies.end());
 }

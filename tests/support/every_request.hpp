@@ -95,9 +95,9 @@ struct RequestExample {
 inline std::vector<RequestExample> every_request(const Subject& about) {
   return [&]<std::size_t... index>(std::index_sequence<index...>) {
     return std::vector<RequestExample>{
-        {ExampleOf<std::variant_alternative_t<index, protocol::Request>>::name,
-         ExampleOf<std::variant_alternative_t<index, protocol::Request>>::make(about)}...};
-  }(std::make_index_sequence<std::variant_size_v<protocol::Request>>());
+        {ExampleOf<std::variant_alternative_t<index, protocol::Request::Variant>>::name,
+         ExampleOf<std::variant_alternative_t<index, protocol::Request::Variant>>::make(about)}...};
+  }(std::make_index_sequence<std::variant_size_v<protocol::Request::Variant>>());
 }
 
 // Which kinds are not answered.

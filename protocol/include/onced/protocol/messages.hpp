@@ -203,10 +203,21 @@ struct ListSessions { std::uint64_t cursor = 0; };
 enum class DiskAction : std::uint8_t { look = 0, verify = 1, compact = 2, clear = 3, stop = 4 };
 struct Disk { DiskAction action = DiskAction::look; };
 
-using Request = std::variant<Hello, Acquire, Withdraw, TakeUp, Publish, Fail, Abandon, Progress, Put, Invalidate, Cancel,
-                             Subscribe, Unsubscribe, GetStatus, GetStats, List, Explain,
-                             Reserve, Fetch, Release,
-                             NewSession, OpenSession, RotateSession, TouchSession, EndSession, ListSessions, Disk>;
+using RequestVariant = std::variant<Hello, Acquire, Withdraw, TakeUp, Publish, Fail, Abandon, Progress, Put, Invalidate, Cancel, Subscribe,
+                                    Unsubscribe, GetStatus, GetStats, List, Explain, Reserve, Fetch, Release, NewSession, OpenSession,
+                                    RotateSession, TouchSession, EndSession, ListSessions, Disk>;
+// One of them, with copying, moving and destruction compiled once (messages.cpp): else every file that has one compiles them for all.
+struct Request : RequestVariant {
+  using Variant = RequestVariant;
+  using RequestVariant::variant;
+  using RequestVariant::operator=;
+  Request();
+  Request(const Request&);
+  Request(Request&&) noexcept;
+  Request& operator=(const Request&);
+  Request& operator=(Request&&) noexcept;
+  ~Request();
+};
 
 // ---- daemon to client -----------------------------------------------------------------------------------------------
 
@@ -404,8 +415,19 @@ struct SessionListing {
 // Names and numbers as `oncectl disk status --json` shows them.
 struct DiskReport { Report fields; };
 
-using Reply = std::variant<Welcome, Value, Lease, Failure, Cancelled, Refused, Published, Done, LeaseLost, Signal, Position,
-                           State, StatusReport, Statistics, Listing, Explanation, Blob, SessionOpened, SessionListing, DiskReport>;
+using ReplyVariant = std::variant<Welcome, Value, Lease, Failure, Cancelled, Refused, Published, Done, LeaseLost, Signal, Position, State,
+                                  StatusReport, Statistics, Listing, Explanation, Blob, SessionOpened, SessionListing, DiskReport>;
+struct Reply : ReplyVariant {
+  using Variant = ReplyVariant;
+  using ReplyVariant::variant;
+  using ReplyVariant::operator=;
+  Reply();
+  Reply(const Reply&);
+  Reply(Reply&&) noexcept;
+  Reply& operator=(const Reply&);
+  Reply& operator=(Reply&&) noexcept;
+  ~Reply();
+};
 
 // Type numbers in the frame header: requests count from 1 in the order of Request, replies from 64 in that of Reply.
 inline constexpr std::uint16_t first_request_type = 1;
