@@ -15,7 +15,19 @@
 namespace onced::engine {
 namespace {
 
-constexpr const char* is_on_disk_text = "its value is on disk: whoever asks for it next is given that, unless its time is over or what it was computed from has changed";
+constexpr const char* is_on_disk_text = "its value is on disk: whoever asks for it next is given that, unless its time is over, a tag or its function was invalidated, or what it was computed from has changed";
+
+bool is_eviction(GoneReason reason) {
+  switch (reason) {
+    case GoneReason::evicted_arena_full:
+    case GoneReason::evicted_index_full:
+    case GoneReason::evicted_blobs_full:
+    case GoneReason::evicted_dependencies_full:
+    case GoneReason::evicted_session_full:
+    case GoneReason::evicted_function_full: return true;
+    default: return false;
+  }
+}
 
 std::string tags_text(const Entry& entry) {
   std::string text;
@@ -31,8 +43,7 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
   const auto ago = [&](Time then) { return duration_text(context_.now - then); };
   const Entry* entry = directory_.find(key);
   if (entry == nullptr || entry->unused()) {
-    explanation.lines.push_back(how_it_went(key));
-    if (is_on_disk(key)) explanation.lines.emplace_back(is_on_disk_text);
+    explain_absence(key, explanation);
     return explanation;
   }
   explanation.row = row_of(*entry, computations_.queues(), context_.now);
@@ -66,12 +77,9 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
     lines.push_back("before it: " + computations_.running_text(function_of(key)));
   }
   if (entry->loading) lines.push_back("being read from disk for " + ago(entry->loading->since));
-  if (entry->value && is_on_disk(key)) lines.emplace_back("on disk too");
+  if (entry->value && !entry->value->outdated && is_on_disk(key)) lines.emplace_back("on disk too");
   if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
-  if (!entry->value && entry->lease == nullptr && !entry->failure) {
-    lines.push_back(how_it_went(key));
-    if (!entry->loading && is_on_disk(key)) lines.emplace_back(is_on_disk_text);
-  }
+  if (!entry->value && entry->lease == nullptr && !entry->failure && !entry->loading) explain_absence(key, explanation);
   const std::size_t shown = std::min(entry->detached.size(), detached_explained_max);
   for (const Lease* lease : std::span(entry->detached).first(shown))
     lines.push_back("a computation of before its invalidation still runs, by " + lease->holder_name + "; it answers " +
@@ -82,6 +90,14 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
     lines.push_back((deaths == 1 ? std::string("a process") : std::to_string(deaths) + " processes in a row") + " died while computing it");
   if (explanation.row.waiting > 0) lines.push_back(count_text(explanation.row.waiting, "request") + (explanation.row.waiting == 1 ? " waits for it" : " wait for it"));
   return explanation;
+}
+
+// Whatever was dropped or is over in memory is so on disk; only what was evicted, or what this daemon never had, is not.
+void Explanations::explain_absence(std::string_view key, protocol::Explanation& explanation) const {
+  const Gone* const gone = catalog_.gone().find(key);
+  const bool on_disk = is_on_disk(key) && (gone == nullptr || is_eviction(gone->reason));
+  if (gone != nullptr || !on_disk) explanation.lines.push_back(how_it_went(key));
+  if (on_disk) explanation.lines.emplace_back(is_on_disk_text);
 }
 
 bool Explanations::is_on_disk(std::string_view key) const {

@@ -26,6 +26,7 @@ class Explanations {
 
  private:
   bool is_on_disk(std::string_view key) const;
+  void explain_absence(std::string_view key, protocol::Explanation& explanation) const;
   std::string freshness_text(const Entry& entry) const;
   void explain_staleness(const Entry& entry, protocol::Explanation& explanation) const;
   void explain_parts(const StoredValue& value, protocol::Explanation& explanation) const;

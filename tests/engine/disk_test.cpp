@@ -28,6 +28,34 @@ struct OnDisk : DiskScene {
 
 }  // namespace
 
+// ---- what is said of it ---------------------------------------------------------------------------------------------
+
+TEST_CASE("explain offers what is on disk only while it may be given to whoever asks") {
+  FakeDisk disk;
+  DiskScene scene(disk);
+  scene.ask(scene.a, tagged(key, "v", {"blue"}));
+  CHECK(scene.says(key, "on disk too"));
+  scene.ask(scene.admin, protocol::Invalidate{tag_scope("blue"), true});
+  REQUIRE(disk.may_have(key));  // nobody has looked at it yet
+  CHECK_FALSE(scene.says(key, "on disk"));
+  scene.ask(scene.a, tagged(key, "v", {"blue"}));
+  scene.ask(scene.admin, protocol::Invalidate{function_scope("chart"), false});
+  REQUIRE(disk.may_have(key));
+  CHECK(scene.says(key, "invalidated "));
+  CHECK_FALSE(scene.says(key, "on disk"));
+}
+
+TEST_CASE("of a value that only an earlier daemon had, explain says that it is on disk, and nothing else") {
+  FakeDisk disk;
+  {
+    DiskScene before(disk);
+    before.put(before.a, key, "v");
+  }
+  DiskScene scene(disk, 8);
+  CHECK(scene.says(key, "its value is on disk"));
+  CHECK_FALSE(scene.says(key, "never computed"));
+}
+
 // ---- reading --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a value that memory has lost is read from disk once, however many ask, and then found in memory") {
