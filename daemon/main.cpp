@@ -154,10 +154,12 @@ Result<void> check_budget(const service::Configuration& configuration) {
 // The directory of all stores. Those in it that are of nobody here are told, for they take room.
 Result<void> prepare_disk(const service::Configuration& configuration, service::Log& log) {
   std::vector<std::string> namespaces;
-  for (const auto& [name, share] : service::disk_shares(configuration)) namespaces.push_back(name);
+  const auto shares = service::disk_shares(configuration);
+  for (const auto& [name, share] : shares) namespaces.push_back(name);
   if (namespaces.empty()) return {};
   const auto others = service::prepare_disk_directory(configuration.disk_path, namespaces, tiers::may_be_store);
   if (!others) return others.error();
+  if (const auto warning = service::disk_size_warning(configuration.disk_path, shares)) log.write(service::Level::warning, *warning);
   for (const std::string& other : *others) {
     log.write(service::Level::warning, "on disk, in " + configuration.disk_path + ": \"" + other +
                                            "\" is of no namespace that keeps values there; it stays as it is and takes room: remove it if no other daemon uses it and "

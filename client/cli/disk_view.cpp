@@ -41,6 +41,8 @@ std::string disk_screen(const protocol::Report& report, const Output& output) {
   screen += row("sessions", human_count(count(report, "sessions")) + (count(report, "sessions") == 0 ? "" : ", which go on after a restart"));
   screen += row("to be written", human_bytes(count(report, "queued_bytes")));
   screen += row("evicted", plural(count(report, "evicted"), "value") + " since the start");
+  const std::uint64_t left_out = count(report, "left_out");
+  screen += row("left out", plural(left_out, "value") + " since the start" + (left_out > 0 ? ": no room in its queue, within its size or on the disk, or it failed" : ""));
   const std::string found = plural(damaged, "value") + " since the start" + (aside > 0 ? ", " + human_bytes(aside) + " set aside" : std::string());
   screen += row("damaged", damaged > 0 ? output.red(found) : found);
   if (const std::string task = task_of(report); !task.empty()) screen += row("now", output.yellow(task_text(report)));

@@ -317,6 +317,10 @@ Findings check_disk(const protocol::Report& status) {
   } else {
     findings.push_back({Level::ok, "disk", disk_text(status), ""});
   }
+  if (const std::uint64_t left_out = count(status, "disk_left_out"); left_out > 0) {
+    findings.push_back({Level::warn, "disk", plural(left_out, "value") + " could not be kept on disk since the start",
+                        "compare the setting disk.size with the free space of its file system (df), and what is published with what the disk can write"});
+  }
   if (const std::uint64_t damaged = count(status, "disk_damaged"); damaged > 0) {
     findings.push_back({Level::warn, "disk", plural(damaged, "value") + " found damaged since the start, and absent now",
                         "the daemon's log names them; look at the disk's health (smartctl), and at all else with `oncectl disk verify`"});

@@ -47,6 +47,8 @@ struct StoreOptions {
   std::function<void(std::span<std::byte>)> random{};  // for a new store's seed, sessions' keys, and salts
   // The session that a key belongs to; 0: none.
   std::function<std::uint64_t(std::string_view key)> session_of = [](std::string_view) { return std::uint64_t{0}; };
+  // How a key is called in what is said.
+  std::function<std::string(std::string_view key)> name_of = [](std::string_view key) { return std::string(key); };
   Say say = [](const std::string&) {};
 };
 
@@ -208,7 +210,7 @@ class Store {
   Result<bool> hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const;
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
   Result<bool> find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read);  // false: there is none that counts
-  void found_damaged(const Digest& digest, const IndexEntry& entry, const std::string& what);
+  void found_damaged(const Digest& digest, const IndexEntry& entry, std::string_view key, const std::string& what);  // no key: it cannot be read
   bool same(const Digest& digest, const IndexEntry& entry) const;
 
   std::unique_ptr<FileSystem> files_;

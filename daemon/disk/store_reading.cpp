@@ -65,14 +65,14 @@ Result<Store::Found> Store::read_record(const Digest& digest, const IndexEntry& 
   return Found::whole;
 }
 
-void Store::found_damaged(const Digest& digest, const IndexEntry& entry, const std::string& what) {
+void Store::found_damaged(const Digest& digest, const IndexEntry& entry, std::string_view key, const std::string& what) {
   if (!erase_if_same(digest, entry)) return;
   if (const auto segment = log_.find(entry.segment)) segment->damaged.store(true, std::memory_order_relaxed);
   {
     const std::lock_guard lock(mutex_);
     ++damaged_;
   }
-  options_.say("a value on disk is damaged, and is gone: " + what);
+  options_.say((key.empty() ? "a value on disk, it is not known of which key," : "the value of " + options_.name_of(key) + " on disk") + " is damaged, and is gone: " + what);
 }
 
 // A part's file itself to the sink, once this process knows that its bytes are right. False: it has none to hand over.
@@ -101,7 +101,7 @@ Result<bool> Store::find_record(std::string_view key, const Digest& digest, std:
     if (!found) return found.error();
     if (*found != Found::whole) {
       if (!same(digest, read.entry)) continue;
-      if (*found == Found::damaged) found_damaged(digest, read.entry, "its record in the log");
+      if (*found == Found::damaged) found_damaged(digest, read.entry, key, "its record in the log");
       else erase_if_same(digest, read.entry);
       return false;
     }
@@ -187,7 +187,7 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
       }
       return std::optional<Loaded>(std::move(loaded));
     }
-    found_damaged(digest, entry, *damage);
+    found_damaged(digest, entry, key, *damage);
     return std::optional<Loaded>();
   }
   return std::optional<Loaded>();
@@ -242,7 +242,7 @@ Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<
     verified.bytes += each.entry.length + each.files.bytes;
     if (damaged && same(each.digest, each.entry)) {
       ++verified.damaged;
-      found_damaged(each.digest, each.entry, what);
+      found_damaged(each.digest, each.entry, *found == Found::whole ? read.body.key : std::string_view(), what);
     }
     if (verified.bytes - told < progress_bytes) continue;
     told = verified.bytes;

@@ -107,7 +107,7 @@ Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now
     const auto found = read_record(each.digest, each.entry, read);
     if (!found) return found.error();
     if (*found == Found::damaged) {
-      found_damaged(each.digest, each.entry, "its record in the log");
+      found_damaged(each.digest, each.entry, {}, "its record in the log");
       continue;
     }
     if (*found == Found::gone || is_void(read.body.labels, each.entry.sequence)) {

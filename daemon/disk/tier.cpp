@@ -76,6 +76,7 @@ struct Tier::State {
 
   mutable std::mutex mutex;  // of all below
   std::deque<Queued> queue;
+  std::uint64_t left_out = 0;
   std::size_t queue_bytes = 0;  // of what waits and what is being written
   std::size_t of_sessions_queued = 0;  // operations in `queue`: these cannot be shed
   std::unordered_map<std::string, Busy> busy;
@@ -138,13 +139,20 @@ struct Tier::State {
     work.ring();
   }
 
+  static Store::Outcome outcome_of(const Queued& queued, Store::Outcome outcome) {
+    return queued.shed && outcome == Store::Outcome::done ? Store::Outcome::refused : outcome;
+  }
+
   // Loads that waited for these go on; their callers hear of it.
   void finish(std::vector<Queued>& batch, const std::vector<Store::Outcome>& outcomes) {
     std::size_t more_loads = 0;
     {
       const std::lock_guard lock(mutex);
-      for (const Queued& each : batch) {
+      for (std::size_t i = 0; i < batch.size(); ++i) {
+        const Queued& each = batch[i];
         queue_bytes -= each.bytes;
+        const bool is_put = each.shed || std::holds_alternative<Store::Put>(each.operation);
+        if (is_put && outcome_of(each, outcomes[i]) != Store::Outcome::done) ++left_out;
         const std::string* const key = key_of(each.operation);
         if (key == nullptr) continue;
         const auto found = busy.find(*key);
@@ -157,10 +165,8 @@ struct Tier::State {
       }
     }
     for (; more_loads != 0; --more_loads) loads_bell.ring();
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      const Store::Outcome outcome = batch[i].shed && outcomes[i] == Store::Outcome::done ? Store::Outcome::refused : outcomes[i];
-      if (batch[i].written) batch[i].written(outcome);
-    }
+    for (std::size_t i = 0; i < batch.size(); ++i)
+      if (batch[i].written) batch[i].written(outcome_of(batch[i], outcomes[i]));
   }
 
   // One more segment. By the writer.
@@ -369,6 +375,10 @@ std::function<Result<Store::Verified>(const Tier::Progress&)> Tier::verification
 
 std::uint64_t Tier::now_ms() const { return state_->now_ms(); }
 Store& Tier::store() const { return *state_->store; }
+std::uint64_t Tier::left_out() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->left_out;
+}
 std::size_t Tier::queued_bytes() const {
   const std::lock_guard lock(state_->mutex);
   return state_->queue_bytes;

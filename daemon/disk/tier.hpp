@@ -79,6 +79,8 @@ class Tier {
   // Of its calls, those that wait for no disk.
   Store& store() const;
   std::size_t queued_bytes() const;
+  // Values that were put and could not be kept, since the start: no room in the queue, in the budget or on the disk, or it fails.
+  std::uint64_t left_out() const;
 
   // Writes and syncs what is queued, ends the threads; those that are not done within `patience` are left behind.
   void stop(std::chrono::milliseconds patience);

@@ -156,6 +156,7 @@ class DiskTier {
     std::uint64_t queued_bytes = 0;  // still to be written
     std::uint64_t evicted = 0;
     std::uint64_t damaged = 0;       // values that were found so
+    std::uint64_t left_out = 0;      // values that were put, and for which there was no room, or the disk failed
     bool degraded = false;           // nothing can be written
   };
   virtual Usage usage() const = 0;

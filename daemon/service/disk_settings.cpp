@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -162,6 +163,17 @@ std::optional<std::pair<std::string, std::string>> disk_mistake(const Configurat
                                                    name + "\" and each other one that has no disk_size; " + print_size(disk_bytes_min) + " is the least");
   }
   return std::nullopt;
+}
+
+std::optional<std::string> disk_size_warning(const std::string& path, const std::map<std::string, DiskShare, std::less<>>& shares) {
+  struct statvfs all {};
+  if (::statvfs(path.c_str(), &all) != 0) return std::nullopt;
+  const std::uint64_t has = std::uint64_t{all.f_blocks} * all.f_frsize;
+  std::uint64_t wanted = 0;
+  for (const auto& [name, share] : shares) wanted += share.bytes;
+  if (wanted <= has) return std::nullopt;
+  return "disk: the namespaces may have " + print_size(wanted) + " together, the file system of " + path + " has " + print_size(has) +
+         ": when it is full values are left out, and nothing is written for a while; say less in disk.size, or in namespaces.NAME.disk_size";
 }
 
 Result<std::vector<std::string>> prepare_disk_directory(const std::string& path_as_set, const std::vector<std::string>& namespaces,

@@ -50,6 +50,9 @@ std::map<std::string, DiskShare, std::less<>> disk_shares(const Configuration& c
 // What is wrong between settings that are each right: the setting, and the text.
 std::optional<std::pair<std::string, std::string>> disk_mistake(const Configuration& configuration);
 
+// What is wrong with the size of the whole where the file system that has `path` is smaller; nothing else is.
+std::optional<std::string> disk_size_warning(const std::string& path, const std::map<std::string, DiskShare, std::less<>>& shares);
+
 // Makes the directory, if its parent is there, and checks that it is the daemon's alone. Whoever has named a directory of something else by mistake
 // finds nothing touched in it: all that is there must be a store (`is_store`, of a directory's path). Returns the stores that belong to none of `namespaces`, in order of names.
 Result<std::vector<std::string>> prepare_disk_directory(const std::string& path, const std::vector<std::string>& namespaces,

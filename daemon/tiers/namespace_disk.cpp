@@ -251,6 +251,7 @@ Result<std::unique_ptr<NamespaceDisk>> NamespaceDisk::open(DiskOptions options, 
     if (::getrandom(into.data(), into.size(), 0) != static_cast<ssize_t>(into.size())) std::abort();  // of a few bytes: never
   };
   of_store.session_of = session_of;
+  of_store.name_of = [](std::string_view key) { return engine::display(key); };
   auto store = disk::Store::open(std::move(*files), std::move(of_store), wall_ms());
   if (!store) return Error{store.error().code, options.directory + ": " + store.error().text};
   if (!options.tier.elapsed_ms) {
@@ -449,7 +450,7 @@ void NamespaceDisk::drop_in_session(engine::DiskTicket ticket, std::uint64_t num
 engine::DiskTier::Usage NamespaceDisk::usage() const {
   const disk::Store::Status status = tier_->store().status();
   return {.sessions = status.sessions, .values = status.values, .used_bytes = status.used_bytes, .budget_bytes = status.budget_bytes, .queued_bytes = tier_->queued_bytes(),
-          .evicted = status.evicted, .damaged = status.damaged, .degraded = status.degraded};
+          .evicted = status.evicted, .damaged = status.damaged, .left_out = tier_->left_out(), .degraded = status.degraded};
 }
 
 protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
@@ -468,6 +469,7 @@ protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
   add("segments", std::uint64_t{status.segments});
   add("queued_bytes", std::uint64_t{tier_->queued_bytes()});
   add("evicted", status.evicted);
+  add("left_out", tier_->left_out());
   add("damaged", status.damaged);
   add("aside_bytes", status.aside_bytes);
   add("degraded", std::uint64_t{status.degraded ? 1U : 0U});

@@ -172,6 +172,7 @@ TEST_CASE("a damaged value is a miss for who asks, never a wrong byte") {
   CHECK(get.out.empty());
   CHECK(disk({"disk", "status", "--json"}).status == 0);
   CHECK(disk.disk()["damaged"] == 1);
+  disk.oncectl.daemon.wait_for_log("the value of broken() on disk is damaged, and is gone");
 }
 
 TEST_CASE("compact keeps what is there; clear drops what is on disk and nothing in memory") {

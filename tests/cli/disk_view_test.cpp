@@ -36,6 +36,7 @@ TEST_CASE("the screen says where, how full and whether it works") {
   CHECK(contains(well, "sessions       0\n"));
   CHECK(contains(disk_screen(report({{"sessions", std::uint64_t{1200}}}), output), "sessions       1,200, which go on after a restart\n"));
   CHECK(contains(well, "to be written  2.0 KiB\n"));
+  CHECK(contains(well, "left out       0 values since the start\n"));
   CHECK_FALSE(contains(well, "\nlast"));
   CHECK_FALSE(contains(well, "\nnow"));
   const std::string bad = disk_screen(report({{"degraded", std::uint64_t{1}}, {"degraded_why", std::string("cannot sync\x1b log/00000001.log")},

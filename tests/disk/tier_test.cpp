@@ -129,6 +129,7 @@ TEST_CASE("a put for which the queue has no room is not stored, and neither is w
   int refused = 0;
   for (auto& each : more) refused += each.get() == Store::Outcome::refused ? 1 : 0;
   CHECK(refused > 5);
+  CHECK(fixture.tier->left_out() == static_cast<std::uint64_t>(refused) + 1);
   CHECK(fixture.tier->queued_bytes() == 0);
   fixture.stop();
 }
@@ -190,6 +191,7 @@ TEST_CASE("a broken disk fails what asks for it, and is used again by itself whe
   CHECK(fixture.load(1).get() == 0);
   CHECK(fixture.load(2).get() == 1);
   CHECK(fixture.tier->store().status().degraded);
+  CHECK(fixture.tier->left_out() == 1);
   fixture.gate.broken = false;
   wait_until([&] { return fixture.put(4, 1).get() == Store::Outcome::done; }, "the tier to leave the degraded state");
   CHECK_FALSE(fixture.tier->store().status().degraded);

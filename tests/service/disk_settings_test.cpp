@@ -10,6 +10,7 @@
 
 #include "service/command_line.hpp"
 #include "service/configuration.hpp"
+#include "service/quantities.hpp"
 #include "support/temp_directory.hpp"
 
 using namespace onced;
@@ -191,6 +192,17 @@ TEST_CASE("what is of no namespace is named; a file system's own directory is no
   REQUIRE(prepare_disk_directory(path, {"default", "gone", "charts"}, all_are_stores).ok());
   std::filesystem::create_directory(path + "/lost+found");
   CHECK(*prepare_disk_directory(path, {"default"}, all_are_stores) == std::vector<std::string>{"charts", "gone"});
+}
+
+TEST_CASE("a size that the file system does not have is warned of") {
+  const TempDirectory parent;
+  const std::map<std::string, DiskShare, std::less<>> fits{{"default", {.directory = "", .bytes = std::uint64_t{1} << 20}}};
+  CHECK_FALSE(disk_size_warning(parent.path().string(), fits));
+  const std::map<std::string, DiskShare, std::less<>> large{{"a", {.directory = "", .bytes = std::uint64_t{1} << 60}}, {"b", {.directory = "", .bytes = std::uint64_t{1} << 60}}};
+  const auto warning = disk_size_warning(parent.path().string(), large);
+  REQUIRE(warning);
+  CHECK(contains(*warning, "disk: the namespaces may have " + print_size(std::uint64_t{2} << 60) + " together"));
+  CHECK(contains(*warning, "say less in disk.size"));
 }
 
 TEST_CASE("a directory in which something else lies is refused, and nothing in it or of it is touched") {
