@@ -37,9 +37,9 @@ class Computations {
   Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions, Catalog& catalog,
                SignalHub& signals, Blobs& blobs, DiskValues& disk);
 
-  // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest;
-  // queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what; loading.cpp: values on disk;
-  // disk_upstreams.cpp: what those depend on).
+  // Requests (computations.cpp: acquire and holding; handing_over.cpp: ends without a result; publishing.cpp: values and failures;
+  // dropping.cpp, cancelling.cpp: ending what others began; queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what;
+  // loading.cpp: values on disk; disk_upstreams.cpp: what those depend on).
   void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
   void withdraw(Connection& from, const protocol::Withdraw& request);
   void take_up(Connection& from, const protocol::TakeUp& request);
