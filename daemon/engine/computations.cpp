@@ -71,7 +71,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
 
 // Why whoever holds these must not wait for that one (L7); counted, for it is refused.
 std::optional<Error> Computations::circle_of(const std::vector<protocol::Token>& held, const Lease& lease) {
-  auto problem = graph_.check(held, lease);
+  auto problem = graph_.check(held, lease, [this](const Lease& awaited) { return is_ending(awaited); });
   if (problem) ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
   return problem;
 }
@@ -249,7 +249,7 @@ void Computations::note_leases() {
 Lease* Computations::held_by(Connection& from, const protocol::Token& token) {
   Lease* lease = leases_.find(token);
   if (lease == nullptr || lease->holder.connection != from.id) return nullptr;
-  settle(*lease->entry);  // an invalidation that is under way may have detached it, and its session's end have ended it
+  settle(*lease->entry);  // an invalidation that is under way may have detached it, a cancellation or its session's end have ended it
   return leases_.find(token);
 }
 
@@ -302,6 +302,9 @@ void Computations::process_gone(Connection& connection) {
   for (Invalidation& one : invalidations_.all())
     if (one.to && one.to->connection == connection.id) one.to.reset();  // it goes on: it was accepted
   connection.invalidations.clear();
+  for (Cancellation& one : cancellations_.all())
+    if (one.to && one.to->connection == connection.id) one.to.reset();
+  connection.cancellations.clear();
   while (!connection.waits.empty()) withdraw(connection, protocol::Withdraw{connection.waits.begin()->first});
   while (!connection.leases.empty()) {
     Lease* lease = leases_.find({context_.settings.epoch, *connection.leases.begin()});
@@ -314,6 +317,12 @@ void Computations::drain() {
     if (!one.to) continue;
     connections_.at(one.to->connection).invalidations.erase(one.to->id);
     context_.refuse(*one.to, ErrorCode::unavailable, context_.draining_why + "; what has not been dropped yet goes with it");
+    one.to.reset();
+  }
+  for (Cancellation& one : cancellations_.all()) {
+    if (!one.to) continue;
+    connections_.at(one.to->connection).cancellations.erase(one.to->id);
+    context_.refuse(*one.to, ErrorCode::unavailable, context_.draining_why + "; what has not been ended yet ends with it");
     one.to.reset();
   }
   for (Wave& wave : waves_.all()) give_held_back(wave);

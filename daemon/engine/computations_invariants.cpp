@@ -45,6 +45,7 @@ void Computations::check_invariants() const {
     live += lease.detached ? 0U : 1U;
   }
   check_queues();
+  check_cancellations();
   std::size_t waits = 0;
   std::size_t invalidating = 0;
   std::size_t under_way_bytes = 0;
@@ -71,6 +72,29 @@ void Computations::check_invariants() const {
   ONCED_ASSERT(live == leases_.live() && held == leases_.all().size());
   ONCED_ASSERT(waiting == waiting_ && waits == waiting_);
   ONCED_ASSERT(failures == failures_.size());
+}
+
+// Who asks after a cancellation does not wait for what it ends.
+void Computations::check_cancellations() const {
+  std::size_t awaited = 0;
+  for (const Cancellation& one : cancellations_.all()) {
+    ONCED_ASSERT(one.leases <= leases_.last() && one.places <= queues_.last_place());
+    if (one.to) ONCED_ASSERT(connections_.at(one.to->connection).cancellations.contains(one.to->id));
+    awaited += one.to ? 1U : 0U;
+  }
+  for (const auto& [id, connection] : connections_.all()) awaited -= connection.cancellations.size();
+  ONCED_ASSERT(awaited == 0);
+  if (cancellations_.empty()) return;
+  directory_.walk_all([&](const Entry& entry) {
+    const Cancellation* const one = cancellations_.due(entry);
+    if (one == nullptr) return;
+    const auto is_older = [&](const Waiter& waiter) { return waiter.number <= one->waiters; };
+    ONCED_ASSERT(entry.lease == nullptr || entry.lease->token.counter <= one->leases);
+    ONCED_ASSERT(!entry.queued || entry.queued->number <= one->places);
+    ONCED_ASSERT(std::all_of(entry.waiters.begin(), entry.waiters.end(), is_older));
+    for (const Lease* lease : entry.detached)
+      ONCED_ASSERT(lease->token.counter <= one->leases && std::all_of(lease->waiters.begin(), lease->waiters.end(), is_older));
+  });
 }
 
 }  // namespace onced::engine

@@ -40,7 +40,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     invalidation.function = function->number;
     invalidation.function_name = scope.subject;
   }
-  if (has_too_many_invalidations(from, {from.id, id})) return;
+  if (has_too_many_under_way(from, {from.id, id})) return;
   invalidation.stamp = directory_.next_stamp();
   if (!request.soft) note_invalidated(invalidation.stamp);
   if (scope.kind == ScopeKind::tag) {
@@ -63,14 +63,15 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   if (invalidations_.size() == 1) go_on_invalidating();  // a small one is answered at once
 }
 
-bool Computations::has_too_many_invalidations(const Connection& from, ReplyAddress to) {
-  if (from.invalidations.size() >= context_.settings.invalidations_per_connection_max) {
+// Invalidations and cancellations together: both are looked through by whoever comes to an entry.
+bool Computations::has_too_many_under_way(const Connection& from, ReplyAddress to) {
+  if (const std::size_t own = from.invalidations.size() + from.cancellations.size(); own >= context_.settings.invalidations_per_connection_max) {
     context_.refuse_for(Limit::invalidations_per_connection, to,
-                        "this connection waits for the answers to " + std::to_string(from.invalidations.size()) + " invalidations");
+                        "this connection waits for the answers to " + std::to_string(own) + " invalidations and cancellations");
     return true;
   }
-  if (invalidations_.size() < context_.settings.invalidations_max) return false;
-  context_.refuse_for(Limit::invalidations, to, std::to_string(invalidations_.size()) + " invalidations are under way");
+  if (invalidations_under_way() < context_.settings.invalidations_max) return false;
+  context_.refuse_for(Limit::invalidations, to, std::to_string(invalidations_under_way()) + " invalidations and cancellations are under way");
   return true;
 }
 
@@ -136,12 +137,14 @@ bool Computations::detach_if_overtaken(Lease& lease, const std::vector<std::stri
   return true;
 }
 
-// Does to an entry what the invalidations under way will do to it; afterwards all it has is newer than them.
+// Does to an entry what the invalidations and cancellations under way will do to it, in the order in which they came; afterwards all it has
+// is newer than them.
 void Computations::settle(Entry& entry) {
   const bool fenced = leave_generation(entry);
-  if (!fenced && (invalidations_.empty() || entry.stamp == directory_.stamp())) return;
+  if (!fenced && (invalidations_.empty() || entry.stamp == directory_.stamp())) return end_cancelled(entry);
   for (Invalidation& one : invalidations_.all()) {
     if (!invalidations_.is_due(one, entry)) continue;
+    end_cancelled(entry, one.stamp);
     const Invalidated done = invalidate_entry(entry, one.by, one.soft);
     one.values += done.value ? 1U : 0U;
     if (done.wave != 0) {
@@ -150,6 +153,7 @@ void Computations::settle(Entry& entry) {
     }
     if (!one.soft) break;  // nothing is left for the others
   }
+  end_cancelled(entry);
   directory_.may_be_unused(entry);
   directory_.restamp(entry);
 }
@@ -195,6 +199,7 @@ Computations::Invalidated Computations::soften_entry(Entry& entry, const std::st
 }
 
 std::size_t Computations::go_on() {
+  go_on_cancelling();
   go_on_with_waves(context_.settings.invalidated_per_step_max);
   go_on_invalidating();
   std::size_t most = context_.settings.invalidated_per_step_max;

@@ -133,7 +133,7 @@ void Engine::check_invariants() const {
   state_->disk.check_invariants();
   for (const auto& [id, connection] : state_->connections.all())
     ONCED_ASSERT(!connection.gone || (connection.waits.empty() && connection.leases.empty() &&
-                                      connection.subscriptions.empty() && connection.invalidations.empty() &&
+                                      connection.subscriptions.empty() && connection.invalidations.empty() && connection.cancellations.empty() &&
                                       connection.held_back.empty() && connection.session_ends.empty() && connection.opened.size() == 0));
 }
 

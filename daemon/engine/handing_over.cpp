@@ -16,7 +16,7 @@ void Computations::end_without_result(Lease& lease, EndedBy how) {
   Entry& entry = *lease.entry;
   const protocol::Token token = lease.token;
   settle(entry);
-  if (leases_.find(token) == nullptr) return;  // with its session
+  if (leases_.find(token) == nullptr) return;  // with its session, or cancelled
   directory_.may_be_unused(entry);
   LeaseCause cause = LeaseCause::abandoned;
   switch (how) {

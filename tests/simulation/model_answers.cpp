@@ -30,6 +30,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     if (const auto* send = std::get_if<engine::Send>(&effect)) {
       const auto* signal = send->connection == SignalModel::monitor ? std::get_if<protocol::Signal>(&send->reply) : nullptr;
       if (signal != nullptr && signal->event == protocol::SignalEvent::session_ended) on_session_ended(*signal);
+      if (signal != nullptr && signal->event == protocol::SignalEvent::cancelled) on_cancelled_signal(*signal);  // before the session may end
       on_send(*send);
     }
     if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
@@ -58,6 +59,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   if (step_.replaced != 0) is_replaced(made_.at(step_.replaced).key, step_.replaced, true);
   note_gone();
   check_invalidated();
+  check_cancelled();
   check_session_ends();
   check_dependants();
   check_owed();
@@ -86,6 +88,7 @@ void Model::on_send(const engine::Send& send) {
     step_.invalidated.emplace_back(*asked, done != nullptr ? std::optional(done->count) : std::nullopt);
     return;
   }
+  if (on_cancel_answer(send)) return;
   if (const auto asked = session_ends_.find(to); asked != session_ends_.end()) {
     const auto* done = std::get_if<Done>(&send.reply);
     require(done != nullptr || draining_, "the end of a session was not answered with Done");
@@ -131,10 +134,7 @@ void Model::on_send(const engine::Send& send) {
   if (const auto* failure = std::get_if<Failure>(&send.reply)) return on_failure(to, *failure);
   if (const auto* refused = std::get_if<Refused>(&send.reply)) return on_refused(to, *refused);
   if (const auto* published = std::get_if<Published>(&send.reply)) return on_published(*published);
-  if (std::holds_alternative<Cancelled>(send.reply)) {
-    const Wait wait = take_wait(to, "Cancelled");
-    require(step_.cancelling && in_scope(*step_.cancelling, wait.key), "a waiter was told of a cancellation that was not its own");
-  }
+  if (std::holds_alternative<Cancelled>(send.reply)) return on_cancelled(to);
 }
 
 Model::Wait Model::take_wait(Address to, const char* what) {
@@ -149,6 +149,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   const Wait wait = take_wait(to, "a lease");
   KeyModel& key = keys_[wait.key];
   require(!wait.fenced, "a lease under an id that is dead");
+  require(wait.cancelled_by == 0, "a lease for who was cancelled");
   require(wait.request.may_compute, "a lease for somebody who cannot compute (L2)");
   require(key.live == 0, "a second live lease of one key (L1)");
   require(lease.token.epoch == schedule_.profile.settings.epoch && lease.token.counter > last_counter_, "tokens must rise (L1)");
@@ -194,11 +195,9 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
     step_.lost_words.erase(ended);
     return;
   }
-  if (const auto fenced = fenced_leases_.find(lost.token.counter); fenced != fenced_leases_.end()) {
-    require(fenced->second.holder == to.first, "LeaseLost for somebody else");
-    require(lost.why == LeaseEnd::session_ended, "a lease of a session that is over was lost for another reason");
-    fenced_leases_.erase(fenced);
-    return;
+  if (const auto dead = dead_leases_.find(lost.token.counter); dead != dead_leases_.end()) {
+    require(dead->second.holder == to.first, "LeaseLost for somebody else");
+    return on_dead_lease_lost(dead, lost.why);
   }
   const auto found = leases_.find(lost.token.counter);
   require(found != leases_.end() && found->second.holder == to.first, "LeaseLost for a lease that its connection has not");
@@ -234,6 +233,7 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
 void Model::on_value(Address to, const protocol::Value& value) {
   const Wait wait = take_wait(to, "a value");
   require(!wait.fenced, "a value for who asked under an id that is dead");
+  require(wait.cancelled_by == 0, "a value for who was cancelled");
   const KeyModel& key = keys_[wait.key];
   const bool of_publish = step_.publishing == wait.key && wait.detached == step_.detached_publish;
   if (step_.loaded && step_.loaded->key == wait.key && step_.loaded->version != 0) {
@@ -271,6 +271,7 @@ void Model::on_value(Address to, const protocol::Value& value) {
 void Model::on_failure(Address to, const protocol::Failure& failure) {
   const Wait wait = take_wait(to, "a failure");
   require(!wait.fenced, "a failure for who asked under an id that is dead");
+  require(wait.cancelled_by == 0, "a failure for who was cancelled");
   const KeyModel& key = keys_[wait.key];
   const bool of_fail = step_.failing_key == wait.key && failure.text == step_.failing_text && wait.detached == step_.failing_detached;
   const bool of_deaths = step_.dying.contains(wait.key) && failure.text.find("died in a row") != std::string::npos;
@@ -411,12 +412,11 @@ void Model::on_change(const protocol::Signal& signal) {
         keep_failure(signal.key, signal.text, schedule_.profile.settings.holder_deaths_memory);
       }
       break;
-    case SignalEvent::cancelled:
-      require(step_.cancelling && in_scope(*step_.cancelling, signal.key), "`cancelled` though nobody asked for it");
-      break;
+    case SignalEvent::cancelled: break;  // on_cancelled_signal()
     case SignalEvent::abandoned:
       require(signal.text != "session_ended" || key.fenced, "a computation was given up for a session that goes on");
       if (signal.text == "session_ended") key.fenced = false;
+      if (key.cancelled_in_queue) key.cancelled_by = 0;  // those who were cancelled have left before
       require(signal.text != "invalidated" || key.softened_by != 0 || (step_.fenced_publish && step_.publishing == signal.key), "a computation was given up though nobody asked for it (L5)");
       break;
     case SignalEvent::queued: return check_queued_signal(signal);

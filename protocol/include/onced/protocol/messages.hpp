@@ -139,7 +139,8 @@ struct Invalidate {
   Scope scope;
   bool soft = false;
 };
-// Ends computations; holder and waiters are told. Answer: Done with the number of computations ended.
+// Ends what is computed and queued when it arrives; holders and waiters are told. Answer: Done with the number of computations ended, when
+// all have been.
 struct Cancel { Scope scope; };
 // Answers: State (initial), then Signal, Position and State (resync) under this request's id until Unsubscribe.
 struct Subscribe {
