@@ -85,6 +85,7 @@ bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const proto
   const Result<BlobId> made = has_room ? store_.create(request.bytes) : has_room.error();
   if (!made) {
     ++context_.counters.reservations_refused;
+    on_refusal_(from, request, made.error().text);
     return refuse(made.error().code, made.error().text);
   }
   add_reservation(from, *made);

@@ -40,8 +40,10 @@ class Blobs {
   // Drops values until a blob of so many bytes fits into the budget, now or when what is closing is closed; says why that
   // is not to be done for this connection.
   using MakeRoom = std::function<Result<Room>(const Connection& from, const protocol::Reserve& request)>;
-  Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room)
-      : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)) {}
+  // Is told of requests that are refused for want of memory, or of places for blobs.
+  using OnRefusal = std::function<void(const Connection& from, const protocol::Reserve& request, const std::string& why)>;
+  Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room, OnRefusal on_refusal)
+      : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)), on_refusal_(std::move(on_refusal)) {}
 
   // Answered later when all that is missing is memory that the kernel is taking back: at most closing_patience later.
   void reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request);
@@ -107,6 +109,7 @@ class Blobs {
   Connections& connections_;
   BlobStore& store_;
   MakeRoom make_room_;
+  OnRefusal on_refusal_;
   bool passed_ = false;
   std::size_t reserved_ = 0;            // by all connections
   std::map<std::uint32_t, std::uint64_t> reserved_bytes_;  // by uid; who has none is not in it

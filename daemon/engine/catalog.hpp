@@ -98,14 +98,17 @@ class Catalog {
   // The same for a value that nobody finds: its parts, and its blobs on loan.
   void answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts);
 
-  // The value that is being computed, as far as it is known.
+  // The value that is being computed or put, as far as it is known.
   struct Newcomer {
     std::string_view key;  // empty: one that is put; which is not said
     double worth_us = 0;
+    bool was_measured = true;
   };
   // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory: also when
   // much more would be thrown away for it than the newcomer is worth. Without one that does not count.
   Result<Room> make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer);
+  // A part of the key's value got no memory; `who` had asked for it.
+  void memory_refused(std::string_view key, const std::string& who, const std::string& why);
   // Frees retired records that hold blobs, or are of sessions: at the end of each step; again and again, less and less often, while pinned.
   void reclaim_urgent();
   // Instead of it: asks for a turn at once, so that this step frees nothing.

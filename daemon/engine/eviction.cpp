@@ -160,8 +160,12 @@ Error Catalog::not_worth_a_blob(std::uint64_t bytes, double lost_us, const Newco
   return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ", a large share of " + bytes_text(context_.settings.blob_bytes_max) +
                                         " (the setting blobs): values that save " + text(lost_us) +
                                         " would be evicted for one " +
-                                        (newcomer.key.empty() ? "that is put, of which nobody knows what it cost; invalidate what is not needed, or raise the setting"
-                                                              : "that is likely to save " + text(newcomer.worth_us))};
+                                        (newcomer.was_measured ? "that is likely to save " + text(newcomer.worth_us)
+                                                               : "that is put, of which nobody knows what it cost; invalidate what is not needed, or raise the setting")};
+}
+
+void Catalog::memory_refused(std::string_view key, const std::string& who, const std::string& why) {
+  gone_.remember(key, Gone{GoneReason::memory_refused, context_.now, "memory for it was refused to " + who + ": " + why, protocol::NotStored::no_room});
 }
 
 // In rounds, each twice as deep as the one before, for the same reason as place().

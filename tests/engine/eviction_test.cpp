@@ -292,6 +292,29 @@ TEST_CASE("a large blob for which far more computing time would be thrown away i
   }
 }
 
+TEST_CASE("a reservation that names its key is held against that value, and not against the dearest of its connection") {
+  EvictionScene scene(with_budget(10'000));
+  const auto a = scene.connect();
+  const std::string cheap = key_of("frame", 2), dear = key_of("film", 2);
+  scene.compute(a, key_of("frame", 1), 10ms);
+  scene.compute(a, key_of("film", 1), 10s);
+  for (int i = 0; i < 10; ++i) scene.compute_blob(a, numbered(i), 10s, 1000);
+  scene.lease(a, cheap);
+  scene.lease(a, dear);
+  const auto refusal = [&](const std::string& of) {
+    return scene.take<protocol::Refused>(a, scene.ask_to_reserve(a, 5000, false, of)).text;
+  };
+  const auto contains = [](const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; };
+  SUBCASE("a cheap one") { CHECK(contains(refusal(cheap), "for one that is likely to save 10 ms")); }
+  SUBCASE("a dear one") { scene.taken(a, scene.ask_to_reserve(a, 5000, false, dear)); }
+  SUBCASE("the dearest, when it names none") { scene.taken(a, scene.ask_to_reserve(a, 5000)); }
+  SUBCASE("one that is put, and likely to be as cheap as those of its function") {
+    CHECK(contains(refusal(key_of("frame", 3)), "for one that is likely to save 10 ms"));
+  }
+  SUBCASE("one that is put, and likely to be as dear as those of its function") { scene.taken(a, scene.ask_to_reserve(a, 5000, false, key_of("film", 3))); }
+  SUBCASE("one that is put, of a function that was never computed") { CHECK(contains(refusal(key_of("plan")), "for one that is put, of which nobody knows")); }
+}
+
 TEST_CASE("explain says what an evicted value had cost and when it was last used, and statistics what it was worth") {
   EvictionScene scene;
   scene.store.records_max = 1;
