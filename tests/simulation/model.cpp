@@ -230,6 +230,7 @@ void Model::before_request(const engine::Requested& event) {
     }
     if (!takes_blobs(publish->parts)) return;
     ++computations_;
+    measured_functions_.insert(function_of_key(lease->key));
     step_.publishing = lease->key;
     step_.retention = publish->retention;
     step_.counter = publish->token.counter;
@@ -292,7 +293,7 @@ void Model::before_request(const engine::Requested& event) {
 bool Model::takes_blobs(const Parts& parts) {
   step_.refusal_due = blobs_.refusal_of(parts);
   if (step_.refusal_due) return false;
-  step_.content = {text_of(parts), blobs_in(parts)};
+  step_.content = {text_of(parts), blobs_in(parts), bytes_in(parts)};
   return true;
 }
 

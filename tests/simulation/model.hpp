@@ -1,6 +1,7 @@
 // The laws, written a second time: what the engine was told (model.cpp), what it did (model_answers.cpp), what it owes (model_owed.cpp),
 // who waits for his turn (model_queues.cpp), what was computed from what (model_dependencies.cpp), what is a session's
-// (model_sessions.cpp), what was cancelled (model_cancelling.cpp) and what the disk may bring back (model_disk.cpp), checked after every step.
+// (model_sessions.cpp), what was cancelled (model_cancelling.cpp), what a function may keep (model_quotas.cpp) and what the disk may bring back
+// (model_disk.cpp), checked after every step.
 //
 // The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
 // ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after
@@ -30,6 +31,7 @@ using protocol::RequestId;
 using Address = std::pair<ConnectionId, RequestId>;
 
 const std::string& function_of_key(const std::string& key);
+std::uint64_t bytes_in(const Parts& parts);
 
 class Model {
  public:
@@ -151,6 +153,7 @@ class Model {
   struct Content {
     std::string text;
     std::set<std::uint64_t> blobs;
+    std::uint64_t bytes = 0;
   };
   struct Session {
     std::uint64_t generation = 0;  // 0: it has ended
@@ -311,6 +314,15 @@ class Model {
   std::size_t position_of(const std::string& key) const;
   QueuePlace place_in_step(const Wait& wait) const;
 
+  // model_quotas.cpp
+  std::uint64_t bytes_max_of(const std::string& function) const;  // 0: none
+  std::uint64_t bytes_kept(const std::string& function, const std::string& without) const;
+  std::optional<std::pair<std::string, std::uint64_t>> stored_in_step() const;
+  bool is_above_function_limit(const std::string& key, std::uint64_t bytes) const;
+  bool over_function_limit(const std::string& victim) const;
+  void check_function_limits();
+  bool is_weighed(ConnectionId connection, const protocol::Reserve& request) const;
+
   // model_cancelling.cpp
   struct DeadLease {
     ConnectionId holder{};
@@ -428,6 +440,8 @@ class Model {
   std::uint64_t derived_loads_ = 0;                           // values that were taken from disk, and were computed from others
   std::map<Address, std::uint64_t> disk_clears_;  // not answered, and the last version when they came
   std::uint64_t puts_seen_ = 0;
+  std::map<std::string, std::uint64_t> bytes_kept_before_;  // by function
+  std::set<std::string> measured_functions_;
   bool draining_ = false;
   Step step_;
 };

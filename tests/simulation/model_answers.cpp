@@ -68,6 +68,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   check_no_circle();
   check_blobs();
   check_sessions();
+  check_function_limits();
   check_disk();
 }
 
@@ -113,7 +114,8 @@ void Model::on_send(const engine::Send& send) {
   if (request_of_step && (step_.reserving || step_.fetching)) {
     require(!step_.answered && !step_.close_due, "a request for a blob was answered twice, or in spite of a wrong receipt");
     step_.answered = true;
-    return step_.reserving ? blobs_.reserved(send.connection, *step_.reserving, send) : blobs_.fetched(send.connection, *step_.fetching, send);
+    return step_.reserving ? blobs_.reserved(send.connection, *step_.reserving, send, is_weighed(send.connection, *step_.reserving))
+                           : blobs_.fetched(send.connection, *step_.fetching, send);
   }
   require(send.blob == engine::BlobId{}, "a descriptor that nobody asked for");
   const bool is_final = !std::holds_alternative<Signal>(send.reply) && !std::holds_alternative<State>(send.reply) &&
@@ -321,7 +323,8 @@ void Model::on_published(const protocol::Published& published) {
   require(step_.version == 0 || step_.version == published.version, "Published names another version than its waiters got");
   require(published.version > last_version_ || step_.version == published.version, "versions must rise");
   require(step_.detached_publish == 0 || !published.stored, "the value of a detached lease was stored (L5)");
-  require(published.stored || step_.detached_publish != 0 || step_.void_put || schedule_.profile.small_arena || has_few_edges(),
+  const bool too_much = is_above_function_limit(*step_.publishing, step_.content.bytes);
+  require(published.stored || step_.detached_publish != 0 || step_.void_put || schedule_.profile.small_arena || has_few_edges() || too_much,
           "a value was not stored though there is room");
   step_.version = last_version_ = published.version;
   contents_[{*step_.publishing, published.version}] = step_.content;
@@ -380,7 +383,7 @@ void Model::on_change(const protocol::Signal& signal) {
         pass_on();
       }
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
-      require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) ||
+      require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) || over_function_limit(signal.key) ||
                   (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
               "`evicted` though there is room");
       require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
