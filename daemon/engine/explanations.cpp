@@ -98,7 +98,7 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
 // Whatever was dropped or is over in memory is so on disk; only what was evicted, or what this daemon never had, is not.
 void Explanations::explain_absence(std::string_view key, protocol::Explanation& explanation) const {
   const Gone* const gone = catalog_.gone().find(key);
-  const bool on_disk = is_on_disk(key) && (gone == nullptr || is_eviction(gone->reason));
+  const bool on_disk = is_on_disk(key) && (gone == nullptr || is_eviction(gone->reason) || gone->reason == GoneReason::memory_refused);
   if (gone != nullptr || !on_disk) explanation.lines.push_back(how_it_went(key));
   if (on_disk) explanation.lines.emplace_back(is_on_disk_text);
 }
