@@ -52,7 +52,7 @@ int put(Context& context, const PutWords& words) {
   if (!reach) return context.fail(reach.error());
   const Result<Key> key = reach->key(words.key);
   if (!key) return context.fail(key.error());
-  ValueBuilder builder = reach->client().builder();
+  ValueBuilder builder = reach->client().builder(key->bytes());
   for (PartInput& input : *inputs) {
     if (const Result<void> added = input.add_to(builder); !added) return context.fail(added.error());
   }

@@ -144,7 +144,7 @@ Result<Value> Client::State::compute_once(std::string_view key, const ComputeOpt
   return acquired.result.error();
 }
 
-ValueBuilder Client::State::builder() { return ValueBuilder(std::make_unique<ValueBuilder::State>(*this)); }
+ValueBuilder Client::State::builder(std::string_view key) { return ValueBuilder(std::make_unique<ValueBuilder::State>(*this, key)); }
 
 Result<std::uint64_t> Client::State::put_built(std::string_view key, ValueBuilder&& builder, const PutOptions& options_of_call, Session::State* session) {
   const ValueBuilder taken = std::move(builder);

@@ -85,8 +85,11 @@ struct Attachment {
   // at most; the caller keeps the attachment. Errors: unavailable (also in a child of the process that connected), malformed (it is not
   // sealed, nor a file of the daemon's that was announced as one, or not of the size it should be), out_of_memory, not_found.
   Result<BlobView> map_blob(std::uint64_t blob, Milliseconds within);
-  // Memory for a large part, which is `ready` to be copied or yet to be computed. Takes request_timeout at most.
-  Result<Channel::BlobMemory> reserve(std::uint64_t bytes, bool ready) { return channel.reserve(bytes, ready, deadline_in(request_timeout_)); }
+  // Memory for a large part of this key's value (empty: it is not known yet), which is `ready` to be copied or yet to be computed. Takes
+  // request_timeout at most.
+  Result<Channel::BlobMemory> reserve(std::uint64_t bytes, bool ready, std::string_view key) {
+    return channel.reserve(bytes, ready, deadline_in(request_timeout_), key);
+  }
   // As map_blob() for memory that this process has filled and sealed itself.
   Result<BlobView> map_own_blob(std::uint64_t blob, const Descriptor& memory, std::uint64_t bytes);
 

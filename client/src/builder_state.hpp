@@ -36,7 +36,8 @@ class Reservation {
   // Whether what it is for is there already, or is yet to be computed.
   enum class Content : std::uint8_t { ready, to_come };
   // Errors: as the daemon refuses; malformed: what it sent is not as it should be.
-  static Result<Reservation> make(Attachment& attachment, std::uint64_t bytes, Content content);
+  // `key`: of the value; empty: it is not known yet.
+  static Result<Reservation> make(Attachment& attachment, std::uint64_t bytes, Content content, std::string_view key);
   Reservation(Reservation&& other) noexcept = default;
   Reservation& operator=(Reservation&& other) noexcept = default;
   ~Reservation();
@@ -85,10 +86,10 @@ class Reservation {
 }  // namespace client_detail
 
 struct ValueBuilder::State {
-  // Of a client: memory comes over its connection as soon as some is needed; without it there is none.
-  explicit State(Client::State& of_client);
+  // Of a client: memory comes over its connection as soon as some is needed; without it there is none. The key may be empty: not known yet.
+  State(Client::State& of_client, std::string_view of_key);
   // Of a computation: over this connection (empty: there is no daemon); else memory of this process.
-  State(Client::State& of_client, client_detail::AttachmentRef over);
+  State(Client::State& of_client, std::string_view of_key, client_detail::AttachmentRef over);
 
   struct DraftPart {
     std::string name;
@@ -124,6 +125,7 @@ struct ValueBuilder::State {
   client_detail::Attachment* attachment_in_use() const;
 
   Client::State& client;
+  std::string key;
   client_detail::AttachmentRef attachment;
   const bool falls_back;  // to memory of this process
   client_detail::Process* const process;

@@ -80,7 +80,9 @@ class Channel {
     Descriptor descriptor;
     bool file = false;  // so the daemon says; otherwise it has to be sealed
   };
-  Result<BlobMemory> reserve(std::uint64_t bytes, bool ready, Deadline deadline) { return ask_for_memory(protocol::Reserve{bytes, 0, ready}, deadline); }
+  Result<BlobMemory> reserve(std::uint64_t bytes, bool ready, Deadline deadline, std::string_view key = {}) {
+    return ask_for_memory(protocol::Reserve{bytes, 0, ready, std::string(key)}, deadline);
+  }
   Result<BlobMemory> fetch(std::uint64_t blob, Deadline deadline) { return ask_for_memory(protocol::Fetch{blob, 0}, deadline); }
   // Gives reservations and lent blobs back. Never blocks for long, and is never lost: what the socket does not take now is
   // sent before the next request.

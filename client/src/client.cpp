@@ -61,7 +61,7 @@ Result<Value> Client::compute_once(std::string_view key, const ComputeOptions& o
 // ---- the rest -------------------------------------------------------------------------------------------------------
 
 Result<std::uint64_t> Client::put(std::string_view key, std::string bytes, const PutOptions& options) {
-  ValueBuilder one = builder();
+  ValueBuilder one = builder(key);
   if (auto added = one.add({}, bytes, options.content_type); !added) return added.error();
   bytes = std::string();
   return put(key, std::move(one), options);
@@ -71,7 +71,7 @@ Result<std::uint64_t> Client::put(std::string_view key, ValueBuilder&& builder, 
   return state_->put_built(key, std::move(builder), options, nullptr);
 }
 
-ValueBuilder Client::builder() { return state_->builder(); }
+ValueBuilder Client::builder(std::string_view key) { return state_->builder(key); }
 
 void Client::trim() {
   if (const auto attachment = state_->connector_here().present()) attachment->mappings->drop_unviewed();

@@ -162,6 +162,7 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
   auto retention = client_detail::retention_of(put_options);
   if (!retention) return retention.error();
   std::erase_if(retention->depends_on, [key](const protocol::Dependency& upstream) { return upstream.key == key; });
+  parts.key = key;
   Connector& here = connector_here();
   for (int attempt = 1;; ++attempt) {
     AttachmentRef attachment(parts.attachment_in_use());

@@ -71,7 +71,7 @@ struct Client::State {
   Result<Acquired> acquire(std::string_view key, const ComputeOptions& options, Session::State* session);
   Result<Value> wait(std::string_view key, const WaitOptions& options, Session::State* session);
   Result<std::optional<Value>> get(std::string_view key, const GetOptions& options, Session::State* session);
-  ValueBuilder builder();
+  ValueBuilder builder(std::string_view key);
   Result<std::uint64_t> put_built(std::string_view key, ValueBuilder&& builder, const PutOptions& options, Session::State* session);
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute, bool looked,
                              std::optional<Value> found, Session::State* session);

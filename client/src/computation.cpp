@@ -50,7 +50,7 @@ ValueBuilder& Computation::State::builder_here() {
   }
   if (builder == nullptr) {
     client_detail::AttachmentRef over(has_lease() ? attachment.get() : nullptr);
-    builder = std::make_unique<ValueBuilder>(std::make_unique<ValueBuilder::State>(client, std::move(over)));
+    builder = std::make_unique<ValueBuilder>(std::make_unique<ValueBuilder::State>(client, key, std::move(over)));
   }
   return *builder;
 }

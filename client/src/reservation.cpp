@@ -21,8 +21,8 @@ constexpr std::chrono::milliseconds seal_patience{1000};
 
 }  // namespace
 
-Result<Reservation> Reservation::make(Attachment& attachment, std::uint64_t bytes, Content content) {
-  auto memory = attachment.reserve(bytes, content == Content::ready);
+Result<Reservation> Reservation::make(Attachment& attachment, std::uint64_t bytes, Content content, std::string_view key) {
+  auto memory = attachment.reserve(bytes, content == Content::ready, key);
   if (!memory) return memory.error();
   Reservation reservation(AttachmentRef(&attachment), std::move(*memory));
   auto sealed = check_sealed(reservation.memory_, "reserved memory", reserved_seals, bytes);

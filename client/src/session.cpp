@@ -127,7 +127,7 @@ Result<std::optional<Value>> Session::get(std::string_view key, const GetOptions
 }
 
 Result<std::uint64_t> Session::put(std::string_view key, std::string bytes, const PutOptions& options) {
-  ValueBuilder one = state_->client.builder();
+  ValueBuilder one = state_->client.builder(key);
   if (auto added = one.add({}, bytes, options.content_type); !added) return added.error();
   bytes = std::string();
   return put(key, std::move(one), options);

@@ -74,9 +74,10 @@ Result<void> ValueBuilder::set_size(std::string_view name, std::uint64_t used) {
 
 // ---- collecting -----------------------------------------------------------------------------------------------------
 
-ValueBuilder::State::State(Client::State& of_client) : client(of_client), falls_back(false), process(&Process::here()) {}
-ValueBuilder::State::State(Client::State& of_client, AttachmentRef over)
-    : client(of_client), attachment(std::move(over)), falls_back(true), process(&Process::here()) {}
+ValueBuilder::State::State(Client::State& of_client, std::string_view of_key)
+    : client(of_client), key(of_key), falls_back(false), process(&Process::here()) {}
+ValueBuilder::State::State(Client::State& of_client, std::string_view of_key, AttachmentRef over)
+    : client(of_client), key(of_key), attachment(std::move(over)), falls_back(true), process(&Process::here()) {}
 
 std::uint64_t ValueBuilder::State::inline_bytes_max() const {
   return std::min<std::uint64_t>(client.options.inline_bytes_max, limits::value_bytes_max);
@@ -114,7 +115,7 @@ Result<Reservation> ValueBuilder::State::reserve_blob(std::uint64_t bytes, Reser
       attachment = std::move(*connected);
     }
     if (!attachment) return Error{ErrorCode::unavailable, "there is no daemon to reserve memory from"};
-    auto made = Reservation::make(*attachment, bytes, content);
+    auto made = Reservation::make(*attachment, bytes, content, key);
     if (made.ok() || again || falls_back || !attachment->channel.broken()) return made;
   }
 }
@@ -223,7 +224,7 @@ Result<std::vector<protocol::Part>> ValueBuilder::State::place(Attachment& over)
     placed[i].content_type = part.content_type;
     if (!part.blob && part.used > inline_bytes_max()) {
       // There was no memory when it was asked for. There may be now.
-      auto blob = Reservation::make(over, part.used, Reservation::Content::ready);
+      auto blob = Reservation::make(over, part.used, Reservation::Content::ready, key);
       auto written = blob.ok() ? blob->write(0, part.memory.bytes().first(part.used)) : Result<void>(blob.error());
       if (!written) return written.error();
       part.blob = std::move(*blob);
@@ -264,7 +265,7 @@ Result<void> ValueBuilder::State::pack(Attachment& over, const std::vector<std::
     packed_bytes = placed[i].offset + placed[i].length;
   }
   if (to_pack.empty()) return {};
-  auto blob = Reservation::make(over, packed_bytes, Reservation::Content::ready);
+  auto blob = Reservation::make(over, packed_bytes, Reservation::Content::ready, key);
   if (!blob) return blob.error();
   for (const std::size_t i : to_pack) {
     placed[i].blob = blob->blob();

@@ -85,6 +85,7 @@ bool Blobs::try_to_reserve(Connection& from, protocol::RequestId id, const proto
   const Result<BlobId> made = has_room ? store_.create(request.bytes) : has_room.error();
   if (!made) {
     ++context_.counters.reservations_refused;
+    on_refusal_(from, request, made.error().text);
     return refuse(made.error().code, made.error().text);
   }
   add_reservation(from, *made);
@@ -163,7 +164,7 @@ void Blobs::release(Connection& from, const protocol::Release& request) {
     } else if (const auto lent = from.lent.find(blob); lent != from.lent.end()) {
       if (--lent->second == 0) from.lent.erase(lent);
       --from.loans;
-      drop_hold(blob);
+      end_loan(blob);
     }
   }
 }
@@ -176,7 +177,7 @@ void Blobs::connection_gone(Connection& connection) {
     drop_hold(blob);
   }
   for (const auto& [blob, times] : connection.lent)
-    for (std::uint32_t i = 0; i < times; ++i) drop_hold(blob);
+    for (std::uint32_t i = 0; i < times; ++i) end_loan(blob);
   connection.lent.clear();
   connection.loans = 0;
 }
@@ -238,6 +239,7 @@ bool Blobs::lend(ConnectionId to, const std::vector<protocol::Part>& parts) {
     store_.hold(blob);
     ++connection.lent[blob];
     ++connection.loans;
+    ++loans_[blob];
   }
   return true;
 }
@@ -258,6 +260,12 @@ void Blobs::pass(Connection& to, protocol::RequestId id, BlobId blob) {
   context_.send_with(blob, {to.id, id}, protocol::Blob{static_cast<std::uint64_t>(blob), store_.size(blob), to.receipt, store_.is_file(blob)});
 }
 
+void Blobs::end_loan(BlobId blob) {
+  const auto found = loans_.find(blob);
+  if (--found->second == 0) loans_.erase(found);
+  drop_hold(blob);
+}
+
 void Blobs::drop_hold(BlobId blob) {
   store_.release(blob);
   if (store_.size(blob) == 0) outside_.erase(blob);
@@ -269,11 +277,13 @@ void Blobs::check_invariants() const {
   std::size_t reserved = 0;
   std::size_t waiting = 0;
   std::map<std::uint32_t, std::uint64_t> of_users;
+  std::unordered_map<BlobId, std::size_t> of_blobs;
   for (const auto& [id, connection] : connections_.all()) {
     std::size_t loans = 0;
     for (const auto& [blob, times] : connection.lent) {
       ONCED_ASSERT(times > 0 && store_.size(blob) > 0);
       loans += times;
+      of_blobs[blob] += times;
     }
     for (const BlobId blob : connection.reserved) ONCED_ASSERT(store_.size(blob) > 0 && outside_.contains(blob));
     ONCED_ASSERT(loans == connection.loans);
@@ -287,6 +297,7 @@ void Blobs::check_invariants() const {
   }
   ONCED_ASSERT(waiting <= postponed_.size());  // of connections that went, some are still to be forgotten
   ONCED_ASSERT(reserved == reserved_ && claimed_.empty() && of_users == reserved_bytes_);
+  ONCED_ASSERT(of_blobs == loans_);
   for (const BlobId blob : outside_) ONCED_ASSERT(store_.size(blob) > 0);
 }
 

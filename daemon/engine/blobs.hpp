@@ -16,6 +16,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -40,8 +41,10 @@ class Blobs {
   // Drops values until a blob of so many bytes fits into the budget, now or when what is closing is closed; says why that
   // is not to be done for this connection.
   using MakeRoom = std::function<Result<Room>(const Connection& from, const protocol::Reserve& request)>;
-  Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room)
-      : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)) {}
+  // Is told of requests that are refused for want of memory, or of places for blobs.
+  using OnRefusal = std::function<void(const Connection& from, const protocol::Reserve& request, const std::string& why)>;
+  Blobs(Context& context, Connections& connections, BlobStore& store, MakeRoom make_room, OnRefusal on_refusal)
+      : context_(context), connections_(connections), store_(store), make_room_(std::move(make_room)), on_refusal_(std::move(on_refusal)) {}
 
   // Answered later when all that is missing is memory that the kernel is taking back: at most closing_patience later.
   void reserve(Connection& from, protocol::RequestId id, const protocol::Reserve& request);
@@ -71,6 +74,8 @@ class Blobs {
   // Whether a descriptor goes with an answer of this step; asked once, at its end.
   bool passed_in_step() { return std::exchange(passed_, false); }
 
+  // Its memory does not come back when the value goes that has it.
+  bool is_lent(BlobId blob) const { return loans_.contains(blob); }
   std::uint64_t size(BlobId blob) const { return store_.size(blob); }
   std::uint64_t charged(BlobId blob) const { return store_.charged(blob); }
   BlobStore::Usage usage() const { return store_.usage(); }
@@ -99,6 +104,7 @@ class Blobs {
   // A reservation begins, and ends: counted for the connection and its user. False: it was none of this connection.
   void add_reservation(Connection& of, BlobId blob);
   bool end_reservation(Connection& of, BlobId blob);
+  void end_loan(BlobId blob);
   // Refuses what is above one of the limits of reservations. False: nothing is.
   bool refuse_too_much(const Connection& from, ReplyAddress to, std::uint64_t more_bytes);
   std::uint64_t part_bytes_max() const;
@@ -107,9 +113,11 @@ class Blobs {
   Connections& connections_;
   BlobStore& store_;
   MakeRoom make_room_;
+  OnRefusal on_refusal_;
   bool passed_ = false;
   std::size_t reserved_ = 0;            // by all connections
   std::map<std::uint32_t, std::uint64_t> reserved_bytes_;  // by uid; who has none is not in it
+  std::unordered_map<BlobId, std::size_t> loans_;  // of all connections
   std::set<BlobId> claimed_;            // by the request of this step
   std::deque<Postponed> postponed_;     // in the order of their arrival
   std::optional<Time> retry_at_;

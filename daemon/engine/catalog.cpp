@@ -59,12 +59,13 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
   RecordRef record{};
   std::string over_quota;
   const PartSums sums = sums_of(parts);
+  std::size_t victims_left = victims_per_store_max;
   Attempt attempt = !make_room_in_session(entry, sums.bytes(), over_quota)    ? Attempt::over_session_quota
                     : !make_room_in_function(entry, sums.bytes(), over_quota) ? Attempt::over_function_quota
-                                                                              : place(entry, image, sums, worth, record);
+                                                                              : place(entry, image, sums, worth, victims_left, record);
   if (attempt != Attempt::placed && entry.value) {
     detach(entry, true);  // its place may be all that is missing, and it must not be found any longer anyway
-    if (attempt == Attempt::blocked) attempt = place(entry, image, sums, worth, record);
+    if (attempt == Attempt::blocked) attempt = place(entry, image, sums, worth, victims_left, record);
   }
   if (attempt == Attempt::placed) {
     attach(entry, record, image, sums, std::move(origin), crf);
@@ -94,11 +95,12 @@ NotStored Catalog::cause_not_stored(const Entry& entry) const {
   return gone != nullptr ? gone->cause : NotStored::no_room;
 }
 
-// Places the record, evicting in rounds, each twice as deep as the one before: memory that readers pin does not come
-// back by eviction, so the first rounds must not clear the whole cache.
-Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, const PartSums& sums, double worth_us, RecordRef& placed) {
+// Places the record, evicting in rounds, each four times as deep as the one before, in bytes and in values: memory that readers pin does not come
+// back by eviction, so the first rounds must not clear the whole cache. And there must be few, for the store scans all pins in each of them: five
+// (1, 4, 16, 64 values at least, and the rest) come to victims_per_store_max.
+Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, const PartSums& sums, double worth_us, std::size_t& victims_left, RecordRef& placed) {
   std::uint64_t wanted = record_bytes(entry.key.size(), sums.inline_bytes, image.parts->size());
-  std::size_t victims_left = victims_per_store_max;
+  std::size_t victims_least = 1;
   bool weighed = false;
   const std::optional<RecordRef> replaces = entry.value ? std::optional(entry.value->record) : std::nullopt;
   for (int tries = 0; tries < store_tries_max; ++tries) {
@@ -114,8 +116,9 @@ Catalog::Attempt Catalog::place(Entry& entry, const RecordImage& image, const Pa
           ++context_.counters.not_worth_storing;
           return Attempt::not_worth_it;
         }
-        if (evict_least(entry, wanted, victims_left) == 0) return Attempt::blocked;
-        wanted *= 2;
+        if (evict_least(entry, wanted, victims_least, victims_left) == 0) return Attempt::blocked;
+        wanted *= deeper_by;
+        victims_least *= deeper_by;
         break;
     }
   }

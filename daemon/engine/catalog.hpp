@@ -98,14 +98,17 @@ class Catalog {
   // The same for a value that nobody finds: its parts, and its blobs on loan.
   void answer_inline(ReplyAddress to, protocol::Value value, const SharedParts& parts);
 
-  // The value that is being computed, as far as it is known.
+  // The value that is being computed or put, as far as it is known.
   struct Newcomer {
     std::string_view key;  // empty: one that is put; which is not said
     double worth_us = 0;
+    bool was_measured = true;
   };
   // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory: also when
   // much more would be thrown away for it than the newcomer is worth. Without one that does not count.
   Result<Room> make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer);
+  // A part of the key's value got no memory; `who` had asked for it.
+  void memory_refused(std::string_view key, const std::string& who, const std::string& why);
   // Frees retired records that hold blobs, or are of sessions: at the end of each step; again and again, less and less often, while pinned.
   void reclaim_urgent();
   // Instead of it: asks for a turn at once, so that this step frees nothing.
@@ -120,7 +123,10 @@ class Catalog {
 
   static constexpr std::size_t victims_per_store_max = 256;
   static constexpr std::size_t changed_per_step_max = 256;
-  static constexpr int store_tries_max = 16;
+  // Each try of store(), after the first, is a scan of all pins, and a round of make_room_for_blob() is two (catalog.cpp and eviction.cpp say why).
+  static constexpr std::uint64_t deeper_by = 4;  // each round than the one before
+  static constexpr int store_tries_max = 7;      // the first, one for a full bucket, five rounds
+  static constexpr int blob_rounds_max = 3;
   // A value that would take more than 1/large_share of the budget is not stored when what would be thrown away for it is
   // worth more than far_more times as much.
   static constexpr std::uint64_t large_share = 4;
@@ -138,7 +144,7 @@ class Catalog {
  private:
   static constexpr const char* not_worth_it = "it is large, and values that save far more computing time would have been evicted for it";
   enum class Attempt : std::uint8_t { placed, blocked, never, not_worth_it, over_session_quota, over_function_quota };
-  Attempt place(Entry& entry, const RecordImage& image, const PartSums& sums, double worth_us, RecordRef& placed);
+  Attempt place(Entry& entry, const RecordImage& image, const PartSums& sums, double worth_us, std::size_t& victims_left, RecordRef& placed);
   void attach(Entry& entry, RecordRef record, const RecordImage& image, const PartSums& sums, Origin origin, Crf crf);
   // `may_be_named`: by what is being computed from it (dependency_graph.hpp).
   void detach(Entry& entry, bool may_be_named);
@@ -146,8 +152,13 @@ class Catalog {
   void take_out(Entry& entry, bool may_be_named);
   void advance(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
-  std::uint64_t evict_least(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left);
+  std::uint64_t evict_least(const Entry& keep, std::uint64_t bytes, std::size_t victims_least, std::size_t& victims_left);
   enum class Missing : std::uint8_t { memory, places };  // for one more blob
+  struct ComingBack {
+    std::uint64_t bytes = 0;
+    std::size_t blobs = 0;
+  };
+  ComingBack coming_back(const Entry& entry) const;
   std::size_t evict_least_blobs(Missing what, std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
   bool worth_evicting_for(const Entry& newcomer, std::uint64_t bytes, double worth_us);
   // What the values at the front of an order are worth, as far as their bytes make up `bytes`: expected to be saved by them

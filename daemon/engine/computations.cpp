@@ -71,7 +71,7 @@ void Computations::acquire(Connection& from, protocol::RequestId id, protocol::A
 
 // Why whoever holds these must not wait for that one (L7); counted, for it is refused.
 std::optional<Error> Computations::circle_of(const std::vector<protocol::Token>& held, const Lease& lease) {
-  auto problem = graph_.check(held, lease);
+  auto problem = graph_.check(held, lease, [this](const Lease& awaited) { return is_ending(awaited); });
   if (problem) ++(problem->code == ErrorCode::recursion ? context_.counters.recursions : context_.counters.deadlocks);
   return problem;
 }
@@ -249,7 +249,7 @@ void Computations::note_leases() {
 Lease* Computations::held_by(Connection& from, const protocol::Token& token) {
   Lease* lease = leases_.find(token);
   if (lease == nullptr || lease->holder.connection != from.id) return nullptr;
-  settle(*lease->entry);  // an invalidation that is under way may have detached it, and its session's end have ended it
+  settle(*lease->entry);  // an invalidation that is under way may have detached it, a cancellation or its session's end have ended it
   return leases_.find(token);
 }
 
@@ -287,106 +287,12 @@ void Computations::abandon(Connection& from, protocol::RequestId id, const proto
   end_without_result(*lease, EndedBy::abandon);
 }
 
-// ---- ending without a result ----------------------------------------------------------------------------------------
-
-void Computations::end_without_result(Lease& lease, EndedBy how) {
-  Entry& entry = *lease.entry;
-  const protocol::Token token = lease.token;
-  settle(entry);
-  if (leases_.find(token) == nullptr) return;  // with its session
-  directory_.may_be_unused(entry);
-  LeaseCause cause = LeaseCause::abandoned;
-  switch (how) {
-    case EndedBy::abandon: break;
-    case EndedBy::holder_death: cause = LeaseCause::holder_died; break;
-    case EndedBy::limit: cause = LeaseCause::limit_passed; lose(lease, LeaseEnd::limit_passed); break;
-    case EndedBy::not_taken_up: cause = LeaseCause::not_taken_up; lose(lease, LeaseEnd::not_taken_up); break;
-  }
-  if (how == EndedBy::holder_death) ++context_.counters.holder_deaths;
-  const std::string last_holder = lease.holder_name;
-  const ProcessNumber process = connections_.at(lease.holder.connection).process_number;
-  if (lease.detached) {
-    WaiterList orphans;
-    orphans.splice(orphans.end(), lease.waiters);
-    end(lease);
-    return rejoin(entry, std::move(orphans), cause);
-  }
-  end(lease);
-  signals_.emit(SignalEvent::abandoned, entry.key, entry.value ? entry.value->version : 0, 0, std::string(name_of(cause)));
-  if (how == EndedBy::holder_death) {
-    const int deaths = deaths_.add(entry.key, process, context_.now);
-    if (deaths >= context_.settings.holder_deaths_max) return fail_for_deaths(entry, deaths, last_holder);
-  }
-  hand_over(entry, cause);
-}
-
-// The answer stays as long as the deaths are remembered: a supervisor that starts one process after the other would
-// lose them all.
-void Computations::fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder) {
-  const Duration memory = context_.settings.holder_deaths_memory;
-  const std::string text = std::to_string(deaths) + " holders died in a row while computing " + display(entry.key) +
-                           "; the last was " + last_holder + "; it fails for " + duration_text(memory) +
-                           " unless it is forced, put or invalidated";
-  context_.note(Note::Level::warning, text);
-  ++context_.counters.failures;
-  answer_all(entry.waiters, [&](Waiter& waiter) { context_.send(waiter.from, protocol::Failure{text, 0}); });
-  keep_failure(entry, text, memory);
-  signals_.emit(SignalEvent::failed, entry.key, entry.value ? entry.value->version : 0, 0, text);
-}
-
-// The longest waiter that can compute gets the lease; passive ones are passed over and go on waiting.
-void Computations::hand_over(Entry& entry, LeaseCause cause) {
-  const auto next = std::find_if(entry.waiters.begin(), entry.waiters.end(), [](const Waiter& w) { return w.may_compute; });
-  if (next == entry.waiters.end()) return;
-  const ReplyAddress to = next->from;
-  const Duration limit = next->lease_limit;
-  take_out(*next);
-  entry.waiters.erase(next);
-  Connection& holder = connections_.at(to.connection);
-  if (cause != LeaseCause::queued)
-    context_.note(Note::Level::info, "the lease of " + display(entry.key) + " goes to " + holder.description + ": " +
-                                         std::string(name_of(cause)));
-  grant(entry, holder, to.id, limit, cause, true);
-}
-
-// The waiters of a detached lease that brought no result: a fresh value that the key has by now is newer than what they asked
-// for, so they take it, or wait for one, or one of them begins.
-void Computations::rejoin(Entry& entry, WaiterList orphans, LeaseCause cause) {
-  catalog_.catch_up(entry);
-  for (Waiter& waiter : orphans) waiter.detached = nullptr;
-  if (entry.value) {
-    const bool stale = entry.value->stretch == Stretch::stale;
-    WaiterList served;
-    for (auto at = orphans.begin(); at != orphans.end();) {
-      const auto waiter = at++;
-      if (!stale || waiter->accept_stale) served.splice(served.end(), orphans, waiter);
-    }
-    count_served(entry, entry.value->cost_us, served);
-    context_.counters.stale_answers += stale ? served.size() : 0;
-    SharedParts parts;
-    answer_all(served, [&](Waiter& waiter) { catalog_.answer(entry, waiter.from, true, parts); });
-    if (orphans.empty()) return;
-  }
-  if (const FailedAnswer* failure = failure_of(entry)) {
-    const protocol::Failure answer{failure->text, milliseconds_between(failure->since, context_.now)};
-    return answer_all(orphans, [&](Waiter& waiter) { context_.send(waiter.from, answer); });
-  }
-  std::vector<Waiter*> joined;
-  for (Waiter& waiter : orphans) joined.push_back(&waiter);
-  entry.waiters.merge(orphans, [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
-  if (entry.loading) return;
-  if (entry.lease == nullptr) {
-    if (entry.queued && joined.empty()) return;  // it was asked for anew, and that request has its place
-    return hand_over(entry, cause);
-  }
-  for (Waiter* waiter : joined)
-    if (auto problem = circle_of(waiter->held, *entry.lease)) refuse_waiter(*waiter, std::move(*problem));  // they wait for another lease now
-}
-
 void Computations::lose(const Lease& lease, LeaseEnd why) {
   if (connections_.at(lease.holder.connection).gone) return;
   context_.send(lease.holder, protocol::LeaseLost{lease.token, why});
 }
+
+// ---- going away -----------------------------------------------------------------------------------------------------
 
 void Computations::process_gone(Connection& connection) {
   connections_.set_gone(connection);
@@ -396,6 +302,9 @@ void Computations::process_gone(Connection& connection) {
   for (Invalidation& one : invalidations_.all())
     if (one.to && one.to->connection == connection.id) one.to.reset();  // it goes on: it was accepted
   connection.invalidations.clear();
+  for (Cancellation& one : cancellations_.all())
+    if (one.to && one.to->connection == connection.id) one.to.reset();
+  connection.cancellations.clear();
   while (!connection.waits.empty()) withdraw(connection, protocol::Withdraw{connection.waits.begin()->first});
   while (!connection.leases.empty()) {
     Lease* lease = leases_.find({context_.settings.epoch, *connection.leases.begin()});
@@ -408,6 +317,12 @@ void Computations::drain() {
     if (!one.to) continue;
     connections_.at(one.to->connection).invalidations.erase(one.to->id);
     context_.refuse(*one.to, ErrorCode::unavailable, context_.draining_why + "; what has not been dropped yet goes with it");
+    one.to.reset();
+  }
+  for (Cancellation& one : cancellations_.all()) {
+    if (!one.to) continue;
+    connections_.at(one.to->connection).cancellations.erase(one.to->id);
+    context_.refuse(*one.to, ErrorCode::unavailable, context_.draining_why + "; what has not been ended yet ends with it");
     one.to.reset();
   }
   for (Wave& wave : waves_.all()) give_held_back(wave);
@@ -434,74 +349,6 @@ void Computations::run_deadlines() {
     if (!due) return;
     std::visit(Act{*this}, *due);
   }
-}
-
-void Computations::check_invariants() const {
-  std::size_t waiting = 0;
-  std::size_t failures = 0;
-  const auto check_waiter = [&](const Waiter& waiter, const Entry& entry, const Lease* detached) {
-    ++waiting;
-    ONCED_ASSERT(waiter.entry == &entry && waiter.detached == detached && waiter.deadline.is_set());
-    const Connection& connection = connections_.at(waiter.from.connection);
-    const auto wait = connection.waits.find(waiter.from.id);
-    ONCED_ASSERT(wait != connection.waits.end() && wait->second == &waiter && !connection.gone);
-  };
-  const auto in_order = [](const WaiterList& list) {
-    return std::is_sorted(list.begin(), list.end(), [](const Waiter& a, const Waiter& b) { return a.number < b.number; });
-  };
-  directory_.walk_all([&](const Entry& entry) {
-    ONCED_ASSERT(!entry.unused() && in_order(entry.waiters));
-    ONCED_ASSERT(!entry.failure || entry.lease == nullptr);
-    ONCED_ASSERT(!entry.value || entry.value->refreshing == (entry.lease != nullptr || entry.failure));
-    failures += entry.failure ? 1U : 0U;
-    for (const Waiter& waiter : entry.waiters) {
-      check_waiter(waiter, entry, nullptr);
-      ONCED_ASSERT(!waiter.may_compute || entry.lease != nullptr || entry.queued || entry.loading);  // or nobody would ever answer it
-      ONCED_ASSERT(!waiter.for_load || entry.loading);
-    }
-    ONCED_ASSERT(!entry.loading || (!entry.value && entry.lease == nullptr && !entry.queued && disk_.takes(entry.key)));
-    check_queue_of(entry);
-  });
-  std::size_t live = 0;
-  std::size_t held = 0;
-  for (const auto& [counter, lease] : leases_.all()) {
-    const Connection& holder = connections_.at(lease.holder.connection);
-    ONCED_ASSERT(holder.leases.contains(counter) && !holder.gone);
-    ONCED_ASSERT(lease.token.counter == counter && lease.limit_timer.is_set());
-    ONCED_ASSERT(lease.taken_up != lease.take_up_timer.is_set());
-    ONCED_ASSERT(lease.detached ? lease.entry->lease != &lease : lease.entry->lease == &lease);
-    ONCED_ASSERT(lease.detached || lease.waiters.empty());
-    ONCED_ASSERT(in_order(lease.waiters));
-    for (const Waiter& waiter : lease.waiters) check_waiter(waiter, *lease.entry, &lease);
-    live += lease.detached ? 0U : 1U;
-  }
-  check_queues();
-  std::size_t waits = 0;
-  std::size_t invalidating = 0;
-  std::size_t under_way_bytes = 0;
-  for (const auto& [id, connection] : connections_.all()) {
-    held += connection.leases.size();
-    waits += connection.waits.size();
-    invalidating += connection.invalidations.size();
-    std::size_t bytes = 0;
-    for (const auto& [request, waiter] : connection.waits) bytes += waiter->bytes();
-    for (const std::uint64_t counter : connection.leases) bytes += leases_.all().at(counter).bytes();
-    ONCED_ASSERT(bytes == connection.under_way_bytes);
-    under_way_bytes += bytes;
-  }
-  std::uint64_t stamp = 0;
-  for (const Invalidation& one : invalidations_.all()) {
-    ONCED_ASSERT(one.stamp > stamp && one.stamp <= directory_.stamp());
-    stamp = one.stamp;
-    if (!one.to) continue;
-    ONCED_ASSERT(connections_.at(one.to->connection).invalidations.contains(one.to->id));
-    --invalidating;
-  }
-  ONCED_ASSERT(invalidating == 0);
-  ONCED_ASSERT(under_way_bytes == under_way_bytes_);
-  ONCED_ASSERT(live == leases_.live() && held == leases_.all().size());
-  ONCED_ASSERT(waiting == waiting_ && waits == waiting_);
-  ONCED_ASSERT(failures == failures_.size());
 }
 
 }  // namespace onced::engine

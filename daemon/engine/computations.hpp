@@ -3,16 +3,18 @@
 // Ownership: leases are in the LeaseTable, waiters in the list they wait in; connections list both by number.
 // Invariant: a waiter that can compute waits only while there is a lease to wait for, or its key is queued or being read from disk; every waiter leaves its list in
 //            take_out(), and whoever takes it out sends its one final answer (L3), unless its connection is gone.
-//            Whoever looks at an entry's value, lease or failure has settled it (invalidations.hpp).
+//            Whoever looks at an entry's value, lease or failure has settled it (invalidations.hpp, cancellations.hpp).
 // Errors:    unknown tokens are answered (Refused) or, where the message has no answer, ignored: they come from clients.
 #pragma once
 
 #include <deque>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/blobs.hpp"
+#include "engine/cancellations.hpp"
 #include "engine/catalog.hpp"
 #include "engine/connections.hpp"
 #include "engine/context.hpp"
@@ -37,9 +39,9 @@ class Computations {
   Computations(Context& context, Connections& connections, Directory& directory, FunctionTable& functions, Catalog& catalog,
                SignalHub& signals, Blobs& blobs, DiskValues& disk);
 
-  // Requests (computations.cpp: acquire and holding; publishing.cpp: values and failures; dropping.cpp: the rest;
-  // queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what; loading.cpp: values on disk;
-  // disk_upstreams.cpp: what those depend on).
+  // Requests (computations.cpp: acquire and holding; handing_over.cpp: ends without a result; publishing.cpp: values and failures;
+  // dropping.cpp, cancelling.cpp: ending what others began; queueing.cpp: keys that wait for a turn; dependants.cpp: what depends on what;
+  // loading.cpp: values on disk; disk_upstreams.cpp: what those depend on).
   void acquire(Connection& from, protocol::RequestId id, protocol::Acquire request);
   void withdraw(Connection& from, const protocol::Withdraw& request);
   void take_up(Connection& from, const protocol::TakeUp& request);
@@ -58,13 +60,13 @@ class Computations {
 
   // Its waits end unanswered, then its leases; the order matters: nothing is handed over to the dead.
   void process_gone(Connection& connection);
-  // Every waiter is told that the daemon is going, and so is who waits for the end of an invalidation.
+  // Every waiter is told that the daemon is going, and so is who waits for the end of an invalidation or a cancellation.
   void drain();
-  // Does a share of what was cut into steps: invalidations, what depends on values, dropping older versions. Returns what is left of the
+  // Does a share of what was cut into steps: cancellations, invalidations, what depends on values, dropping older versions. Returns what is left of the
   // step's share.
   std::size_t go_on();
   bool has_work_left() const {
-    return !invalidations_.empty() || !retirements_.empty() || queues_.has_work_left() || !waves_.empty() || directory_.has_work_left();
+    return !cancellations_.empty() || !invalidations_.empty() || !retirements_.empty() || queues_.has_work_left() || !waves_.empty() || directory_.has_work_left();
   }
   // Acts on deadlines that have passed, a bounded number of them.
   void run_deadlines();
@@ -87,7 +89,8 @@ class Computations {
   const FunctionQueues& queues() const { return queues_; }
   std::size_t waiting() const { return waiting_; }
   std::size_t under_way_bytes() const { return under_way_bytes_; }
-  std::size_t invalidations_under_way() const { return invalidations_.size(); }
+  // Those that share the limits of invalidations: they are cut into steps as well.
+  std::size_t invalidations_under_way() const { return invalidations_.size() + cancellations_.size(); }
   // Who computes a function, for people: those that run longest by name.
   std::string running_text(std::string_view function) const;
   int holder_deaths(const Entry& entry) const { return deaths_.count(entry.key, context_.now); }
@@ -142,6 +145,7 @@ class Computations {
   void leave_queue_if_nobody_waits(Entry& entry);
   void check_queue_of(const Entry& entry) const;
   void check_queues() const;
+  void check_cancellations() const;
   std::optional<Error> circle_of(const std::vector<protocol::Token>& held, const Lease& lease);
   bool is_to_refresh(Entry& entry, const Connection& from, const protocol::Acquire& request);
   Duration lease_limit_of(const protocol::Acquire& request) const;
@@ -171,7 +175,7 @@ class Computations {
   bool value_is_wrong(Connection& from, protocol::RequestId id, const std::vector<protocol::Part>& parts);
   void note_not_stored(const Entry& entry, protocol::NotStored why);
   void note_invalidated(std::uint64_t stamp);
-  bool has_too_many_invalidations(const Connection& from, ReplyAddress to);
+  bool has_too_many_under_way(const Connection& from, ReplyAddress to);
   bool detach_if_overtaken(Lease& lease, const std::vector<std::string>& tags, Standing of_upstreams);
 
   // What became of what a value was computed from, under this lease or put without one.
@@ -241,7 +245,14 @@ class Computations {
   Invalidated invalidate_entry(Entry& entry, const std::string& by, bool soft);
   Invalidated soften_entry(Entry& entry, const std::string& by);
   void fail_for_deaths(Entry& entry, int deaths, const std::string& last_holder);
-  std::uint64_t cancel_entry(Entry& entry, const std::string& by);
+  // cancelling.cpp
+  void go_on_cancelling();
+  bool carry_out(Cancellation& one, std::size_t& left);
+  // What a cancellation means that came before the invalidation with this stamp.
+  void end_cancelled(Entry& entry, std::uint64_t before = std::numeric_limits<std::uint64_t>::max());
+  std::uint64_t end_computations(Entry& entry, const std::string& text);
+  static std::size_t waiters_of(const Entry& entry);  // also of those whose leases are detached
+  bool is_ending(const Lease& lease) const;
 
   Context& context_;
   Connections& connections_;
@@ -254,6 +265,7 @@ class Computations {
   TimerQueue timers_;
   LeaseTable leases_;
   Invalidations invalidations_;
+  Cancellations cancellations_;
   TagFences fences_;
   FunctionQueues queues_;
   std::vector<Entry*> left_by_waiters_;  // queued ones, in this step

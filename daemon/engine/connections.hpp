@@ -28,6 +28,7 @@ struct Connection {
   std::size_t under_way_bytes = 0;   // of these waits and leases
   std::set<protocol::RequestId> subscriptions{};
   std::set<protocol::RequestId> invalidations{};  // that are not answered yet
+  std::set<protocol::RequestId> cancellations{};  // the same
   std::set<protocol::RequestId> held_back{};      // answers that come when what was derived from a value has been reached
   std::set<protocol::RequestId> session_ends{};   // the same, of EndSession
   OpenedSessions opened{};
@@ -41,7 +42,7 @@ struct Connection {
 
   std::size_t blobs() const { return reserving.size() + reserved.size() + loans; }
   bool in_flight(protocol::RequestId request) const {
-    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request) || held_back.contains(request) || session_ends.contains(request) || reserving.contains(request);
+    return waits.contains(request) || subscriptions.contains(request) || invalidations.contains(request) || cancellations.contains(request) || held_back.contains(request) || session_ends.contains(request) || reserving.contains(request);
   }
 };
 

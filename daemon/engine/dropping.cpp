@@ -1,4 +1,4 @@
-// Computations: ending what others began. Invalidation detaches (L5), cancelling ends.
+// Computations: dropping what there is (L5, L6): invalidation, and older versions.
 #include <algorithm>
 #include <utility>
 
@@ -40,7 +40,7 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     invalidation.function = function->number;
     invalidation.function_name = scope.subject;
   }
-  if (has_too_many_invalidations(from, {from.id, id})) return;
+  if (has_too_many_under_way(from, {from.id, id})) return;
   invalidation.stamp = directory_.next_stamp();
   if (!request.soft) note_invalidated(invalidation.stamp);
   if (scope.kind == ScopeKind::tag) {
@@ -63,14 +63,15 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
   if (invalidations_.size() == 1) go_on_invalidating();  // a small one is answered at once
 }
 
-bool Computations::has_too_many_invalidations(const Connection& from, ReplyAddress to) {
-  if (from.invalidations.size() >= context_.settings.invalidations_per_connection_max) {
+// Invalidations and cancellations together: both are looked through by whoever comes to an entry.
+bool Computations::has_too_many_under_way(const Connection& from, ReplyAddress to) {
+  if (const std::size_t own = from.invalidations.size() + from.cancellations.size(); own >= context_.settings.invalidations_per_connection_max) {
     context_.refuse_for(Limit::invalidations_per_connection, to,
-                        "this connection waits for the answers to " + std::to_string(from.invalidations.size()) + " invalidations");
+                        "this connection waits for the answers to " + std::to_string(own) + " invalidations and cancellations");
     return true;
   }
-  if (invalidations_.size() < context_.settings.invalidations_max) return false;
-  context_.refuse_for(Limit::invalidations, to, std::to_string(invalidations_.size()) + " invalidations are under way");
+  if (invalidations_under_way() < context_.settings.invalidations_max) return false;
+  context_.refuse_for(Limit::invalidations, to, std::to_string(invalidations_under_way()) + " invalidations and cancellations are under way");
   return true;
 }
 
@@ -136,12 +137,14 @@ bool Computations::detach_if_overtaken(Lease& lease, const std::vector<std::stri
   return true;
 }
 
-// Does to an entry what the invalidations under way will do to it; afterwards all it has is newer than them.
+// Does to an entry what the invalidations and cancellations under way will do to it, in the order in which they came; afterwards all it has
+// is newer than them.
 void Computations::settle(Entry& entry) {
   const bool fenced = leave_generation(entry);
-  if (!fenced && (invalidations_.empty() || entry.stamp == directory_.stamp())) return;
+  if (!fenced && (invalidations_.empty() || entry.stamp == directory_.stamp())) return end_cancelled(entry);
   for (Invalidation& one : invalidations_.all()) {
     if (!invalidations_.is_due(one, entry)) continue;
+    end_cancelled(entry, one.stamp);
     const Invalidated done = invalidate_entry(entry, one.by, one.soft);
     one.values += done.value ? 1U : 0U;
     if (done.wave != 0) {
@@ -150,6 +153,7 @@ void Computations::settle(Entry& entry) {
     }
     if (!one.soft) break;  // nothing is left for the others
   }
+  end_cancelled(entry);
   directory_.may_be_unused(entry);
   directory_.restamp(entry);
 }
@@ -195,6 +199,7 @@ Computations::Invalidated Computations::soften_entry(Entry& entry, const std::st
 }
 
 std::size_t Computations::go_on() {
+  go_on_cancelling();
   go_on_with_waves(context_.settings.invalidated_per_step_max);
   go_on_invalidating();
   std::size_t most = context_.settings.invalidated_per_step_max;
@@ -238,69 +243,6 @@ std::size_t Computations::retire_some(Retirement& retirement, std::size_t most) 
   });
   retirement.left -= count;
   return count;
-}
-
-void Computations::cancel(Connection& from, protocol::RequestId id, const protocol::Cancel& request) {
-  const std::string text = "cancelled by " + from.description;
-  std::uint64_t ended = 0;
-  const protocol::Scope& scope = request.scope;
-  if (scope.kind == ScopeKind::key) {
-    if (Entry* entry = directory_.find(scope.subject)) ended = cancel_entry(*entry, text);
-  } else {
-    // What is under way only: there may be far more keys. Each step may end several leases, all of one entry.
-    const auto session = scope.kind == ScopeKind::session ? protocol::session_number_in(scope.subject) : std::nullopt;
-    const auto& leases = leases_.all();
-    for (auto at = leases.begin(); at != leases.end();) {
-      const std::uint64_t counter = at->first;
-      Entry& entry = *at->second.entry;
-      const bool is_meant = scope.kind == ScopeKind::session ? protocol::session_in(entry.key) == session
-                                                             : scope.kind == ScopeKind::everything || function_of(entry.key) == scope.subject;
-      if (is_meant) ended += cancel_entry(entry, text);
-      at = leases.upper_bound(counter);
-    }
-    std::vector<Entry*> queued;
-    queues_.walk([&](const FunctionQueue& queue) {
-      if (scope.kind == ScopeKind::function && queue.name != scope.subject) return;
-      const auto add = [&](Entry& entry) {
-        if (scope.kind != ScopeKind::session || protocol::session_in(entry.key) == session) queued.push_back(&entry);
-      };
-      queue.first.walk(add);
-      queue.background.walk(add);
-    });
-    std::sort(queued.begin(), queued.end(), [](const Entry* a, const Entry* b) { return a->key < b->key; });
-    for (Entry* entry : queued) ended += cancel_entry(*entry, text);
-  }
-  context_.send({from.id, id}, protocol::Done{ended});
-}
-
-// Returns how many computations ended: the live one and those that were detached from the key and still run, or the one that
-// was queued.
-std::uint64_t Computations::cancel_entry(Entry& entry, const std::string& text) {
-  if (entry.session != nullptr) settle(entry);  // under a dead id there is nothing to cancel
-  std::uint64_t ended = 0;
-  const auto cancel_one = [&](Lease& lease, WaiterList& waiters) {
-    lose(lease, LeaseEnd::cancelled);
-    answer_all(waiters, [&](Waiter& waiter) { context_.send(waiter.from, protocol::Cancelled{text}); });
-    end(lease);
-    ++context_.counters.cancellations;
-    ++ended;
-  };
-  while (!entry.detached.empty()) cancel_one(*entry.detached.front(), entry.detached.front()->waiters);
-  if (entry.lease != nullptr) {
-    cancel_one(*entry.lease, entry.waiters);
-    deaths_.forget(entry.key);
-    catalog_.gone().remember(entry.key, Gone{GoneReason::cancelled, context_.now, text});
-    signals_.emit(SignalEvent::cancelled, entry.key, entry.value ? entry.value->version : 0, 0, text);
-  } else if (entry.queued) {
-    queues_.leave(entry);
-    answer_all(entry.waiters, [&](Waiter& waiter) { context_.send(waiter.from, protocol::Cancelled{text}); });
-    ++context_.counters.cancellations;
-    ++ended;
-    catalog_.gone().remember(entry.key, Gone{GoneReason::cancelled, context_.now, text});
-    signals_.emit(SignalEvent::cancelled, entry.key, entry.value ? entry.value->version : 0, 0, text);
-  }
-  directory_.may_be_unused(entry);
-  return ended;
 }
 
 }  // namespace onced::engine

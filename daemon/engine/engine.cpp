@@ -14,6 +14,7 @@
 #include "engine/disk_values.hpp"
 #include "engine/explanations.hpp"
 #include "engine/function_table.hpp"
+#include "engine/key_fields.hpp"
 #include "engine/reports.hpp"
 #include "engine/sessions.hpp"
 #include "engine/signal_hub.hpp"
@@ -25,7 +26,10 @@ struct Engine::State {
       : context{.settings = std::move(settings), .disk = disk_tier},
         session_table(context.hash, store.session_places()),
         blobs(context, connections, blob_store,
-              [this](const Connection& from, const protocol::Reserve& request) { return catalog.make_room_for_blob(request.bytes, newcomer_of(from, request)); }),
+              [this](const Connection& from, const protocol::Reserve& request) { return catalog.make_room_for_blob(request.bytes, newcomer_of(from, request)); },
+              [this](const Connection& from, const protocol::Reserve& request, const std::string& why) {
+                if (const std::string_view key = key_of(from, request); !key.empty()) catalog.memory_refused(key, from.description, why);
+              }),
         catalog(context, directory, functions, store, signals, blobs),
         sessions(context, connections, session_table, computations, signals, store, disk) {}
 
@@ -59,6 +63,7 @@ struct Engine::State {
   void answer(Connection& from, protocol::RequestId id, protocol::Request&& request, const std::optional<SessionSecret>& secret);
   void end_everything_of(Connection& connection);
   std::optional<Catalog::Newcomer> newcomer_of(const Connection& connection, const protocol::Reserve& request) const;
+  std::string_view key_of(const Connection& connection, const protocol::Reserve& request) const;
   State& with_recent_uses() {
     catalog.harvest();
     return *this;
@@ -133,7 +138,7 @@ void Engine::check_invariants() const {
   state_->disk.check_invariants();
   for (const auto& [id, connection] : state_->connections.all())
     ONCED_ASSERT(!connection.gone || (connection.waits.empty() && connection.leases.empty() &&
-                                      connection.subscriptions.empty() && connection.invalidations.empty() &&
+                                      connection.subscriptions.empty() && connection.invalidations.empty() && connection.cancellations.empty() &&
                                       connection.held_back.empty() && connection.session_ends.empty() && connection.opened.size() == 0));
 }
 
@@ -176,15 +181,24 @@ void Engine::State::end_everything_of(Connection& connection) {
   blobs.connection_gone(connection);
 }
 
-// For a large blob, or one more of many, the dearest of what this connection computes: a reservation does not say for which of its values
-// it is. Where it may come long before the computation is over, the average of the function counts as well, and nothing is known of a value
-// whose function was never computed. What nobody computes is put, and worth what any value is of which nothing was measured.
+// Of the value that a reservation says it is for. Empty: it does not say, or it is one in a session that this connection may not name.
+std::string_view Engine::State::key_of(const Connection& connection, const protocol::Reserve& request) const {
+  if (!protocol::names_session(request.key)) return request.key;
+  const SessionNumber number = protocol::session_in(request.key).value_or(0);
+  const Session* const session = session_table.find(number);
+  return session != nullptr && connection.opened.generation_of(number) == session->generation ? std::string_view(request.key) : std::string_view();
+}
+
+// For a large blob, or one more of many, what this connection computes: of the key that the reservation names, or else the dearest of all. Where
+// it may come long before the computation is over, the average of the function counts as well, and nothing is known of a value whose function was
+// never computed. What nobody computes is put, and worth what any value is of its function, or of one of which nothing was measured.
 std::optional<Catalog::Newcomer> Engine::State::newcomer_of(const Connection& connection, const protocol::Reserve& request) const {
   if (connection.reserved_bytes + request.bytes <= context.settings.blob_bytes_max / Catalog::large_share) return std::nullopt;
-  if (connection.leases.empty()) return Catalog::Newcomer{{}, static_cast<double>(Catalog::worth_us_default)};
+  const std::string_view key = key_of(connection, request);
   std::optional<Catalog::Newcomer> dearest;
   for (const std::uint64_t counter : connection.leases) {
     const Lease& lease = computations.leases().all().at(counter);
+    if (!key.empty() && lease.entry->key != key) continue;
     const FunctionNumber function = lease.entry->function;
     const bool was_measured = functions.at(function).computations > 0;
     if (!was_measured && !request.ready) return std::nullopt;
@@ -194,7 +208,11 @@ std::optional<Catalog::Newcomer> Engine::State::newcomer_of(const Connection& co
     const double worth_us = static_cast<double>(one_us) * static_cast<double>(1 + waiting);
     if (!dearest || worth_us > dearest->worth_us) dearest = Catalog::Newcomer{lease.entry->key, worth_us};
   }
-  return dearest;
+  if (dearest) return dearest;
+  const Function* const function = key.empty() ? nullptr : functions.find(function_of(key));
+  const bool was_measured = function != nullptr && function->computations > 0;
+  const std::uint64_t worth_us = was_measured ? catalog.worth_us(function->number, std::nullopt) : Catalog::worth_us_default;
+  return Catalog::Newcomer{key, static_cast<double>(worth_us), was_measured};
 }
 
 void Engine::State::on(Requested&& event) {

@@ -151,6 +151,7 @@ struct FailedAnswer {
 // Of a key that waits because its function computes as many as it may (function_queues.hpp).
 struct QueuePlace {
   std::uint64_t ticket = 0;
+  std::uint64_t number = 0;  // among all places: rises with arrival
   bool background = false;
   std::size_t told = 0;  // the position that subscribers were told last
   Time since{};

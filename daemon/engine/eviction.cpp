@@ -1,5 +1,6 @@
 // Catalog: what a value is worth, and which ones go when room is short.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "engine/catalog.hpp"
@@ -86,13 +87,13 @@ void Catalog::evict(Entry& victim, GoneReason reason) {
   signals_.emit(protocol::SignalEvent::evicted, victim.key, version);
 }
 
-// Evicts values of about so many bytes, never the one that is being replaced; returns how many values went.
-std::uint64_t Catalog::evict_least(const Entry& keep, std::uint64_t bytes, std::size_t& victims_left) {
+// Evicts values of about so many bytes, and at least so many values, never the one that is being replaced; returns how many went.
+std::uint64_t Catalog::evict_least(const Entry& keep, std::uint64_t bytes, std::size_t victims_least, std::size_t& victims_left) {
   harvest();
   std::uint64_t freed = 0;
   std::uint64_t victims = 0;
   Entry* following = order_.least();
-  while (following != nullptr && freed < bytes && victims_left > 0) {
+  while (following != nullptr && (freed < bytes || victims < victims_least) && victims_left > 0) {
     Entry& victim = *following;
     following = order_.after(victim.value->in_order);
     ++context_.counters.eviction_looks;
@@ -160,15 +161,20 @@ Error Catalog::not_worth_a_blob(std::uint64_t bytes, double lost_us, const Newco
   return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ", a large share of " + bytes_text(context_.settings.blob_bytes_max) +
                                         " (the setting blobs): values that save " + text(lost_us) +
                                         " would be evicted for one " +
-                                        (newcomer.key.empty() ? "that is put, of which nobody knows what it cost; invalidate what is not needed, or raise the setting"
-                                                              : "that is likely to save " + text(newcomer.worth_us))};
+                                        (newcomer.was_measured ? "that is likely to save " + text(newcomer.worth_us)
+                                                               : "that is put, of which nobody knows what it cost; invalidate what is not needed, or raise the setting")};
 }
 
-// In rounds, each twice as deep as the one before, for the same reason as place().
+void Catalog::memory_refused(std::string_view key, const std::string& who, const std::string& why) {
+  gone_.remember(key, Gone{GoneReason::memory_refused, context_.now, "memory for it was refused to " + who + ": " + why, protocol::NotStored::no_room});
+}
+
+// In rounds, each with two scans of the pins: one to choose whom to evict, one to free. So there are few: the first looks at as many values as
+// would do, the next at all that may be looked at, and one more is for what has been pinned between choosing and freeing.
 Result<Room> Catalog::make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer) {
   const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
   std::size_t victims_left = std::min(victims_per_store_max, blob_order_.size());  // each is looked at once
-  for (int tries = 0;; ++tries) {
+  for (int round = 0;; ++round) {
     if (const auto room = room_for_blob(bytes)) return *room;
     if (store_.usage().retired_with_blobs > 0) {
       store_.reclaim();
@@ -178,20 +184,33 @@ Result<Room> Catalog::make_room_for_blob(std::uint64_t bytes, const std::optiona
     const BlobStore::Usage usage = blobs_.usage();
     const std::uint64_t needed = usage.charged_bytes - usage.closing_bytes + bytes;
     const std::uint64_t missing = needed - std::min(needed - 1, bytes_max);  // at least one value goes
-    if (tries == 0 && newcomer && needed > bytes_max) {
+    if (round == 0 && newcomer && needed > bytes_max) {
       harvest();
       const double lost = worth_of_least(blob_order_, nullptr, missing, [](const Entry& one) { return one.value->blob_memory; },
                                          [](const Entry& one) -> const auto& { return *one.value->in_blob_order; });
       if (lost > far_more * newcomer->worth_us) return not_worth_a_blob(bytes, lost, *newcomer);
     }
     const Missing what = needed > bytes_max ? Missing::memory : Missing::places;
-    if (tries == store_tries_max || evict_least_blobs(what, missing, missing << tries, victims_left) == 0)
+    const std::uint64_t among = round == 0 ? missing : std::numeric_limits<std::uint64_t>::max();
+    if (round == blob_rounds_max || evict_least_blobs(what, missing, among, victims_left) == 0)
       return needed > bytes_max ? no_blob_memory(bytes) : too_many_blobs();
   }
 }
 
+// By the eviction of a value that nobody pins.
+Catalog::ComingBack Catalog::coming_back(const Entry& entry) const {
+  ComingBack back;
+  for (const BlobId blob : store_.blobs_in(entry.value->record)) {
+    if (blobs_.is_lent(blob)) continue;
+    back.bytes += blobs_.charged(blob);
+    ++back.blobs;
+  }
+  return back;
+}
+
 // Evicts values whose blobs have so many bytes, of those with the first `among` bytes; returns how many it has looked at.
-// One that readers pin is in use, and its memory would not come back, and one in files has none: it moves to the end of the order until its next use.
+// One that readers pin is in use, and its memory would not come back, nor that of one that is lent, and one in files has none: it moves to the end
+// of the order until its next use.
 std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left) {
   harvest();
   std::vector<RecordRef> candidates;
@@ -208,12 +227,13 @@ std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t bytes, std::u
   std::size_t looked_at = 0;
   for (std::size_t i = 0; i < candidates.size() && freed < bytes; ++i, ++looked_at) {
     Entry& entry = *by_record_.at(candidates[i]);
-    if (pins[i] > 0 || (what == Missing::memory && entry.value->blob_memory == 0)) {
+    const ComingBack back = pins[i] > 0 ? ComingBack{} : coming_back(entry);
+    if (what == Missing::memory ? back.bytes == 0 : back.blobs == 0) {
       blob_order_.move_to_end(*entry.value->in_blob_order);
       continue;
     }
     ++context_.counters.blob_evictions;
-    freed += std::max<std::uint64_t>(1, entry.value->blob_memory);
+    freed += std::max<std::uint64_t>(1, back.bytes);
     evict(entry, GoneReason::evicted_blobs_full);
   }
   victims_left -= looked_at;

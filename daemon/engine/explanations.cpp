@@ -80,6 +80,9 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
   if (entry->value && !entry->value->outdated && is_on_disk(key)) lines.emplace_back("on disk too");
   if (entry->failure) lines.push_back("failed " + ago(entry->failure->since) + " ago: " + entry->failure->text);
   if (!entry->value && entry->lease == nullptr && !entry->failure && !entry->loading) explain_absence(key, explanation);
+  if (const Gone* gone = catalog_.gone().find(key);
+      gone != nullptr && gone->reason == GoneReason::memory_refused && entry->value && gone->when > entry->value->stored)
+    lines.push_back("a newer value was " + how_it_went(key));
   const std::size_t shown = std::min(entry->detached.size(), detached_explained_max);
   for (const Lease* lease : std::span(entry->detached).first(shown))
     lines.push_back("a computation of before its invalidation still runs, by " + lease->holder_name + "; it answers " +
@@ -95,7 +98,7 @@ protocol::Explanation Explanations::explain(std::string_view key) const {
 // Whatever was dropped or is over in memory is so on disk; only what was evicted, or what this daemon never had, is not.
 void Explanations::explain_absence(std::string_view key, protocol::Explanation& explanation) const {
   const Gone* const gone = catalog_.gone().find(key);
-  const bool on_disk = is_on_disk(key) && (gone == nullptr || is_eviction(gone->reason));
+  const bool on_disk = is_on_disk(key) && (gone == nullptr || is_eviction(gone->reason) || gone->reason == GoneReason::memory_refused);
   if (gone != nullptr || !on_disk) explanation.lines.push_back(how_it_went(key));
   if (on_disk) explanation.lines.emplace_back(is_on_disk_text);
 }
@@ -187,6 +190,7 @@ std::string Explanations::how_it_went(std::string_view key) const {
     case GoneReason::invalidated: return "invalidated " + when + " by " + gone->text;
     case GoneReason::superseded: return "dropped " + when + ": a value of " + gone->text + " took its place";
     case GoneReason::not_stored: return "computed " + when + " but not kept: " + gone->text;
+    case GoneReason::memory_refused: return "not kept " + when + ": " + gone->text;
     case GoneReason::failed: return "failed " + when + ": " + gone->text;
     case GoneReason::cancelled: return when + " " + gone->text;
   }

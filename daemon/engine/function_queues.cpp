@@ -59,8 +59,9 @@ void FunctionQueues::enter(Entry& entry, bool background, Time now) {
   } else {
     entry.queued.emplace();
     entry.queued->since = now;
+    entry.queued->number = ++last_place_;
+    places_.emplace_hint(places_.end(), last_place_, &entry);
     entered_.push_back(&entry);
-    ++queued_;
   }
   entry.queued->background = background;
   entry.queued->ticket = (background ? queue.background : queue.first).push(&entry);
@@ -71,8 +72,8 @@ void FunctionQueues::leave(Entry& entry) {
   FunctionQueue& queue = obtain(function_of(entry.key));
   (entry.queued->background ? queue.background : queue.first).remove(entry.queued->ticket);
   if (entry.queued->told == 0) std::erase(entered_, &entry);
+  places_.erase(entry.queued->number);
   entry.queued.reset();
-  --queued_;
   note_move(queue);
 }
 
@@ -150,13 +151,14 @@ void FunctionQueues::check_invariants() const {
         ONCED_ASSERT(entry.queued && entry.queued->background == background && function_of(entry.key) == name);
         ONCED_ASSERT(part.position(entry.queued->ticket) == ++position && part.at(position) == &entry);
         ONCED_ASSERT(entry.queued->told != 0);
+        ONCED_ASSERT(places_.at(entry.queued->number) == &entry);
       });
       ONCED_ASSERT(position == part.size());
     };
     check(queue.first, false);
     check(queue.background, true);
   }
-  ONCED_ASSERT(queued == queued_ && moved_.empty() && entered_.empty());
+  ONCED_ASSERT(queued == places_.size() && moved_.empty() && entered_.empty());
 }
 
 }  // namespace onced::engine

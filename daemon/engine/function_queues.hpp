@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -81,7 +82,10 @@ class FunctionQueues {
   static constexpr std::size_t told_position_max = 64;
 
   std::size_t limit_of(std::string_view function) const;  // 0: none
-  std::size_t queued() const { return queued_; }
+  std::size_t queued() const { return places_.size(); }
+  // The queued keys of all functions by the numbers of their places: in order of arrival.
+  const std::map<std::uint64_t, Entry*>& places() const { return places_; }
+  std::uint64_t last_place() const { return last_place_; }  // that was given
   const FunctionQueue* find(std::string_view function) const;
   // In no order.
   template <typename Visit>
@@ -105,7 +109,8 @@ class FunctionQueues {
   std::deque<FunctionQueue*> with_room_;
   std::vector<FunctionQueue*> moved_;
   std::vector<Entry*> entered_;  // since they were told; some may have left again
-  std::size_t queued_ = 0;
+  std::map<std::uint64_t, Entry*> places_;
+  std::uint64_t last_place_ = 0;
 };
 
 template <typename Tell>

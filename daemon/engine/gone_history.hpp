@@ -17,12 +17,12 @@
 
 namespace onced::engine {
 
-enum class GoneReason : std::uint8_t { evicted_arena_full, evicted_index_full, evicted_blobs_full, evicted_dependencies_full, evicted_session_full, evicted_function_full, expired, invalidated, superseded, not_stored, failed, cancelled };
+enum class GoneReason : std::uint8_t { evicted_arena_full, evicted_index_full, evicted_blobs_full, evicted_dependencies_full, evicted_session_full, evicted_function_full, expired, invalidated, superseded, not_stored, memory_refused, failed, cancelled };
 
 struct Gone {
   GoneReason reason;
   Time when;
-  std::string text;  // by whom, or what was said
+  std::string text;  // by whom, or what was said; memory_refused: to whom, and why
   protocol::NotStored cause = protocol::NotStored::not_said;  // not_stored: the same as one word
 };
 

@@ -30,6 +30,7 @@ class LeaseTable {
   const std::map<std::uint64_t, Lease>& all() const { return leases_; }
   std::map<std::uint64_t, Lease>& all() { return leases_; }
   std::size_t live() const { return live_; }
+  std::uint64_t last() const { return last_counter_; }  // that was granted
 
  private:
   std::uint64_t epoch_;

@@ -74,8 +74,10 @@ void Computations::let_queues_move() {
   for (std::size_t begun = 0; begun < begun_per_step_max; ++begun) {
     Entry* next = queues_.next();
     if (next == nullptr) break;
+    const std::size_t waiting = next->waiters.size();
     settle(*next);
-    hand_over(*next, LeaseCause::queued);
+    if (next->queued) hand_over(*next, LeaseCause::queued);
+    else begun += waiting;  // who were told that it was cancelled, or that their session is over
   }
   // Those that were handed a lease left their key's list, and that was all that they were in.
   left_by_waiters_.clear();

@@ -15,6 +15,7 @@
 #include <onced/protocol/messages.hpp>
 #include <onced/protocol/segment.hpp>
 
+#include "engine/blob_store.hpp"
 #include "engine/types.hpp"
 
 namespace onced::engine {
@@ -40,7 +41,7 @@ class RecordStore {
 
   enum class Outcome : std::uint8_t {
     placed,       // `record` is visible to readers now
-    arena_full,   // evict something, then try again
+    arena_full,   // evict something, then try again: it was one scan of all pins
     bucket_full,  // both candidate buckets are full: evict one of `candidates`, then try again
     never,        // larger than the whole arena
   };
@@ -79,6 +80,9 @@ class RecordStore {
   virtual std::uint64_t pinned_bytes(ConnectionId connection) const = 0;
   // How many pins name each of these live records now, in all pages. One scan of all pins.
   virtual std::vector<std::uint32_t> pins(std::span<const RecordRef> records) const = 0;
+
+  // Those that a live record holds, each once.
+  virtual std::vector<BlobId> blobs_in(RecordRef record) const = 0;
 
   // Copies a live record's parts, for an answer that travels inline.
   virtual std::vector<protocol::Part> read(RecordRef record) const = 0;

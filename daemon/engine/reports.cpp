@@ -132,7 +132,7 @@ std::vector<Reports::LimitUse> Reports::limit_uses() const {
     requests = std::max<std::uint64_t>(requests, connection.waits.size() + connection.leases.size());
     under_way = std::max<std::uint64_t>(under_way, connection.under_way_bytes);
     subscriptions = std::max<std::uint64_t>(subscriptions, connection.subscriptions.size());
-    invalidations = std::max<std::uint64_t>(invalidations, connection.invalidations.size());
+    invalidations = std::max<std::uint64_t>(invalidations, connection.invalidations.size() + connection.cancellations.size());
     blobs = std::max<std::uint64_t>(blobs, connection.blobs());
     reserved = std::max(reserved, connection.reserved_bytes);
   }

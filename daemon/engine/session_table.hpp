@@ -79,6 +79,10 @@ class SessionTable {
     const auto found = by_number_.find(number);
     return found == by_number_.end() ? nullptr : &found->second;
   }
+  const Session* find(SessionNumber number) const {
+    const auto found = by_number_.find(number);
+    return found == by_number_.end() ? nullptr : &found->second;
+  }
   const std::map<SessionNumber, Session>& all() const { return by_number_; }
   std::size_t live() const { return by_digest_.size(); }
   std::size_t ending() const { return by_number_.size() - by_digest_.size(); }

@@ -31,7 +31,7 @@ void WaitGraph::remove(const Waiter& waiter) {
   }
 }
 
-std::optional<Error> WaitGraph::check(const std::vector<protocol::Token>& held, const Lease& target) const {
+std::optional<Error> WaitGraph::check(const std::vector<protocol::Token>& held, const Lease& target, const IsEnding& is_ending) const {
   if (held.empty()) return std::nullopt;
   if (holds(held, target)) {
     return Error{ErrorCode::recursion, "the computation of " + display(target.entry->key) +
@@ -64,7 +64,7 @@ std::optional<Error> WaitGraph::check(const std::vector<protocol::Token>& held, 
       continue;
     }
     const Lease* next = awaited_by(*chain.back().next_wait++->second);
-    if (next == nullptr) continue;  // waits for whoever begins next
+    if (next == nullptr || is_ending(*next)) continue;  // waits for whoever begins next, or is about to be told that it waits no more
     if (holds(held, *next)) {
       std::string text = "waiting would be a deadlock: " + computed_by(target);
       for (std::size_t i = 1; i < chain.size(); ++i) text += " waits for " + computed_by(*chain[i].lease);

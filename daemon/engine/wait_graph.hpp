@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,8 +25,10 @@ class WaitGraph {
   void remove(const Waiter& waiter);
 
   // Why a thread that holds `held` must not wait for `target`: recursion or deadlock, with the circle in words.
-  // Follows at most wait_steps_max waits; a longer chain is refused as well.
-  std::optional<Error> check(const std::vector<protocol::Token>& held, const Lease& target) const;
+  // Follows at most wait_steps_max waits; a longer chain is refused as well. `is_ending`: of a lease that is to be ended before anything else
+  // comes of it, so that who waits for it waits no more.
+  using IsEnding = std::function<bool(const Lease&)>;
+  std::optional<Error> check(const std::vector<protocol::Token>& held, const Lease& target, const IsEnding& is_ending) const;
 
   std::size_t size() const { return waits_of_.size(); }
 

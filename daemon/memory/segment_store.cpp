@@ -143,6 +143,12 @@ std::vector<std::uint32_t> SegmentStore::pins(std::span<const RecordRef> records
   return counts;
 }
 
+std::vector<engine::BlobId> SegmentStore::blobs_in(RecordRef record) const {
+  (void)live(record);
+  const auto found = record_blobs_.find(offset_of(record));
+  return found == record_blobs_.end() ? std::vector<engine::BlobId>() : found->second;
+}
+
 std::vector<protocol::Part> SegmentStore::read(RecordRef record) const {
   (void)live(record);
   std::vector<protocol::Part> parts;

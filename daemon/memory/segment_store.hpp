@@ -66,6 +66,7 @@ class SegmentStore final : public engine::RecordStore {
   std::uint64_t pinned_bytes(engine::ConnectionId connection) const override { return reclaimer_.kept_by(connection); }
   // Without the barrier: for reports and for choosing whom to evict, not to decide that memory is free.
   std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override;
+  std::vector<engine::BlobId> blobs_in(engine::RecordRef record) const override;
   std::vector<protocol::Part> read(engine::RecordRef record) const override;
   // Bounded: PinTable::harvest_pages_per_call pages per call. `seen` must not change the store.
   void harvest_hits(const std::function<void(engine::RecordRef)>& seen) override;

@@ -165,7 +165,7 @@ constexpr Setting table[] = {
      set_size<&C::reserved_bytes_per_uid_max, limits::value_bytes_max, memory_bytes_max>, get_size<&C::reserved_bytes_per_uid_max>},
     {"limits.pinned_bytes_per_connection_max", Kind::size, true, "dropped values that one connection's readers keep from reuse before it gets copies",
      set_size<&C::pinned_bytes_per_connection_max, 0, memory_bytes_max>, get_size<&C::pinned_bytes_per_connection_max>},
-    ONCED_COUNT(invalidations_per_connection_max, 1, million, "invalidations of a function, a tag or everything that one connection waits for"),
+    ONCED_COUNT(invalidations_per_connection_max, 1, million, "invalidations and cancellations of more than one key that one connection waits for"),
     ONCED_COUNT(invalidations_max, 1, million, "the same of all connections of a namespace"),
     ONCED_COUNT(subscriptions_per_connection_max, 1, million, "subscriptions of one connection"),
     ONCED_COUNT(subscriptions_max, 1, million, "subscriptions of one namespace"),

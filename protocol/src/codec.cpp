@@ -316,6 +316,7 @@ class Decoder {
     if (signal.event != SignalEvent::session_ended) return check(std::string_view(signal.key));
     return signal.key.empty() || fail(ErrorCode::malformed, "tells the end of a session and names a key");
   }
+  bool check(const Reserve& reserve) { return reserve.key.empty() || check(std::string_view(reserve.key)); }
   bool check(const UpstreamRow& row) { return row.origin.empty() || check(std::string_view(row.origin)); }
   bool check(const Retention& retention) {
     for (const std::string& tag : retention.tags)

@@ -276,7 +276,8 @@ struct Fields<Reserve> {
   static constexpr std::string_view name = "reserve";
   static constexpr std::size_t required = 2;
   static constexpr auto fields =
-      std::make_tuple(field("bytes", &Reserve::bytes), field("receipt", &Reserve::receipt), field("ready", &Reserve::ready));
+      std::make_tuple(field("bytes", &Reserve::bytes), field("receipt", &Reserve::receipt), field("ready", &Reserve::ready),
+                      field("key", &Reserve::key, BytesRule{limits::key_bytes_max}));  // codec.cpp, check()
 };
 template <>
 struct Fields<Fetch> {

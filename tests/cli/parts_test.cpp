@@ -164,6 +164,28 @@ TEST_CASE("wait prints the part that is asked for") {
   CHECK(line["parts"].size() == 3);
 }
 
+TEST_CASE("explain says of a value for which there was no memory that it was refused, to whom, when and why") {
+  const Oncectl oncectl({"--set", "blobs=4MiB"});
+  const Files files;
+  const Outcome refused = oncectl({"put", "f", "[1]", "--part", "large=" + files["large"]});
+  CHECK(refused.status != 0);
+  CHECK(contains(refused.err, "no room for a blob of 4.8 MiB"));
+  const Outcome explained = oncectl({"explain", "f", "[1]"});
+  CAPTURE(explained.out);
+  CHECK(explained.status == 1);
+  CHECK(contains(explained.out, "not kept "));
+  CHECK(contains(explained.out, " ago: memory for it was refused to pid "));
+  CHECK(contains(explained.out, "no room for a blob of 4.8 MiB"));
+  CHECK(contains(explained.out, "(the setting blobs)"));
+  CHECK(contains(oncectl({"explain", "f", "[2]"}).out, "never computed"));
+
+  oncectl.put("f", "[1]", "small");
+  CHECK(oncectl({"put", "f", "[1]", "--part", "large=" + files["large"]}).status != 0);
+  const std::string kept = oncectl({"explain", "f", "[1]"}).out;
+  CHECK(contains(kept, "a newer value was not kept "));
+  CHECK(contains(kept, "5 B"));
+}
+
 TEST_CASE("ls, explain and status show parts, sizes, where they are and who reads") {
   const Oncectl oncectl;
   const Files files;

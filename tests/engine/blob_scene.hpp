@@ -12,8 +12,8 @@ namespace onced::engine {
 struct BlobScene : Scene {
   explicit BlobScene(Settings settings_ = {}, DiskTier* disk_tier = nullptr) : Scene(std::move(settings_), disk_tier) {}
 
-  RequestId ask_to_reserve(ConnectionId from, std::uint64_t bytes, bool ready = false) {
-    return ask(from, protocol::Reserve{bytes, receipts[from], ready});
+  RequestId ask_to_reserve(ConnectionId from, std::uint64_t bytes, bool ready = false, const std::string& of = {}) {
+    return ask(from, protocol::Reserve{bytes, receipts[from], ready, of});
   }
   protocol::Blob taken(ConnectionId from, RequestId id) {
     const auto blob = take<protocol::Blob>(from, id);

@@ -89,30 +89,6 @@ TEST_CASE("a put answers the waiters and detaches the computation") {
   CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(key))) == "put");
 }
 
-TEST_CASE("a cancellation ends the computation and is told to holder and waiters") {
-  Scene scene;
-  const auto a = scene.connect(), b = scene.connect(), c = scene.connect("pid 9 (oncectl)");
-  const auto of_a = scene.ask(a, scene.acquire(key));
-  const auto token = scene.take<protocol::Lease>(a, of_a).token;
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  CHECK(scene.take<protocol::Done>(c, scene.ask(c, protocol::Cancel{function_scope("chart")})).count == 1);
-  CHECK(scene.take<protocol::LeaseLost>(a, of_a).why == LeaseEnd::cancelled);
-  CHECK(scene.take<protocol::Cancelled>(b, of_b).text == "cancelled by pid 9 (oncectl)");
-  CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("x"), 0})) == ErrorCode::unknown_token);
-  CHECK(scene.take<protocol::Done>(c, scene.ask(c, protocol::Cancel{everything()})).count == 0);
-}
-
-TEST_CASE("a cancellation also ends computations that were detached before") {
-  Scene scene;
-  const auto a = scene.connect(), b = scene.connect();
-  scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  scene.ask(b, protocol::Invalidate{key_scope(key)});
-  CHECK(scene.take<protocol::Done>(b, scene.ask(b, protocol::Cancel{key_scope(key)})).count == 1);
-  scene.take<protocol::Cancelled>(b, of_b);
-  CHECK(scene.counted("detached_leases") == 0);
-}
-
 namespace {
 
 // A scene in which one step drops two entries.
@@ -258,15 +234,4 @@ TEST_CASE("functions that share a number are invalidated apart") {
   CHECK(invalidations.is_due(invalidations.front(), a));
   CHECK_FALSE(invalidations.is_due(invalidations.front(), b));
   CHECK_FALSE(invalidations.is_due(invalidations.front(), directory.obtain(key_of("a", 1))));  // it came later
-}
-
-TEST_CASE("a cancellation of a function ends its computations, detached ones too, and no other") {
-  Scene scene;
-  const auto a = scene.connect();
-  for (int i = 0; i < 3; ++i) scene.lease(a, key_of("chart", i));
-  scene.ask(a, protocol::Invalidate{key_scope(key_of("chart", 1))});
-  scene.lease(a, key_of("chart", 1));  // a second one beside the detached one
-  const auto other = scene.lease(a, key_of("other"));
-  CHECK(scene.take<protocol::Done>(a, scene.ask(a, protocol::Cancel{function_scope("chart")})).count == 4);
-  CHECK(scene.publish(a, other, "value").stored);
 }

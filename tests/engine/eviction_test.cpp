@@ -157,9 +157,20 @@ TEST_CASE("the work of eviction in one step is bounded, whatever readers hold") 
     for (int i = 0; i < 2000; ++i) scene.put(a, numbered(i), "value");
     scene.store.pinned = true;
     const auto before = scene.counted("eviction_looks");
+    const int scans = scene.store.place_calls;
     CHECK_FALSE(scene.put(a, key, "value").stored);
     CHECK(scene.counted("eviction_looks") - before <= 256);
-    CHECK(scene.counted("evictions") <= 256);
+    CHECK(scene.counted("evictions") == 256);
+    CHECK(scene.store.place_calls - scans <= 6);
+  }
+  SUBCASE("in an arena that pins block, for a key that has a value") {
+    scene.store.records_max = 2000;
+    for (int i = 0; i < 2000; ++i) scene.put(a, numbered(i), "value");
+    scene.store.pinned = true;
+    const int scans = scene.store.place_calls;
+    CHECK_FALSE(scene.put(a, numbered(0), "another").stored);
+    CHECK(scene.counted("evictions") == 256);
+    CHECK(scene.store.place_calls - scans <= 7);
   }
   SUBCASE("when it is weighed whether it is worth it") {
     scene.store.records_max = 2000;
@@ -174,9 +185,20 @@ TEST_CASE("the work of eviction in one step is bounded, whatever readers hold") 
     for (int i = 0; i < 2000; ++i) scene.put_blob(a, numbered(i));
     for (const auto& [record, unused] : scene.store.records) scene.store.pin_counts[record] = 1;
     const auto before = scene.counted("eviction_looks");
+    scene.store.pin_scans = scene.store.reclaims = 0;
     scene.ask_to_reserve(a, 1000);
     CHECK(scene.counted("eviction_looks") - before <= 2 * 256);
     CHECK(scene.counted("evictions") == 0);
+    CHECK(scene.store.pin_scans + scene.store.reclaims <= 3);
+  }
+  SUBCASE("among blobs whose memory does not come back, though nothing said so") {
+    scene.store.records_max = 5000;
+    for (int i = 0; i < 2000; ++i) scene.put_blob(a, numbered(i));
+    scene.store.pinned = true;  // since they were looked at
+    scene.store.pin_scans = scene.store.reclaims = 0;
+    CHECK(scene.refused(a, scene.ask_to_reserve(a, 1000)) == ErrorCode::out_of_memory);
+    CHECK(scene.counted("evictions") == Catalog::blob_rounds_max);
+    CHECK(scene.store.pin_scans + scene.store.reclaims <= 2 * Catalog::blob_rounds_max + 2);
   }
 }
 
@@ -290,6 +312,43 @@ TEST_CASE("a large blob for which far more computing time would be thrown away i
     scene.reserve(a, 9000);
     CHECK(scene.counted("evictions") == 0);
   }
+}
+
+TEST_CASE("a reservation that names its key is held against that value, and not against the dearest of its connection") {
+  EvictionScene scene(with_budget(10'000));
+  const auto a = scene.connect();
+  const std::string cheap = key_of("frame", 2), dear = key_of("film", 2);
+  scene.compute(a, key_of("frame", 1), 10ms);
+  scene.compute(a, key_of("film", 1), 10s);
+  for (int i = 0; i < 10; ++i) scene.compute_blob(a, numbered(i), 10s, 1000);
+  scene.lease(a, cheap);
+  scene.lease(a, dear);
+  const auto refusal = [&](const std::string& of) {
+    return scene.take<protocol::Refused>(a, scene.ask_to_reserve(a, 5000, false, of)).text;
+  };
+  const auto contains = [](const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; };
+  SUBCASE("a cheap one") { CHECK(contains(refusal(cheap), "for one that is likely to save 10 ms")); }
+  SUBCASE("a dear one") { scene.taken(a, scene.ask_to_reserve(a, 5000, false, dear)); }
+  SUBCASE("the dearest, when it names none") { scene.taken(a, scene.ask_to_reserve(a, 5000)); }
+  SUBCASE("one that is put, and likely to be as cheap as those of its function") {
+    CHECK(contains(refusal(key_of("frame", 3)), "for one that is likely to save 10 ms"));
+  }
+  SUBCASE("one that is put, and likely to be as dear as those of its function") { scene.taken(a, scene.ask_to_reserve(a, 5000, false, key_of("film", 3))); }
+  SUBCASE("one that is put, of a function that was never computed") { CHECK(contains(refusal(key_of("plan")), "for one that is put, of which nobody knows")); }
+}
+
+TEST_CASE("blobs that are lent are not evicted in vain: the next ones go") {
+  EvictionScene scene(with_budget(5 * 1000));
+  const auto a = scene.connect(), b = scene.connect();
+  for (int i = 0; i < 4; ++i) {
+    scene.put_blob(a, numbered(i));
+    scene.ask(b, scene.acquire(numbered(i)));  // b has no pin page: they are lent to it
+  }
+  for (int i = 0; i < 8; ++i) scene.ask(a, scene.acquire(numbered(0)));
+  scene.compute_blob(a, key, 10s, 1000);
+  scene.reserve(a, 1000);
+  CHECK(scene.counted("evictions") == 1);
+  CHECK_FALSE(scene.store.visible(key));
 }
 
 TEST_CASE("explain says what an evicted value had cost and when it was last used, and statistics what it was worth") {

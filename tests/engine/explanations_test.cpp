@@ -1,4 +1,6 @@
-#include "scene.hpp"
+#include <onced/protocol/session.hpp>
+
+#include "blob_scene.hpp"
 
 using namespace onced;
 using namespace onced::engine;
@@ -114,5 +116,48 @@ TEST_CASE("explain knows of a computation that was invalidated while it ran") {
     scene.put(b, key, "new");
     scene.publish(a, again, "old");
     CHECK(explain(scene, b).at(0).starts_with("ready"));
+  }
+}
+
+TEST_CASE("explain says that memory for a value was refused, to whom and why") {
+  BlobScene scene(with_budget(10'000));
+  const auto a = scene.connect("pid 41 (gunicorn)"), b = scene.connect("pid 9 (oncectl)");
+  scene.reserve(b, 8000);
+  const auto contains = [](const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; };
+  const std::string refused = "not kept 3.0 s ago: memory for it was refused to pid 41 (gunicorn): no room for a blob of 4.9 KiB: 7.8 KiB of blobs are reserved";
+  const auto try_to_put = [&](const std::string& of) {
+    CHECK(scene.refused(a, scene.ask_to_reserve(a, 5000, true, of)) == ErrorCode::out_of_memory);
+    scene.now += 3s;
+  };
+  SUBCASE("of a key that has no value") {
+    try_to_put(key);
+    const auto lines = explain(scene, b);
+    REQUIRE(lines.size() == 1);
+    CAPTURE(lines.front());
+    CHECK(lines.front().starts_with(refused));
+    CHECK(contains(lines.front(), "(the setting blobs)"));
+  }
+  SUBCASE("of one that goes on having its former value, until a newer one is stored") {
+    scene.put(a, key, "old");
+    scene.now += 1s;
+    try_to_put(key);
+    CHECK(explain(scene, b).back().starts_with("a newer value was " + refused));
+    scene.put(a, key, "new");
+    for (const std::string& line : explain(scene, b)) CHECK_FALSE(contains(line, "refused"));
+  }
+  SUBCASE("of the one that it was for, and no other") {
+    try_to_put(key_of("other"));
+    try_to_put({});
+    CHECK(explain(scene, b) == std::vector<std::string>{"never computed since the daemon, or its namespace, began"});
+  }
+  SUBCASE("of a session's, by who has opened the session") {
+    const auto session = scene.new_session(b);
+    const std::string of_session(KeyBuilder("chart", "", session.number).add(0).build().value().bytes());
+    const auto line = [&] { return scene.take<protocol::Explanation>(b, scene.ask(b, protocol::Explain{of_session})).lines.front(); };
+    try_to_put(of_session);
+    CHECK(line() == "never computed since the daemon, or its namespace, began");
+    scene.take<protocol::SessionOpened>(a, scene.ask(a, protocol::OpenSession{session.id}));
+    try_to_put(of_session);
+    CHECK(line().starts_with(refused));
   }
 }

@@ -50,7 +50,8 @@ class FakeStore final : public RecordStore {
   std::size_t retired = 0;
   int harvests = 0;
   int reclaims = 0;
-  mutable int pin_scans = 0;  // made for the sake of a report
+  mutable int pin_scans = 0;  // made to report or to choose
+  int place_calls = 0;        // each of them one scan of pins at most
 
   std::optional<RecordRef> find(const std::string& key) const {
     for (const auto& [ref, record] : records)
@@ -64,6 +65,7 @@ class FakeStore final : public RecordStore {
   }
 
   Placement place(const RecordImage& image, std::optional<RecordRef> replaces) override {
+    ++place_calls;
     if (too_large) return {Outcome::never, {}, {}};
     if (!replaces && full_buckets.contains(std::string(image.key))) {
       Placement full{Outcome::bucket_full, {}, {}};
@@ -118,6 +120,10 @@ class FakeStore final : public RecordStore {
     std::vector<std::uint32_t> counts;
     for (const RecordRef record : asked) counts.push_back(pin_counts.contains(record) ? pin_counts.at(record) : 0);
     return counts;
+  }
+  std::vector<BlobId> blobs_in(RecordRef record) const override {
+    const std::set<BlobId> blobs = blobs_of(records.at(record).parts);
+    return {blobs.begin(), blobs.end()};
   }
   std::vector<protocol::Part> read(RecordRef record) const override { return records.at(record).parts; }
   void harvest_hits(const std::function<void(RecordRef)>& seen) override {

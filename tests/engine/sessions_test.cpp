@@ -387,3 +387,30 @@ TEST_CASE("what was computed from a session's value goes with the session, also 
   CHECK(stage.counted("entries") == 0);
   stage.engine.check_invariants();
 }
+
+TEST_CASE("a wait under an id that is dead, and was not told so yet, closes no circle") {
+  Settings settings;
+  settings.invalidated_per_step_max = 1;
+  Stage stage(settings);
+  const auto three = stage.connect("pid 3 (three)", {0, 3});
+  stage.open(three, stage.session.id);
+  for (int i = 0; i < 3; ++i) stage.lease(stage.one, key_in(stage.session, "f", i));
+  const std::string of_session = key_in(stage.session, "g");
+  const auto ask_holding = [&](ConnectionId from, const std::string& key, protocol::Token held) {
+    protocol::Acquire request = stage.acquire(key);
+    request.held = {held};
+    return stage.ask(from, request);
+  };
+  const auto g = stage.lease(stage.one, of_session), b = stage.lease(stage.two, key_of("b")), c = stage.lease(three, key_of("c"));
+  ask_holding(stage.one, key_of("b"), g);
+  const auto waits = ask_holding(three, of_session, c);
+  CHECK(stage.refused(stage.two, ask_holding(stage.two, key_of("c"), b)) == ErrorCode::deadlock);
+  stage.ask(stage.two, protocol::RotateSession{stage.session.id});
+  REQUIRE_FALSE(stage.has_reply(three, waits));
+  const auto again = ask_holding(stage.two, key_of("c"), b);
+  CHECK_FALSE(stage.has_reply(stage.two, again));
+  stage.pass(0s);
+  CHECK(stage.refused(three, waits) == ErrorCode::session_ended);
+  CHECK(stage.publish(three, c, "c").stored);
+  CHECK(stage.inline_bytes(stage.two, again) == "c");
+}

@@ -6,6 +6,7 @@
 #include <map>
 #include <onced/protocol/limits.hpp>
 #include <random>
+#include <utility>
 
 #include "tests/memory/aligned_memory.hpp"
 
@@ -17,8 +18,8 @@ using protocol::LookupOutcome;
 
 namespace {
 struct Scene {
-  explicit Scene(std::size_t bytes = 256 * 1024) : memory(bytes) {
-    auto created = memory::SegmentStore::create(memory.bytes(), 77, 88);
+  explicit Scene(std::size_t bytes = 256 * 1024, memory::ReaderBarrier barrier = {}) : memory(bytes) {
+    auto created = memory::SegmentStore::create(memory.bytes(), 77, 88, {}, std::move(barrier));
     REQUIRE(created.ok());
     store = std::move(*created);
     store->add_page(ConnectionId{1}, *page);
@@ -104,6 +105,24 @@ TEST_CASE("a full arena says so, and has room again for what was unlinked and is
   CHECK(scene.place("another", std::string(20'000, 'y')).outcome == Outcome::arena_full);
   protocol::release_pin(*scene.page, *pin);
   CHECK(scene.place("another", std::string(20'000, 'y')).outcome == Outcome::placed);
+}
+
+TEST_CASE("a place that finds the arena full scans the pins once, however many records wait for their readers") {
+  int scans = 0;  // each begins with the barrier
+  Scene scene(256 * 1024, [&scans] { ++scans; });
+  std::vector<RecordRef> records;
+  for (auto placed = scene.place("key 0", std::string(2000, 'x')); placed.outcome == Outcome::placed;
+       placed = scene.place("key " + std::to_string(records.size()), std::string(2000, 'x')))
+    records.push_back(placed.record);
+  REQUIRE(records.size() > 50);
+  CHECK(scans == 0);
+  for (std::size_t i = 0; i < 20; ++i) {
+    REQUIRE(scene.store->grant_pin(ConnectionId{1}, records[i]).has_value());
+    scene.store->unlink(records[i]);
+    scans = 0;
+    CHECK(scene.place("another", std::string(2000, 'y')).outcome == Outcome::arena_full);
+    CHECK(scans == 1);
+  }
 }
 
 TEST_CASE("a key whose buckets are full names what stands in them") {

@@ -312,6 +312,13 @@ TEST_CASE("the end of a session is a signal without a key, and no other is") {
   CHECK_FALSE(decoded({SignalEvent::done, "", 1, 2, 1, 3, 0, ""}).ok());
 }
 
+TEST_CASE("a reservation names a key or none") {
+  const auto decoded = [](const std::string& key) { return decode_request(18, payload_of(encoded(Request(Reserve{1, 0, false, key})))).ok(); };
+  CHECK(decoded(""));
+  CHECK(decoded(std::string(KeyBuilder("f").build()->bytes())));
+  CHECK_FALSE(decoded("f"));
+}
+
 TEST_CASE("an id that is too long is refused before it is looked up") {
   CHECK(refusal(22, payload_of(encoded(Request(OpenSession{std::string(65, 'A')})))).text == "open_session.id: bytes 65 > 64");
 }

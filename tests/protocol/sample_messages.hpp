@@ -48,7 +48,7 @@ inline Samples<protocol::Request> sample_requests() {
                                        {"df_2", "application/arrow", {}, 65'539, 1'000'064, 500'000},
                                        {"note", "text/plain", "twelve"}},
                                       {.ttl_ms = 5'000}}},
-      {"reserve", Reserve{5'000'000'000, 0x1234'5678'9abc'def0, true}},
+      {"reserve", Reserve{5'000'000'000, 0x1234'5678'9abc'def0, true, sample_key()}},
       {"fetch", Fetch{65'539, 0x1234'5678'9abc'def0}},
       {"release", Release{{65'539, 131'074}}},
       {"new_session", NewSession{900'000, 3'600'000}},

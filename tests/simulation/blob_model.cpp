@@ -91,7 +91,7 @@ const protocol::Blob* BlobModel::blob_of(ConnectionId connection, const engine::
   return blob;
 }
 
-void BlobModel::reserved(ConnectionId connection, const protocol::Reserve& request, const engine::Send& send) {
+void BlobModel::reserved(ConnectionId connection, const protocol::Reserve& request, const engine::Send& send, bool is_weighed) {
   const engine::Settings& settings = schedule_.profile.settings;
   const bool is_sensible = request.bytes != 0 && request.bytes <= settings.part_bytes_max;
   if (const protocol::Blob* blob = blob_of(connection, send)) {
@@ -111,7 +111,7 @@ void BlobModel::reserved(ConnectionId connection, const protocol::Reserve& reque
       std::uint64_t reserved = 0;
       for (const std::uint64_t blob : reserved_[connection]) reserved += charges_.at(blob);
       const bool is_large = reserved + request.bytes > settings.blob_bytes_max / 4;
-      return require(!has_room_without_all || (is_large && !has_room_for(request)), "a reservation was refused though there is room, or could be");
+      return require(!has_room_without_all || (is_large && is_weighed && !has_room_for(request)), "a reservation was refused though there is room, or could be");
     }
     case ErrorCode::limit_reached:
       return require(not_to_evict_ >= blobs_.usage().count_max, "a reservation was refused though there may be more blobs");

@@ -40,7 +40,8 @@ class BlobModel {
   void connection_ends(engine::ConnectionId connection);
 
   // What it answered ----------------------------------------------------------------------------------------------------
-  void reserved(engine::ConnectionId connection, const protocol::Reserve& request, const engine::Send& send);
+  // `is_weighed`: if it is large, it may be refused for the sake of what would go for it.
+  void reserved(engine::ConnectionId connection, const protocol::Reserve& request, const engine::Send& send, bool is_weighed);
   void fetched(engine::ConnectionId connection, const protocol::Fetch& request, const engine::Send& send);
   void lent(engine::ConnectionId connection, const Parts& parts);
   // Since the last step, whatever the present one does.

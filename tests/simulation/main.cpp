@@ -53,11 +53,11 @@ using Coverage = std::map<std::string, std::uint64_t>;
 constexpr const char* must_be_reached[] = {
     "regrants_abandoned", "regrants_holder_died", "regrants_limit_passed", "regrants_not_taken_up", "detached_publishes", "puts",
     "failures", "cancellations", "invalidations", "evictions", "expirations", "stored_inline", "wait_timeouts",
-    "blob_evictions", "reservations_refused", "stale_answers", "refreshes_stale", "refreshes_ahead", "soft_invalidations", "leases_queued",
+    "blob_evictions", "reservations_refused", "not_worth_storing", "stale_answers", "refreshes_stale", "refreshes_ahead", "soft_invalidations", "leases_queued",
     "older_versions_dropped",
     "dependants_made_stale", "dependants_dropped", "stored_outdated", "overtaken", "dependency_evictions",
     "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs",
-    "sessions_rotated", "sessions_ended", "sessions_expired", "sessions_evicted", "session_evictions", "fenced_computations",
+    "sessions_rotated", "sessions_ended", "sessions_expired", "sessions_evicted", "session_evictions", "function_evictions", "fenced_computations",
     "disk_puts", "disk_loads", "disk_hits", "disk_misses", "disk_not_durable", "derived_loads"};
 
 Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) {

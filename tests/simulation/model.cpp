@@ -102,8 +102,10 @@ bool Model::may_have(const protocol::Acquire& request, const KeyModel& key) cons
   return !request.force && (fresh(key) || (request.accept_stale && usable(key)));
 }
 
-std::size_t Model::unanswered_invalidations() const {
-  return static_cast<std::size_t>(std::count_if(invalidations_.begin(), invalidations_.end(), [](const auto& one) { return one.to.has_value(); }));
+std::size_t Model::unanswered_sweeps() const {
+  const auto awaited = [](const auto& one) { return one.to.has_value(); };
+  return static_cast<std::size_t>(std::count_if(invalidations_.begin(), invalidations_.end(), awaited) +
+                                  std::count_if(cancellations_.begin(), cancellations_.end(), awaited));
 }
 
 // ---- what the engine is told ----------------------------------------------------------------------------------------
@@ -131,10 +133,14 @@ void Model::connection_ends(ConnectionId connection) {
   signals_.connection_ends(connection);
   blobs_.connection_ends(connection);
   std::erase_if(waits_, [&](const auto& one) { return one.first.first == connection; });
-  std::erase_if(fenced_leases_, [&](const auto& one) { return one.second.holder == connection; });
+  for (const auto& [counter, lease] : dead_leases_)
+    if (lease.holder == connection && lease.cancelled_by != 0) count_cancelled(lease.cancelled_by);
+  std::erase_if(dead_leases_, [&](const auto& one) { return one.second.holder == connection; });
   std::erase_if(session_ends_, [&](const auto& one) { return one.first.first == connection; });
   opened_.erase(connection);
   for (Invalidation& one : invalidations_)
+    if (one.to && one.to->first == connection) one.to.reset();
+  for (Cancellation& one : cancellations_)
     if (one.to && one.to->first == connection) one.to.reset();
   std::erase_if(held_back_, [&](const auto& one) { return one.first.first == connection; });
   std::erase_if(disk_clears_, [&](const auto& one) { return one.first.first == connection; });
@@ -224,6 +230,7 @@ void Model::before_request(const engine::Requested& event) {
     }
     if (!takes_blobs(publish->parts)) return;
     ++computations_;
+    measured_functions_.insert(function_of_key(lease->key));
     step_.publishing = lease->key;
     step_.retention = publish->retention;
     step_.counter = publish->token.counter;
@@ -275,7 +282,7 @@ void Model::before_request(const engine::Requested& event) {
     if (reserve != nullptr) step_.reserving = *reserve;
     else step_.fetching = *fetch;
   }
-  if (const auto* cancel = std::get_if<Cancel>(&event.request)) step_.cancelling = cancel->scope;
+  if (const auto* cancel = std::get_if<Cancel>(&event.request)) before_cancel(from, *cancel);
   if (const auto* subscribe = std::get_if<Subscribe>(&event.request)) {
     step_.answer_due.reset();
     signals_.subscribed(from, *subscribe);
@@ -286,7 +293,7 @@ void Model::before_request(const engine::Requested& event) {
 bool Model::takes_blobs(const Parts& parts) {
   step_.refusal_due = blobs_.refusal_of(parts);
   if (step_.refusal_due) return false;
-  step_.content = {text_of(parts), blobs_in(parts)};
+  step_.content = {text_of(parts), blobs_in(parts), bytes_in(parts)};
   return true;
 }
 
@@ -313,8 +320,8 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   const std::vector<protocol::Token>& held = wait.request.held;
   wait.nested = std::any_of(held.begin(), held.end(), [&](const protocol::Token& token) {
     // One under an id that is dead is still one until its holder is told so.
-    const auto fenced = fenced_leases_.find(token.counter);
-    return leases_.contains(token.counter) || (fenced != fenced_leases_.end() && fenced->second.key != request.key);
+    const auto fenced = dead_leases_.find(token.counter);
+    return leases_.contains(token.counter) || (fenced != dead_leases_.end() && fenced->second.key != request.key);
   });
   const KeyModel& key = keys_[request.key];
   const bool answered_at_once = may_have(request, key) || (failed_recently(key) && !request.force);
@@ -328,8 +335,8 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
 bool Model::may_hold(ConnectionId connection, const protocol::Token& token) const {
   if (token.epoch != schedule_.profile.settings.epoch) return false;
   const auto lease = leases_.find(token.counter);
-  const auto fenced = fenced_leases_.find(token.counter);
-  if (lease == leases_.end() && fenced == fenced_leases_.end()) return false;
+  const auto fenced = dead_leases_.find(token.counter);
+  if (lease == leases_.end() && fenced == dead_leases_.end()) return false;
   const std::uint64_t own = processes_.at(connection);
   const std::uint64_t holder = processes_.at(lease != leases_.end() ? lease->second.holder : fenced->second.holder);
   return own == holder || (own >= unseen_pids && holder >= unseen_pids);
@@ -338,9 +345,7 @@ bool Model::may_hold(ConnectionId connection, const protocol::Token& token) cons
 // Whatever a request finds from here on is newer, though readers may find the old for a while.
 void Model::before_invalidate(Address from, const protocol::Invalidate& request) {
   const protocol::Scope& scope = request.scope;
-  const auto of_connection = std::count_if(invalidations_.begin(), invalidations_.end(),
-                                           [&](const auto& one) { return one.to && one.to->first == from.first; });
-  if (scope.kind != protocol::ScopeKind::key && static_cast<std::size_t>(of_connection) >= limits::invalidations_per_connection_max) {
+  if (scope.kind != protocol::ScopeKind::key && sweeps_awaited_by(from.first) >= limits::invalidations_per_connection_max) {
     step_.refusal_due = ErrorCode::limit_reached;
     return;
   }

@@ -1,6 +1,7 @@
 // The laws, written a second time: what the engine was told (model.cpp), what it did (model_answers.cpp), what it owes (model_owed.cpp),
 // who waits for his turn (model_queues.cpp), what was computed from what (model_dependencies.cpp), what is a session's
-// (model_sessions.cpp) and what the disk may bring back (model_disk.cpp), checked after every step.
+// (model_sessions.cpp), what was cancelled (model_cancelling.cpp), what a function may keep (model_quotas.cpp) and what the disk may bring back
+// (model_disk.cpp), checked after every step.
 //
 // The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
 // ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after
@@ -30,6 +31,7 @@ using protocol::RequestId;
 using Address = std::pair<ConnectionId, RequestId>;
 
 const std::string& function_of_key(const std::string& key);
+std::uint64_t bytes_in(const Parts& parts);
 
 class Model {
  public:
@@ -53,10 +55,10 @@ class Model {
   std::optional<bool> visible_refreshing(const std::string& key) const;
   // How old the time word may be at most.
   engine::Duration time_word_age_max() const;
-  std::size_t pending() const { return waits_.size() + unanswered_invalidations() + held_back_.size() + disk_clears_.size(); }
+  std::size_t pending() const { return waits_.size() + unanswered_sweeps() + held_back_.size() + disk_clears_.size(); }
   // Throws when a value is left that an invalidation, or a value of a newer version, should have dropped.
   void check_all_dropped() const;
-  std::size_t leases() const { return leases_.size() + fenced_leases_.size(); }
+  std::size_t leases() const { return leases_.size() + dead_leases_.size(); }
   // Of each session, all generations that it ever had.
   const std::map<std::uint64_t, std::vector<std::uint64_t>>& generations() const { return generations_; }
   bool is_good(const protocol::SessionGrant& grant) const;
@@ -76,6 +78,7 @@ class Model {
     std::uint64_t asked_after = 0;  // this invalidation
     bool nested = false;            // of a thread that had a lease when it asked
     bool fenced = false;            // under an id that is dead: it is to be told so
+    std::uint64_t cancelled_by = 0;  // this cancellation: it is to be told so
   };
   struct Lease {
     std::string key;
@@ -125,6 +128,8 @@ class Model {
     bool ended = false;              // its session has,
     std::uint64_t ended_after = 0;   // and of this step's signals those up to this one came before
     bool mark_unknown = false;       // its record may still say that it is being refreshed
+    std::uint64_t cancelled_by = 0;  // what was computed or queued is over by this cancellation, and that is still to be told
+    bool cancelled_in_queue = false; // which of them
   };
   // From its arrival on all it means counts as gone; it is answered when that is so for readers too.
   struct Invalidation {
@@ -138,9 +143,17 @@ class Model {
     std::uint64_t values = 0;
     bool may_be_on_disk = false;  // of one key: its value may be there alone, and then it counts
   };
+  // Of more than one key.
+  struct Cancellation {
+    std::uint64_t number = 0;
+    protocol::Scope scope;
+    std::optional<Address> to;  // nothing: it has no answer any more
+    std::uint64_t ended = 0;
+  };
   struct Content {
     std::string text;
     std::set<std::uint64_t> blobs;
+    std::uint64_t bytes = 0;
   };
   struct Session {
     std::uint64_t generation = 0;  // 0: it has ended
@@ -227,7 +240,7 @@ class Model {
     bool close_due = false;
     bool closed = false;
     std::uint64_t last_arrival = 0;                     // of the waiter answered last by a publish
-    std::optional<protocol::Scope> cancelling;
+    std::optional<protocol::Scope> cancelling;          // one key
     std::optional<std::uint64_t> session;               // whose SessionOpened is due; 0: a new one
     bool rotating = false;
     std::set<std::uint64_t> dead;                       // sessions that have ended or have another id since it began
@@ -238,6 +251,7 @@ class Model {
     std::optional<protocol::Fetch> fetching;
     std::map<std::uint64_t, ConnectionId> lost_words;   // leases that ended before they were told that they had been detached
     std::vector<std::pair<Invalidation, std::optional<std::uint64_t>>> invalidated;  // those that were answered, and with what
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> cancelled;  // the same, by number
     std::map<std::string, std::size_t> running_before;  // by function
     std::map<std::string, std::size_t> exempt;          // leases that the limit does not hold for
     std::set<std::string> entered;                      // keys that are queued now and were not before
@@ -300,6 +314,31 @@ class Model {
   std::size_t position_of(const std::string& key) const;
   QueuePlace place_in_step(const Wait& wait) const;
 
+  // model_quotas.cpp
+  std::uint64_t bytes_max_of(const std::string& function) const;  // 0: none
+  std::uint64_t bytes_kept(const std::string& function, const std::string& without) const;
+  std::optional<std::pair<std::string, std::uint64_t>> stored_in_step() const;
+  bool is_above_function_limit(const std::string& key, std::uint64_t bytes) const;
+  bool over_function_limit(const std::string& victim) const;
+  void check_function_limits();
+  bool is_weighed(ConnectionId connection, const protocol::Reserve& request) const;
+
+  // model_cancelling.cpp
+  struct DeadLease {
+    ConnectionId holder{};
+    std::string key;
+    std::uint64_t cancelled_by = 0;  // 0: its session's id is dead
+    bool owes_lost = false;          // an invalidation has detached it before, and it is to be told that first
+  };
+  std::size_t sweeps_awaited_by(ConnectionId connection) const;
+  void before_cancel(Address from, const protocol::Cancel& request);
+  bool on_cancel_answer(const engine::Send& send);
+  void on_cancelled(Address to);
+  void on_dead_lease_lost(std::map<std::uint64_t, DeadLease>::iterator dead, protocol::LeaseEnd why);
+  void on_cancelled_signal(const protocol::Signal& signal);
+  void count_cancelled(std::uint64_t number);
+  void check_cancelled();
+
   // model_disk.cpp
   void find_on_disk();
   void before_disk(const engine::Event& event);
@@ -345,7 +384,7 @@ class Model {
   void forget_lease(std::uint64_t counter);
   // Whether one more process has died, and they are too many now.
   bool too_many_deaths(KeyModel& key, ConnectionId connection);
-  std::size_t unanswered_invalidations() const;
+  std::size_t unanswered_sweeps() const;
   bool expired(const KeyModel& key) const;
   bool usable(const KeyModel& key) const;  // there is a value for requests, fresh or stale
   bool fresh(const KeyModel& key) const;
@@ -374,6 +413,7 @@ class Model {
   std::map<std::string, KeyModel> keys_;
   std::map<std::pair<std::string, std::uint64_t>, Content> contents_;
   std::vector<Invalidation> invalidations_;
+  std::vector<Cancellation> cancellations_;
   std::map<std::uint64_t, Made> made_;                // by version: what a value names is older than itself
   std::map<std::string, std::uint64_t> versions_;     // of the values that there were after the last step
   std::map<std::uint64_t, std::set<std::string>> condemning_;  // keys, by the numbers of hard invalidations
@@ -381,6 +421,7 @@ class Model {
   std::map<Address, std::uint64_t> held_back_;        // publishes whose answers are still to come, and the versions
   std::map<std::string, std::set<std::uint64_t>> invalidated_tags_;  // by which invalidations
   std::uint64_t last_invalidation_ = 0;
+  std::uint64_t last_cancellation_ = 0;
   std::uint64_t last_counter_ = 0;
   std::uint64_t last_version_ = 0;
   std::uint64_t arrivals_ = 0;
@@ -388,11 +429,7 @@ class Model {
   std::map<std::uint64_t, Session> sessions_;
   std::map<std::uint64_t, std::vector<std::uint64_t>> generations_;
   std::map<ConnectionId, std::map<std::uint64_t, std::uint64_t>> opened_;  // generations by session
-  struct FencedLease {
-    ConnectionId holder{};
-    std::string key;
-  };
-  std::map<std::uint64_t, FencedLease> fenced_leases_;  // whose holders are to be told; until then they count for their function's limit
+  std::map<std::uint64_t, DeadLease> dead_leases_;  // whose holders are to be told; until then they count for their function's limit
   std::map<std::uint64_t, Invalidation> ending_;                           // sessions from whose values something may be left elsewhere
   std::map<Address, std::uint64_t> session_ends_;                          // asked for and not answered
   std::uint64_t last_generation_ = 0;
@@ -403,6 +440,8 @@ class Model {
   std::uint64_t derived_loads_ = 0;                           // values that were taken from disk, and were computed from others
   std::map<Address, std::uint64_t> disk_clears_;  // not answered, and the last version when they came
   std::uint64_t puts_seen_ = 0;
+  std::map<std::string, std::uint64_t> bytes_kept_before_;  // by function
+  std::set<std::string> measured_functions_;
   bool draining_ = false;
   Step step_;
 };

@@ -30,6 +30,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     if (const auto* send = std::get_if<engine::Send>(&effect)) {
       const auto* signal = send->connection == SignalModel::monitor ? std::get_if<protocol::Signal>(&send->reply) : nullptr;
       if (signal != nullptr && signal->event == protocol::SignalEvent::session_ended) on_session_ended(*signal);
+      if (signal != nullptr && signal->event == protocol::SignalEvent::cancelled) on_cancelled_signal(*signal);  // before the session may end
       on_send(*send);
     }
     if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
@@ -58,6 +59,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   if (step_.replaced != 0) is_replaced(made_.at(step_.replaced).key, step_.replaced, true);
   note_gone();
   check_invalidated();
+  check_cancelled();
   check_session_ends();
   check_dependants();
   check_owed();
@@ -66,6 +68,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   check_no_circle();
   check_blobs();
   check_sessions();
+  check_function_limits();
   check_disk();
 }
 
@@ -86,6 +89,7 @@ void Model::on_send(const engine::Send& send) {
     step_.invalidated.emplace_back(*asked, done != nullptr ? std::optional(done->count) : std::nullopt);
     return;
   }
+  if (on_cancel_answer(send)) return;
   if (const auto asked = session_ends_.find(to); asked != session_ends_.end()) {
     const auto* done = std::get_if<Done>(&send.reply);
     require(done != nullptr || draining_, "the end of a session was not answered with Done");
@@ -110,7 +114,8 @@ void Model::on_send(const engine::Send& send) {
   if (request_of_step && (step_.reserving || step_.fetching)) {
     require(!step_.answered && !step_.close_due, "a request for a blob was answered twice, or in spite of a wrong receipt");
     step_.answered = true;
-    return step_.reserving ? blobs_.reserved(send.connection, *step_.reserving, send) : blobs_.fetched(send.connection, *step_.fetching, send);
+    return step_.reserving ? blobs_.reserved(send.connection, *step_.reserving, send, is_weighed(send.connection, *step_.reserving))
+                           : blobs_.fetched(send.connection, *step_.fetching, send);
   }
   require(send.blob == engine::BlobId{}, "a descriptor that nobody asked for");
   const bool is_final = !std::holds_alternative<Signal>(send.reply) && !std::holds_alternative<State>(send.reply) &&
@@ -131,10 +136,7 @@ void Model::on_send(const engine::Send& send) {
   if (const auto* failure = std::get_if<Failure>(&send.reply)) return on_failure(to, *failure);
   if (const auto* refused = std::get_if<Refused>(&send.reply)) return on_refused(to, *refused);
   if (const auto* published = std::get_if<Published>(&send.reply)) return on_published(*published);
-  if (std::holds_alternative<Cancelled>(send.reply)) {
-    const Wait wait = take_wait(to, "Cancelled");
-    require(step_.cancelling && in_scope(*step_.cancelling, wait.key), "a waiter was told of a cancellation that was not its own");
-  }
+  if (std::holds_alternative<Cancelled>(send.reply)) return on_cancelled(to);
 }
 
 Model::Wait Model::take_wait(Address to, const char* what) {
@@ -149,6 +151,7 @@ void Model::on_lease(Address to, const protocol::Lease& lease) {
   const Wait wait = take_wait(to, "a lease");
   KeyModel& key = keys_[wait.key];
   require(!wait.fenced, "a lease under an id that is dead");
+  require(wait.cancelled_by == 0, "a lease for who was cancelled");
   require(wait.request.may_compute, "a lease for somebody who cannot compute (L2)");
   require(key.live == 0, "a second live lease of one key (L1)");
   require(lease.token.epoch == schedule_.profile.settings.epoch && lease.token.counter > last_counter_, "tokens must rise (L1)");
@@ -194,11 +197,9 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
     step_.lost_words.erase(ended);
     return;
   }
-  if (const auto fenced = fenced_leases_.find(lost.token.counter); fenced != fenced_leases_.end()) {
-    require(fenced->second.holder == to.first, "LeaseLost for somebody else");
-    require(lost.why == LeaseEnd::session_ended, "a lease of a session that is over was lost for another reason");
-    fenced_leases_.erase(fenced);
-    return;
+  if (const auto dead = dead_leases_.find(lost.token.counter); dead != dead_leases_.end()) {
+    require(dead->second.holder == to.first, "LeaseLost for somebody else");
+    return on_dead_lease_lost(dead, lost.why);
   }
   const auto found = leases_.find(lost.token.counter);
   require(found != leases_.end() && found->second.holder == to.first, "LeaseLost for a lease that its connection has not");
@@ -234,6 +235,7 @@ void Model::on_lease_lost(Address to, const protocol::LeaseLost& lost) {
 void Model::on_value(Address to, const protocol::Value& value) {
   const Wait wait = take_wait(to, "a value");
   require(!wait.fenced, "a value for who asked under an id that is dead");
+  require(wait.cancelled_by == 0, "a value for who was cancelled");
   const KeyModel& key = keys_[wait.key];
   const bool of_publish = step_.publishing == wait.key && wait.detached == step_.detached_publish;
   if (step_.loaded && step_.loaded->key == wait.key && step_.loaded->version != 0) {
@@ -271,6 +273,7 @@ void Model::on_value(Address to, const protocol::Value& value) {
 void Model::on_failure(Address to, const protocol::Failure& failure) {
   const Wait wait = take_wait(to, "a failure");
   require(!wait.fenced, "a failure for who asked under an id that is dead");
+  require(wait.cancelled_by == 0, "a failure for who was cancelled");
   const KeyModel& key = keys_[wait.key];
   const bool of_fail = step_.failing_key == wait.key && failure.text == step_.failing_text && wait.detached == step_.failing_detached;
   const bool of_deaths = step_.dying.contains(wait.key) && failure.text.find("died in a row") != std::string::npos;
@@ -320,7 +323,8 @@ void Model::on_published(const protocol::Published& published) {
   require(step_.version == 0 || step_.version == published.version, "Published names another version than its waiters got");
   require(published.version > last_version_ || step_.version == published.version, "versions must rise");
   require(step_.detached_publish == 0 || !published.stored, "the value of a detached lease was stored (L5)");
-  require(published.stored || step_.detached_publish != 0 || step_.void_put || schedule_.profile.small_arena || has_few_edges(),
+  const bool too_much = is_above_function_limit(*step_.publishing, step_.content.bytes);
+  require(published.stored || step_.detached_publish != 0 || step_.void_put || schedule_.profile.small_arena || has_few_edges() || too_much,
           "a value was not stored though there is room");
   step_.version = last_version_ = published.version;
   contents_[{*step_.publishing, published.version}] = step_.content;
@@ -379,7 +383,7 @@ void Model::on_change(const protocol::Signal& signal) {
         pass_on();
       }
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
-      require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) ||
+      require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) || over_function_limit(signal.key) ||
                   (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
               "`evicted` though there is room");
       require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
@@ -411,12 +415,11 @@ void Model::on_change(const protocol::Signal& signal) {
         keep_failure(signal.key, signal.text, schedule_.profile.settings.holder_deaths_memory);
       }
       break;
-    case SignalEvent::cancelled:
-      require(step_.cancelling && in_scope(*step_.cancelling, signal.key), "`cancelled` though nobody asked for it");
-      break;
+    case SignalEvent::cancelled: break;  // on_cancelled_signal()
     case SignalEvent::abandoned:
       require(signal.text != "session_ended" || key.fenced, "a computation was given up for a session that goes on");
       if (signal.text == "session_ended") key.fenced = false;
+      if (key.cancelled_in_queue) key.cancelled_by = 0;  // those who were cancelled have left before
       require(signal.text != "invalidated" || key.softened_by != 0 || (step_.fenced_publish && step_.publishing == signal.key), "a computation was given up though nobody asked for it (L5)");
       break;
     case SignalEvent::queued: return check_queued_signal(signal);

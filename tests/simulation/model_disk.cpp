@@ -112,7 +112,7 @@ void Model::learn_of_load(const engine::Effects& effects) {
     require(of_before != identity || version == loaded.version || !is_hung_on(version), "a value comes back under another version though something hangs on the one that it had");
   last_version_ = std::max(last_version_, loaded.version);
   require(text_of(loaded.value->parts) == copy.text, "the simulated disk has changed a value");
-  contents_[{loaded.key, loaded.version}] = {copy.text, {}};
+  contents_[{loaded.key, loaded.version}] = {copy.text, {}, bytes_in(loaded.value->parts)};
   if (!is_own) {
     Made& value = made_[loaded.version];
     value.key = loaded.key;

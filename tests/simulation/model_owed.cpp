@@ -14,7 +14,7 @@ void Model::check_owed() const {
     const KeyModel& key = keys_.at(wait.key);
     require(schedule_.now < wait.deadline, "a waiter was not told that its deadline has passed (L3)");
     require(!draining_, "a waiter was left without an answer while the daemon drains (L3)");
-    if (wait.fenced) continue;  // it is told in one of the next steps
+    if (wait.fenced || wait.cancelled_by != 0) continue;  // it is told in one of the next steps
     require(!step_.must_recurse || step_.request != address, "a recursion was not refused (L7)");
     require(!step_.would_deadlock || step_.request != address, "a deadlock was not refused (L7)");
     const bool too_old = step_.fate.may_be_outdated && !takes_too_old(wait);
@@ -37,7 +37,7 @@ void Model::check_owed() const {
   }
   for (const auto& [name, key] : keys_) {
     const SignalModel::Replica told = signals_.replica(name);
-    const bool to_be_told = (key.invalidated_by != 0 || key.softened_by != 0 || key.fenced) && told.computing;  // a lease has been detached
+    const bool to_be_told = (key.invalidated_by != 0 || key.softened_by != 0 || key.fenced || key.cancelled_by != 0) && told.computing;  // a lease is over, or detached
     require(to_be_told || told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
     require(told.queued == key.queued.has_value(), "the signals say otherwise about whether " + name_of_key(name) + " is queued (L9)");
     require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
@@ -65,6 +65,8 @@ void Model::check_invalidated() {
       for (const auto& [counter, lease] : leases_)
         require(lease.key != name || !lease.owes_lost || key.invalidated_by != 0 || key.softened_by != 0,
                 "a lease was not detached by an invalidation (L5)");
+      for (const auto& [counter, lease] : dead_leases_)
+        require(lease.key != name || !lease.owes_lost || key.invalidated_by != 0 || key.softened_by != 0, "a lease that is cancelled as well was not detached by an invalidation (L5)");
     }
   }
   for (const Invalidation& one : invalidations_)

@@ -19,7 +19,7 @@ std::size_t Model::running(const std::string& function) const {
   return static_cast<std::size_t>(std::count_if(leases_.begin(), leases_.end(), [&](const auto& one) {
     const bool ends = one.first == step_.detached_publish || one.first == step_.failing_detached;
     return !ends && function_of_key(one.second.key) == function;
-  })) + static_cast<std::size_t>(std::count_if(fenced_leases_.begin(), fenced_leases_.end(), [&](const auto& one) {
+  })) + static_cast<std::size_t>(std::count_if(dead_leases_.begin(), dead_leases_.end(), [&](const auto& one) {
     return function_of_key(one.second.key) == function;
   }));
 }
@@ -42,7 +42,7 @@ std::size_t Model::position_of(const std::string& key) const {
 
 void Model::count_running_before() {
   for (const auto& [counter, lease] : leases_) ++step_.running_before[function_of_key(lease.key)];
-  for (const auto& [counter, lease] : fenced_leases_) ++step_.running_before[function_of_key(lease.key)];
+  for (const auto& [counter, lease] : dead_leases_) ++step_.running_before[function_of_key(lease.key)];
 }
 
 // Of the key of this wait, which is over; it may have come, or left the background, in this step.

@@ -80,8 +80,8 @@ bool Model::may_depend(Address from, const protocol::Request& request) {
   } else if (const auto* publish = std::get_if<protocol::Publish>(&request)) {
     // Whoever's it is: a token that is not known at all is refused for that.
     const auto lease = leases_.find(publish->token.counter);
-    const auto fenced = fenced_leases_.find(publish->token.counter);
-    if (lease == leases_.end() && fenced == fenced_leases_.end()) return true;
+    const auto fenced = dead_leases_.find(publish->token.counter);
+    if (lease == leases_.end() && fenced == dead_leases_.end()) return true;
     upstreams = &publish->retention.depends_on;
     own = protocol::session_in(lease != leases_.end() ? lease->second.key : fenced->second.key);
   }
@@ -151,20 +151,27 @@ void Model::session_dies(std::uint64_t number, bool ends) {
     const auto lease = at++;
     if (protocol::session_in(lease->second.key) != number) continue;
     if (lease->first == step_.detached_publish || lease->first == step_.failing_detached) continue;  // it has ended before, in this step
-    fenced_leases_[lease->first] = {lease->second.holder, lease->second.key};
+    dead_leases_[lease->first] = {lease->second.holder, lease->second.key};
     // The signals still say that it is computed: an invalidation may not have come to it yet.
     if (!lease->second.detached || lease->second.owes_lost) keys_[lease->second.key].fenced = true;
     leases_.erase(lease);
+  }
+  for (auto& [counter, lease] : dead_leases_) {  // those that were cancelled, and not told so yet, end with the id
+    if (protocol::session_in(lease.key) != number || lease.cancelled_by == 0) continue;
+    if (lease.owes_lost) keys_[lease.key].fenced = true;
+    lease = {.holder = lease.holder, .key = lease.key};
   }
   for (auto& [address, wait] : waits_) {
     if (protocol::session_in(wait.key) != number) continue;
     wait.fenced = true;
     wait.detached = 0;
+    wait.cancelled_by = 0;
   }
   for (auto& [name, key] : keys_) {
     if (protocol::session_in(name) != number) continue;
     key.mark_unknown = true;
-    key.fenced = key.fenced || key.queued;
+    key.fenced = key.fenced || key.queued || key.cancelled_by != 0;
+    key.cancelled_by = 0;
     key.ended = ends;
     key.live = 0;
     key.failed.reset();

@@ -118,7 +118,12 @@ void Process::reserve_or_release() {
   std::uint64_t bytes = random.between(1, random.percent(50) ? 5'000 : 40'000);
   if (random.percent(3)) bytes = random.percent(50) ? 0 : std::uint64_t{5} << 30;
   reserving_ = true;
-  blob_request_ = send(protocol::Reserve{bytes, random.percent(1) ? receipt_ + 1 : receipt_});
+  protocol::Reserve request{bytes, random.percent(1) ? receipt_ + 1 : receipt_};
+  // Not drawn, so that schedules are what they were.
+  request.ready = last_id_ % 4 == 0;
+  if (const auto& stack = threads_.front().stack; last_id_ % 3 == 0 && !stack.empty()) request.key = stack.back().key;
+  else if (last_id_ % 3 == 1) request.key = all_keys()[last_id_ % world_.schedule().profile.keys];
+  blob_request_ = send(request);
 }
 
 void Process::receive_blob(const protocol::Reply& reply) {
@@ -165,6 +170,7 @@ void Process::act(std::size_t number) {
   if (random.percent(profile.subscribe_percent)) subscribe_or_not();
   if (random.percent(profile.blob_percent)) reserve_or_release();
   if (random.percent(profile.relimit_percent)) world_.relimit();
+  if (profile.relimit_bytes_percent > 0 && random.percent(profile.relimit_bytes_percent)) world_.relimit_bytes();
   if (thread.waits_in) {
     if (random.percent(10)) {  // it has lost its patience
       send(protocol::Withdraw{*thread.waits_in});
@@ -367,6 +373,10 @@ void Process::receive(RequestId id, const protocol::Reply& reply) {
   if (const auto* lease = std::get_if<protocol::Lease>(&reply)) {
     thread.stack.push_back({thread.asked, lease->token});
     world_.tokens().push_back(lease->token);
+    if (world_.schedule().profile.reserves_early && !blob_request_ && reserved_.empty()) {
+      reserving_ = true;
+      blob_request_ = send(protocol::Reserve{world_.schedule().profile.settings.blob_bytes_max / 3, receipt_, false, thread.asked});
+    }
     if (lease->take_up && !world_.random().percent(15)) send(protocol::TakeUp{lease->token});
   }
 }

@@ -83,6 +83,7 @@ Profile::Profile(Random& random) {
   if (dependency_percent > 0 && random.percent(10)) settings.dependency_edges_max = random.between(1, 12);
   tie_sessions(random);
   put_on_disk(random);
+  limit_functions(random);
 }
 
 // Values that depend on a session's and outlive it. By lots of its own, so that other schedules are what they were.
@@ -119,6 +120,20 @@ void Profile::put_on_disk(Random random) {
   retire_older_percent = random.percent(20) ? random.between(10, 40) : 0;
   restart_percent = random.percent(60) ? random.between(1, 4) : 0;
   steps = random.between(60, 300);
+}
+
+// What the values of a function may have. By lots of its own.
+void Profile::limit_functions(Random random) {
+  Random lots(random.next() ^ 0x6c1aULL);
+  if (!lots.percent(25)) return;
+  for (const std::string& function : all_functions())
+    if (lots.percent(60)) settings.function_bytes_max[function] = function_bytes(lots);
+  if (lots.percent(30)) relimit_bytes_percent = lots.between(1, 6);
+}
+
+std::uint64_t Profile::function_bytes(Random& lots) const {
+  if (small_arena) return lots.between(40'000, 150'000);
+  return lots.between(60, lots.percent(70) ? 500 : 60'000);
 }
 
 }  // namespace onced::simulation

@@ -48,10 +48,12 @@ struct Profile {
   std::uint64_t tag_percent = 40;
   std::uint64_t background_percent = 0;
   std::uint64_t relimit_percent = 0;  // another limit of a function
+  std::uint64_t relimit_bytes_percent = 0;  // the same of what its values may have
   std::uint64_t retire_older_percent = 20;
   std::uint64_t session_percent = 0;   // of what is done: with sessions, or in one
   std::uint64_t dependency_percent = 40;
   std::uint64_t foreign_held_percent = 0;  // of requests: they claim a lease of somebody else
+  bool reserves_early = false;  // a large share of the budget, as soon as there is something to compute
   std::size_t blobs_max = 1024;
   bool disk = false;                   // values are kept on disk
   bool calm_disk = false;              // which works, and fast
@@ -59,15 +61,22 @@ struct Profile {
   std::uint64_t restart_percent = 0;   // of what is done: the daemon is killed
   std::uint64_t delay_us_max = 2000;
   engine::Settings settings;
+  std::uint64_t function_bytes(Random& lots) const;  // for function_bytes_max
 
  private:
   void tie_sessions(Random random);
   void put_on_disk(Random random);
+  void limit_functions(Random random);
 };
 
 struct Schedule {
   explicit Schedule(std::uint64_t seed_, bool trace_) : seed(seed_), tracing(trace_), random(seed_), profile(random) {
-    if (seed % 8 == 3) profile.foreign_held_percent = 20;  // not drawn, so that other schedules stay as they were
+    // Not drawn, so that other schedules stay as they were.
+    if (seed % 8 == 3) profile.foreign_held_percent = 20;
+    if (seed % 8 == 5 && profile.blob_percent > 0) {
+      profile.reserves_early = true;
+      profile.settings.blob_bytes_max = 40'000 + seed % 7 * 10'000;
+    }
   }
   std::uint64_t seed;
   bool tracing;

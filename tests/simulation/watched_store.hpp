@@ -61,6 +61,7 @@ class WatchedStore final : public engine::RecordStore {
   std::vector<std::uint32_t> pins(std::span<const engine::RecordRef> records) const override {
     return store_->pins(records);
   }
+  std::vector<engine::BlobId> blobs_in(engine::RecordRef record) const override { return store_->blobs_in(record); }
   std::vector<protocol::Part> read(engine::RecordRef record) const override { return store_->read(record); }
   void harvest_hits(const std::function<void(engine::RecordRef)>& seen) override { store_->harvest_hits(seen); }
   std::vector<HitTotals> hit_totals() const override { return store_->hit_totals(); }

@@ -178,6 +178,15 @@ void World::relimit() {
   plan_tick();
 }
 
+void World::relimit_bytes() {
+  const std::string& function = random().pick(all_functions());
+  const std::uint64_t limit = random().percent(25) ? 0 : schedule_.profile.function_bytes(random());
+  schedule_.trace([&] { return "        bytes_max of " + function + " is " + std::to_string(limit) + " from now on"; });
+  schedule_.profile.settings.function_bytes_max[function] = limit;
+  engine_->reconfigure(schedule_.profile.settings);
+  plan_tick();
+}
+
 std::optional<std::uint64_t> World::look_up(ConnectionId id, const std::string& key, const std::optional<protocol::SessionGrant>& grant) {
   protocol::PinPage& page = memory_.page(*connections_.at(id).page);
   const protocol::LookupResult found = grant ? reader_->lookup_in_session(key, reader_->hash(key), page, 0, protocol::LineUse::exclusive, *grant)

@@ -62,6 +62,7 @@ class World {
   void stop_reading(ConnectionId connection, Duration duration);
   // The operator sets another limit for a function (SIGHUP).
   void relimit();
+  void relimit_bytes();
   // The daemon is killed and started anew, over the disk that is left; all who were connected are gone.
   void restart();
   // The process dies; a child that it forked may hold its socket for longer.

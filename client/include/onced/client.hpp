@@ -154,7 +154,9 @@ class Client {
   // without a name if it has none of its own. When the connection has changed since parts were reserved, they are copied
   // to memory of the new one.
   Result<std::uint64_t> put(std::string_view key, ValueBuilder&& builder, const PutOptions& options = {});
-  ValueBuilder builder();
+  // `key`: of the value, where it is known before its parts are: when there is no memory for a large one, that is told about the key
+  // (`oncectl explain`).
+  ValueBuilder builder(std::string_view key = {});
 
   // Unmaps the large parts that nobody views. The daemon's memory for a value that it has dropped is free when no process
   // maps it any more: every call that looks up or asks the daemon sees to that, so this is for a process that makes none for a long time.

@@ -139,7 +139,8 @@ struct Invalidate {
   Scope scope;
   bool soft = false;
 };
-// Ends computations; holder and waiters are told. Answer: Done with the number of computations ended.
+// Ends what is computed and queued when it arrives; holders and waiters are told. Answer: Done with the number of computations ended, when
+// all have been.
 struct Cancel { Scope scope; };
 // Answers: State (initial), then Signal, Position and State (resync) under this request's id until Unsubscribe.
 struct Subscribe {
@@ -166,6 +167,7 @@ struct Reserve {
   std::uint64_t bytes = 0;
   std::uint64_t receipt = 0;
   bool ready = false;                // the part is there to be copied: its computation will hardly take longer than it has
+  std::string key{};                 // of the value that it is for; empty: not said
 };
 // The descriptor of a published blob, to read from: one that a record of this namespace has, also one that nobody finds any
 // more but somebody pins, or one that was lent to this connection (Value). Answers: Blob, Refused (not_found).
