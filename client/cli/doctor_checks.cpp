@@ -360,6 +360,7 @@ Finding check_turns(const protocol::Report& statistics) {
 }
 
 Findings check_limit_use(const protocol::Report& statistics) {
+  const auto setting_of = [](const std::string& name) { return name == "sessions" ? "sessions.sessions_max" : "limits." + name + "_max"; };
   constexpr std::string_view most_suffix = "_most";
   Findings findings;
   std::size_t looked_at = 0;
@@ -371,9 +372,14 @@ Findings check_limit_use(const protocol::Report& statistics) {
     const std::uint64_t refused = count(statistics, name + "_refused");
     ++looked_at;
     if (refused == 0 && most < limit - limit / 10) continue;
-    findings.push_back({Level::warn, "limits", "limits." + name + "_max is " + human_count(limit) + "; the most there is now: " + human_count(most) +
+    findings.push_back({Level::warn, "limits", setting_of(name) + " is " + human_count(limit) + "; the most there is now: " + human_count(most) +
                                                    (refused > 0 ? ", refused since the start: " + human_count(refused) : std::string()),
-                        "find out who needs so much (`oncectl ls`, `oncectl status`), or raise the setting limits." + name + "_max"});
+                        "find out who needs so much (`oncectl ls`, `oncectl status`), or raise the setting " + setting_of(name)});
+  }
+  if (const std::uint64_t evicted = count(statistics, "sessions_evicted"); evicted > 0) {
+    findings.push_back({Level::warn, "limits", plural(evicted, "session") + " ended since the start to make room for others: sessions.sessions_max is " +
+                                                   human_count(count(statistics, "sessions_max")),
+                        "raise it if that many users are expected at once, or have sessions end sooner by sessions.idle_ttl"});
   }
   if (findings.empty()) findings.push_back({Level::ok, "limits", plural(looked_at, "limit") + " of clients, none met or near", ""});
   return findings;

@@ -54,6 +54,7 @@ struct Counters {
   std::uint64_t sessions_ended = 0;       // by request
   std::uint64_t sessions_expired = 0;
   std::uint64_t sessions_evicted = 0;     // for the place of another
+  std::uint64_t sessions_refused = 0;     // none could be made
   std::uint64_t session_evictions = 0;    // of the evictions: of a session that had all that it may keep
   std::uint64_t function_evictions = 0;   // the same of a function
   std::uint64_t fenced_computations = 0;  // under an id that is dead

@@ -204,6 +204,11 @@ protocol::Statistics Reports::statistics(Time now) const {
     add((name + "_max").c_str(), value_of(use.limit, context_.settings));
     add((name + "_refused").c_str(), counters.refusals_by_limit[static_cast<std::size_t>(use.limit)]);
   }
+  add("sessions_most", std::uint64_t{directory_.sessions().live()});
+  add("sessions_max", std::uint64_t{sessions_max(context_.settings.sessions, directory_.sessions().places())});
+  add("sessions_refused", counters.sessions_refused);
+  add("session_bytes_max", std::uint64_t{context_.settings.sessions.bytes_max});
+  add("session_entries_max", std::uint64_t{context_.settings.sessions.entries_max});
   add("protocol_errors", counters.protocol_errors);
   add("signals", counters.signals);
   add("signals_delivered", counters.signals_delivered);

@@ -1,6 +1,7 @@
 // How long sessions live and how much they may keep: what the configuration says.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -18,5 +19,10 @@ struct SessionSettings {
   std::size_t sessions_max = limits::sessions_max;               // more: the one that was used longest ago goes
   friend bool operator==(const SessionSettings&, const SessionSettings&) = default;
 };
+
+// So many there may be where the segment's table has so many places.
+inline std::size_t sessions_max(const SessionSettings& settings, std::size_t places) {
+  return std::clamp<std::size_t>(settings.sessions_max, 1, places);
+}
 
 }  // namespace onced::engine

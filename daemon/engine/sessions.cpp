@@ -95,7 +95,7 @@ void Sessions::create(Connection& from, protocol::RequestId id, const protocol::
   go_on(context_.settings.invalidated_per_step_max);  // who makes many sessions clears away as many
   if (!make_room()) {
     return refuse_for_limit(to, std::to_string(table_.ending()) + " sessions that have ended are still being cleared away, " + std::to_string(ending_max()) +
-                                    " may be: sessions.sessions_max (" + std::to_string(sessions_max()) + ") and " + std::to_string(ending_more_max) +
+                                    " may be: sessions.sessions_max (" + std::to_string(most()) + ") and " + std::to_string(ending_more_max) +
                                     " more; there are " + std::to_string(table_.live()) + " others; try again later");
   }
   const std::string name = protocol::session_id_of(secret);
@@ -221,6 +221,7 @@ void Sessions::refuse_ended(ReplyAddress to) {
 
 void Sessions::refuse_for_limit(ReplyAddress to, std::string text) {
   ++context_.counters.limits_reached;
+  ++context_.counters.sessions_refused;
   context_.refuse(to, ErrorCode::limit_reached, std::move(text));
 }
 
@@ -297,14 +298,13 @@ void Sessions::let_time_pass() {
   }
 }
 
-std::size_t Sessions::sessions_max() const { return std::clamp<std::size_t>(context_.settings.sessions.sessions_max, 1, table_.places()); }
-std::size_t Sessions::ending_max() const { return sessions_max() + ending_more_max; }
+std::size_t Sessions::most() const { return sessions_max(context_.settings.sessions, table_.places()); }
+std::size_t Sessions::ending_max() const { return most() + ending_more_max; }
 
 // The one that was used longest ago goes, as far as is known; those that its readers have marked since are not it.
 bool Sessions::make_room() {
   if (table_.ending() >= ending_max()) return false;
-  const std::size_t most = sessions_max();
-  for (int looks = 0; table_.live() >= most; ++looks) {
+  for (int looks = 0; table_.live() >= most(); ++looks) {
     Session& oldest = *by_use_.front();
     if (looks < looks_for_room_max && store_.take_session_use(oldest.number)) used(oldest);
     else finish(oldest, EndedBy::room);

@@ -84,7 +84,7 @@ class Sessions {
   void opened(Connection& from, const Session& session);
   void finish(Session& session, EndedBy how);
   void settle_later(Session& session);
-  std::size_t sessions_max() const;
+  std::size_t most() const;        // that may live
   std::size_t ending_max() const;  // of those that have ended and keep something yet
   bool make_room();
   DiskSession image_of(const Session& session) const;

@@ -114,6 +114,14 @@ TEST_CASE("limits are warned of that have refused something or are nearly met, w
   CHECK(refused.remedy.find("limits.waiters_per_key_max") != std::string::npos);
 }
 
+TEST_CASE("sessions that had to make room for others are warned of, with their setting") {
+  const Findings found = check_limit_use({{"sessions_most", std::uint64_t{3}}, {"sessions_max", std::uint64_t{3}}, {"sessions_evicted", std::uint64_t{5}}});
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].text == "sessions.sessions_max is 3; the most there is now: 3");
+  CHECK(found[1].level == Level::warn);
+  CHECK(found[1].text == "5 sessions ended since the start to make room for others: sessions.sessions_max is 3");
+}
+
 TEST_CASE("large parts are warned of when the descriptors for them run out or their memory is next to nothing") {
   const auto levels = [](std::uint64_t blobs, std::uint64_t blobs_max, std::uint64_t bytes_max) {
     const Findings found = check_blobs({{"blobs", blobs}, {"blobs_max", blobs_max}, {"blob_bytes_max", bytes_max}});

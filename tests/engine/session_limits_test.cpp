@@ -184,6 +184,8 @@ TEST_CASE("when there are as many sessions as there may be, the one used longest
   scene.new_session(one);
   CHECK_FALSE(is_there(scene, one, second.id));
   CHECK(scene.counted("sessions_evicted") == 1);
+  CHECK(scene.counted("sessions_most") == 3);
+  CHECK(scene.counted("sessions_max") == 3);
   scene.pass(0ms);
   CHECK(scene.store.records.empty());
   // The next would be the third, but its readers say otherwise.
