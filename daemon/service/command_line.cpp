@@ -52,19 +52,21 @@ ParsedCommandLine parse_command_line(int argc, const char* const* argv, const st
   bool print = false;
   std::vector<std::string> assignments;
   auto& values = command.overrides.values;
-  const auto flag = [&](const char* name, const char* setting, const char* help) {
+  const auto flag = [&](const char* name, const char* setting, const char* type, const char* help) {
     app.add_option_function<std::string>(
-        name, [&values, setting](const std::string& text) { values.emplace_back(setting, text); }, help);
+        name, [&values, setting](const std::string& text) { values.emplace_back(setting, text); }, help)
+        ->type_name(type);
   };
-  flag("--socket", "socket", "PATH: where clients connect (ONCED_SOCKET)");
-  app.add_option("--config", command.overrides.file, "FILE: read settings from it (ONCED_CONFIG)");
-  flag("--memory", "memory", "SIZE: of the shared memory for values, as in 256MiB (ONCED_MEMORY)");
-  flag("--blobs", "blobs", "SIZE: for values above 64 KiB, beside --memory, as in 2GiB (ONCED_BLOBS)");
-  flag("--disk", "disk.path", "PATH: keep values in this directory, too, where they survive a restart (ONCED_DISK_PATH)");
-  flag("--log-level", "log.level", "debug, info, warning or error (ONCED_LOG_LEVEL)");
-  flag("--log-format", "log.format", "text or json (ONCED_LOG_FORMAT)");
-  flag("--log-file", "log.file", "FILE: instead of standard error (ONCED_LOG_FILE)");
-  app.add_option("--set", assignments, "NAME=VALUE: any setting by its name in the file; may be repeated")
+  flag("--socket", "socket", "PATH", "where clients connect (ONCED_SOCKET)");
+  app.add_option("--config", command.overrides.file, "read settings from it (ONCED_CONFIG)")->type_name("FILE");
+  flag("--memory", "memory", "SIZE", "of the shared memory for values, as in 256MiB (ONCED_MEMORY)");
+  flag("--blobs", "blobs", "SIZE", "for values above 64 KiB, beside --memory, as in 2GiB (ONCED_BLOBS)");
+  flag("--disk", "disk.path", "PATH", "keep values in this directory, too, where they survive a restart (ONCED_DISK_PATH)");
+  flag("--log-level", "log.level", "LEVEL", "debug, info, warning or error (ONCED_LOG_LEVEL)");
+  flag("--log-format", "log.format", "FORMAT", "text or json (ONCED_LOG_FORMAT)");
+  flag("--log-file", "log.file", "FILE", "instead of standard error (ONCED_LOG_FILE)");
+  app.add_option("--set", assignments, "any setting by its name in the file; may be repeated")
+      ->type_name("NAME=VALUE")
       ->take_all()
       ->allow_extra_args(false);
   app.add_flag("--check-config", check, "read the configuration, say what is wrong with it, and exit");

@@ -34,6 +34,14 @@ TEST_CASE("what is only to be shown is told apart from serving") {
   CHECK(parse({"--help"}).end.status == 0);
 }
 
+TEST_CASE("the help names what a flag takes once") {
+  const std::string help = parse({"--help"}).end.out;
+  CHECK(help.find("--socket PATH") != std::string::npos);
+  CHECK(help.find("--set NAME=VALUE") != std::string::npos);
+  CHECK(help.find("TEXT") == std::string::npos);
+  CHECK(help.find("PATH: ") == std::string::npos);
+}
+
 TEST_CASE("mistakes end with status 2 and a complaint") {
   for (const std::vector<const char*>& words :
        {std::vector<const char*>{"--sokcet", "/x"}, {"--socket"}, {"serve"}, {"--set", "memory"}, {"--check-config", "x"}}) {
