@@ -56,7 +56,6 @@ Result<Descriptor> keep_all(int descriptor, const std::string& name, std::uint64
   while (true) {
     const Result<std::size_t> got = read_some(descriptor, chunk, chunk.size(), name);
     if (!got) return got.error();
-    if (*got == 0) break;
     kept += *got;
     if (kept > bytes_max) {
       return Error{ErrorCode::too_large, name + " is larger than a part may be (" + human_bytes(bytes_max) + ")"};
@@ -64,6 +63,7 @@ Result<Descriptor> keep_all(int descriptor, const std::string& name, std::uint64
     if (!write_all(memory.number(), std::string_view(chunk).substr(0, *got))) {
       return Error{ErrorCode::out_of_memory, "cannot keep " + name + ": " + std::strerror(errno)};
     }
+    if (*got < chunk.size()) break;  // asked once more, a terminal would want a second Ctrl-D
   }
   ::lseek(memory.number(), 0, SEEK_SET);
   return memory;

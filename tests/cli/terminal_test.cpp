@@ -65,6 +65,15 @@ TEST_CASE("wait shows progress and who computes, and begins anew with the next h
   CHECK(wait.out().ends_with("\r\x1b[K"));  // nothing is left behind
 }
 
+TEST_CASE("one Ctrl-D at the beginning of a line ends what is typed to put, as it does for cat") {
+  const Oncectl oncectl;
+  Command put(oncectl.words({"put", "typed"}), on_terminal());
+  wait_until([&] { return contains(put.out() + put.err(), "Ctrl-D ends it"); }, "the prompt");
+  put.type("abc\n\x04");
+  CHECK(put.wait() == 0);
+  CHECK(oncectl({"get", "typed"}).out == "abc\n");
+}
+
 TEST_CASE("run shows that and for whom it waits, and afterwards says so") {
   const Oncectl oncectl;
   const TempDirectory files;
