@@ -67,8 +67,10 @@ void print(Context& context, const Finding& finding) {
   if (finding.level == Finding::Level::fail) level = context.output.red(level);
   std::string subject = finding.subject;
   subject.resize(std::max(subject.size() + 1, subject_columns), ' ');
-  context.output.data(level + "  " + subject + escape(finding.text) + "\n");
-  if (!finding.remedy.empty()) context.output.data("      " + std::string(subject_columns, ' ') + "-> " + escape(finding.remedy) + "\n");
+  const std::size_t columns = context.output.data_screen().width;
+  const std::size_t before = 6 + subject_columns;
+  context.output.data(level + "  " + subject + wrapped(escape(finding.text), columns, before) + "\n");
+  if (!finding.remedy.empty()) context.output.data(std::string(before, ' ') + "-> " + wrapped(escape(finding.remedy), columns, before + 3) + "\n");
 }
 
 // Why the client goes to the socket to which it goes.

@@ -1,10 +1,8 @@
 #include "context.hpp"
 
 #include <algorithm>
-#include <cerrno>
 
-#include <unistd.h>
-
+#include "doctor_permission.hpp"
 #include "help_formatter.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
@@ -29,12 +27,11 @@ ClientOptions Context::client_options() const {
 int Context::fail(const Error& error) {
   output.talk(escape(failure_sentence(error.text)));
   int code = exit_code_for(error.code);
-  if (code == exit_code::unreachable && ::access(Client(client_options()).socket_path().c_str(), W_OK) != 0 && errno == EACCES) {
-    // For the library a socket that it may not open is a daemon that is away.
-    code = exit_code::not_permitted;
-    output.talk("this user may not connect; `oncectl doctor` says how to mend it");
-  }
-  if (code == exit_code::unreachable) {
+  // For the library a socket that it may not open is a daemon that is away.
+  const bool closed = (code == exit_code::unreachable || error.code == ErrorCode::not_permitted) &&
+                      permission_problem(Client(client_options()).socket_path()).has_value();
+  if (closed) code = exit_code::not_permitted;
+  if (closed || code == exit_code::unreachable) {
     output.talk("`oncectl doctor` says what is wrong and how to mend it");
   }
   return code;

@@ -19,6 +19,7 @@
 #include <onced/protocol/limits.hpp>
 
 #include "disk_view.hpp"
+#include "doctor_permission.hpp"
 #include "reports.hpp"
 #include "text_format.hpp"
 
@@ -148,6 +149,10 @@ std::string_view name_of(Finding::Level level) {
 
 Findings check_socket(const std::string& path, const std::string& source) {
   Findings findings;
+  if (const std::optional<PermissionProblem> problem = permission_problem(path)) {
+    findings.push_back({Level::fail, "socket", problem->text + " (" + source + ": " + path + ")", problem->remedy});
+    return findings;
+  }
   findings.push_back(check_directory(std::filesystem::path(path).parent_path().string()));
   const std::string named = path + " (" + source + ")";
   struct stat status {};
@@ -159,9 +164,7 @@ Findings check_socket(const std::string& path, const std::string& source) {
   } else {
     const std::string text = named + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid) + ", gid " +
                              std::to_string(status.st_gid);
-    const bool may = ::access(path.c_str(), W_OK) == 0;
-    findings.push_back({may ? Level::ok : Level::fail, "socket", text + (may ? "" : ": this user may not connect"),
-                        may ? "" : "join the group that owns it, or ask for another mode in the daemon's configuration"});
+    findings.push_back({Level::ok, "socket", text, ""});
   }
   return findings;
 }

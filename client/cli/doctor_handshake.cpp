@@ -27,7 +27,7 @@ NoHandshake cannot_connect(const std::string& path) {
   switch (errno) {
     case ENOENT: return {ErrorCode::unavailable, what, "start one: " + start};
     case ECONNREFUSED:
-      return {ErrorCode::unavailable, "the socket is left over from a daemon that has gone, nobody serves it", "start it again: " + start};
+      return {ErrorCode::unavailable, "the socket is left over from a daemon that has gone, nobody serves it", "start it again with the configuration that it had: " + start + " and what else it was given"};
     case EACCES:
     case EPERM: return {ErrorCode::not_permitted, "this user may not connect", "join the group that owns the socket"};
     case EAGAIN: return {ErrorCode::unavailable, "accepts no connections: too many wait already", "its log may say why; restart it"};

@@ -33,6 +33,10 @@ std::string cut_call(std::string_view utf8, std::size_t columns);
 // those after the first begin with two spaces.
 std::string phrases(const std::vector<std::string>& all, std::size_t columns);
 
+// Words in lines of at most `columns` (0: one line) that are broken at blanks; those after the first begin with `indent` blanks, and the first has as many
+// before it already. A word that is too long stays whole. No newline at the end.
+std::string wrapped(std::string_view text, std::size_t columns, std::size_t indent);
+
 std::string human_bytes(std::uint64_t bytes);            // "1.5 MiB"
 std::string human_duration(double seconds);              // "83 ns", "1.20 s", "3 h 12 min"
 std::string human_count(std::uint64_t count);            // "1,234,567"

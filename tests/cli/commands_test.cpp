@@ -437,7 +437,7 @@ TEST_CASE("doctor says what is wrong when nobody serves, and when somebody stopp
   const Outcome gone = oncectl({"doctor"});
   CHECK(gone.status == 3);
   CHECK(contains(gone.out, "nobody serves it"));
-  CHECK(contains(gone.out, "start it again: `onced --socket " + oncectl.daemon.socket() + "`"));
+  CHECK(contains(gone.out, "start it again with the configuration that it had: `onced --socket " + oncectl.daemon.socket() + "`"));
   const TempDirectory nowhere;
   const Outcome none = run_command({oncectl_path, "--socket", (nowhere / "s").string(), "doctor"});
   CHECK(none.status == 3);

@@ -12,6 +12,8 @@
 
 #include <onced/protocol/key.hpp>
 
+#include "doctor_permission.hpp"
+#include "support/other_user.hpp"
 #include "support/temp_directory.hpp"
 
 namespace onced::cli {
@@ -19,6 +21,10 @@ namespace onced::cli {
 using Level = Finding::Level;
 using testing::TempDirectory;
 using testing::write_file;
+
+namespace {
+bool contains_text(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+}  // namespace
 
 TEST_CASE("a segment without one of its seals fails") {
   const unsigned all = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
@@ -33,6 +39,42 @@ TEST_CASE("a segment without one of its seals fails") {
     ::close(memory);
   }
   CHECK(check_seals("segment", -1, true, 4096).level == Level::fail);
+}
+
+TEST_CASE("a socket that this user may not reach names what stops, its owner, group and mode, and what to do") {
+  const PermissionProblem joinable = permission_words("/run/onced/onced.sock", false, "onced", "cache", 0660);
+  CHECK(joinable.text == "this user may not connect to /run/onced/onced.sock: owner onced, group cache, mode 0660");
+  CHECK(contains_text(joinable.remedy, "usermod -aG cache USER"));
+  CHECK(contains_text(joinable.remedy, "sudo -u onced oncectl"));
+  const PermissionProblem closed = permission_words("/run/onced", true, "onced", "onced", 0700);
+  CHECK(closed.text == "this user may not enter /run/onced: owner onced, group onced, mode 0700");
+  CHECK_FALSE(contains_text(closed.remedy, "join the group"));
+
+  if (!onced::testing::can_be_other_users()) return;
+  const TempDirectory directory;
+  const std::string path = (directory / "closed" / "s").string();
+  std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
+  std::filesystem::create_directory(directory / "closed");
+  write_file(directory / "closed" / "s", "");
+  const auto seen = [&] {
+    return onced::testing::as_user({54321, 54321}, [&] {
+      const auto problem = permission_problem(path);
+      const Findings findings = check_socket(path, "--socket");
+      return (problem ? problem->text : std::string("none")) + "|" + findings.back().text + "|" + findings.back().remedy;
+    });
+  };
+  std::filesystem::permissions(directory / "closed", std::filesystem::perms(0700));
+  const std::string of_directory = seen();
+  CHECK(of_directory.starts_with("this user may not enter " + (directory / "closed").string() + ": owner "));
+  CHECK(contains_text(of_directory, "mode 0700"));
+  CHECK_FALSE(contains_text(of_directory, "start one"));
+  std::filesystem::permissions(directory / "closed", std::filesystem::perms(0755));
+  std::filesystem::permissions(directory / "closed" / "s", std::filesystem::perms(0660));
+  const std::string of_socket = seen();
+  CHECK(of_socket.starts_with("this user may not connect to " + path + ": owner "));
+  CHECK(contains_text(of_socket, "mode 0660"));
+  std::filesystem::permissions(directory / "closed" / "s", std::filesystem::perms(0666));
+  CHECK(seen().starts_with("none|"));
 }
 
 TEST_CASE("a missing socket and a file in its place fail, a directory open to all is warned of") {

@@ -74,6 +74,23 @@ TEST_CASE("one Ctrl-D at the beginning of a line ends what is typed to put, as i
   CHECK(oncectl({"get", "typed"}).out == "abc\n");
 }
 
+TEST_CASE("doctor's lines are wrapped at the terminal's width") {
+  const Oncectl oncectl;
+  CommandOptions options = on_terminal();
+  options.columns = 80;
+  Command doctor(oncectl.words({"doctor"}), std::move(options));
+  CHECK(doctor.wait() == 0);
+  std::istringstream lines(doctor.out());
+  std::size_t continued = 0;
+  for (std::string line; std::getline(lines, line);) {
+    while (!line.empty() && line.back() == '\r') line.pop_back();
+    CAPTURE(line);
+    CHECK(line.size() <= 80);
+    continued += line.starts_with("                   ") ? 1U : 0U;
+  }
+  CHECK(continued > 0);
+}
+
 TEST_CASE("run shows that and for whom it waits, and afterwards says so") {
   const Oncectl oncectl;
   const TempDirectory files;

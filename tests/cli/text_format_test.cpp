@@ -81,6 +81,16 @@ TEST_CASE("times on the command line have units") {
   }
 }
 
+TEST_CASE("words are wrapped at blanks, under the first of them, and none is cut") {
+  CHECK(wrapped("one two three", 0, 4) == "one two three");
+  CHECK(wrapped("one two three", 12, 4) == "one two\n    three");
+  CHECK(wrapped("one two three", 11, 4) == "one two\n    three");
+  CHECK(wrapped("one two three", 10, 4) == "one\n    two\n    three");
+  CHECK(wrapped("averylongword x", 10, 4) == "averylongword\n    x");
+  CHECK(wrapped("Grüße ja", 11, 4) == "Grüße\n    ja");
+  CHECK(wrapped("Grüße ja", 12, 4) == "Grüße ja");
+}
+
 TEST_CASE("sizes and durations are written as in the daemon's settings") {
   for (const auto& [text, bytes] : onced::testing::sizes_for_all()) {
     CAPTURE(text);
