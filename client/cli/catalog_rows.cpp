@@ -34,6 +34,11 @@ std::string_view places_of(const protocol::ListRow& row) {
 
 std::string time_left(std::uint64_t ms) { return ms == 0 ? "-" : human_duration(seconds_of_ms(ms)); }
 
+std::optional<std::uint64_t> session_of(const protocol::ListRow& row) {
+  const Result<Key> key = Key::parse(row.key);
+  return key ? key->session() : std::nullopt;
+}
+
 struct Column {
   Table::Column head;
   std::function<std::string(const protocol::ListRow&)> cell;
@@ -72,6 +77,8 @@ std::vector<Column> columns_for(const Screen& screen) {
       {{"GRACE", right, 8}, [](const auto& row) { return time_left(row.grace_left_ms); }, [](const auto& row) { return row.grace_left_ms > 0; }},
       {{"PLACE", right, 1}, [](const auto& row) { return row.queue_position == 0 ? std::string("-") : human_count(row.queue_position); },
        [](const auto& row) { return row.queue_position > 0; }},
+      {{"SESSION", right, 12}, [](const auto& row) { return session_of(row) ? std::to_string(*session_of(row)) : std::string("-"); },
+       [](const auto& row) { return session_of(row).has_value(); }},
       {{"WAITING", right, 7}, [](const auto& row) { return human_count(row.waiting); }, [](const auto& row) { return row.waiting > 0; }},
       {{.title = "KEY", .cut = Table::Cut::call}, [](const auto& row) { return key_display(row.key, whole_key) + (row.holder.empty() ? "" : "  by " + escape(row.holder)); }},
   };

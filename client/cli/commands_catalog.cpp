@@ -158,7 +158,8 @@ void add_catalog_commands(CLI::App& app, Context& context) {
                                        "and then usable, being stale, while one caller refreshes it. STATE: ready, stale,\n"
                                        "refreshing (there is a value, and its successor is computed), computing, queued (its\n"
                                        "function computes as many as it may, max_concurrent), failed. PLACE: in the queue of\n"
-                                       "its function. In JSON under_way_ms says how long it has been computed or queued.\n",
+                                       "its function. SESSION: the number of the session whose alone it is (`sessions ls`).\n"
+                                       "In JSON under_way_ms says how long it has been computed or queued.\n",
                                        "  oncectl ls\n"
                                        "  oncectl ls prices --sort cost --limit 10     # the dearest ones first\n"
                                        "  oncectl ls --json | jq -r 'select(.bytes > 10000) | .function'\n"},

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "context.hpp"
+#include "explained_rows.hpp"
 #include "full_screen.hpp"
 #include "text_format.hpp"
 #include "time_option.hpp"
@@ -74,16 +75,13 @@ class Computing {
   Result<void> describe(Client& client, TopData& data) const {
     data.computing_truncated = truncated_ || now_.size() > holders_asked_max;
     std::size_t asked = 0;
+    ExplainedRows rows(client);
     for (const auto& [key, one] : now_) {
       if (asked++ == holders_asked_max) break;
-      const Result<protocol::Explanation> explanation = client.explain(key);
-      if (!explanation && explanation.error().code == ErrorCode::not_permitted) {  // in a session, whose id we do not have
-        const auto for_seconds = one.begun ? std::optional(std::chrono::duration<double>(Clock::now() - *one.begun).count()) : std::nullopt;
-        data.computing.push_back({key, one.fraction, one.text, for_seconds, 0, {}, false});
-        continue;
-      }
-      if (!explanation) return explanation.error();
-      const protocol::ListRow& row = explanation->row;
+      const Result<std::optional<protocol::ListRow>> found = rows.of(key);
+      if (!found) return found.error();
+      if (!found->has_value()) continue;
+      const protocol::ListRow& row = **found;
       if (row.state != protocol::KeyState::computing) continue;
       const bool refresh = row.version != 0;
       std::optional<double> seconds = seconds_under_way(row);
@@ -125,10 +123,12 @@ class Computing {
     const std::size_t asked = std::min(first.size(), places_asked_max);
     std::partial_sort(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(asked), first.end());
     first.resize(asked);
+    ExplainedRows rows(client);
     for (const auto& [position, key] : first) {
-      const Result<protocol::Explanation> explanation = client.explain(key);
-      if (!explanation) return explanation.error();
-      const protocol::ListRow& row = explanation->row;
+      const Result<std::optional<protocol::ListRow>> found = rows.of(std::string(key));
+      if (!found) return found.error();
+      if (!found->has_value()) continue;
+      const protocol::ListRow& row = **found;
       if (row.state != protocol::KeyState::queued) continue;
       data.queued.push_back({std::string(key), row.queue_position, seconds_under_way(row), row.waiting});
     }

@@ -3,12 +3,15 @@
 
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <onced/protocol/key.hpp>
 #include <onced/protocol/session.hpp>
+#include <onced/session.hpp>
 
 #include "oncectl.hpp"
+#include "support/watchdog.hpp"
 
 namespace onced::testing {
 namespace {
@@ -123,6 +126,51 @@ TEST_CASE("what is asked of sessions must make sense") {
   const json made = json::parse(oncectl({"sessions", "new", "--idle", "2s", "--age", "1h", "--json"}).out);
   CHECK(made["idle_ttl_ms"] == 2000);
   CHECK(made["absolute_left_ms"] == 3'600'000);
+}
+
+TEST_CASE("outside sessions ls says of which session a row is, and top who computes there") {
+  const Oncectl oncectl;
+  oncectl.put("shared", "[]", "x");
+  CHECK(contains(oncectl({"ls"}).out, "SESSION"));  // off a terminal every column is there
+  Client client = oncectl.client();
+  Result<Session> session = client.new_session();
+  REQUIRE(session.ok());
+  Session& open = *session;
+  Result<Key> key = KeyBuilder("basket", {}, open.number()).build();
+  REQUIRE(key.ok());
+  auto acquired = open.acquire(*key);
+  REQUIRE(acquired.ok());
+  const json top = json::parse(oncectl({"top", "--json"}).out);
+  REQUIRE(top["computing"].size() == 1);
+  CHECK(contains(top["computing"][0]["holder"].get<std::string>(), "(gunicorn)"));
+  CHECK(top["computing"][0]["seconds"].is_number());
+  CHECK(contains(oncectl({"top", "--once"}).out, "(gunicorn)"));
+  CHECK(contains(oncectl({"ls"}).out, "basket"));
+  for (const json& row : lines_of(oncectl({"ls", "--json"}).out)) {
+    if (row["function"] == "basket") CHECK(row["session"] == open.number());
+    else CHECK_FALSE(row.contains("session"));
+  }
+}
+
+TEST_CASE("top lives with what is queued in a session") {
+  const Oncectl oncectl({"--set", "functions.basket.max_concurrent=1"});
+  Client client = oncectl.client();
+  Result<Session> session = client.new_session();
+  REQUIRE(session.ok());
+  Session& open = *session;
+  auto first = open.acquire(*KeyBuilder("basket", {}, open.number()).add(1).build());
+  REQUIRE(first.ok());
+  std::thread other([&] {
+    Client another = oncectl.client();
+    Result<Session> same = another.session(open.id());
+    if (same) (void)same->acquire(*KeyBuilder("basket", {}, open.number()).add(2).build());
+  });
+  wait_until([&] { return json::parse(oncectl({"top", "--json"}).out)["queued"].size() == 1; }, "the one that is queued");
+  const Outcome top = oncectl({"top", "--once"});
+  CHECK(top.status == 0);
+  CHECK(contains(top.out, "1st in the queue"));
+  std::get<Computation>(*first).abandon();
+  other.join();
 }
 
 TEST_CASE("a put that is not kept says why, and does not blame the memory for a session that is full") {
