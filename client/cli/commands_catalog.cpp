@@ -6,6 +6,7 @@
 
 #include "catalog_rows.hpp"
 #include "context.hpp"
+#include "count_option.hpp"
 #include "key_words.hpp"
 #include "nearest_key.hpp"
 #include "reach.hpp"
@@ -19,7 +20,7 @@ namespace {
 struct ListWords {
   std::string function;
   std::string sort;
-  std::uint64_t limit = 0;  // 0: all
+  std::string limit;
 };
 
 std::string joined(const std::vector<std::string>& words) {
@@ -35,7 +36,9 @@ void print_lines(Context& context, const std::vector<protocol::ListRow>& rows) {
 int list(Context& context, const ListWords& words) {
   const std::optional<RowOrder> order = words.sort.empty() ? RowOrder::key : row_order(words.sort);
   if (!order) return context.fail({ErrorCode::invalid_argument, "--sort " + words.sort + ": not one of size, cost, age, hits"});
-  RowSelection selection(*order, words.limit == 0 ? std::nullopt : std::optional<std::size_t>(words.limit));
+  const Result<std::uint64_t> limit = count_option("--limit", words.limit);
+  if (!limit) return context.fail(limit.error());
+  RowSelection selection(*order, *limit == 0 ? std::nullopt : std::optional<std::size_t>(*limit));
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   std::string cursor;

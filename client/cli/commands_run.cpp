@@ -20,6 +20,7 @@
 #include "child_process.hpp"
 #include "context.hpp"
 #include "descriptor.hpp"
+#include "disk_view.hpp"
 #include "file_digest.hpp"
 #include "part_input.hpp"
 #include "reach.hpp"
@@ -139,7 +140,7 @@ class Runner {
     if (!acquired && acquired.error().code == ErrorCode::unavailable) return without_daemon(acquired.error(), *prepared);
     if (!acquired) return told(acquired.error());
     if (const auto* value = std::get_if<Value>(&*acquired)) return repeat(*value, *reach, *key, client.counters().waited > 0);
-    return compute(std::get<Computation>(*acquired), prepared->standard_input.number());
+    return compute(client, std::get<Computation>(*acquired), prepared->standard_input.number());
   }
 
  private:
@@ -155,6 +156,7 @@ class Runner {
       return exit_code::own_fault;
     }
     context_.output.talk(escape(error.text) + "; running the command uncached");
+    why_not_durable_ = "there was no daemon to keep the result";
     const Result<ChildResult> child = run_child({context_.command_words, prepared.standard_input.number(), 0});
     return child ? durable_end_of(*child) : failed(child.error());
   }
@@ -170,11 +172,12 @@ class Runner {
   int durable_end_of(const ChildResult& child) {
     const int status = end_of(child);
     if (!words_.retention.durable || durable_ || status != exit_code::ok) return status;
-    context_.output.talk("the command was run, and --durable could not be met: exit code 125");
+    context_.output.talk("the command was run, and --durable could not be met" + (why_not_durable_.empty() ? std::string() : ": " + escape(why_not_durable_)) +
+                         " (exit code 125)");
     return exit_code::own_fault;
   }
 
-  int compute(Computation& computation, int standard_input) {
+  int compute(Client& client, Computation& computation, int standard_input) {
     verbose("running it here");
     Result<ChildResult> child = run_child({context_.command_words, standard_input, static_cast<std::size_t>(output_bytes_max_)});
     if (!child) {
@@ -190,22 +193,29 @@ class Runner {
       context_.output.talk("the output is larger than " + human_bytes(output_bytes_max_) +
                            " (--max-output) and was not kept; who waits for it runs the command again");
     } else {
-      keep(computation, {std::move(child->out), std::move(child->err), child->status});
+      keep(client, computation, {std::move(child->out), std::move(child->err), child->status});
     }
     return durable_end_of(*child);
   }
 
-  void keep(Computation& computation, const RunResult& result) {
+  void keep(Client& client, Computation& computation, const RunResult& result) {
     if (const Result<void> added = add_result(computation.builder(), result); !added) {
       computation.abandon();
       return context_.output.talk("the result was not kept: " + escape(added.error().text));
     }
     const Result<Value> published = computation.publish();
     const std::optional<Error> why = published ? published->not_stored() : std::optional<Error>(published.error());
-    if (why) return context_.output.talk("the result was not kept: " + escape(why->text));
+    if (why) {
+      why_not_durable_ = "the result was not kept";
+      return context_.output.talk("the result was not kept: " + escape(why->text));
+    }
     const std::optional<Error> memory_only = published->not_durable();
     durable_ = words_.retention.durable && !memory_only;
-    if (memory_only) context_.output.talk(escape(memory_only->text));
+    if (memory_only && !words_.retention.durable) context_.output.talk(escape(memory_only->text));
+    if (memory_only) {
+      const Result<protocol::Report> status = client.status();
+      why_not_durable_ = status ? not_durable_text(memory_only->text, *status) : memory_only->text;
+    }
   }
 
   // A value that was there or that we waited for.
@@ -266,6 +276,7 @@ class Runner {
   const RunWords& words_;
   std::uint64_t output_bytes_max_ = output_bytes_max_default;
   bool durable_ = false;  // the result is on stable storage
+  std::string why_not_durable_;
 };
 
 }  // namespace
@@ -287,7 +298,8 @@ void add_run_command(CLI::App& app, Context& context) {
        "this user may not open) is exit code 125, and the command is not run. With --durable\n"
        "125 also says that the command was run, with status 0, and that its result could not\n"
        "be made durable (a line on standard error says why); a result that was there already\n"
-       "is as durable as it was made.\n",
+       "is as durable as it was made. --json does not change what is written: it is the\n"
+       "command's own output.\n",
       "  oncectl run -- make-report --month 2026-11\n"
       "  oncectl run --name schema --input schema.sql -- psql -f schema.sql\n"
       "  oncectl run --ttl 10m --grace 1h --env LANG --cwd -- sh -c 'git log | wc -l'\n"

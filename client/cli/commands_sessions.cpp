@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "command_line.hpp"
@@ -110,6 +111,9 @@ int sessions(Context& context, const SessionWords& words) {
     const Result<Session> made = client.new_session(*options);
     return made ? tell(context, *made) : context.fail(made.error());
   }
+  for (const auto& [option, text] : {std::pair("--idle", &words.idle), std::pair("--age", &words.age)}) {
+    if (!text->empty()) return context.fail({ErrorCode::invalid_argument, std::string(option) + " is of `sessions new`"});
+  }
   if (words.action == "ls") {
     Client client(context.client_options());
     return list(context, client, std::nullopt);
@@ -149,10 +153,12 @@ void add_session_commands(CLI::App& app, Context& context) {
        "better put it into the variable ONCED_SESSION than behind --session. `ls` and\n"
        "`show` name a session by the first digits of its id's SHA-256. After `rotate`\n"
        "the old id is dead and the data is under the new one; after `end` all is gone.\n"
+       "An ONCED_SESSION that is set and empty is exit code 2: nothing that was meant for\n"
+       "one user goes to everybody because making the session has failed.\n"
        "ENDS IN counts if it is not used meanwhile.\n"
        "Where values are kept on disk, sessions go on after a restart; `end` has exit code 7\n"
        "when the disk could not be written: it has ended, and a restart may find it again.\n",
-       "  export ONCED_SESSION=$(oncectl sessions new --idle 15m)\n"
+       "  ONCED_SESSION=$(oncectl sessions new --idle 15m) && export ONCED_SESSION\n"
        "  oncectl run -- make-basket          # once in this session\n"
        "  oncectl sessions show; oncectl ls\n"
        "  ONCED_SESSION=$(oncectl sessions rotate)\n"

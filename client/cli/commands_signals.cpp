@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "context.hpp"
+#include "count_option.hpp"
 #include "key_words.hpp"
 #include "reach.hpp"
 #include "run_result.hpp"
@@ -82,7 +83,7 @@ int wait(Context& context, const WaitWords& words) {
 
 struct WatchWords {
   KeyWords key;
-  std::uint64_t count = 0;  // 0: without end
+  std::string count;
 };
 
 Json signal_json(const protocol::Signal& signal) {
@@ -172,8 +173,7 @@ class Watcher {
       if (context_.options.json) context_.json_line(resync_json(event.state));
       else context_.output.talk("some signals were missed (" + std::string(reason_text(event.state.reason)) + ")");
     }
-    context_.output.talk("watching from sequence " + std::to_string(event.state.sequence) + " of epoch " +
-                         std::to_string(event.state.epoch));
+    context_.output.talk(event.kind == Event::Kind::resync ? "watching again from here on" : "watching from here on");
     if (!context_.options.json) show_present(event.state);
     return false;
   }
@@ -202,6 +202,8 @@ Result<Subscription> subscribe(Reach& reach, const WatchWords& words) {
 }
 
 int watch(Context& context, const WatchWords& words) {
+  const Result<std::uint64_t> count = count_option("--count", words.count);
+  if (!count) return context.fail(count.error());
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const Result<void> connected = reach->client().connect(); !connected) return context.fail(connected.error());
@@ -211,7 +213,7 @@ int watch(Context& context, const WatchWords& words) {
   const auto end = context.options.timeout ? Clock::now() + *context.options.timeout : Clock::time_point::max();
   Watcher watcher(context);
   bool away = false;
-  for (std::uint64_t seen = 0; words.count == 0 || seen < words.count;) {
+  for (std::uint64_t seen = 0; *count == 0 || seen < *count;) {
     const auto left = std::chrono::ceil<Milliseconds>(end - Clock::now());
     if (left.count() <= 0) return context.fail({ErrorCode::timed_out, "--timeout passed; stopped watching"});
     const auto event = subscription->next(std::min(left, Milliseconds(1000)));

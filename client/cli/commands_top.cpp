@@ -148,9 +148,9 @@ class Top {
   int run() {
     Milliseconds interval = interval_default;
     if (!words_.interval.empty()) {
-      const Result<Milliseconds> wished = time_option("--interval", words_.interval);
+      const Result<Milliseconds> wished = time_option("--interval", words_.interval, {.least = interval_min});
       if (!wished) return context_.fail(wished.error());
-      interval = std::max(*wished, interval_min);
+      interval = *wished;
     }
     Result<Subscription> subscription = start();
     if (!subscription) return context_.fail(subscription.error());

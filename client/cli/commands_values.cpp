@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "context.hpp"
+#include "disk_view.hpp"
 #include "key_words.hpp"
 #include "nearest_key.hpp"
 #include "part_input.hpp"
@@ -34,6 +35,13 @@ Result<std::vector<PartInput>> open_all(Context& context, const std::vector<Part
     inputs.push_back(std::move(*input));
   }
   return inputs;
+}
+
+// "computed 2 ms ago but not kept: what happened", as the daemon tells it of every value: of a put the end is enough.
+std::string reason_in(const std::string& line) {
+  constexpr std::string_view told = " but not kept: ";
+  const std::size_t at = line.find(told);
+  return at == std::string::npos ? line : line.substr(at + told.size());
 }
 
 int put(Context& context, const PutWords& words) {
@@ -66,11 +74,14 @@ int put(Context& context, const PutWords& words) {
     if (options.durable) line["durable"] = version && *version != 0;
     context.json_line(line);
   }
-  if (only_in_memory) return context.fail(version.error());
+  if (only_in_memory) {
+    const Result<protocol::Report> status = reach->client().status();
+    return context.fail({ErrorCode::not_durable, status ? not_durable_text(version.error().text, *status) : version.error().text});
+  }
   if (*version == 0) {
     const Result<protocol::Explanation> why = reach->explain(*key);
     const bool is_said = why && why->row.version == 0 && !why->lines.empty();
-    return context.fail({ErrorCode::out_of_memory, "not stored; who waited for the key has it" + (is_said ? ": " + why->lines.front() : std::string())});
+    return context.fail({ErrorCode::out_of_memory, "not stored" + (is_said ? ": " + reason_in(why->lines.front()) : std::string())});
   }
   return exit_code::ok;
 }
@@ -126,6 +137,11 @@ int get(Context& context, const GetWords& words) {
   const Result<std::optional<Value>> found = reach->get(*key);
   if (!found) return context.fail(found.error());
   if (!found->has_value()) {
+    if (context.options.json) {
+      Json line = key_json(key->bytes());
+      line["version"] = nullptr;
+      context.json_line(line);
+    }
     context.output.talk("no value for " + key->display());
     // For people: a version that was forgotten is what a miss most often comes from.
     const Result<NearestKey> nearest = find_nearest(*reach, *key);
@@ -178,6 +194,7 @@ void add_value_commands(CLI::App& app, Context& context) {
                    "that there are; it is no hit), 2 when the value has named parts only and --part is\n"
                    "missing, or when bytes that are no text would go to a terminal. A stale value (past\n"
                    "its time, within its grace) is written as well, and a note to standard error says so.\n"
+                   "With --json a miss is a line whose version is null.\n"
                    "With --json the fields stale, age_ms and version, and a list of the parts as well.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"

@@ -14,6 +14,9 @@ namespace onced::cli {
 // One line for status screens: "1.2 GiB of 10 GiB (12.0 %), 1,234 values"; of the fields disk_... of a status.
 std::string disk_text(const protocol::Report& status);
 
+// Of a value that was to be durable and is not: the library's sentence for any reason there is, by the namespace's status the one that it is.
+std::string not_durable_text(std::string text, const protocol::Report& status);
+
 std::string disk_screen(const protocol::Report& report, const Output& output);
 
 // What the daemon is doing to all that is there: "verify" or "compact"; empty: nothing.

@@ -16,7 +16,17 @@ Result<Key> make_key(const KeyWords& words, std::optional<std::uint64_t> session
   if (!words.arguments.empty()) builder.arguments_json(words.arguments);
   Result<Key> key = builder.build();
   if (key) return key;
-  return Error{ErrorCode::invalid_argument, "this is no key: " + key.error().text +
+  // The library's sentence says of which of its functions it is; here that is ARGS.
+  std::string_view why = key.error().text;
+  constexpr std::string_view library = "arguments are not JSON that makes a key: ";
+  const bool of_arguments = why.starts_with(library);
+  if (of_arguments) why.remove_prefix(library.size());
+  // "at byte 1: parse error at line 1, column 1: syntax error while parsing value - what": one line, whose byte says it all.
+  std::string text(why);
+  if (const std::size_t parse = text.find("parse error at line "); of_arguments && parse != std::string::npos) {
+    if (const std::size_t what = text.find(": ", parse); what != std::string::npos) text.erase(parse, what + 2 - parse);
+  }
+  return Error{ErrorCode::invalid_argument, (of_arguments ? "ARGS makes no key " : "this is no key: ") + text +
                                                 (words.arguments.empty()
                                                      ? ""
                                                      : "; ARGS is a JSON array such as '[\"apples\", 7]' or an object such as "

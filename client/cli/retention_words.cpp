@@ -4,6 +4,9 @@
 #include <optional>
 #include <system_error>
 
+#include <onced/protocol/limits.hpp>
+
+#include "text_format.hpp"
 #include "time_option.hpp"
 
 namespace onced::cli {
@@ -12,10 +15,10 @@ namespace {
 constexpr double refresh_ahead_max = 1000;
 
 // "none" takes back what the configuration says.
-Result<std::optional<Milliseconds>> time_or_none(std::string_view option, const std::string& text) {
+Result<std::optional<Milliseconds>> time_or_none(std::string_view option, const std::string& text, const TimeBounds& bounds = {}) {
   if (text.empty()) return std::optional<Milliseconds>();
   if (text == "none") return std::optional(Milliseconds(0));
-  const Result<Milliseconds> time = time_option(option, text);
+  const Result<Milliseconds> time = time_option(option, text, bounds);
   if (!time) return time.error();
   return std::optional(*time);
 }
@@ -37,7 +40,7 @@ Result<std::optional<double>> factor(std::string_view option, const std::string&
 void add_retention_options(CLI::App& command, RetentionWords& words) {
   const std::string configured = " (default:\nas configured, else ";
   command.add_option("--ttl", words.ttl, "How long it is fresh, or none: until evicted" + configured + "none)")->type_name("TIME");
-  command.add_option("--grace", words.grace, "How long it is usable then, being stale, while\none caller refreshes it, or none" + configured + "none)")
+  command.add_option("--grace", words.grace, "How long it is usable then, being stale, while\none caller refreshes it, or none; at most 49 days" + configured + "none)")
       ->type_name("TIME");
   command.add_option("--refresh-ahead", words.refresh_ahead,
                      "Refresh it before it is stale, this many times\nits cost ahead; 1 is right for most, or none" + configured + "none)")
@@ -50,10 +53,13 @@ void add_retention_options(CLI::App& command, RetentionWords& words) {
 Result<Retention> retention_of(const RetentionWords& words) {
   const Result<std::optional<Milliseconds>> ttl = time_or_none("--ttl", words.ttl);
   if (!ttl) return ttl.error();
-  const Result<std::optional<Milliseconds>> grace = time_or_none("--grace", words.grace);
+  const Result<std::optional<Milliseconds>> grace = time_or_none("--grace", words.grace, {.most = Milliseconds(limits::grace_ms_max)});
   if (!grace) return grace.error();
   const Result<std::optional<double>> refresh_ahead = factor("--refresh-ahead", words.refresh_ahead);
   if (!refresh_ahead) return refresh_ahead.error();
+  if (words.tags.size() > limits::tags_max) {
+    return Error{ErrorCode::invalid_argument, plural(words.tags.size(), "--tag") + "; a value has " + std::to_string(limits::tags_max) + " at most"};
+  }
   return Retention{*ttl, *grace, *refresh_ahead, words.tags, words.retire_older, words.durable};
 }
 

@@ -271,13 +271,13 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   const auto& [amount, unit] = *quantity;
   double factor = 0;
   if (unit == "ms") factor = 1;
-  if (unit == "s" || unit.empty()) factor = 1e3;
+  if (unit == "s") factor = 1e3;
   if (unit == "m" || unit == "min") factor = 60e3;
   if (unit == "h") factor = 3600e3;
   if (unit == "d") factor = 24 * 3600e3;
   const double milliseconds = std::ceil(amount * factor);
-  constexpr double longest = 3650.0 * 24 * 3600e3;  // ten years, as for the daemon: far below any overflow
-  if (factor == 0 || !(milliseconds >= 0) || milliseconds > longest) return std::nullopt;
+  if (factor == 0 || !(milliseconds >= 0)) return std::nullopt;
+  if (milliseconds > static_cast<double>(duration_max().count())) return duration_max() + std::chrono::milliseconds(1);
   return std::chrono::milliseconds(static_cast<std::int64_t>(milliseconds));
 }
 

@@ -43,8 +43,11 @@ std::string human_count(std::uint64_t count);            // "1,234,567"
 std::string ordinal(std::uint64_t number);                // "1st", "2nd", "113th"
 std::string plural(std::uint64_t count, std::string_view noun);  // "1 value", "2 values"
 
-// "500ms", "5s", "2m" or "2min", "1h", "7d", "1.5s"; a bare number is seconds. All that the daemon's settings take. Nothing when it is none of these, negative or absurd.
+// "500ms", "5s", "2m" or "2min", "1h", "7d", "1.5s": all that the daemon's settings take, and likewise nothing without a unit. Nothing when it is none of
+// these or negative; what is longer than duration_max() comes as that and a millisecond.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+// Ten years, as for the daemon's settings: far below any overflow.
+constexpr std::chrono::milliseconds duration_max() { return std::chrono::hours(24) * 3650; }
 
 // "65536", "64KiB", "64K", "1.5GiB", "1G", "2TiB"; units are powers of 1024. Nothing when it is none of these, negative or absurd.
 std::optional<std::uint64_t> parse_size(std::string_view text);

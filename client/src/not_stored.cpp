@@ -16,10 +16,10 @@ std::string_view advice_on(NotStored why) {
     case NotStored::too_large:
     case NotStored::not_worth_it: return "; a larger segment (the daemon's setting memory) has room for it";
     case NotStored::no_room: return "; more readers than memory: a larger segment (the daemon's setting memory), or readers that let go sooner, make room";
-    case NotStored::session_full: return "; the daemon's settings sessions.bytes_max and sessions.entries_max bound what a session keeps";
-    case NotStored::function_full: return "; the daemon's setting functions.NAME.bytes_max bounds what a function keeps";
     case NotStored::upstreams_full:
       return "; a larger memory does not help: record fewer upstreams (ComputeOptions::record_dependencies, depends_on), or for fewer values";
+    case NotStored::session_full:   // what happened
+    case NotStored::function_full:  // names the setting
     case NotStored::not_said: break;
   }
   return "";

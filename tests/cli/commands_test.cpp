@@ -159,6 +159,42 @@ TEST_CASE("the command line is refused with exit code 2 and a way on") {
   CHECK(oncectl({"run", "ls"}).status == 2);
 }
 
+TEST_CASE("options that mean nothing are refused, with what was expected") {
+  const Oncectl oncectl;
+  std::vector<std::string> many{"put", "f"};
+  for (int tag = 0; tag < 17; ++tag) many.insert(many.end(), {"--tag", "t" + std::to_string(tag)});
+  for (const auto& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"ls", "--limit", "-1"}, "--limit -1: not a whole number from 1 on"},
+           {{"ls", "--limit", "0"}, "--limit 0: not a whole number from 1 on"},
+           {{"ls", "--limit", "x"}, "--limit x: not a whole number from 1 on"},
+           {{"watch", "--count", "-1"}, "--count -1: not a whole number from 1 on"},
+           {{"top", "--interval", "5ms"}, "too short; at least 100.0 ms"},
+           {{"sessions", "ls", "--idle", "5s"}, "--idle is of `sessions new`"},
+           {{"put", "f", "--grace", "60d"}, "--grace 60d: too long"},
+           {{"put", "f", "--ttl", "9999999999d"}, "too long; at most"},
+           {{"--timeout", "5", "status"}, "a time needs its unit"},
+           {many, "17 --tags; a value has 16 at most"}}) {
+    CAPTURE(said);
+    const Outcome outcome = oncectl(words);
+    CHECK(outcome.status == 2);
+    CHECK(contains(outcome.err, said));
+  }
+}
+
+TEST_CASE("a miss is a line of JSON, too, and a mistake in ARGS is said in two parts") {
+  const Oncectl oncectl;
+  const Outcome miss = oncectl({"get", "f", "[1]", "--json"});
+  CHECK(miss.status == 1);
+  const std::vector<nlohmann::json> lines = lines_of(miss.out);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0]["function"] == "f");
+  CHECK(lines[0]["version"].is_null());
+  const Outcome key = oncectl({"get", "f", "apples"});
+  CHECK(key.status == 2);
+  CHECK(contains(key.err, "ARGS makes no key at byte 1: "));
+  CHECK_FALSE(contains(key.err, "parse error"));
+}
+
 TEST_CASE("every command has help with examples") {
   const Outcome all = run_command({oncectl_path, "--help"});
   CHECK(all.status == 0);
