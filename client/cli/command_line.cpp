@@ -21,6 +21,33 @@ std::optional<std::size_t> command_position(const Words& words) {
   return std::nullopt;
 }
 
+void take_help(Words& words) {
+  const std::optional<std::size_t> position = command_position(words);
+  if (!position || words[*position] != "help") return;
+  words.erase(words.begin() + static_cast<std::ptrdiff_t>(*position));
+  words.push_back("--help");
+}
+
+std::optional<std::string> empty_choice(const Words& words) {
+  const auto end = std::find(words.begin(), words.end(), "--");
+  for (auto word = words.begin(); word != end; ++word) {
+    for (const std::string option : {"--session", "--namespace", "--socket", "--timeout"}) {
+      const bool alone = *word == option && word + 1 != end && (word + 1)->empty();
+      if (!alone && *word != option + "=") continue;
+      return option + " '': is empty; " + (option == "--session" ? "give the id of a session (`oncectl sessions new` makes one), or leave the option away to work outside all sessions"
+                                                                 : "give it a value, or leave it away");
+    }
+  }
+  return std::nullopt;
+}
+
+bool may_use_session(const std::string& command, const Words& words) {
+  for (const char* without : {"status", "stats", "top", "disk", "doctor"})
+    if (command == without) return false;
+  if (command != "sessions") return true;
+  return std::none_of(words.begin(), words.end(), [](const std::string& word) { return word == "new" || word == "ls"; });
+}
+
 void join_session_id(Words& words) {
   const auto end = std::find(words.begin(), words.end(), "--");
   const auto option = std::find(words.begin(), end, "--session");

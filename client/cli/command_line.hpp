@@ -14,6 +14,15 @@ using Words = std::vector<std::string>;
 // The word that names the command: the first that is neither an option nor a global option's value.
 std::optional<std::size_t> command_position(const Words& words);
 
+// `help` is `--help`, `help ls` is `ls --help`; words after it that are not of that form stay as they are.
+void take_help(Words& words);
+
+// "--session '': ...": a choice that is empty is mostly a variable whose making has failed, and must not pass for no choice at all. Nothing when none is.
+std::optional<std::string> empty_choice(const Words& words);
+
+// Whether an ONCED_SESSION that is set and empty must stop this command: it would work outside all sessions, where everybody sees what it stores.
+bool may_use_session(const std::string& command, const Words& words);
+
 // "--session ID" becomes one word: an id may begin with "-", and must not be taken for an option, which would be said.
 void join_session_id(Words& words);
 

@@ -1,5 +1,6 @@
 // oncectl: the command line's view of onced. Builds the parser, runs the one command that was asked for.
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -28,16 +29,18 @@ Exit codes:
   1    miss: no such value or part      5    not permitted
   2    usage                            6    the computation failed
   3    daemon unreachable or stopped    7    done, but the disk does not keep it
-                                        125  onced's own fault
+                                        125  onced could not: no room, a defect
   `run` exits with the command's own status, or with 125 when it was not run.
 
 Environment:
   ONCED_SOCKET   the daemon's socket
   ONCED_SESSION  the id of the session to work in: get, put, run, wait, watch,
-                 ls, explain, invalidate, cancel, sessions
+                 ls, explain, invalidate, cancel, sessions; set and empty (the
+                 making of a session has failed) it is exit code 2 for these
   NO_COLOR       no colours
 
-`oncectl COMMAND --help` explains a command with examples.)";
+`oncectl COMMAND --help` or `oncectl help COMMAND` explains a command with
+examples.)";
 
 void describe_globals(CLI::App& app, GlobalOptions& options) {
   app.add_option("--socket", options.socket, "The daemon's socket (default: $ONCED_SOCKET, else\n"
@@ -47,8 +50,10 @@ void describe_globals(CLI::App& app, GlobalOptions& options) {
   app.add_option("--session", options.session, "The id of the session to work in (default:\n"
                                                "$ONCED_SESSION, which others do not see in ps)")->type_name("ID")->envname("ONCED_SESSION");
   app.add_flag("--json", options.json, "JSON for programs instead of text for people");
-  app.add_option("--timeout", options.timeout_text, "The longest to wait: 500ms, 5s, 2m (default: 5s\n"
-                                                    "for answers, 5m for computations)")->type_name("TIME");
+  app.add_option("--timeout", options.timeout_text, "The longest to wait: 500ms, 5s, 2m, always with\n"
+                                                    "its unit (default: 5s "
+                                                    "for answers, 5m for\n"
+                                                    "computations)")->type_name("TIME");
 }
 
 void describe_commands(CLI::App& app, Context& context) {
@@ -96,6 +101,8 @@ int run_command_line(Words words) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
   context.command_words = take_command_of_run(words);
+  take_help(words);
+  if (const auto text = empty_choice(words)) return usage_error(context, *text, "");
   join_session_id(words);
   if (const auto text = unknown_command(words, names)) return usage_error(context, *text, "");
   const auto position = command_position(words);
@@ -121,7 +128,10 @@ int run_command_line(Words words) {
     if (command.empty()) return usage_error(context, "a command is missing", command);
     return usage_error(context, escape(error.what()), command);
   }
-  if (context.options.namespace_name.empty()) context.options.namespace_name = GlobalOptions{}.namespace_name;
+  if (const char* session = std::getenv("ONCED_SESSION"); session != nullptr && *session == '\0' && context.options.session.empty() && may_use_session(command, words)) {
+    return usage_error(context, "ONCED_SESSION is set and empty: did making the session fail? `unset ONCED_SESSION` to work outside all sessions, or make one: "
+                                "ONCED_SESSION=$(oncectl sessions new)", command);
+  }
   if (!context.options.timeout_text.empty()) {
     const Result<Milliseconds> timeout = time_option("--timeout", context.options.timeout_text);
     if (!timeout) return usage_error(context, escape(timeout.error().text), command);

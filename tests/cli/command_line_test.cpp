@@ -18,6 +18,32 @@ TEST_CASE("the id of a session belongs to its option, whatever it begins with") 
   CHECK(words.size() == 2);
 }
 
+TEST_CASE("help is --help, of the command that is named") {
+  const auto helped = [](Words words) {
+    take_help(words);
+    return words;
+  };
+  CHECK(helped({"help"}) == Words{"--help"});
+  CHECK(helped({"--json", "help", "ls"}) == Words{"--json", "ls", "--help"});
+  CHECK(helped({"get", "help"}) == Words{"get", "help"});
+}
+
+TEST_CASE("an empty choice is told from none") {
+  CHECK_FALSE(empty_choice({"--session", "x", "get", "f", ""}));
+  CHECK_FALSE(empty_choice({"run", "--", "x", "--session", ""}));
+  CHECK(empty_choice({"get", "f", "--session", ""})->starts_with("--session '': is empty; "));
+  CHECK(empty_choice({"--session=", "get", "f"})->starts_with("--session '': is empty; "));
+  CHECK(empty_choice({"--namespace", "", "get", "f"})->starts_with("--namespace '': is empty; "));
+}
+
+TEST_CASE("commands that work outside sessions only do not care for one") {
+  for (const char* without : {"status", "stats", "top", "disk", "doctor"}) CHECK_FALSE(may_use_session(without, {without}));
+  CHECK_FALSE(may_use_session("sessions", {"sessions", "new"}));
+  CHECK_FALSE(may_use_session("sessions", {"sessions", "ls"}));
+  for (const char* with : {"get", "put", "run", "wait", "watch", "ls", "explain", "invalidate", "cancel"}) CHECK(may_use_session(with, {with}));
+  CHECK(may_use_session("sessions", {"sessions", "rotate"}));
+}
+
 TEST_CASE("the command is the first word that is no option and no option's value") {
   CHECK(command_position({"status"}) == 0);
   CHECK(command_position({"--json", "--socket", "get", "--timeout=5s", "put"}) == 4);

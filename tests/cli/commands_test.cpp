@@ -159,6 +159,12 @@ TEST_CASE("the command line is refused with exit code 2 and a way on") {
   CHECK(oncectl({"run", "ls"}).status == 2);
 }
 
+TEST_CASE("help is --help, and of a command its own") {
+  CHECK(run_command({oncectl_path, "help"}).out == run_command({oncectl_path, "--help"}).out);
+  CHECK(run_command({oncectl_path, "help", "ls"}).out == run_command({oncectl_path, "ls", "--help"}).out);
+  CHECK(run_command({oncectl_path, "help", "lss"}).status == 2);
+}
+
 TEST_CASE("options that mean nothing are refused, with what was expected") {
   const Oncectl oncectl;
   std::vector<std::string> many{"put", "f"};

@@ -128,6 +128,27 @@ TEST_CASE("what is asked of sessions must make sense") {
   CHECK(made["absolute_left_ms"] == 3'600'000);
 }
 
+TEST_CASE("an empty ONCED_SESSION or --session stores nothing outside all sessions") {
+  const Oncectl oncectl;
+  const CommandOptions empty{.input = "secret", .environment = {{"ONCED_SESSION", ""}}};
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"put", "f"}, {"get", "f"}, {"run", "--", "echo", "x"}, {"ls"}, {"invalidate", "f"}, {"sessions", "show"}}) {
+    CAPTURE(words.front());
+    const Outcome outcome = oncectl(words, empty);
+    CHECK(outcome.status == 2);
+    CHECK(outcome.out.empty());
+    CHECK(contains(outcome.err, "unset ONCED_SESSION"));
+    CHECK(contains(outcome.err, "oncectl sessions new"));
+  }
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"--session", "", "put", "f"}, {"put", "f", "--session="}, {"--namespace", "", "put", "f"},
+                                               {"--namespace=", "put", "f"}})
+    CHECK(oncectl(words, {.input = "secret"}).status == 2);
+  CHECK(oncectl({"ls", "--json"}).out.empty());
+  CHECK(oncectl({"status"}, empty).status == 0);
+  CHECK(oncectl({"ls", "--help"}, empty).status == 0);
+  CHECK(oncectl({"sessions", "new"}, empty).status == 0);  // how one gets out of it
+}
+
 TEST_CASE("outside sessions ls says of which session a row is, and top who computes there") {
   const Oncectl oncectl;
   oncectl.put("shared", "[]", "x");
