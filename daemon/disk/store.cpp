@@ -231,18 +231,20 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   return Outcome::done;
 }
 
-Result<Store::Outcome> Store::apply(const Drop& drop, std::uint64_t) {
+Result<Store::Outcome> Store::apply(const Drop& drop, std::uint64_t now_ms) {
   const std::optional<Digest> digest = place_of(drop.key);
   if (!digest) return Outcome::done;
   if (const auto settled = settle(); !settled) return settled.error();  // what came before it is replaced, not overtaken
+  if (const auto made = make_room(bare_record_bytes, now_ms); !made) return made.error();  // it is written where there is none, too
   const auto place = log_.add(RecordKind::tombstone, *digest, {}, {});
   if (!place) return place.error();
   erase(*digest);
   return Outcome::done;
 }
 
-Result<Store::Outcome> Store::apply(const DropLabel& drop, std::uint64_t) {
+Result<Store::Outcome> Store::apply(const DropLabel& drop, std::uint64_t now_ms) {
   if (const auto settled = settle(); !settled) return settled.error();
+  if (const auto made = make_room(bare_record_bytes, now_ms); !made) return made.error();
   if (const auto added = add_fence(drop.label); !added) return added.error();
   return Outcome::done;
 }

@@ -111,7 +111,7 @@ class Store {
     std::string attributes;
     std::vector<LoadedPart> parts;
   };
-  // Whether a value is still what it was meant to be, asked before its parts are read. False: it is forgotten, as one that is damaged.
+  // Whether a value is still what it was meant to be, asked before its parts are read. False: the load finds nothing, and it stays.
   using Accept = std::function<Result<bool>(const ValueFacts& facts, std::string_view attributes)>;
   // The bytes of parts from files go to the sink, if there is one. Nothing: there is no value, it has expired, it was damaged or is not accepted. Errors:
   // the disk cannot be read, the sink has no memory, or it cannot be said whether it is accepted.

@@ -72,7 +72,10 @@ void Store::found_damaged(const Digest& digest, const IndexEntry& entry, std::st
     const std::lock_guard lock(mutex_);
     ++damaged_;
   }
-  options_.say((key.empty() ? "a value on disk, it is not known of which key," : "the value of " + options_.name_of(key) + " on disk") + " is damaged, and is gone: " + what);
+  const std::string value = entry.is_sealed ? "a value of a session on disk"
+                            : key.empty()   ? "a value on disk, it is not known of which key,"
+                                            : "the value of " + options_.name_of(key) + " on disk";
+  options_.say(value + " is damaged, and is gone: " + what);
 }
 
 // A part's file itself to the sink, once this process knows that its bytes are right. False: it has none to hand over.
@@ -136,10 +139,7 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
     if (accept) {
       const auto accepted = accept(read.body.facts, read.body.attributes);
       if (!accepted) return accepted.error();
-      if (!*accepted) {
-        erase_if_same(digest, entry);
-        return std::optional<Loaded>();
-      }
+      if (!*accepted) return std::optional<Loaded>();  // it stays: who drops it must leave a tombstone, for a crash may bring back what it names
     }
     Loaded loaded{read.body.facts, read.body.labels, std::string(read.body.attributes), {}};
     std::optional<std::string> damage;
@@ -215,20 +215,19 @@ Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<
     return std::pair(a.entry.segment, a.entry.offset) < std::pair(b.entry.segment, b.entry.offset);
   });
   Verified verified;
+  std::uint64_t looked_at = 0;
   std::uint64_t told = 0;
   Read read;
   Nowhere nowhere;
   for (const Wanted& each : all) {
     const auto found = read_record(each.digest, each.entry, read);
     if (!found) return found.error();
-    if (*found == Found::whole && is_void(read.body.labels, each.entry.sequence)) {
-      erase_if_same(each.digest, each.entry);
-      continue;
-    }
+    const bool is_dropped = *found == Found::whole && is_void(read.body.labels, each.entry.sequence);
+    if (is_dropped) erase_if_same(each.digest, each.entry);
     bool damaged = *found == Found::damaged;
     std::string what = "its record in the log";
     std::uint32_t file_number = 0;
-    if (*found == Found::whole) {
+    if (*found == Found::whole && !is_dropped) {
       for (const PartView& part : read.body.parts) {
         if (!part.in_file) continue;
         const auto filled = parts_.read(read.body.file_id, file_number++, part.bytes, nowhere, part.content_check, read.part_key());
@@ -238,15 +237,18 @@ Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<
         what = filled.error().text;
       }
     }
-    ++verified.values;
-    verified.bytes += each.entry.length + each.files.bytes;
+    looked_at += each.entry.length + each.files.bytes;
+    if (!is_dropped) {
+      ++verified.values;
+      verified.bytes += each.entry.length + each.files.bytes;
+    }
     if (damaged && same(each.digest, each.entry)) {
       ++verified.damaged;
       found_damaged(each.digest, each.entry, *found == Found::whole ? read.body.key : std::string_view(), what);
     }
-    if (verified.bytes - told < progress_bytes) continue;
-    told = verified.bytes;
-    if (!progress(verified.bytes, total)) {
+    if (looked_at - told < progress_bytes) continue;
+    told = looked_at;
+    if (!progress(looked_at, total)) {
       verified.stopped = true;
       return verified;
     }

@@ -52,7 +52,8 @@ struct Tier::State {
     Store::Operation operation;
     bool durable = false;
     std::size_t bytes = 0;
-    bool shed = false;  // a put for which there was no room: a drop now
+    bool is_put = false;  // of a value
+    bool shed = false;    // a put for which there was no room: a drop now
     Written written;
   };
   struct Load {
@@ -85,7 +86,7 @@ struct Tier::State {
   struct Compaction {
     Progress progress;
     std::function<void(Result<std::uint64_t>)> done;
-    std::uint64_t up_to = 0;  // the last segment that was complete; 0: not looked yet
+    std::uint64_t up_to = 0;  // the last segment when it began; 0: it has not
     std::uint64_t segments = 0;
   };
   std::optional<Compaction> compaction;
@@ -101,6 +102,7 @@ struct Tier::State {
   }
 
   void add(Queued queued) {
+    queued.is_put = std::holds_alternative<Store::Put>(queued.operation);
     std::vector<Queued> replaced;
     {
       const std::lock_guard lock(mutex);
@@ -125,7 +127,7 @@ struct Tier::State {
         replaced.back().shed = replaced.back().shed || std::holds_alternative<Store::Put>(replaced.back().operation);
         replaced.back().bytes = 0;
         if (const std::string* key = key_of(replaced.back().operation)) ++busy[*key].operations;
-        Queued everything{Store::Clear{}, true, 0, false, {}};
+        Queued everything{.operation = Store::Clear{}, .durable = true, .written = {}};
         const auto shared = std::make_shared<std::vector<Queued>>(std::move(replaced));
         everything.written = [this, shared](Store::Outcome outcome) { finish(*shared, std::vector(shared->size(), outcome)); };
         queue.push_back(std::move(everything));
@@ -151,8 +153,7 @@ struct Tier::State {
       for (std::size_t i = 0; i < batch.size(); ++i) {
         const Queued& each = batch[i];
         queue_bytes -= each.bytes;
-        const bool is_put = each.shed || std::holds_alternative<Store::Put>(each.operation);
-        if (is_put && outcome_of(each, outcomes[i]) != Store::Outcome::done) ++left_out;
+        if (each.is_put && outcome_of(each, outcomes[i]) != Store::Outcome::done) ++left_out;
         const std::string* const key = key_of(each.operation);
         if (key == nullptr) continue;
         const auto found = busy.find(*key);
@@ -320,22 +321,22 @@ Tier::~Tier() { stop(std::chrono::milliseconds(0)); }
 void Tier::put(ValueInput value, bool durable, Written written) {
   std::size_t bytes = value.key.size() + value.attributes.size() + 256;
   for (const PartInput& part : value.parts) bytes += part.bytes.size() + part.name.size() + part.type.size() + 64;
-  state_->add({Store::Put{std::move(value)}, durable, bytes, false, std::move(written)});
+  state_->add({.operation = Store::Put{std::move(value)}, .durable = durable, .bytes = bytes, .written = std::move(written)});
 }
-void Tier::drop(std::string key, Written written) { state_->add({Store::Drop{std::move(key)}, true, 0, false, std::move(written)}); }
-void Tier::drop_label(Label label, Written written) { state_->add({Store::DropLabel{label}, true, 0, false, std::move(written)}); }
+void Tier::drop(std::string key, Written written) { state_->add({.operation = Store::Drop{std::move(key)}, .durable = true, .written = std::move(written)}); }
+void Tier::drop_label(Label label, Written written) { state_->add({.operation = Store::DropLabel{label}, .durable = true, .written = std::move(written)}); }
 void Tier::keep_session(const SessionFacts& facts, Written written) {
-  state_->add({Store::KeepSession{facts}, true, 0, false, std::move(written)});
+  state_->add({.operation = Store::KeepSession{facts}, .durable = true, .written = std::move(written)});
 }
-void Tier::end_session(std::uint64_t number, Written written) { state_->add({Store::EndSession{number}, true, 0, false, std::move(written)}); }
+void Tier::end_session(std::uint64_t number, Written written) { state_->add({.operation = Store::EndSession{number}, .durable = true, .written = std::move(written)}); }
 void Tier::use_session(std::uint64_t number) {
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->queue.size() >= state_->options.queue_operations_max / 2) return;
   }
-  state_->add({Store::UseSession{number, now_ms()}, false, 0, false, {}});
+  state_->add({.operation = Store::UseSession{number, now_ms()}, .durable = false, .written = {}});
 }
-void Tier::clear(Written written) { state_->add({Store::Clear{}, true, 0, false, std::move(written)}); }
+void Tier::clear(Written written) { state_->add({.operation = Store::Clear{}, .durable = true, .written = std::move(written)}); }
 
 bool Tier::load(std::string key, std::shared_ptr<PartSink> sink, LoadDone loaded, Accept accept) {
   {

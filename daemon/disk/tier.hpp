@@ -68,7 +68,7 @@ class Tier {
   // Whether a load, or a drop, is worth asking for. Never waits for the disk.
   bool may_have(std::string_view key) const;
 
-  // Rewrites all that was complete, one segment between two batches. `progress` as of Store::verify(); `done` with the bytes that
+  // Rewrites all that there is, one segment between two batches. `progress` as of Store::verify(); `done` with the bytes that
   // the directory has afterwards. Not while another is under way.
   using Progress = std::function<bool(std::uint64_t, std::uint64_t)>;
   void compact(Progress progress, std::function<void(Result<std::uint64_t>)> done);

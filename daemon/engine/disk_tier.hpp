@@ -1,4 +1,4 @@
-// What the engine needs of the tier that keeps values on disk. daemon/net/ implements it over daemon/disk/.
+// What the engine needs of the tier that keeps values on disk. daemon/tiers/ implements it over daemon/disk/.
 //
 // The engine decides what is written, loaded and dropped; the tier knows files, checksums and its own budget. A value there is a copy of one
 // that was published, or is not there at all: it goes by itself when its time is over, when it is damaged, and when room is short.

@@ -47,7 +47,8 @@ DiskTicket DiskValues::put(const Entry& entry, const SharedParts& parts, const s
 
 DiskTicket DiskValues::drop(std::string_view key, bool waited_for) {
   note_change(key);  // also of what has just been evicted there: a load may have seen it
-  if (!may_have(key)) return {};
+  // What the tier does not find any more may still be in its log, and found there after a crash: whoever waits is promised that it is not.
+  if (!takes(key) || (!waited_for && !may_have(key))) return {};
   const DiskTicket ticket = next_ticket();
   if (waited_for) open_.try_emplace(ticket);
   tier_->drop(ticket, key);

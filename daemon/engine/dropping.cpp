@@ -24,8 +24,8 @@ void Computations::invalidate(Connection& from, protocol::RequestId id, const pr
     const bool was_in_memory = entry != nullptr && entry->value;
     const Invalidated done = entry == nullptr ? Invalidated{} : invalidate_entry(*entry, from.description, request.soft);
     // Also a soft one: what is on disk is fresh until its time.
+    const bool was_on_disk = !was_in_memory && disk_.may_have(scope.subject);
     const DiskTicket written = disk_.drop(scope.subject, true);
-    const bool was_on_disk = !was_in_memory && written != DiskTicket{};
     if (was_on_disk) catalog_.gone().remember(scope.subject, Gone{GoneReason::invalidated, context_.now, from.description});
     answer_after(done.wave != 0 ? done.wave : behind_all_waves(), {from.id, id}, protocol::Done{done.value || was_on_disk ? 1U : 0U}, written);
     return go_on_with_waves(context_.settings.invalidated_per_step_max);

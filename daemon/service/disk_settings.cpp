@@ -97,7 +97,11 @@ Result<std::vector<std::string>> names_in(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(path.c_str()), &::closedir);
   if (stream == nullptr) return failed(errno, "list", path);
   std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(stream.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(stream.get());
+    if (entry == nullptr && errno != 0) return failed(errno, "list", path);
+    if (entry == nullptr) break;
     const std::string name = entry->d_name;
     if (name != "." && name != ".." && name != "lost+found") names.push_back(name);
   }

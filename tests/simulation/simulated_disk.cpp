@@ -174,7 +174,7 @@ const SimulatedDisk::Copy* SimulatedDisk::view_alone(const std::string& key) {
       if (must_hold || random_.percent(15)) labels.push_back(&*at);
       continue;
     }
-    if (!at->value) return nullptr;  // dropped, refused, evicted
+    if (!at->value || at->hidden) return nullptr;  // dropped, refused, evicted
     const bool dropped = std::any_of(labels.begin(), labels.end(), [&](const Change* one) { return carries(*at->value, one->label, one->name); });
     return dropped ? nullptr : &*at->value;
   }
@@ -185,11 +185,11 @@ bool SimulatedDisk::is_over(const Copy& copy) const {
   return copy.fresh_until_ms != protocol::never_expires && time_word(schedule_.now) >= copy.fresh_until_ms + copy.grace_ms;
 }
 
-// Never no of what it has; yes of some that it has not.
+// Never no of what would be found; yes of some that it has not.
 bool SimulatedDisk::may_have(std::string_view name) const {
   const auto found = keys_.find(std::string(name));
   if (found == keys_.end()) return (name.size() + schedule_.seed) % 8 == 0;
-  return std::any_of(found->second.begin(), found->second.end(), [](const Change& one) { return one.value.has_value(); }) || schedule_.seed % 8 == 0;
+  return std::any_of(found->second.begin(), found->second.end(), [](const Change& one) { return one.value && !one.hidden; }) || schedule_.seed % 8 == 0;
 }
 
 bool SimulatedDisk::load(DiskTicket ticket, std::string_view name) {
@@ -217,9 +217,13 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
   if (fails()) {
     load.found.reset();
     event.problem = "the disk fails";
-  } else if (random_.percent(vanish_percent_)) {  // evicted or damaged: it is gone for good
-    for (Change& change : keys_[load.key])
-      if (change.written) change.value.reset();
+  } else if (random_.percent(vanish_percent_)) {  // evicted or damaged: it is gone for good, or nothing stable says so
+    const bool for_good = random_.percent(50);
+    for (Change& change : keys_[load.key]) {
+      if (!change.written) continue;
+      if (for_good) change.value.reset();
+      else change.hidden = true;
+    }
     if (random_.percent(50)) event.problem = "a checksum is wrong";
     load.found.reset();
   }

@@ -4,7 +4,7 @@
 //   - Each operation ends at some later time, in no order. A load finds its key as it was when it was called, or as it is when it ends.
 //   - A value that was computed from others is found while each of these is, as it was then, by the same lots.
 //   - A label drop that is not written yet is mostly not seen by loads that begin before it is.
-//   - Values vanish, puts are refused, for some time everything fails, load() has no room, may_have() says yes of keys that it has not.
+//   - Values vanish, some of them until the daemon is killed only, puts are refused, for some time everything fails, load() has no room, may_have() says yes of keys that it has not.
 //   - crash(): what was not acknowledged is there or not.
 //
 // Per key: the changes in the order of their calls, the oldest first. What is written takes all values before it away for good.
@@ -83,6 +83,7 @@ class SimulatedDisk final : public engine::DiskTier {
     std::optional<Copy> value{};
     bool written = false;
     bool failed = false;
+    bool hidden = false;  // not found, and not gone: as what was evicted, which a crash may bring back
     Label label{};
     std::string name{};
   };

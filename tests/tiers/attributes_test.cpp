@@ -34,7 +34,7 @@ TEST_CASE("cut anywhere, or with a byte too many, they are none") {
 
 TEST_CASE("another format, and more tags than a value may have, are none") {
   std::string other = encode(sample);
-  for (const char format : {0, 2, 3}) {
+  for (const char format : {'\0', '\2', '\3'}) {
     other[0] = format;
     CHECK_FALSE(decode_attributes(other));
   }

@@ -525,7 +525,6 @@ TEST_CASE("it does not when one of these was replaced, dropped, by a label too, 
       const DiskLoaded loaded = stage.load(3);
       CHECK_FALSE(loaded.value);
       CHECK(loaded.problem.empty());
-      CHECK_FALSE(stage.disk->may_have(key_of(3)));
     }
   }
 }
