@@ -18,8 +18,8 @@ bool is_meant(const Cancellation& one, std::string_view key) {
   return false;
 }
 
-// Of what is computed or queued of the key the oldest: a detached lease is older than all else.
-bool is_older(const Entry& entry, const Cancellation& one) {
+// Whether anything of the key is computed or queued since before it: a detached lease is older than all else.
+bool has_older(const Entry& entry, const Cancellation& one) {
   if (!entry.detached.empty()) return entry.detached.front()->token.counter <= one.leases;
   if (entry.lease != nullptr) return entry.lease->token.counter <= one.leases;
   return entry.queued && entry.queued->number <= one.places;
@@ -27,11 +27,13 @@ bool is_older(const Entry& entry, const Cancellation& one) {
 
 }  // namespace
 
-Cancellation* Cancellations::first_due(const Entry& entry, std::uint64_t before) {
-  if (!is_older(entry, under_way_.back())) return nullptr;
-  for (Cancellation& one : under_way_) {
+bool Cancellations::first_is_due(const Entry& entry) const { return has_older(entry, under_way_.front()) && is_meant(under_way_.front(), entry.key); }
+
+const Cancellation* Cancellations::first_due(const Entry& entry, std::uint64_t before) const {
+  if (!has_older(entry, under_way_.back())) return nullptr;
+  for (const Cancellation& one : under_way_) {
     if (one.stamp >= before) return nullptr;
-    if (is_older(entry, one) && is_meant(one, entry.key)) return &one;
+    if (has_older(entry, one) && is_meant(one, entry.key)) return &one;
   }
   return nullptr;
 }

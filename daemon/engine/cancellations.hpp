@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "engine/entry.hpp"
 
@@ -27,7 +28,7 @@ namespace onced::engine {
 struct Cancellation {
   std::uint64_t leases = 0;          // token counters up to this one
   std::uint64_t places = 0;          // and numbers of places
-  std::uint64_t waiters = 0;         // numbers of those who may wait for them
+  std::uint64_t waiters = 0;         // numbers of those who may wait for them; for check_invariants() only
   std::uint64_t stamp = 0;           // of the last invalidation before it (directory.hpp)
   protocol::Scope scope;             // no key: one is ended at once
   std::optional<ReplyAddress> to;    // nothing: whoever asked is gone, or was answered by the end of the daemon
@@ -47,14 +48,18 @@ class Cancellations {
   std::deque<Cancellation>& all() { return under_way_; }
   const std::deque<Cancellation>& all() const { return under_way_; }
 
+  // Whether the first of them all is still to be carried out on the entry.
+  bool first_is_due(const Entry& entry) const;
   // The first that is still to be carried out on the entry; null: none. Given a stamp: of those that came before that invalidation.
-  Cancellation* due(const Entry& entry, std::uint64_t before = std::numeric_limits<std::uint64_t>::max()) {
+  const Cancellation* due(const Entry& entry, std::uint64_t before = std::numeric_limits<std::uint64_t>::max()) const {
     return under_way_.empty() ? nullptr : first_due(entry, before);
   }
-  const Cancellation* due(const Entry& entry) const { return const_cast<Cancellations*>(this)->due(entry); }
+  Cancellation* due(const Entry& entry, std::uint64_t before = std::numeric_limits<std::uint64_t>::max()) {
+    return const_cast<Cancellation*>(std::as_const(*this).due(entry, before));  // it is one of ours
+  }
 
  private:
-  Cancellation* first_due(const Entry& entry, std::uint64_t before);
+  const Cancellation* first_due(const Entry& entry, std::uint64_t before) const;
 
   std::deque<Cancellation> under_way_;
 };

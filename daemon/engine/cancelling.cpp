@@ -39,7 +39,7 @@ void Computations::go_on_cancelling() {
 bool Computations::carry_out(Cancellation& one, std::size_t& left) {
   const auto look_at = [&](Entry& entry) {
     --left;
-    if (cancellations_.due(entry) != &one) return;
+    if (!cancellations_.first_is_due(entry)) return;
     left -= std::min(left, waiters_of(entry));
     settle(entry);
   };

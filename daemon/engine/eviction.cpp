@@ -156,7 +156,6 @@ Error Catalog::no_blob_memory(std::uint64_t bytes) const {
 
 Error Catalog::not_worth_a_blob(std::uint64_t bytes, double lost_us, const Newcomer& newcomer) {
   ++context_.counters.not_worth_storing;
-  if (!newcomer.key.empty()) gone_.remember(newcomer.key, Gone{GoneReason::not_stored, context_.now, not_worth_it, protocol::NotStored::not_worth_it});
   const auto text = [](double microseconds) { return duration_text(std::chrono::microseconds(static_cast<std::int64_t>(microseconds))); };
   return {ErrorCode::out_of_memory, "no room for a blob of " + bytes_text(bytes) + ", a large share of " + bytes_text(context_.settings.blob_bytes_max) +
                                         " (the setting blobs): values that save " + text(lost_us) +

@@ -70,8 +70,15 @@ void Computations::begin_or_line_up(Entry& entry, LeaseCause cause) {
 }
 
 void Computations::let_queues_move() {
-  for (Entry* entry : std::exchange(left_by_waiters_, {})) leave_queue_if_nobody_waits(*entry);
-  for (std::size_t begun = 0; begun < begun_per_step_max; ++begun) {
+  std::size_t begun = 0;
+  for (Entry* entry : std::exchange(left_by_waiters_, {})) {
+    if (cancellations_.due(*entry) != nullptr) {  // out of the queue nothing would say that those who are left are to be told
+      begun += entry->waiters.size();
+      settle(*entry);
+    }
+    leave_queue_if_nobody_waits(*entry);
+  }
+  for (; begun < begun_per_step_max; ++begun) {
     Entry* next = queues_.next();
     if (next == nullptr) break;
     const std::size_t waiting = next->waiters.size();

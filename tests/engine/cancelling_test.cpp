@@ -1,4 +1,6 @@
 // Ending what others began: at once of one key, in bounded steps of a function, a session or everything.
+#include <functional>
+
 #include "engine/computations.hpp"
 #include "queue_scene.hpp"
 
@@ -208,6 +210,30 @@ TEST_CASE("queued keys are cancelled in bounded steps, and those that come later
   CHECK(s.take<protocol::LeaseLost>(s.worker, holder).why == LeaseEnd::cancelled);
   CHECK(s.refused(s.worker, s.ask(s.worker, protocol::Abandon{token})) == ErrorCode::unknown_token);
   s.turn(s.worker, late);
+}
+
+TEST_CASE("whoever only waits for a cancelled key is told so, though who would have computed it leaves before the sweep comes to it") {
+  const auto withdraw = [](Queueing& s, RequestId able) { s.ask(s.other, protocol::Withdraw{able}); };
+  const auto hang_up = [](Queueing& s, RequestId) { s.step(Disconnected{s.other}); };
+  const auto time_out = [](Queueing& s, RequestId) { s.pass(61s); };
+  for (const auto& leave : std::vector<std::function<void(Queueing&, RequestId)>>{withdraw, hang_up, time_out}) {
+    Queueing s;
+    s.settings.invalidated_per_step_max = 1;
+    s.engine.reconfigure(s.settings);
+    s.lease(s.worker, key_of("g"));
+    s.want(s.worker, 0);
+    const auto able = s.want(s.other, 1);
+    const ConnectionId third = s.connect();
+    protocol::Acquire passive = s.acquire(key_of("f", 1), 600'000);
+    passive.may_compute = false;
+    const auto waits = s.ask(third, passive);
+    const auto id = s.ask(s.worker, protocol::Cancel{function_scope("f")});
+    REQUIRE_FALSE(s.has_reply(s.worker, id));  // "g" was looked at
+    leave(s, able);
+    s.pass(10ms);
+    s.take<protocol::Cancelled>(third, waits);
+    CHECK(s.take<protocol::Done>(s.worker, id).count == 2);
+  }
 }
 
 TEST_CASE("a place that becomes free is not for a queued key that is cancelled") {

@@ -245,6 +245,15 @@ TEST_CASE("no session begins while too much of ended ones is still to be cleared
   CHECK(refused.code == ErrorCode::limit_reached);
   CAPTURE(refused.text);
   CHECK(refused.text.find("1025 may be: sessions.sessions_max (1) and 1024 more") != std::string::npos);
+  const auto counted = [&](const std::string& name) {
+    for (const auto& [field, value] : engine.statistics(now).fields)
+      if (field == name) return std::get<std::uint64_t>(value);
+    return ~std::uint64_t{0};
+  };
+  CHECK(counted("sessions_refused") == 1);
+  CHECK(counted("sessions_max") == 1);
+  CHECK(counted("session_bytes_max") == limits::session_bytes_max);
+  CHECK(counted("session_entries_max") == limits::session_entries_max);
   for (int step = 0; step < 4000 && !store.records.empty(); ++step) {
     effects.clear();
     engine.apply(Ticked{}, now, effects);
