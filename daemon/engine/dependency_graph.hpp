@@ -88,7 +88,7 @@ class DependencyGraph {
   void link(Derivation& dependant, Derivation& upstream);
   // Its value was stored as that of its entry.
   void stored(Derivation& derivation);
-  // It is that again: it was read from disk, where it was what it always had been. What was made stale while it was away stays so.
+  // It is that again: it was read from disk, where it was what it always had been. Dependants that were made stale while it was away stay so.
   void is_back(Entry& entry, std::uint64_t version);
   // Of a copy on disk, if this is the epoch of who numbers here; null: nothing is known of it.
   static Derivation* find_copy(const Entry& entry, const DiskIdentity& copy, std::uint64_t epoch);

@@ -4,8 +4,8 @@
 //   Invalidate, durable Publish -> a ticket -> answer() -> DiskWritten -> the reply leaves
 //
 // A value that was computed from others is on disk with what it was computed from, over all steps, and is there for as long as these are. So
-// what drops or replaces one of them need not look for it, and nothing that is read is stale by anything but its time: who makes a value stale drops it
-// here. What changes between a load and its end is for has_changed(). Values of sessions are there if the tier keeps sessions, and go with them.
+// what drops or replaces one of them need not look for it, and nothing that is read is stale by anything but its time: a value that is itself made stale
+// is dropped here, what hangs on it does not pass the look at its upstreams. What changes between a load and its end is for has_changed(). Values of sessions are there if the tier keeps sessions, and go with them.
 //
 // Ownership: borrows the tier, which may be null: then nothing is kept and nothing is found. Entries that are being loaded are kept
 //            by their `loading`.

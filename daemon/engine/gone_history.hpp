@@ -23,7 +23,7 @@ struct Gone {
   GoneReason reason;
   Time when;
   std::string text;  // by whom, or what was said; memory_refused: to whom, and why
-  protocol::NotStored cause = protocol::NotStored::not_said;  // not_stored: the same as one word
+  protocol::NotStored cause = protocol::NotStored::not_said;  // not_stored, memory_refused: the same as one word
 };
 
 class GoneHistory {

@@ -44,14 +44,15 @@ void Computations::loaded(DiskLoaded event) {
   settle(entry);  // before what is under way is asked whether it is void
   const Loading loading = *entry.loading;
   const bool is_void = loading.is_void || (event.value && fences_.of(event.value->tags, loading.stamp));
-  const bool has_room = is_void || !event.value || make_room_for(event.value->upstreams);  // first, for what hangs nowhere may go for it
-  const bool is_current = !is_void && event.value && has_current_upstreams(entry, *event.value, loading);
+  const auto may_be_given = [&] { return !is_void && event.value && is_usable(*event.value) && has_current_upstreams(entry, *event.value, loading); };
+  const bool has_room = may_be_given() && make_room_for(event.value->upstreams);
+  const bool is_given = may_be_given();  // again: what hangs nowhere may have gone for it
   disk_.end_load(entry);
   forget_fences();
   directory_.may_be_unused(entry);
   if (!event.problem.empty()) note_disk_problem(entry, event.problem);
   SharedParts parts;
-  if (!is_current || !is_usable(*event.value)) {
+  if (!is_given) {
     ++context_.counters.disk_misses;
     return begin_without(entry);
   }

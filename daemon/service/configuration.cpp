@@ -392,10 +392,9 @@ Result<LoadedConfiguration> load_configuration(const Overrides& overrides, const
       take(setting.name, found->second, "environment " + found->first, "environment " + found->first);
     }
   }
-  const std::vector<std::string_view> known(variables.begin(), variables.end());
   for (const auto& [name, value] : environment) {
     if (!name.starts_with("ONCED_") || std::find(variables.begin(), variables.end(), name) != variables.end()) continue;
-    if (const auto meant = protocol::closest_word(name, known)) {
+    if (const auto meant = protocol::closest_word(name, variables)) {
       result.warnings.push_back("the variable " + name + " is no setting; did you mean " + *meant + "?");
     }
   }
