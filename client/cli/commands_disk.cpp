@@ -1,7 +1,6 @@
 // disk: the values of a namespace on disk, how they are, and work on all of them.
 //
 // Verifying and compacting go on in the daemon; the command watches. Ctrl-C ends the work, too, and says how far it came.
-#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <memory>

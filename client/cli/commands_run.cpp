@@ -211,11 +211,7 @@ class Runner {
     }
     const std::optional<Error> memory_only = published->not_durable();
     durable_ = words_.retention.durable && !memory_only;
-    if (memory_only && !words_.retention.durable) context_.output.talk(escape(memory_only->text));
-    if (memory_only) {
-      const Result<protocol::Report> status = client.status();
-      why_not_durable_ = status ? not_durable_text(memory_only->text, *status) : memory_only->text;
-    }
+    if (memory_only) why_not_durable_ = not_durable_text(client.status());
   }
 
   // A value that was there or that we waited for.

@@ -104,6 +104,8 @@ Result<SessionOptions> options_of(const SessionWords& words) {
 }
 
 int sessions(Context& context, const SessionWords& words) {
+  if (const auto problem = unknown_action("sessions", words.action, {"new", "ls", "show", "rotate", "touch", "end"}))
+    return context.fail({ErrorCode::invalid_argument, *problem});
   if (words.action == "new") {
     const Result<SessionOptions> options = options_of(words);
     if (!options) return context.fail(options.error());
@@ -118,8 +120,6 @@ int sessions(Context& context, const SessionWords& words) {
     Client client(context.client_options());
     return list(context, client, std::nullopt);
   }
-  if (const auto problem = unknown_action("sessions", words.action, {"new", "ls", "show", "rotate", "touch", "end"}))
-    return context.fail({ErrorCode::invalid_argument, *problem});
   if (context.options.session.empty())
     return context.fail({ErrorCode::invalid_argument, "which session? Put its id into the variable ONCED_SESSION, or give --session ID"});
   Client client(context.client_options());

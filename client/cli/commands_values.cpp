@@ -74,10 +74,7 @@ int put(Context& context, const PutWords& words) {
     if (options.durable) line["durable"] = version && *version != 0;
     context.json_line(line);
   }
-  if (only_in_memory) {
-    const Result<protocol::Report> status = reach->client().status();
-    return context.fail({ErrorCode::not_durable, status ? not_durable_text(version.error().text, *status) : version.error().text});
-  }
+  if (only_in_memory) return context.fail({ErrorCode::not_durable, not_durable_text(reach->client().status())});
   if (*version == 0) {
     const Result<protocol::Explanation> why = reach->explain(*key);
     const bool is_said = why && why->row.version == 0 && !why->lines.empty();

@@ -25,13 +25,12 @@ std::string disk_text(const protocol::Report& status) {
   return text;
 }
 
-std::string not_durable_text(std::string text, const protocol::Report& status) {
-  constexpr std::string_view any = "its namespace keeps no values on disk, it is too large for that, or the disk fails; see `oncectl disk status`";
-  const std::size_t at = text.find(any);
-  if (at == std::string::npos) return text;
-  if (!number(status, "disk_bytes_max")) return text.replace(at, any.size(), "its namespace keeps no values on disk");
-  if (count(status, "disk_degraded") > 0) return text.replace(at, any.size(), "the disk fails; see `oncectl disk status`");
-  return text.replace(at, any.size(), "it is too large for the disk, or that has failed for a moment; see `oncectl disk status`");
+std::string not_durable_text(const Result<protocol::Report>& status) {
+  std::string text = "the value is stored, and it is not durable: ";
+  if (!status) return text + "its namespace keeps no values on disk, it is too large for that, or the disk fails; see `oncectl disk status`";
+  if (!number(*status, "disk_bytes_max")) return text + "its namespace keeps no values on disk";
+  if (count(*status, "disk_degraded") > 0) return text + "the disk fails; see `oncectl disk status`";
+  return text + "it is too large for the disk, or that has failed for a moment; see `oncectl disk status`";
 }
 
 std::string disk_screen(const protocol::Report& report, const Output& output) {

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <onced/protocol/messages.hpp>
+#include <onced/protocol/result.hpp>
 
 #include "output.hpp"
 
@@ -14,8 +15,8 @@ namespace onced::cli {
 // One line for status screens: "1.2 GiB of 10 GiB (12.0 %), 1,234 values"; of the fields disk_... of a status.
 std::string disk_text(const protocol::Report& status);
 
-// Of a value that was to be durable and is not: the library's sentence for any reason there is, by the namespace's status the one that it is.
-std::string not_durable_text(std::string text, const protocol::Report& status);
+// Of a value of the command line, which depends on no other, that was to be durable and is not: why, as far as the namespace's status tells.
+std::string not_durable_text(const Result<protocol::Report>& status);
 
 std::string disk_screen(const protocol::Report& report, const Output& output);
 

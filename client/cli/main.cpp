@@ -51,8 +51,7 @@ void describe_globals(CLI::App& app, GlobalOptions& options) {
                                                "$ONCED_SESSION, which others do not see in ps)")->type_name("ID")->envname("ONCED_SESSION");
   app.add_flag("--json", options.json, "JSON for programs instead of text for people");
   app.add_option("--timeout", options.timeout_text, "The longest to wait: 500ms, 5s, 2m, always with\n"
-                                                    "its unit (default: 5s "
-                                                    "for answers, 5m for\n"
+                                                    "its unit (default: 5s for answers, 5m for\n"
                                                     "computations)")->type_name("TIME");
 }
 

@@ -45,6 +45,13 @@ TEST_CASE("the screen says where, how full and whether it works") {
   CHECK(contains(bad, "damaged        2 values since the start, 1.0 KiB set aside\n"));
 }
 
+TEST_CASE("why a value is not durable is said as far as the status tells") {
+  CHECK(not_durable_text(protocol::Report{{"values", std::uint64_t{1}}}).ends_with("not durable: its namespace keeps no values on disk"));
+  CHECK(contains(not_durable_text(status(1, 0)), "not durable: the disk fails; see"));
+  CHECK(contains(not_durable_text(status(0, 0)), "not durable: it is too large for the disk, or that has failed for a moment"));
+  CHECK(contains(not_durable_text(Error{ErrorCode::unavailable, "away"}), "keeps no values on disk, it is too large for that, or the disk fails"));
+}
+
 TEST_CASE("a task is told as far as it is: verify in bytes, compact in segments") {
   const auto verify = report({{"task", std::string("verify")}, {"task_done", std::uint64_t{1} << 20}, {"task_all", std::uint64_t{4} << 20}});
   CHECK(task_text(verify) == "verify: 1.0 MiB of 4.0 MiB");
