@@ -86,14 +86,8 @@ std::optional<std::string> unknown_action(const std::string& command, const std:
 
 std::optional<std::string> not_understood(const Words& words, const std::vector<std::string>& options) {
   if (words.empty()) return std::nullopt;
-  // An option's value stands behind it and is not what is wrong.
-  const auto option = std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with("-"); });
-  const std::string& word = option == words.end() ? words.front() : *option;
-  std::string text = "not understood: '" + escape(word) + "'";
-  if (!word.starts_with("--")) return text;
-  const std::string name = word.substr(0, word.find('='));
-  if (const auto meant = protocol::closest_word(name, options)) text += "; did you mean '" + *meant + "'?";
-  return text;
+  const auto [word, meant] = protocol::mistyped(words, options);
+  return "not understood: '" + escape(word) + "'" + (meant ? "; did you mean '" + *meant + "'?" : std::string());
 }
 
 }  // namespace onced::cli

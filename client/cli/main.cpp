@@ -103,6 +103,7 @@ int run_command_line(Words words) {
   take_help(words);
   if (const auto text = empty_choice(words)) return usage_error(context, *text, "");
   join_session_id(words);
+  names.emplace_back("help");  // taken already, if it was typed well
   if (const auto text = unknown_command(words, names)) return usage_error(context, *text, "");
   const auto position = command_position(words);
   const std::string command = position ? words[*position] : "";

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
 #include <sstream>
 #include <vector>
 
@@ -27,15 +26,12 @@ Examples:
   kill -HUP $(pidof onced)                         read the configuration again
 )";
 
-// "not understood: '--dsk'; did you mean '--disk'?". The parser says what it could not place in reverse, an option's value before the option.
+// "not understood: '--dsk'; did you mean '--disk'?"
 std::string not_understood(const CLI::App& app) {
-  const std::vector<std::string> words = app.remaining();
-  const auto option = std::find_if(words.begin(), words.end(), [](const std::string& word) { return word.starts_with("-"); });
-  const std::string& word = option == words.end() ? words.back() : *option;
   std::vector<std::string> names;
   for (const CLI::Option* one : app.get_options())
     for (const std::string& name : one->get_lnames()) names.push_back("--" + name);
-  const auto meant = word.starts_with("--") ? protocol::closest_word(word.substr(0, word.find('=')), names) : std::nullopt;
+  const auto [word, meant] = protocol::mistyped(app.remaining(), names);
   return "not understood: '" + word + "'" + (meant ? "; did you mean '" + *meant + "'?" : std::string());
 }
 

@@ -1,7 +1,6 @@
 #include <onced/protocol/closest_word.hpp>
 
 #include <utility>
-#include <vector>
 
 namespace onced::protocol {
 
@@ -21,6 +20,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     }
   }
   return row.back();
+}
+
+Mistyped mistyped(const std::vector<std::string>& unplaced, const std::vector<std::string>& options) {
+  const auto option = std::find_if(unplaced.begin(), unplaced.end(), [](const std::string& word) { return word.starts_with("-"); });
+  Mistyped found{option == unplaced.end() ? unplaced.front() : *option};
+  if (found.word.starts_with("--")) found.meant = closest_word(found.word.substr(0, found.word.find('=')), options);
+  return found;
 }
 
 }  // namespace onced::protocol

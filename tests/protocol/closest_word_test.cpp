@@ -32,3 +32,12 @@ TEST_CASE("a mistyped word finds the one that was meant") {
   CHECK_FALSE(closest_word("frobnicate", commands).has_value());
   CHECK_FALSE(closest_word("xy", commands).has_value());
 }
+
+TEST_CASE("of the words that found no place an option is what is wrong, and its value is not") {
+  const std::vector<std::string> options{"--json", "--socket"};
+  CHECK(mistyped({"x", "--jsno=1"}, options).word == "--jsno=1");
+  CHECK(mistyped({"x", "--jsno=1"}, options).meant == "--json");
+  CHECK(mistyped({"-j", "x"}, options).word == "-j");
+  CHECK(mistyped({"x", "y"}, options).word == "x");
+  CHECK_FALSE(mistyped({"x", "y"}, options).meant.has_value());
+}

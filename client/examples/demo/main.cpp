@@ -10,6 +10,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <onced/protocol/closest_word.hpp>
+
 #include "input_files.hpp"
 #include "interruption.hpp"
 #include "private_daemon.hpp"
@@ -78,7 +80,15 @@ int main(int argc, char** argv) {
   CLI::App app("Shows compute-once with a private daemon: real work, real processes, measured figures", "onced_demo");
   app.add_option("--input", directory, "Analyse every file below this directory")->type_name("DIR")->capture_default_str();
   app.add_option("--workers", workers, "Worker processes")->check(CLI::Range(2, 64))->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ExtrasError& error) {
+    const auto [word, meant] = protocol::mistyped(app.remaining(), {"--help", "--input", "--workers"});
+    cli::write_all(STDERR_FILENO, "onced_demo: not understood: '" + word + "'" + (meant ? "; did you mean '" + *meant + "'?" : std::string()) + "\n");
+    return error.get_exit_code();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
   try {
     return demo::show(directory, workers);
   } catch (const demo::Interrupted& interrupted) {

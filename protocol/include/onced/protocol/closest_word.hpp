@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace onced::protocol {
 
@@ -29,5 +30,13 @@ std::optional<std::string> closest_word(std::string_view word, const Words& word
   }
   return best;
 }
+
+// Of the words of a command line that its parser found no place for, which are some: the one that is wrong, and which of the options, if it is one,
+// it was probably meant to be. An option's value stands beside it and is not what is wrong.
+struct Mistyped {
+  std::string word;
+  std::optional<std::string> meant{};
+};
+Mistyped mistyped(const std::vector<std::string>& unplaced, const std::vector<std::string>& options);
 
 }  // namespace onced::protocol
