@@ -62,8 +62,8 @@ class Computations {
   void process_gone(Connection& connection);
   // Every waiter is told that the daemon is going, and so is who waits for the end of an invalidation or a cancellation.
   void drain();
-  // Does a share of what was cut into steps: cancellations, invalidations, what depends on values, dropping older versions. Returns what is left of the
-  // step's share.
+  // Does a step's share of each kind of work that was cut into steps: cancellations, what depends on values, invalidations, dropping older versions.
+  // Returns what is left of the last one's.
   std::size_t go_on();
   bool has_work_left() const {
     return !cancellations_.empty() || !invalidations_.empty() || !retirements_.empty() || queues_.has_work_left() || !waves_.empty() || directory_.has_work_left();
