@@ -290,8 +290,7 @@ Result<void> Store::settle() {
         if (present == nullptr || present->sequence != each.moved_from) continue;
         index_.put(each.digest, each.entry, each.files);  // its files are the same ones
       } else if (const auto replaced = index_.put(each.digest, each.entry, each.files); replaced && replaced->files) {
-        garbage_.push_back(*replaced->files);
-        garbage_bytes_ += replaced->files->charged();
+        discard(*replaced->files);
       }
       unstable_.emplace_back(each.entry.sequence, each.digest);
     }
@@ -316,10 +315,7 @@ Result<void> Store::sync_all(std::uint64_t now_ms) {
     const auto removed = parts_.remove(*each);
     if (removed) continue;
     const std::lock_guard lock(mutex_);  // it counts until it is gone
-    for (; each != garbage.end(); ++each) {
-      garbage_bytes_ += each->charged();
-      garbage_.push_back(*each);
-    }
+    std::for_each(each, garbage.end(), [this](const PartFiles& files) { discard(files); });
     return removed;
   }
   used_.store(used_bytes(), std::memory_order_relaxed);
@@ -338,22 +334,22 @@ bool Store::has_unstable() const {
   return !unstable_.empty() || !garbage_.empty() || sessions_.has_unstable();
 }
 
+// Under mutex_: files that no record needs any more. They count until they are gone, behind the next sync.
+void Store::discard(const PartFiles& files) {
+  garbage_.push_back(files);
+  garbage_bytes_ += files.charged();
+}
+
 void Store::erase(const Digest& digest) {
   const std::lock_guard lock(mutex_);
-  const auto removed = index_.erase(digest);
-  if (!removed || !removed->files) return;
-  garbage_.push_back(*removed->files);
-  garbage_bytes_ += removed->files->charged();
+  if (const auto removed = index_.erase(digest); removed && removed->files) discard(*removed->files);
 }
 
 bool Store::erase_if_same(const Digest& digest, const IndexEntry& entry) {
   const std::lock_guard lock(mutex_);
   const IndexEntry* const present = index_.find(digest);
   if (present == nullptr || present->sequence != entry.sequence) return false;
-  if (const auto removed = index_.erase(digest); removed->files) {
-    garbage_.push_back(*removed->files);
-    garbage_bytes_ += removed->files->charged();
-  }
+  if (const auto removed = index_.erase(digest); removed->files) discard(*removed->files);
   return true;
 }
 
@@ -372,8 +368,7 @@ void Store::fail(const Error& error) {
     pending_file_bytes_ = 0;
     for (const Pending& each : std::exchange(pending_, {})) {
       if (each.moved_from != 0 || each.files.count == 0) continue;
-      garbage_.push_back(each.files);
-      garbage_bytes_ += each.files.charged();
+      discard(each.files);
     }
   }
   for (const auto& [sequence, digest] : std::exchange(unstable_, {})) {

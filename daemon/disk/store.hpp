@@ -208,10 +208,13 @@ class Store {
   };
   enum class Found : std::uint8_t { whole, gone, damaged };
   Result<bool> hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const;
+  Result<void> fill_sink(const Read& read, std::size_t number, std::uint32_t file, PartSink& sink) const;
+  Result<std::optional<std::string>> read_part(const Digest& digest, const Read& read, std::size_t number, std::uint32_t file, PartSink* sink, LoadedPart& part);
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
   Result<bool> find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read);  // false: there is none that counts
   void found_damaged(const Digest& digest, const IndexEntry& entry, std::string_view key, const std::string& what);  // no key: it cannot be read
   bool same(const Digest& digest, const IndexEntry& entry) const;
+  void discard(const PartFiles& files);
 
   std::unique_ptr<FileSystem> files_;
   StoreOptions options_;

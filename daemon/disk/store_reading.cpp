@@ -134,8 +134,6 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
     const auto found = find_record(key, digest, now_ms, read);
     if (!found) return found.error();
     if (!*found) return std::optional<Loaded>();
-    const IndexEntry& entry = read.entry;
-    const bool checked = read.checked;
     if (accept) {
       const auto accepted = accept(read.body.facts, read.body.attributes);
       if (!accepted) return accepted.error();
@@ -143,54 +141,57 @@ Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint
     }
     Loaded loaded{read.body.facts, read.body.labels, std::string(read.body.attributes), {}};
     std::optional<std::string> damage;
-    std::uint32_t file_number = 0;
+    std::uint32_t files = 0;
     for (std::size_t i = 0; i < read.body.parts.size() && !damage; ++i) {
       const PartView& view = read.body.parts[i];
-      LoadedPart& part = loaded.parts.emplace_back(LoadedPart{std::string(view.name), std::string(view.type), view.bytes, false, {}});
-      part.in_sink = view.in_file && sink != nullptr;
-      if (!part.in_sink) part.bytes.resize(static_cast<std::size_t>(view.bytes));
-      MemorySink own(std::as_writable_bytes(std::span(part.bytes)));
-      if (!view.in_file) {
-        if (const auto unpacked = unpack(view, own.room(part.bytes.size())); !unpacked) damage = unpacked.error().text;
-        continue;
-      }
-      const auto fill = [&]() -> Result<void> {
-        if (!part.in_sink) return parts_.read(read.body.file_id, file_number, view.bytes, own, view.content_check, read.part_key());
-        if (sink->takes_files() && read.part_key() == nullptr) {  // a sealed one cannot be mapped
-          const auto handed = hand_over(read.body.file_id, file_number, i, view, checked, *sink);
-          if (!handed) return handed.error();
-          if (*handed) return {};
-        }
-        if (!sink->begin(i, view.bytes)) return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
-        return parts_.read(read.body.file_id, file_number, view.bytes, *sink, view.content_check, read.part_key());
-      };
-      const auto filled = fill();
-      if (!filled && filled.error().code == ErrorCode::malformed) {
-        if (same(digest, entry)) {
-          const bool keep = log_.aside_bytes() + view.bytes <= options_.budget_bytes / 16;
-          parts_.set_aside(read.body.file_id, file_number, keep);
-          if (keep) log_.count_aside(view.bytes);
-        }
-        damage = filled.error().text;
-      } else if (!filled && filled.error().code == ErrorCode::not_found) {
-        damage = filled.error().text;
-      } else if (!filled) {
-        return filled.error();
-      }
-      ++file_number;
+      LoadedPart& part = loaded.parts.emplace_back(LoadedPart{std::string(view.name), std::string(view.type), view.bytes, view.in_file && sink != nullptr, {}});
+      auto wrong = read_part(digest, read, i, files, sink, part);
+      if (!wrong) return wrong.error();
+      damage = std::move(*wrong);
+      files += view.in_file ? 1U : 0U;
     }
-    if (!same(digest, entry)) continue;
-    if (!damage) {
-      if (file_number != 0 && !checked) {
-        const std::lock_guard lock(mutex_);
-        index_.set_checked(digest, read.body.file_id);
-      }
-      return std::optional<Loaded>(std::move(loaded));
+    if (!same(digest, read.entry)) continue;
+    if (damage) {
+      found_damaged(digest, read.entry, key, *damage);
+      return std::optional<Loaded>();
     }
-    found_damaged(digest, entry, key, *damage);
-    return std::optional<Loaded>();
+    if (files != 0 && !read.checked) {
+      const std::lock_guard lock(mutex_);
+      index_.set_checked(digest, read.body.file_id);
+    }
+    return std::optional<Loaded>(std::move(loaded));
   }
   return std::optional<Loaded>();
+}
+
+// A part of a record that was read, to where it is wanted: what is wrong with its bytes, if anything is. `file`: the number of its file, if it has one.
+Result<std::optional<std::string>> Store::read_part(const Digest& digest, const Read& read, std::size_t number, std::uint32_t file, PartSink* sink, LoadedPart& part) {
+  const PartView& view = read.body.parts[number];
+  if (!part.in_sink) part.bytes.resize(static_cast<std::size_t>(view.bytes));
+  MemorySink own(std::as_writable_bytes(std::span(part.bytes)));
+  const auto filled = !view.in_file  ? unpack(view, own.room(part.bytes.size()))
+                      : part.in_sink ? fill_sink(read, number, file, *sink)
+                                     : parts_.read(read.body.file_id, file, view.bytes, own, view.content_check, read.part_key());
+  if (filled) return std::optional<std::string>();
+  const ErrorCode code = filled.error().code;
+  if (view.in_file && code != ErrorCode::malformed && code != ErrorCode::not_found) return filled.error();
+  if (view.in_file && code == ErrorCode::malformed && same(digest, read.entry)) {
+    const bool keep = log_.aside_bytes() + view.bytes <= options_.budget_bytes / 16;
+    parts_.set_aside(read.body.file_id, file, keep);
+    if (keep) log_.count_aside(view.bytes);
+  }
+  return std::optional(filled.error().text);
+}
+
+Result<void> Store::fill_sink(const Read& read, std::size_t number, std::uint32_t file, PartSink& sink) const {
+  const PartView& view = read.body.parts[number];
+  if (sink.takes_files() && read.part_key() == nullptr) {  // a sealed one cannot be mapped
+    const auto handed = hand_over(read.body.file_id, file, number, view, read.checked, sink);
+    if (!handed) return handed.error();
+    if (*handed) return {};
+  }
+  if (!sink.begin(number, view.bytes)) return Error{ErrorCode::out_of_memory, "no memory for a part of " + std::to_string(view.bytes) + " bytes"};
+  return parts_.read(read.body.file_id, file, view.bytes, sink, view.content_check, read.part_key());
 }
 
 Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
