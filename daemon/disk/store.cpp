@@ -175,16 +175,16 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   const std::uint64_t need = inline_bytes + value.key.size() + value.attributes.size() + value.labels.size() * sizeof(Label) + 640 +
                              (files.count != 0 ? files.charged() : 0);
   const bool expired = value.facts.usable_until_ms() <= now_ms;
-  Outcome room = expired ? Outcome::refused : Outcome::done;
+  Outcome room = Outcome::done;
   if (!expired) {
     const auto made = make_room(need, now_ms);
     if (!made) return made.error();
     room = *made;
   }
-  if (room == Outcome::refused) {  // the older one must not stay in its place
+  if (expired || room == Outcome::refused) {  // the older one must not stay in its place
     if (const auto dropped = apply(Drop{value.key}, now_ms); !dropped) return dropped.error();
     if (const auto synced = sync_all(now_ms); !synced) return synced.error();
-    return Outcome::refused;
+    return room;  // of what has expired nothing is left to keep: whoever asks, after a crash too, finds what they would find without one
   }
   files.id = log_.next_sequence();  // making room may have used some
   std::uint32_t number = 0;

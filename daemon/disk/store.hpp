@@ -72,8 +72,8 @@ class Store {
   static bool is_of_session(const Operation& operation);
 
   enum class Outcome : std::uint8_t {
-    done,     // written; stable where that was asked for
-    refused,  // too large, expired, or of a session that is not there: an older value of the key is gone all the same
+    done,     // written; stable where that was asked for. Of a value that has expired by now: nothing of it, nor of an older one, is there
+    refused,  // too large, or of a session that is not there: an older value of the key is gone all the same
     failed,   // the store is degraded; whatever of it holds is in memory only (sessions are written as soon as it is not)
   };
 
