@@ -84,6 +84,7 @@ Result<void> set_aside(FileSystem& files, std::uint32_t version, const Say& say)
   to = std::string(aside_directory) + "/" + to;
   if (const auto made = files.make_directory(to); !made) return made;
   if (const auto wiped = remove_sessions(files); !wiped) return wiped;
+  if (const auto removed = files.remove(audience_name); !removed && removed.error().code != ErrorCode::not_found) return removed;
   // The identity last: a crash between leaves an old store that is set aside again.
   for (const char* name : {log_directory, parts_directory, identity_name}) {
     const auto moved = files.rename(name, to + "/" + name);
@@ -158,6 +159,7 @@ Result<OpenDirectory> open_directory(FileSystem& files, const std::function<void
     }
   }
   OpenDirectory open;
+  open.is_new = !known;
   auto lock = files.lock(lock_name);
   if (!lock) return lock.error();
   open.lock = std::move(*lock);
@@ -172,6 +174,7 @@ Result<OpenDirectory> open_directory(FileSystem& files, const std::function<void
   if (found->identity->version < format_version) {
     if (const auto moved = set_aside(files, found->identity->version, say); !moved) return moved.error();
     if (const auto written = write_identity(files, random); !written) return written.error();
+    open.is_new = true;
     found = read_identity(files);
     if (!found) return found.error();
   } else if (found->repair) {

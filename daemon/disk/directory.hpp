@@ -18,6 +18,7 @@ inline constexpr const char* log_directory = "log";
 inline constexpr const char* parts_directory = "parts";
 inline constexpr const char* aside_directory = "aside";
 inline constexpr const char* sessions_name = "sessions";
+inline constexpr const char* audience_name = "audience";
 
 // What people should hear of: damage, what was set aside, degradation and its end.
 using Say = std::function<void(const std::string&)>;
@@ -25,6 +26,7 @@ using Say = std::function<void(const std::string&)>;
 struct OpenDirectory {
   std::unique_ptr<Lock> lock;
   std::uint64_t seed = 0;
+  bool is_new = false;  // there was no store yet, or one of an older format
 };
 
 // Whether open_directory() would take it for a store, or for what a first start that was cut off has left. Touches nothing.

@@ -11,6 +11,7 @@ constexpr std::array<char, 16> identity_magic{'o', 'n', 'c', 'e', 'd', '-', 'd',
 constexpr std::array<char, 8> segment_magic{'o', 'n', 'c', 'e', 'd', 'l', 'o', 'g'};
 constexpr std::array<char, 8> index_magic{'o', 'n', 'c', 'e', 'd', 'i', 'd', 'x'};
 constexpr std::array<char, 8> sessions_magic{'o', 'n', 'c', 'e', 'd', 's', 'e', 's'};
+constexpr std::array<char, 8> audience_magic{'o', 'n', 'c', 'e', 'd', 'a', 'u', 'd'};
 constexpr std::array<char, 4> slot_magic{'o', 'n', 's', 'e'};
 constexpr std::array<char, 4> header_magic{'o', 'n', 'r', 'c'};
 constexpr std::array<char, 4> trailer_magic{'o', 'n', 'r', 't'};
@@ -66,6 +67,7 @@ void seal(RecordTrailer& trailer, std::uint64_t seed) { seal_with(trailer, trail
 void seal(IndexHeader& header, std::uint64_t seed) { seal_with(header, index_magic, seed); }
 void seal(SessionsHeader& header, std::uint64_t seed) { seal_with(header, sessions_magic, seed); }
 void seal(SessionSlot& slot, std::uint64_t seed) { seal_with(slot, slot_magic, seed); }
+void seal(AudienceHeader& header, std::uint64_t seed) { seal_with(header, audience_magic, seed); }
 
 std::optional<Identity> identity_at(Bytes bytes, std::size_t at) { return structure_at<Identity>(bytes, at, identity_magic, 0); }
 std::optional<SegmentHeader> segment_header_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
@@ -80,6 +82,9 @@ std::optional<SessionsHeader> sessions_header_at(Bytes bytes, std::size_t at, st
 }
 std::optional<SessionSlot> session_slot_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
   return structure_at<SessionSlot>(bytes, at, slot_magic, seed);
+}
+std::optional<AudienceHeader> audience_header_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
+  return structure_at<AudienceHeader>(bytes, at, audience_magic, seed);
 }
 
 std::optional<RecordHeader> record_header_at(Bytes bytes, std::size_t at, std::uint64_t seed) {

@@ -144,6 +144,15 @@ struct SessionSlot {
 };
 static_assert(sizeof(SessionSlot) == 256 && offsetof(SessionSlot, ends_ms) == 56 && offsetof(SessionSlot, key) == 96 && offsetof(SessionSlot, check) == 248);
 
+struct AudienceHeader {
+  std::array<char, 8> magic{};
+  std::uint32_t version = format_version;
+  std::uint32_t bytes = 0;
+  std::uint64_t content_check = 0;
+  std::uint64_t check = 0;
+};
+static_assert(sizeof(AudienceHeader) == 32 && offsetof(AudienceHeader, content_check) == 16 && offsetof(AudienceHeader, check) == 24);
+
 // What stands before the sealed bytes of a sealed value.
 struct SealedHead {
   std::uint64_t session = 0;
@@ -171,6 +180,7 @@ void seal(RecordTrailer& trailer, std::uint64_t seed);
 void seal(IndexHeader& header, std::uint64_t seed);
 void seal(SessionsHeader& header, std::uint64_t seed);
 void seal(SessionSlot& slot, std::uint64_t seed);
+void seal(AudienceHeader& header, std::uint64_t seed);
 
 // The structure that begins at `at`, if one is there whole.
 std::optional<Identity> identity_at(Bytes bytes, std::size_t at);
@@ -180,6 +190,7 @@ std::optional<RecordTrailer> record_trailer_at(Bytes bytes, std::size_t at, std:
 std::optional<IndexHeader> index_header_at(Bytes bytes, std::size_t at, std::uint64_t seed);
 std::optional<SessionsHeader> sessions_header_at(Bytes bytes, std::size_t at, std::uint64_t seed);
 std::optional<SessionSlot> session_slot_at(Bytes bytes, std::size_t at, std::uint64_t seed);
+std::optional<AudienceHeader> audience_header_at(Bytes bytes, std::size_t at, std::uint64_t seed);
 
 // A structure as it lies in a file.
 template <typename T>

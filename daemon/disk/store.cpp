@@ -31,7 +31,9 @@ Store::Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirect
     : files_(std::move(files)), options_(std::move(options)), lock_(std::move(directory.lock)), seed_(directory.seed),
       log_(*files_, seed_, {.segment_bytes = options_.segment_bytes, .aside_bytes_max = options_.budget_bytes / 16}, options_.say),
       parts_(*files_),
-      sessions_(*files_, seed_, options_.random, options_.say) {}
+      sessions_(*files_, seed_, options_.random, options_.say),
+      audience_(*files_, seed_, options_.say),
+      was_new_(directory.is_new) {}
 
 Store::~Store() = default;
 
@@ -40,6 +42,7 @@ Result<std::unique_ptr<Store>> Store::open(std::unique_ptr<FileSystem> files, St
   auto directory = open_directory(*files, options.random, options.say);
   if (!directory) return directory.error();
   std::unique_ptr<Store> store(new Store(std::move(files), std::move(options), std::move(*directory)));
+  if (const auto opened = store->audience_.open(); !opened) return opened.error();
   if (const auto opened = store->open_log(wall_ms); !opened) return opened.error();
   if (const auto opened = store->open_parts(); !opened) return opened.error();
   return store;
@@ -122,7 +125,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
   }
   if (!degraded()) fail(*error);
   for (std::size_t i = 0; i < operations.size(); ++i) {
-    if (is_of_session(operations[i])) {
+    if (is_held(operations[i])) {
       if (i >= applied) hold_in_memory(operations[i]);
       outcomes[i] = Outcome::failed;
       continue;
@@ -406,7 +409,8 @@ bool Store::recover(std::uint64_t now_ms) {
     for (const Digest& digest : owed_) {
       if (const auto place = log_.add(RecordKind::tombstone, digest, {}, {}); !place) return place.error();
     }
-    return sync_all(now_ms);
+    if (const auto synced = sync_all(now_ms); !synced) return synced;
+    return audience_.recover();
   };
   if (const auto done = attempt(); !done) {
     log_.abandon();
@@ -444,7 +448,7 @@ bool Store::is_void(const std::vector<Label>& labels, std::uint64_t sequence) co
 
 std::uint64_t Store::used_bytes() const {
   const std::lock_guard lock(mutex_);
-  return log_.bytes() + index_.file_bytes() + pending_file_bytes_ + garbage_bytes_ + log_.aside_bytes() + sessions_.bytes();
+  return log_.bytes() + index_.file_bytes() + pending_file_bytes_ + garbage_bytes_ + log_.aside_bytes() + sessions_.bytes() + audience_.bytes();
 }
 
 Store::Status Store::status() const {

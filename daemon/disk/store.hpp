@@ -27,6 +27,7 @@
 
 #include <onced/protocol/result.hpp>
 
+#include "disk/audience_file.hpp"
 #include "disk/directory.hpp"
 #include "disk/files.hpp"
 #include "disk/key_index.hpp"
@@ -68,13 +69,17 @@ class Store {
   struct UseSession { std::uint64_t number = 0; std::uint64_t used_ms = 0; };
   // It has ended, and nothing of it can be read any more; 0: all of them.
   struct EndSession { std::uint64_t number = 0; };
-  using Operation = std::variant<Put, Drop, DropLabel, Clear, KeepSession, UseSession, EndSession>;
+  // Who may read what is here, for the owner's next start: on stable storage behind all that was asked for before, and before anything later is.
+  struct KeepAudience { std::string audience; };
+  using Operation = std::variant<Put, Drop, DropLabel, Clear, KeepSession, UseSession, EndSession, KeepAudience>;
   static bool is_of_session(const Operation& operation);
+  // What is not about values: it holds in memory while the store cannot write, and is written as soon as it can.
+  static bool is_held(const Operation& operation) { return is_of_session(operation) || std::holds_alternative<KeepAudience>(operation); }
 
   enum class Outcome : std::uint8_t {
     done,     // written; stable where that was asked for. Of a value that has expired by now: nothing of it, nor of an older one, is there
     refused,  // too large, or of a session that is not there: an older value of the key is gone all the same
-    failed,   // the store is degraded; whatever of it holds is in memory only (sessions are written as soon as it is not)
+    failed,   // the store is degraded; whatever of it holds is in memory only (what is_held() is written as soon as it is not)
   };
 
   // `wall_ms`: the wall clock; now_ms() goes on from there, or from the latest time that the log knows.
@@ -127,6 +132,9 @@ class Store {
   void set_merit(std::string_view key, float merit);
   Label label_of(std::string_view text) const;
 
+  // Of before it was opened: whether there was a store at all, and the audience that was kept last (nothing: nobody knows).
+  bool was_new() const { return was_new_; }
+  const std::optional<std::string>& audience_before() const { return audience_.kept(); }
   // Those that are there. Never waits for the disk.
   std::vector<SessionFacts> sessions() const { return sessions_.all(); }
   // Every number that a session ever had is below.
@@ -180,7 +188,8 @@ class Store {
   Result<Outcome> apply(const KeepSession& keep, std::uint64_t now_ms);
   Result<Outcome> apply(const UseSession& use, std::uint64_t now_ms);
   Result<Outcome> apply(const EndSession& end, std::uint64_t now_ms);
-  void hold_in_memory(const Operation& of_session);  // by a store that cannot write
+  Result<Outcome> apply(const KeepAudience& keep, std::uint64_t now_ms);
+  void hold_in_memory(const Operation& held);  // by a store that cannot write
   void erase_values_of(std::uint64_t session);
   // Where the log has the key; nothing when its session is not there.
   std::optional<Digest> place_of(std::string_view key) const;
@@ -223,6 +232,8 @@ class Store {
   Log log_;
   PartFileStore parts_;
   SessionFile sessions_;
+  AudienceFile audience_;
+  bool was_new_;
   std::uint64_t opened_ms_ = 0;
 
   mutable std::mutex mutex_;  // of what follows, up to the next blank line

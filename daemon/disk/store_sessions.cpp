@@ -1,4 +1,4 @@
-// Store: sessions, and what goes with them (DISK.md, "Sessions").
+// Store: what is not about values: sessions and the audience (DISK.md).
 #include "disk/store.hpp"
 
 namespace onced::disk {
@@ -43,11 +43,20 @@ Result<Store::Outcome> Store::apply(const EndSession& end, std::uint64_t) {
   return Outcome::done;
 }
 
-// The file refuses to write, and does what is asked in memory: it is written anew from there.
-void Store::hold_in_memory(const Operation& of_session) {
-  if (const auto* keep = std::get_if<KeepSession>(&of_session)) static_cast<void>(apply(*keep, 0));
-  if (const auto* use = std::get_if<UseSession>(&of_session)) static_cast<void>(apply(*use, 0));
-  if (const auto* end = std::get_if<EndSession>(&of_session)) static_cast<void>(apply(*end, 0));
+// Behind what was asked for before: who knows of a narrower audience only must not find what a wider one has put.
+Result<Store::Outcome> Store::apply(const KeepAudience& keep, std::uint64_t now_ms) {
+  audience_.owe(keep.audience);
+  if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+  if (const auto kept = audience_.recover(); !kept) return kept.error();
+  return Outcome::done;
+}
+
+// The files of these refuse to write, and do what is asked in memory: they are written anew from there.
+void Store::hold_in_memory(const Operation& held) {
+  if (const auto* keep = std::get_if<KeepSession>(&held)) static_cast<void>(apply(*keep, 0));
+  if (const auto* use = std::get_if<UseSession>(&held)) static_cast<void>(apply(*use, 0));
+  if (const auto* end = std::get_if<EndSession>(&held)) static_cast<void>(apply(*end, 0));
+  if (const auto* keep = std::get_if<KeepAudience>(&held)) audience_.owe(keep->audience);
 }
 
 void Store::erase_values_of(std::uint64_t session) {

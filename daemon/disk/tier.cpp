@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -79,7 +80,7 @@ struct Tier::State {
   std::deque<Queued> queue;
   std::uint64_t left_out = 0;
   std::size_t queue_bytes = 0;  // of what waits and what is being written
-  std::size_t of_sessions_queued = 0;  // operations in `queue`: these cannot be shed
+  std::size_t held_queued = 0;  // operations in `queue` that are Store::is_held(): these cannot be shed
   std::unordered_map<std::string, Busy> busy;
   std::deque<Load> loads;
   std::size_t loads_waiting = 0;  // in `loads` and behind busy keys
@@ -111,11 +112,12 @@ struct Tier::State {
         queued.bytes = 0;
         queued.shed = true;
       }
-      if (queue.size() - of_sessions_queued >= options.queue_operations_max && !Store::is_of_session(queued.operation)) {
+      if (queue.size() - held_queued >= options.queue_operations_max && !Store::is_held(queued.operation)) {
         std::deque<Queued> of_sessions;
+        std::deque<Queued> of_audience;  // behind what drops all values, for it may say that somebody is not to find them
         for (Queued& each : queue) {
-          if (Store::is_of_session(each.operation)) {
-            of_sessions.push_back(std::move(each));
+          if (Store::is_held(each.operation)) {
+            (Store::is_of_session(each.operation) ? of_sessions : of_audience).push_back(std::move(each));
             continue;
           }
           queue_bytes -= std::exchange(each.bytes, 0);
@@ -131,9 +133,10 @@ struct Tier::State {
         const auto shared = std::make_shared<std::vector<Queued>>(std::move(replaced));
         everything.written = [this, shared](Store::Outcome outcome) { finish(*shared, std::vector(shared->size(), outcome)); };
         queue.push_back(std::move(everything));
+        std::move(of_audience.begin(), of_audience.end(), std::back_inserter(queue));
       } else {
         queue_bytes += queued.bytes;
-        of_sessions_queued += Store::is_of_session(queued.operation) ? 1U : 0U;
+        held_queued += Store::is_held(queued.operation) ? 1U : 0U;
         if (const std::string* key = key_of(queued.operation)) ++busy[*key].operations;
         queue.push_back(std::move(queued));
       }
@@ -215,7 +218,7 @@ struct Tier::State {
       {
         const std::lock_guard lock(mutex);
         while (!queue.empty() && batch.size() < batch_operations_max) {
-          of_sessions_queued -= Store::is_of_session(queue.front().operation) ? 1U : 0U;
+          held_queued -= Store::is_held(queue.front().operation) ? 1U : 0U;
           batch.push_back(std::move(queue.front()));
           queue.pop_front();
         }
@@ -329,6 +332,9 @@ void Tier::keep_session(const SessionFacts& facts, Written written) {
   state_->add({.operation = Store::KeepSession{facts}, .durable = true, .written = std::move(written)});
 }
 void Tier::end_session(std::uint64_t number, Written written) { state_->add({.operation = Store::EndSession{number}, .durable = true, .written = std::move(written)}); }
+void Tier::keep_audience(std::string audience, Written written) {
+  state_->add({.operation = Store::KeepAudience{std::move(audience)}, .durable = true, .written = std::move(written)});
+}
 void Tier::use_session(std::uint64_t number) {
   {
     const std::lock_guard lock(state_->mutex);

@@ -8,7 +8,7 @@
 // Order:     operations count in the order of the calls. A load sees the puts and drops of its key that were asked for before. What drops by label
 //            or drops everything is sure for loads that are asked for after its `written`.
 // Limits:    queue_bytes_max of values wait, or one larger one; a put beyond that is not stored, and drops what its key had (its outcome: refused). More than
-//            queue_operations_max operations: they are replaced by one that drops all values; what is about sessions stays. loads_max loads.
+//            queue_operations_max operations: they are replaced by one that drops all values; what is about sessions and the audience stays. loads_max loads.
 // Errors:    those of the store. A degraded store is tried again after retry_first, then less and less often up to retry_longest.
 #pragma once
 
@@ -56,6 +56,8 @@ class Tier {
   // `written`, of both: when it is stable. Whatever comes of it, it holds for what is asked for afterwards.
   void keep_session(const SessionFacts& facts, Written written);
   void end_session(std::uint64_t number, Written written);  // 0: all
+  // `written` as above: behind all that was asked for before, before anything later.
+  void keep_audience(std::string audience, Written written);
   // Stable some time after it; not even that when much waits.
   void use_session(std::uint64_t number);
   // What is there of another key. Nothing also while something is still to be written of it: a value whose record can be read is older than that.

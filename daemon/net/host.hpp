@@ -195,6 +195,7 @@ class Host final : private Outbox {
   std::function<void()> ring_for_disks();
   std::function<void(LogLevel, std::string)> log_from_any_thread();
   void clear_disk(const std::string& name, tiers::NamespaceDisk& disk);
+  void note_audience(const std::string& name, tiers::NamespaceDisk& disk, const engine::AccessRule& rule);
 
   // host.cpp: the turn. Whatever the io_context calls begins one and finishes it; how long it took goes to the statistics.
   void begin_turn() { turn_began_ = alarm_.now(); }

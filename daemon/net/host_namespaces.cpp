@@ -40,8 +40,20 @@ Result<void> Host::open_disk(const std::string& name, const NamespaceSettings& o
   options.say = [log = log_from_any_thread()](const std::string& text) { log(LogLevel::warning, text); };
   auto opened = tiers::NamespaceDisk::open(std::move(options), ring_for_disks());
   if (!opened) return Error{opened.error().code, "the disk of the namespace \"" + name + "\": " + opened.error().text};
+  note_audience(name, **opened, own.access);
   disks_[name] = std::move(*opened);
   return {};
+}
+
+// What is there may be of somebody who may not use the namespace any more; as after a reload it begins anew then.
+void Host::note_audience(const std::string& name, tiers::NamespaceDisk& disk, const engine::AccessRule& rule) {
+  const std::optional<engine::AccessRule> before = disk.audience_before();
+  if (before == rule) return;
+  if (before && engine::is_narrower(rule, *before)) {
+    log_(LogLevel::warning, "the namespace \"" + name + "\" begins anew, empty: fewer may use it than when its values were written to disk");
+    clear_disk(name, disk);
+  }
+  disk.keep_audience(rule);
 }
 
 std::vector<Host::DiskUse> Host::disks() const {
@@ -88,7 +100,7 @@ void Host::clear_disk(const std::string& name, tiers::NamespaceDisk& disk) {
   disk.clear([name, log = log_from_any_thread()](bool durable) {
     if (durable) return log(LogLevel::info, "on disk, namespace \"" + name + "\": cleared; nothing of before comes back");
     log(LogLevel::warning, "on disk, namespace \"" + name + "\": it could not be cleared. Nothing of before is found by this daemon, but it is there until the disk "
-                           "works again; if the daemon ends before that, remove " + name + "'s directory, or what is there is found by those who may use it then");
+                           "works again; if the daemon ends before that, the next one clears it if fewer may use the namespace than did when it was written");
   });
 }
 
@@ -152,7 +164,7 @@ Result<void> Host::reconfigure(HostSettings settings) {
   for (const auto& [name, host] : made) begun.push_back(host.get());
   namespaces_.merge(made);
 
-  settings_ = std::move(settings);
+  const auto before = std::exchange(settings_, std::move(settings)).namespaces;
   admission_.reconfigure(settings_.admission);
   for (auto& [name, host] : namespaces_) host->reconfigure(engine_settings(settings_, name), settings_.blobs_per_namespace_max);
   for (auto& [host, why] : ending) {
@@ -164,6 +176,11 @@ Result<void> Host::reconfigure(HostSettings settings) {
     else if (!settings_.namespaces.at(host->name()).disk_directory.empty())
       log_(LogLevel::warning, "the namespace \"" + host->name() + "\" keeps its values in memory only until the daemon starts again: a reload opens no disk");
     host->take_disk(alarm_.now());
+  }
+  for (const auto& [name, own] : settings_.namespaces) {  // behind the clearing, and before whoever is let in puts anything
+    const auto same = before.find(name);
+    const auto disk = disks_.find(name);
+    if (disk != disks_.end() && (same == before.end() || same->second.access != own.access)) disk->second->keep_audience(own.access);
   }
   finish_turn();
   return {};

@@ -20,6 +20,7 @@
 #include "engine/key_fields.hpp"
 #include "memory/memfd.hpp"
 #include "tiers/attributes.hpp"
+#include "tiers/audience.hpp"
 
 namespace onced::tiers {
 namespace {
@@ -313,6 +314,14 @@ bool NamespaceDisk::is_cleared() {
   clearing_->owed.store(false, std::memory_order_relaxed);
   return true;
 }
+
+std::optional<engine::AccessRule> NamespaceDisk::audience_before() const {
+  const disk::Store& store = tier_->store();
+  if (store.was_new()) return std::nullopt;
+  return decode_audience(store.audience_before().value_or(std::string())).value_or(engine::AccessRule{});
+}
+
+void NamespaceDisk::keep_audience(const engine::AccessRule& rule) { tier_->keep_audience(encode(rule), {}); }
 
 void NamespaceDisk::stop(std::chrono::milliseconds patience) {
   if (tier_ == nullptr) return;

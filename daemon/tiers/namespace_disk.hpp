@@ -22,6 +22,7 @@
 #include <onced/protocol/result.hpp>
 
 #include "disk/tier.hpp"
+#include "engine/access.hpp"
 #include "engine/disk_tier.hpp"
 #include "engine/engine.hpp"
 #include "memory/memfd_blob_store.hpp"
@@ -61,6 +62,10 @@ class NamespaceDisk final : public engine::DiskTier {
   // Drops everything and ends all sessions, for whoever comes next: until that is on stable storage nothing is loaded. `told`, by any thread: true, it is; false, it
   // could not be written. Then it is written as soon as the disk works again, before anything else is.
   void clear(std::function<void(bool durable)> told);
+  // Who could use the namespace when this was last written to; nothing: nobody does, for there was no store. Everybody, where that is lost.
+  std::optional<engine::AccessRule> audience_before() const;
+  // Who may from now on: on the disk behind a clear() of before, and before anything that is put later.
+  void keep_audience(const engine::AccessRule& rule);
 
   const std::string& directory() const { return directory_; }
 

@@ -40,7 +40,7 @@ std::string hex_of(const Image& image) {
 }
 
 // Everything that the format knows: a value with a part here and one in a file, a tombstone, a fence, marks, a complete segment with its index,
-// a session and a value of it.
+// a session and a value of it, an audience.
 Image example() {
   const auto disk = std::make_shared<MemoryDisk>();
   disk::StoreOptions options = small_store();
@@ -76,6 +76,8 @@ Image example() {
   sealed.parts = {{"", "text/plain", disk::bytes_of(std::string_view("only for this user")), nullptr}};
   const disk::Store::Operation third[] = {disk::Store::KeepSession{session_facts(65'537, 3, 5'000)}, disk::Store::Put{sealed}};
   for (const auto outcome : (*store)->write(third, true, 5'000)) REQUIRE(outcome == disk::Store::Outcome::done);
+  const disk::Store::Operation fourth[] = {disk::Store::KeepAudience{"whoever comes"}};
+  REQUIRE((*store)->write(fourth, true, 6'000)[0] == disk::Store::Outcome::done);
   return disk->image();
 }
 

@@ -154,6 +154,34 @@ TEST_CASE("more operations than the queue may hold become one that drops everyth
   fixture.stop();
 }
 
+TEST_CASE("what becomes one that drops everything goes before an audience that was asked for later") {
+  Fixture fixture;
+  fixture.options.queue_operations_max = 10;
+  fixture.start();
+  REQUIRE(fixture.put(1, 1).get() == Store::Outcome::done);
+  fixture.gate.shut();
+  auto blocked = fixture.put(2, 1);
+  fixture.gate.wait_until_somebody_waits();
+  std::string order;  // of what is written, all by one thread
+  std::promise<void> kept;
+  fixture.tier->clear([&](Store::Outcome outcome) { order += outcome == Store::Outcome::done ? "cleared, " : "not cleared, "; });
+  fixture.tier->keep_audience("fewer", [&](Store::Outcome outcome) {
+    order += outcome == Store::Outcome::done ? "kept" : "not kept";
+    kept.set_value();
+  });
+  std::vector<std::future<Store::Outcome>> drops;
+  for (int key = 100; key < 125; ++key) drops.push_back(fixture.drop(key));
+  fixture.gate.let_go();
+  for (auto& each : drops) CHECK(each.get() == Store::Outcome::done);
+  kept.get_future().get();
+  CHECK(order == "cleared, kept");
+  fixture.stop();
+  fixture.start();
+  CHECK(fixture.tier->store().audience_before() == "fewer");
+  CHECK(fixture.load(1).get() == 0);
+  fixture.stop();
+}
+
 TEST_CASE("operations of sessions, which cannot be shed, do not make the queue drop everything") {
   Fixture fixture;
   fixture.store_options = session_store();

@@ -212,6 +212,62 @@ TEST_CASE("a namespace that begins anew finds nothing on disk of what was there 
   CHECK(later.receive_only<protocol::Value>().parts.at(0).bytes == "of the few");
 }
 
+TEST_CASE("who is let in no more leaves nothing to those who still are, whether the daemon is told while it runs or between two runs") {
+  Stage stage;
+  const engine::AccessRule few{.restricted = true, .uids = {::getuid()}};
+  const auto start = [&](const engine::AccessRule& rule) {
+    stage.host.reset();
+    net::HostSettings settings = stage.settings();
+    settings.namespaces["default"].access = rule;
+    stage.host.emplace(settings);
+  };
+  const auto put = [&](int argument, bool durable) {
+    RawClient client = stage.client();
+    client.request(2, put_of(argument, "x", true));
+    CHECK(client.receive_only<Published>().durable == durable);
+  };
+  const auto is_found = [&](int argument) {
+    RawClient client = stage.client();
+    client.request(2, get_of(argument));
+    return std::holds_alternative<protocol::Value>(client.receive()->second);
+  };
+  const auto reload = [&](const engine::AccessRule& rule) {
+    net::HostSettings settings = stage.settings();
+    settings.namespaces["default"].access = rule;
+    stage.host->run([&](net::Host& host) { CHECK(host.reconfigure(settings).ok()); });
+  };
+
+  start({});
+  put(1, true);
+  start(few);  // between two runs
+  CHECK_FALSE(is_found(1));
+  put(2, true);
+  start(few);
+  CHECK(is_found(2));
+  reload({});  // wider: what is there stays, and what comes may be of anybody
+  CHECK(is_found(2));
+  put(3, true);
+  start(few);
+  CHECK_FALSE(is_found(2));
+  CHECK_FALSE(is_found(3));
+  put(4, true);
+
+  start({});
+  CHECK(is_found(4));
+  put(5, true);
+  stage.gate.broken = true;
+  put(6, false);
+  reload(few);  // cannot be written before the daemon ends
+  CHECK_FALSE(is_found(5));
+  stage.host.reset();
+  stage.gate.broken = false;
+  start(few);
+  for (const int argument : {4, 5, 6}) CHECK_FALSE(is_found(argument));
+  put(7, true);
+  start(few);
+  CHECK(is_found(7));
+}
+
 TEST_CASE("a directory that is somebody else's ends the start, and says which") {
   Stage stage;
   stage.host.emplace(stage.settings());

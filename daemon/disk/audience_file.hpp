@@ -1,0 +1,45 @@
+// Who may read what is in a store, as its owner says it: kept for the owner's next start, opaque here (DISK.md, "Audience").
+//
+// Ownership: borrows the file system.
+// Threads:   one at a time; kept() is of the thread that opens.
+// Errors:    open() those of reading; damage is none: one copy is repaired from the other, without both nobody knows. A write that fails
+//            is owed until recover() has written it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include <onced/protocol/result.hpp>
+
+#include "disk/directory.hpp"
+#include "disk/files.hpp"
+
+namespace onced::disk {
+
+class AudienceFile {
+ public:
+  AudienceFile(FileSystem& files, std::uint64_t seed, Say say) : files_(files), seed_(seed), say_(std::move(say)) {}
+
+  Result<void> open();
+  // What was kept when it was opened. Nothing: it never was, or is lost.
+  const std::optional<std::string>& kept() const { return kept_; }
+  // It is this from now on: on stable storage with success, else when recover() has succeeded.
+  Result<void> keep(std::string audience);
+  // What keep() would do, of a store that cannot write.
+  void owe(std::string audience) { owed_ = std::move(audience); }
+  Result<void> recover();
+  std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  Result<void> write(const std::string& audience);
+
+  FileSystem& files_;
+  std::uint64_t seed_;
+  Say say_;
+  std::optional<std::string> kept_;
+  std::optional<std::string> owed_;
+  std::uint64_t bytes_ = 0;
+};
+
+}  // namespace onced::disk
