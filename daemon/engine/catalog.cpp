@@ -60,7 +60,9 @@ bool Catalog::store(Entry& entry, const std::vector<protocol::Part>& parts, cons
   std::string over_quota;
   const PartSums sums = sums_of(parts);
   std::size_t victims_left = victims_per_store_max;
-  Attempt attempt = !make_room_in_session(entry, sums.bytes(), over_quota)    ? Attempt::over_session_quota
+  const std::optional<Attempt> too_large = over_quota_alone(entry, sums.bytes(), over_quota);
+  Attempt attempt = too_large                                                 ? *too_large
+                    : !make_room_in_session(entry, sums.bytes(), over_quota)  ? Attempt::over_session_quota
                     : !make_room_in_function(entry, sums.bytes(), over_quota) ? Attempt::over_function_quota
                                                                               : place(entry, image, sums, worth, victims_left, record);
   if (attempt != Attempt::placed && entry.value) {

@@ -174,6 +174,7 @@ class Catalog {
   static std::uint64_t record_bytes(const Entry& entry);
   bool evict_candidate(const Entry& keep, const std::vector<RecordRef>& candidates);
   // quotas.cpp
+  std::optional<Attempt> over_quota_alone(const Entry& entry, std::uint64_t bytes, std::string& why_not);
   bool make_room_in_session(Entry& entry, std::uint64_t bytes, std::string& why_not);
   bool make_room_in_function(Entry& entry, std::uint64_t bytes, std::string& why_not);
   template <typename TooMuch>

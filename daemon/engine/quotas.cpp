@@ -7,6 +7,13 @@
 #include "engine/text.hpp"
 
 namespace onced::engine {
+namespace {
+
+std::string limit_text(const Function& function, std::uint64_t bytes_max) {
+  return bytes_text(bytes_max) + " (functions." + function.name + ".bytes_max)";
+}
+
+}  // namespace
 
 // Evicts values of one order, a bounded number, as long as there is too much. Without `keep` and the others there is room.
 template <typename TooMuch>
@@ -27,15 +34,28 @@ std::uint64_t Catalog::evict_within(const EvictionOrder& order, std::optional<Ev
   return evicted;
 }
 
-// Before `bytes` are stored for the entry, in place of what it has. False, with the reason: they are more than a session may keep.
+// Whether it may be kept when all others of its session and of its function have gone: asked before any of these go. Nothing: it may.
+std::optional<Catalog::Attempt> Catalog::over_quota_alone(const Entry& entry, std::uint64_t bytes, std::string& why_not) {
+  const SessionSettings& settings = context_.settings.sessions;
+  if (entry.session != nullptr && (bytes > settings.bytes_max || settings.entries_max == 0)) {
+    why_not = "it has " + bytes_text(bytes) + ", and a session may keep " + bytes_text(settings.bytes_max) + " (sessions.bytes_max)";
+    return Attempt::over_session_quota;
+  }
+  Function& function = functions_.at(entry.function);
+  if (function.entries == 0) function.limited = bytes_max_of(function) != 0;  // it may be new
+  if (!function.limited) return std::nullopt;
+  if (const std::uint64_t bytes_max = bytes_max_of(function); bytes > bytes_max) {
+    why_not = "it has " + bytes_text(bytes) + ", and the values of " + function.name + " together may have " + limit_text(function, bytes_max);
+    return Attempt::over_function_quota;
+  }
+  return std::nullopt;
+}
+
+// Before `bytes` are stored for the entry, in place of what it has. False, with the reason: not enough of its session's values could go.
 bool Catalog::make_room_in_session(Entry& entry, std::uint64_t bytes, std::string& why_not) {
   if (entry.session == nullptr) return true;
   const Session& session = *entry.session;
   const SessionSettings& settings = context_.settings.sessions;
-  if (bytes > settings.bytes_max || settings.entries_max == 0) {
-    why_not = "it has " + bytes_text(bytes) + ", and a session may keep " + bytes_text(settings.bytes_max) + " (sessions.bytes_max)";
-    return false;
-  }
   const std::uint64_t own_bytes = entry.value ? entry.value->bytes : 0;
   const std::uint64_t own_values = entry.value ? 1 : 0;
   const auto too_much = [&] {
@@ -48,23 +68,17 @@ bool Catalog::make_room_in_session(Entry& entry, std::uint64_t bytes, std::strin
   return false;
 }
 
-// As make_room_in_session() for the entry's function.
+// As make_room_in_session() for the entry's function, behind over_quota_alone().
 bool Catalog::make_room_in_function(Entry& entry, std::uint64_t bytes, std::string& why_not) {
   Function& function = functions_.at(entry.function);
-  if (function.entries == 0) function.limited = bytes_max_of(function) != 0;  // it may be new
   if (!function.limited) return true;
   const std::uint64_t bytes_max = bytes_max_of(function);
-  const auto limit_text = [&] { return bytes_text(bytes_max) + " (functions." + function.name + ".bytes_max)"; };
-  if (bytes > bytes_max) {
-    why_not = "it has " + bytes_text(bytes) + ", and the values of " + function.name + " together may have " + limit_text();
-    return false;
-  }
   const std::uint64_t own_bytes = entry.value ? entry.value->bytes : 0;
   const auto too_much = [&] { return function.bytes - own_bytes + bytes > bytes_max; };
   if (!too_much()) return true;
   context_.counters.function_evictions += evict_within(function.order, &StoredValue::in_function_order, entry, GoneReason::evicted_function_full, too_much);
   if (!too_much()) return true;
-  why_not = "the values of " + function.name + " have far more than " + limit_text() + ", and not all of that can go at once";
+  why_not = "the values of " + function.name + " have far more than " + limit_text(function, bytes_max) + ", and not all of that can go at once";
   return false;
 }
 

@@ -73,6 +73,21 @@ TEST_CASE("a value larger than its function may keep reaches who asked, and is n
   CHECK(scene.store.visible(key_of("f", 1)));
 }
 
+TEST_CASE("a value larger than its function may keep costs its session nothing") {
+  Settings settings = limited(100);
+  settings.sessions.entries_max = 2;
+  Scene scene(settings);
+  const auto a = scene.connect();
+  const auto session = scene.new_session(a);
+  const auto key_in = [&](const char* function) { return std::string(KeyBuilder(function, "", session.number).build().value().bytes()); };
+  CHECK(scene.put(a, key_in("g"), "x").stored);
+  CHECK(scene.put(a, key_in("h"), "x").stored);
+  CHECK(scene.put(a, key_in("f"), text(200)).why == protocol::NotStored::function_full);
+  CHECK(scene.store.visible(key_in("g")));
+  CHECK(scene.store.visible(key_in("h")));
+  CHECK(scene.counted("session_evictions") == 0);
+}
+
 TEST_CASE("a limit of a function that comes with a reload holds for what is stored after it, by what was there before") {
   Scene scene;
   const auto a = scene.connect();
