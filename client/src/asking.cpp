@@ -1,7 +1,10 @@
 // Client::State: the calls that read and compute, of Client (no session) and of Session.
 #include <utility>
 
+#include <onced/protocol/limits.hpp>
+
 #include "builder_state.hpp"
+#include "checks.hpp"
 #include "peek.hpp"
 #include "retention.hpp"
 #include "session_state.hpp"
@@ -53,6 +56,7 @@ Result<Client::Acquired> Client::State::acquire(std::string_view key, const Comp
     if (suffices(key, found, options_of_call.accept_stale)) return Acquired(std::in_place_index<0>, std::move(*found));
   }
   if (auto right = client_detail::check(options_of_call); !right) return right.error();
+  if (auto right = client_detail::check_upstreams(options_of_call.depends_on, session); !right) return right.error();
   auto acquired = acquire(key, options_of_call, Ask::to_compute(options_of_call, found, session), times);
   // A session that is over has no stale values either.
   if (acquired.result.ok() || !found || acquired.result.error().code == ErrorCode::session_ended) return std::move(acquired.result);
@@ -96,6 +100,14 @@ Result<std::optional<Value>> Client::State::get(std::string_view key, const GetO
   return std::optional<Value>(std::move(*value));
 }
 
+Result<protocol::Listing> Client::State::list(std::string_view function, std::string_view cursor, Session::State* session) {
+  if (!function.empty()) {
+    if (auto right = client_detail::check_function(function); !right) return right.error();
+  }
+  if (cursor.size() > limits::key_bytes_max) return Error{ErrorCode::invalid_argument, "a cursor is what an earlier listing gave, and nothing else"};
+  return ask<protocol::Listing>(protocol::List{std::string(function), std::string(cursor), session == nullptr ? 0 : session->access.grant.number}, session);
+}
+
 // ---- computing ------------------------------------------------------------------------------------------------------
 
 Result<Value> Client::State::compute_once(std::string_view key, const ComputeOptions& options_of_call, const ComputeFunction& compute, bool looked,
@@ -129,6 +141,7 @@ Result<Value> Client::State::compute_once(std::string_view key, const ComputeOpt
     if (suffices(key, found, options_of_call.accept_stale)) return std::move(*found);
   }
   if (auto right = client_detail::check(options_of_call); !right) return right.error();
+  if (auto right = client_detail::check_upstreams(options_of_call.depends_on, session); !right) return right.error();
   auto acquired = acquire(key, options_of_call, Ask::to_compute(options_of_call, found, session), times);
   if (acquired.result.ok()) {
     found.reset();  // its pin: computing may take long
@@ -149,6 +162,9 @@ ValueBuilder Client::State::builder(std::string_view key) { return ValueBuilder(
 Result<std::uint64_t> Client::State::put_built(std::string_view key, ValueBuilder&& builder, const PutOptions& options_of_call, Session::State* session) {
   const ValueBuilder taken = std::move(builder);
   if (taken.state_ == nullptr || taken.part_count() == 0) return Error{ErrorCode::invalid_argument, "a value has one part at least"};
+  // Its memory is of the process that began it, and so is the connection over which that was given.
+  if (auto right = taken.state_->check_own(); !right) return right.error();
+  if (auto right = client_detail::check_content_type(options_of_call.content_type); !right) return right.error();
   taken.state_->set_default_content_type(options_of_call.content_type);
   auto published = put(key, *taken.state_, options_of_call, session);
   if (!published) return published.error();

@@ -2,9 +2,8 @@
 
 #include <utility>
 
-#include <onced/protocol/limits.hpp>
-
 #include "builder_state.hpp"
+#include "checks.hpp"
 #include "client_state.hpp"
 #include "peek.hpp"
 #include "retention.hpp"
@@ -92,6 +91,7 @@ Result<std::uint64_t> Client::invalidate(std::string_view key, const InvalidateO
   return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::key, key), options.soft}));
 }
 Result<std::uint64_t> Client::invalidate_function(std::string_view function, const InvalidateOptions& options) {
+  if (auto right = client_detail::check_function(function); !right) return right.error();
   return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::function, function), options.soft}));
 }
 Result<std::uint64_t> Client::invalidate_all(const InvalidateOptions& options) {
@@ -105,6 +105,7 @@ Result<std::uint64_t> Client::cancel(std::string_view key) {
   return count_of(state_->ask<protocol::Done>(protocol::Cancel{scope(protocol::ScopeKind::key, key)}));
 }
 Result<std::uint64_t> Client::cancel_function(std::string_view function) {
+  if (auto right = client_detail::check_function(function); !right) return right.error();
   return count_of(state_->ask<protocol::Done>(protocol::Cancel{scope(protocol::ScopeKind::function, function)}));
 }
 
@@ -114,9 +115,7 @@ Result<protocol::Report> Client::status() {
   return std::move(report->fields);
 }
 Result<protocol::Statistics> Client::statistics() { return state_->ask<protocol::Statistics>(protocol::GetStats{}); }
-Result<protocol::Listing> Client::list(std::string_view function, std::string_view cursor) {
-  return state_->ask<protocol::Listing>(protocol::List{std::string(function), std::string(cursor)});
-}
+Result<protocol::Listing> Client::list(std::string_view function, std::string_view cursor) { return state_->list(function, cursor, nullptr); }
 Result<protocol::Explanation> Client::explain(std::string_view key) {
   return state_->ask<protocol::Explanation>(protocol::Explain{std::string(key)});
 }

@@ -1,6 +1,7 @@
 #include "client_state.hpp"
 
 #include "builder_state.hpp"
+#include "checks.hpp"
 #include "retention.hpp"
 #include "session_state.hpp"
 #include "value_maker.hpp"
@@ -21,6 +22,7 @@ using client_detail::Clock;
 using client_detail::Connector;
 using client_detail::Deadline;
 using client_detail::deadline_in;
+using client_detail::forgot_session;
 using client_detail::Dependencies;
 using client_detail::HeldLeases;
 using client_detail::Look;
@@ -37,19 +39,13 @@ constexpr int pin_retries_max = 64;
 constexpr int attempts_max = 4;
 
 // The key that a request names.
-std::string_view key_in(const protocol::Request& request) {
+std::optional<std::string_view> key_in(const protocol::Request& request) {
   using namespace protocol;
-  const auto of_scope = [](const Scope& scope) { return scope.kind == ScopeKind::key ? std::string_view(scope.subject) : std::string_view(); };
+  const auto of_scope = [](const Scope& scope) { return scope.kind == ScopeKind::key ? std::optional<std::string_view>(scope.subject) : std::nullopt; };
   if (const auto* explain = std::get_if<Explain>(&request)) return explain->key;
   if (const auto* invalidate = std::get_if<Invalidate>(&request)) return of_scope(invalidate->scope);
   if (const auto* cancel = std::get_if<Cancel>(&request)) return of_scope(cancel->scope);
-  return {};
-}
-
-// The daemon keeps the latest sessions that a connection has opened.
-bool forgot_session(const protocol::Reply& reply) {
-  const auto* refused = std::get_if<protocol::Refused>(&reply);
-  return refused != nullptr && refused->code == ErrorCode::not_permitted;
+  return std::nullopt;
 }
 
 // Whether opening a session failed for want of an answer, and not by it.
@@ -68,17 +64,44 @@ std::uint64_t milliseconds_until(Deadline deadline) {
 
 }  // namespace
 
+bool client_detail::forgot_session(const protocol::Reply& reply) {
+  const auto* refused = std::get_if<protocol::Refused>(&reply);
+  return refused != nullptr && refused->code == ErrorCode::not_permitted;
+}
+
 // A key of a session goes with that session, and any other without one: who serves many users over one connection must not
 // get one user's value for another by a key that was kept too long.
 Result<void> client_detail::check_session(std::string_view key, const Session::State* session) {
-  if (key.empty()) return {};
   if (session != nullptr) return session->check(key);
   if (!protocol::names_session(key)) return {};
+  if (auto right = client_detail::check_key_given(key); !right) return right;  // a name, say
   return Error{ErrorCode::not_permitted, "this key names a session: ask with the Session that it belongs to (Client::session)"};
 }
 
+Result<void> client_detail::check_upstreams(const std::vector<Key>& depends_on, const Session::State* session) {
+  for (const Key& upstream : depends_on) {
+    if (!protocol::names_session(upstream.bytes())) continue;  // everybody's: a session's value may depend on it as well
+    if (auto right = check_session(upstream.bytes(), session); !right) return Error{right.error().code, "depends_on: " + right.error().text};
+  }
+  return {};
+}
+
+namespace {
+
+// Times that no arithmetic on them overflows, and a longest delay that is none below the shortest.
+ClientOptions within_bounds(ClientOptions options) {
+  for (Milliseconds* const time : {&options.connect_timeout, &options.request_timeout, &options.disk_timeout, &options.reconnect_delay_min, &options.reconnect_delay_max}) {
+    *time = std::clamp(*time, Milliseconds(0), client_detail::longest_timeout);
+  }
+  options.reconnect_delay_max = std::max(options.reconnect_delay_min, options.reconnect_delay_max);
+  options.mapping_cache_count = std::min(options.mapping_cache_count, client_detail::mapping_cache_count_max);
+  return options;
+}
+
+}  // namespace
+
 Client::State::State(ClientOptions options_in)
-    : options(std::move(options_in)),
+    : options(within_bounds(std::move(options_in))),
       identity(client_detail::identity_of(options)),
       connector(new Connector(options, identity)) {}
 
@@ -104,8 +127,11 @@ Connector& Client::State::connector_here() {
   return *present;
 }
 
-Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& request, Session::State* session, AttachmentRef* over) {
-  if (auto right = check_session(key_in(request), session); !right) return right.error();
+Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& request, Session::State* session, AttachmentRef* over, bool* again) {
+  if (const auto key = key_in(request)) {
+    if (auto right = client_detail::check_key_given(*key); !right) return right.error();
+    if (auto right = check_session(*key, session); !right) return right.error();
+  }
   Connector& here = connector_here();
   for (int attempt = 1;; ++attempt) {
     auto attachment = here.attachment(deadline_in(options.connect_timeout));
@@ -128,6 +154,7 @@ Result<protocol::Reply> Client::State::ask_for_reply(const protocol::Request& re
     }
     if (channel.silent()) here.note_silence(reply.error());
     if (!channel.broken() || attempt == attempts_max) return reply;
+    if (again != nullptr) *again = true;
   }
 }
 
@@ -158,9 +185,11 @@ void Client::State::map_unnamed(std::optional<Value>& value, Milliseconds within
 }
 
 Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilder::State& parts, const PutOptions& put_options, Session::State* session) {
+  if (auto right = client_detail::check_key_given(key); !right) return right.error();
   if (auto right = check_session(key, session); !right) return right.error();
   auto retention = client_detail::retention_of(put_options);
   if (!retention) return retention.error();
+  if (auto right = client_detail::check_upstreams(put_options.depends_on, session); !right) return right.error();
   std::erase_if(retention->depends_on, [key](const protocol::Dependency& upstream) { return upstream.key == key; });
   parts.key = key;
   Connector& here = connector_here();
@@ -175,7 +204,7 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
     request.key = key;
     request.retention = *retention;
     // Anew for every attempt: versions are those of one daemon.
-    for (protocol::Dependency& upstream : request.retention.depends_on) upstream.version = version_now(upstream.key);
+    for (protocol::Dependency& upstream : request.retention.depends_on) upstream.version = version_now(upstream.key, session);
     attachment->mappings->drop_dead();
     auto placed = parts.place(*attachment);
     Error error = placed.ok() ? Error{} : placed.error();
@@ -214,14 +243,14 @@ Result<protocol::Published> Client::State::put(std::string_view key, ValueBuilde
 void Client::State::tell_unkept(std::string_view key, const Error& why) {
   if (unkept_told.exchange(true, std::memory_order_relaxed)) return;
   std::string name = "a result";
-  if (const auto parsed = Key::parse(key)) name += " of " + std::string(parsed->function());
+  if (const auto parsed = Key::parse(key)) name += " of " + parsed->function();
   client_detail::warn(options, name + " was computed and could not be kept for others: " + why.text);
 }
 
 void Client::State::tell_not_durable(std::string_view key, const Error& why) {
   if (not_durable_told.exchange(true, std::memory_order_relaxed)) return;
   std::string name = "a result";
-  if (const auto parsed = Key::parse(key)) name += " of " + std::string(parsed->function());
+  if (const auto parsed = Key::parse(key)) name += " of " + parsed->function();
   client_detail::warn(options, name + " was to be durable: " + why.text);
 }
 
@@ -260,14 +289,15 @@ bool Client::State::suffices(std::string_view key, std::optional<Value>& found, 
   return true;
 }
 
-std::uint64_t Client::State::version_now(std::string_view key) {
+std::uint64_t Client::State::version_now(std::string_view key, Session::State* session) {
+  Session::State* const its_own = protocol::names_session(key) ? session : nullptr;
   std::optional<Value> value;
   {
     NodeInScope node;
-    static_cast<void>(connector_here().look_up(key, *node, value));
+    static_cast<void>(connector_here().look_up(key, *node, value, its_own == nullptr ? nullptr : &its_own->access));
   }
   if (value) return value->version();
-  const auto explained = ask<protocol::Explanation>(protocol::Explain{std::string(key)});
+  const auto explained = ask<protocol::Explanation>(protocol::Explain{std::string(key)}, its_own);
   return explained.ok() && explained->row.state == protocol::KeyState::ready ? explained->row.version : 0;
 }
 
@@ -296,6 +326,7 @@ Error client_detail::error_of(const protocol::Reply& reply) {
 
 Client::State::Acquiring Client::State::acquire(std::string_view key, const ComputeOptions& options_of_call,
                                                 const Ask& ask, const Times& times) {
+  if (auto right = client_detail::check_key_given(key); !right) return {false, true, right.error()};
   Connector& here = connector_here();
   const auto held = HeldLeases::of_this_thread();
 
@@ -327,6 +358,8 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
     const Milliseconds for_disk_ms = std::max(times.disk, times.answer);
     // Twice our own patience, so that it is us who give up: a refusal would look like somebody else's computation.
     if (for_disk) request.load_ms = 2 * static_cast<std::uint64_t>(std::max<Milliseconds::rep>(for_disk_ms.count(), 1));
+    // Who has no time left hears from the daemon that it is being read, well before its silence would mean something.
+    else if (request.wait_ms == 0) request.load_ms = static_cast<std::uint64_t>(std::max<Milliseconds::rep>(times.answer.count() / 2, 1));
     requests.fetch_add(1, std::memory_order_relaxed);
     // The daemon keeps the deadline and names the holder; ours is for a daemon that does not answer.
     const Patience patience = request.wait_ms != 0      ? Patience::waiting(Milliseconds(request.wait_ms), times.answer)
@@ -364,11 +397,11 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
       const bool records = options.record_dependencies && options_of_call.record_dependencies;
       std::shared_ptr<Dependencies> dependencies;
       if (records || !options_of_call.depends_on.empty()) dependencies = std::make_shared<Dependencies>(key);
-      for (const Key& upstream : options_of_call.depends_on) dependencies->declare(upstream.bytes(), version_now(upstream.bytes()));
+      for (const Key& upstream : options_of_call.depends_on) dependencies->declare(upstream.bytes(), version_now(upstream.bytes(), ask.session));
       held->add(here.identity.namespace_name, lease->token, this, records ? dependencies : nullptr);
-      auto computation = std::make_unique<Computation::State>(
-          Computation::State{*this, here, std::move(*attachment), lease->token, request.key, options_of_call, held, std::move(dependencies),
-                             here.process, Clock::now()});
+      std::unique_ptr<Computation::State> computation(new Computation::State{*this, here, std::move(*attachment), lease->token, request.key, options_of_call, held,
+                                                                             std::move(dependencies), ask.session == nullptr ? nullptr : ask.session->shared_from_this(),
+                                                                             here.process, Clock::now()});
       return {false, true, Acquired(std::in_place_index<1>, std::move(computation))};
     }
     if (ask.session != nullptr && forgot_session(*reply) && attempt < attempts_max) {
@@ -384,8 +417,8 @@ Client::State::Acquiring Client::State::acquire(std::string_view key, const Comp
 
 Computation Client::State::local_computation(std::string_view key, const ComputeOptions& options_of_call) {
   Connector& here = connector_here();
-  return Computation(std::make_unique<Computation::State>(Computation::State{
-      *this, here, AttachmentRef(), {}, std::string(key), options_of_call, nullptr, nullptr, here.process, Clock::now()}));
+  return Computation(std::unique_ptr<Computation::State>(
+      new Computation::State{*this, here, AttachmentRef(), {}, std::string(key), options_of_call, nullptr, nullptr, nullptr, here.process, Clock::now()}));
 }
 
 }  // namespace onced

@@ -29,17 +29,18 @@ struct Client::State {
 
   // Asks, and asks once more over a new connection when the present one turns out to be broken. Errors: no daemon, or
   // no answer from it in time (unavailable), why it would not have us, a refusal.
-  // `session`: what the request names, which is opened first; `over`: the connection that answered.
+  // `session`: what the request names, which is opened first; `over`: the connection that answered; `again`: an answer before this one may have
+  // been lost with its connection.
   template <typename Answer>
-  Result<Answer> ask(const protocol::Request& request, Session::State* session = nullptr, client_detail::AttachmentRef* over = nullptr) {
-    auto reply = ask_for_reply(request, session, over);
+  Result<Answer> ask(const protocol::Request& request, Session::State* session = nullptr, client_detail::AttachmentRef* over = nullptr, bool* again = nullptr) {
+    auto reply = ask_for_reply(request, session, over, again);
     if (!reply) return reply.error();
     if (auto* answer = std::get_if<Answer>(&*reply)) return std::move(*answer);
     return client_detail::error_of(*reply);
   }
-  Result<protocol::Reply> ask_for_reply(const protocol::Request& request, Session::State* session, client_detail::AttachmentRef* over);
+  Result<protocol::Reply> ask_for_reply(const protocol::Request& request, Session::State* session, client_detail::AttachmentRef* over, bool* again);
   // The session that a request makes or opens; `id`: unless the answer says it.
-  Result<Session> session_by(const protocol::Request& request, std::string id);
+  Result<Session> session_by(const protocol::Request& request, std::string id, bool* again = nullptr);
   // Gets the memory of what a look-up has found; without it there is no value.
   void map_unnamed(std::optional<Value>& value, Milliseconds within);
   // Stores the parts of a builder.
@@ -51,7 +52,7 @@ struct Client::State {
   // is left is usable, and due to be refreshed.
   bool suffices(std::string_view key, std::optional<Value>& found, bool accept_stale);
   // The version of a key's value, 0 when it has none: for depends_on.
-  std::uint64_t version_now(std::string_view key);
+  std::uint64_t version_now(std::string_view key, Session::State* session);
   // Something that was read is not recorded: counted, and told to the operator once.
   void tell_dropped(std::string_view key, std::uint64_t dropped);
   // Told to the operator once for a run of such results.
@@ -71,6 +72,7 @@ struct Client::State {
   Result<Acquired> acquire(std::string_view key, const ComputeOptions& options, Session::State* session);
   Result<Value> wait(std::string_view key, const WaitOptions& options, Session::State* session);
   Result<std::optional<Value>> get(std::string_view key, const GetOptions& options, Session::State* session);
+  Result<protocol::Listing> list(std::string_view function, std::string_view cursor, Session::State* session);
   ValueBuilder builder(std::string_view key);
   Result<std::uint64_t> put_built(std::string_view key, ValueBuilder&& builder, const PutOptions& options, Session::State* session);
   Result<Value> compute_once(std::string_view key, const ComputeOptions& options, const ComputeFunction& compute, bool looked,
@@ -138,12 +140,13 @@ struct Computation::State {
   ComputeOptions options;
   std::shared_ptr<client_detail::HeldLeases> held;
   std::shared_ptr<client_detail::Dependencies> dependencies;  // null: of none
+  std::shared_ptr<Session::State> session;                    // null: the key is of none
   client_detail::Process* process;
   client_detail::Deadline started;
-  bool ended = false;
+  std::atomic<bool> ended{false};     // relaxed: progress() and cancelled() may look while publish() ends it
   std::unique_ptr<ValueBuilder> builder{};  // made when it is first needed
 
-  bool has_lease() const { return attachment && !ended && process == client_detail::Process::current(); }
+  bool has_lease() const { return attachment && !ended.load(std::memory_order_relaxed) && process == client_detail::Process::current(); }
   // Not held any more, whatever the daemon says to how it ended.
   void end();
   // Ends the lease with a request whose answer does not matter.

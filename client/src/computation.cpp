@@ -8,6 +8,7 @@
 #include "client_state.hpp"
 #include "not_stored.hpp"
 #include "retention.hpp"
+#include "session_state.hpp"
 #include "value_maker.hpp"
 
 namespace onced {
@@ -24,7 +25,7 @@ std::string cut(std::string_view text) { return std::string(text.substr(0, limit
 }  // namespace
 
 void Computation::State::end() {
-  ended = true;
+  ended.store(true, std::memory_order_relaxed);
   if (!attachment || process != Process::current()) return;
   attachment->channel.forget_lease(token);
   held->remove(connector.identity.namespace_name, token);
@@ -62,8 +63,12 @@ Result<protocol::Published> Computation::State::publish() {
 
   auto next = connector.attachment(deadline_in(client.options.connect_timeout));
   if (!next) return next.error();
+  if (session != nullptr) {
+    if (auto opened = session->open_over(**next, deadline_in(client.options.request_timeout)); !opened) return opened.error();
+  }
   protocol::Acquire request;
   request.key = key;
+  request.force = options.force;
   auto reply = (*next)->channel.call(request, deadline_in(client.options.request_timeout));
   if (!reply) return reply.error();
   if (auto* value = std::get_if<protocol::Value>(&*reply)) {
@@ -101,6 +106,10 @@ Result<protocol::Published> Computation::State::publish_under(client_detail::Att
   parts.named();
   const protocol::Publish request{lease, std::move(*placed), retention_over(over)};
   auto reply = over.channel.call(request, client.patience_for(request));
+  if (reply && session != nullptr && client_detail::forgot_session(*reply)) {
+    session->forget_opened();
+    if (session->open_over(over, deadline_in(client.options.request_timeout))) reply = over.channel.call(request, client.patience_for(request));
+  }
   if (!reply) {
     if (over.channel.broken()) return reply.error();
     give_up(over, reply.error());  // perhaps it never left
@@ -181,7 +190,7 @@ Result<Value> Computation::publish() {
   } else {
     not_stored = Error{ErrorCode::unavailable, local() ? "computed without a daemon" : "the lease was not held any more"};
   }
-  state_->ended = true;
+  state_->ended.store(true, std::memory_order_relaxed);
   if (state_->dependencies != nullptr && state_->dependencies->dropped() != 0) {
     state_->client.tell_dropped(state_->key, state_->dependencies->dropped());
   }
@@ -209,7 +218,7 @@ void Computation::fail(std::string_view text) {
                      protocol::Fail{state_->token, cut(text), client_detail::failure_ttl_ms(state_->options)});
     state_->end();
   }
-  state_->ended = true;
+  state_->ended.store(true, std::memory_order_relaxed);
 }
 
 void Computation::abandon() {
@@ -218,7 +227,7 @@ void Computation::abandon() {
     state_->end_with(*state_->attachment, protocol::Abandon{state_->token});
     state_->end();
   }
-  state_->ended = true;
+  state_->ended.store(true, std::memory_order_relaxed);
 }
 
 void Computation::progress(double fraction, std::string_view text) {

@@ -13,8 +13,6 @@ namespace onced::client_detail {
 
 namespace {
 
-constexpr std::chrono::hours longest_wait{24 * 365};
-
 const std::uint32_t* address_of(const std::atomic<std::uint32_t>& word) {
   static_assert(sizeof(word) == sizeof(std::uint32_t));
   return reinterpret_cast<const std::uint32_t*>(&word);
@@ -23,7 +21,7 @@ const std::uint32_t* address_of(const std::atomic<std::uint32_t>& word) {
 }  // namespace
 
 Deadline deadline_in(std::chrono::milliseconds timeout) {
-  return Clock::now() + std::clamp<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(0), longest_wait);
+  return Clock::now() + std::clamp<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(0), longest_timeout);
 }
 
 int poll_timeout_ms(Deadline deadline) {

@@ -10,6 +10,9 @@ namespace onced::client_detail {
 using Clock = std::chrono::steady_clock;  // CLOCK_MONOTONIC: what futex_wait() and wait_for() are given
 using Deadline = Clock::time_point;
 
+// What stands for ever.
+inline constexpr std::chrono::milliseconds longest_timeout = std::chrono::hours{24 * 365};
+
 // Milliseconds from now that overflow nothing: a caller may say Milliseconds::max().
 Deadline deadline_in(std::chrono::milliseconds timeout);
 // Until `deadline`, rounded up, not negative, at most what poll() takes.

@@ -38,6 +38,9 @@ struct alignas(64) BlobMapping {
   Mapping memory;
 };
 
+// The table of a cache is made whole, with its first mapping: some 100 bytes for each.
+inline constexpr std::uint32_t mapping_cache_count_max = 1U << 20;
+
 struct MappingBounds {
   std::uint64_t bytes = 0;
   std::uint32_t count = 0;

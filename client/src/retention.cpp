@@ -6,7 +6,8 @@
 #include <utility>
 
 #include <onced/protocol/limits.hpp>
-#include <onced/protocol/utf8.hpp>
+
+#include "checks.hpp"
 
 namespace onced::client_detail {
 
@@ -18,13 +19,6 @@ Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(t
 
 std::string above(std::string_view what, std::size_t is, std::size_t limit) {
   return std::string(what) + ": " + std::to_string(is) + " > " + std::to_string(limit);
-}
-
-// A time that the daemon's configuration decides when it is not said.
-Result<std::uint64_t> configured_ms(std::string_view option, const std::optional<Milliseconds>& time) {
-  if (!time) return protocol::as_configured;
-  if (time->count() < 0) return wrong(std::string(option) + " of " + std::to_string(time->count()) + " ms is negative");
-  return static_cast<std::uint64_t>(time->count());
 }
 
 Result<std::uint64_t> permille_of(const std::optional<double>& refresh_ahead) {
@@ -49,6 +43,7 @@ Result<protocol::Retention> converted(const Options& options) {
   for (const std::string& tag : options.tags) {
     if (auto right = check_tag(tag); !right) return right.error();
   }
+  if (auto right = check_content_type(options.content_type); !right) return right.error();
   if (options.depends_on.size() > limits::dependencies_max) {
     return Error{ErrorCode::limit_reached, above("keys in depends_on", options.depends_on.size(), limits::dependencies_max)};
   }
@@ -61,6 +56,7 @@ Result<protocol::Retention> converted(const Options& options) {
   retention.durable = options.durable;
   std::size_t bytes = 0;
   for (const Key& key : options.depends_on) {
+    if (auto right = check_key_given(key.bytes()); !right) return Error{right.error().code, "depends_on: " + right.error().text};
     bytes += key.bytes().size();
     retention.depends_on.push_back({std::string(key.bytes()), 0});
   }
@@ -72,12 +68,19 @@ Result<protocol::Retention> converted(const Options& options) {
 
 }  // namespace
 
+Result<std::uint64_t> configured_ms(std::string_view option, const std::optional<Milliseconds>& time) {
+  if (!time) return protocol::as_configured;
+  if (time->count() < 0) return wrong(std::string(option) + " of " + std::to_string(time->count()) + " ms is negative");
+  return static_cast<std::uint64_t>(time->count());
+}
+
 Result<protocol::Retention> retention_of(const ComputeOptions& options) { return converted(options); }
 Result<protocol::Retention> retention_of(const PutOptions& options) { return converted(options); }
 
 Result<void> check(const ComputeOptions& options) {
   if (auto retention = retention_of(options); !retention) return retention.error();
   if (auto failure_ttl = configured_ms("failure_ttl", options.failure_ttl); !failure_ttl) return failure_ttl.error();
+  if (options.lease_limit.count() < 0) return wrong("lease_limit of " + std::to_string(options.lease_limit.count()) + " ms is negative");
   return {};
 }
 
@@ -94,13 +97,6 @@ Error not_durable(std::string_view key, const protocol::Retention& retention) {
           "that is not the value's own; or they are more than " + std::to_string(limits::disk_upstreams_max) + ", over all steps. Or " + why;
   }
   return Error{ErrorCode::not_durable, "the value is stored, and it is not durable: " + why};
-}
-
-Result<void> check_tag(std::string_view tag) {
-  if (tag.empty()) return wrong("a tag without a name");
-  if (tag.size() > limits::tag_bytes_max) return Error{ErrorCode::too_large, above("bytes of a tag", tag.size(), limits::tag_bytes_max)};
-  if (!protocol::is_utf8(tag)) return wrong("a tag is not UTF-8");
-  return {};
 }
 
 }  // namespace onced::client_detail

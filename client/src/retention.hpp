@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include <onced/options.hpp>
 #include <onced/protocol/messages.hpp>
@@ -13,6 +14,8 @@
 
 namespace onced::client_detail {
 
+// A time that the daemon's configuration decides when it is not said.
+Result<std::uint64_t> configured_ms(std::string_view option, const std::optional<Milliseconds>& time);
 // The keys of `depends_on` come with version 0: the caller finds out what it is.
 Result<protocol::Retention> retention_of(const ComputeOptions& options);
 Result<protocol::Retention> retention_of(const PutOptions& options);
@@ -22,7 +25,5 @@ Result<void> check(const ComputeOptions& options);
 std::uint64_t failure_ttl_ms(const ComputeOptions& options);
 // Why what was stored and was to be durable is not: as far as can be told from here.
 Error not_durable(std::string_view key, const protocol::Retention& retention);
-// A tag, for its own sake.
-Result<void> check_tag(std::string_view tag);
 
 }  // namespace onced::client_detail

@@ -7,6 +7,7 @@
 
 #include "builder_state.hpp"
 #include "peek.hpp"
+#include "retention.hpp"
 #include "session_state.hpp"
 #include "subscription_state.hpp"
 #include "value_maker.hpp"
@@ -57,21 +58,22 @@ Result<void> Session::State::check(std::string_view key) const {
 
 // ---- beginning and ending -------------------------------------------------------------------------------------------
 
-Result<Session> Client::State::session_by(const protocol::Request& request, std::string id) {
+Result<Session> Client::State::session_by(const protocol::Request& request, std::string id, bool* again) {
   AttachmentRef over;
-  auto opened = ask<protocol::SessionOpened>(request, nullptr, &over);
+  auto opened = ask<protocol::SessionOpened>(request, nullptr, &over, again);
   if (!opened) return opened.error();
   if (!opened->id.empty()) id = opened->id;
   return Session(std::make_shared<Session::State>(*this, std::move(id), *opened, *over));
 }
 
 Result<Session> Client::new_session(const SessionOptions& options) {
+  const auto idle_ttl_ms = client_detail::configured_ms("idle_ttl", options.idle_ttl);
+  if (!idle_ttl_ms) return idle_ttl_ms.error();
+  const auto absolute_ttl_ms = client_detail::configured_ms("absolute_ttl", options.absolute_ttl);
+  if (!absolute_ttl_ms) return absolute_ttl_ms.error();
   protocol::NewSession request;
-  const auto milliseconds = [](const std::optional<Milliseconds>& ttl) {
-    return ttl ? static_cast<std::uint64_t>(std::max<Milliseconds::rep>(ttl->count(), 0)) : protocol::as_configured;
-  };
-  request.idle_ttl_ms = milliseconds(options.idle_ttl);
-  request.absolute_ttl_ms = milliseconds(options.absolute_ttl);
+  request.idle_ttl_ms = *idle_ttl_ms;
+  request.absolute_ttl_ms = *absolute_ttl_ms;
   return state_->session_by(request, {});
 }
 
@@ -96,9 +98,21 @@ Result<void> Session::touch() {
   return {};
 }
 
-Result<Session> Session::rotate() { return state_->client.session_by(protocol::RotateSession{id()}, {}); }
+Result<Session> Session::rotate() {
+  bool again = false;
+  auto rotated = state_->client.session_by(protocol::RotateSession{id()}, {}, &again);
+  if (!rotated && again && rotated.error().code == ErrorCode::session_ended) {
+    return Error{ErrorCode::session_ended, "the connection was lost while the session got another id, and nobody has heard which: make a new session"};
+  }
+  return rotated;
+}
 
-Result<std::uint64_t> Session::end() { return count_of(state_->client.ask<protocol::Done>(protocol::EndSession{id()})); }
+Result<std::uint64_t> Session::end() {
+  bool again = false;
+  const auto done = state_->client.ask<protocol::Done>(protocol::EndSession{id()}, nullptr, nullptr, &again);
+  if (!done && again && done.error().code == ErrorCode::session_ended) return std::uint64_t{0};  // by the first time it was asked for
+  return count_of(done);
+}
 
 // ---- values ---------------------------------------------------------------------------------------------------------
 
@@ -149,7 +163,7 @@ Result<std::uint64_t> Session::cancel_all() {
   return count_of(state_->client.ask<protocol::Done>(protocol::Cancel{state_->scope()}, state_.get()));
 }
 Result<protocol::Listing> Session::list(std::string_view function, std::string_view cursor) {
-  return state_->client.ask<protocol::Listing>(protocol::List{std::string(function), std::string(cursor), number()}, state_.get());
+  return state_->client.list(function, cursor, state_.get());
 }
 Result<protocol::Explanation> Session::explain(std::string_view key) {
   return state_->client.ask<protocol::Explanation>(protocol::Explain{std::string(key)}, state_.get());

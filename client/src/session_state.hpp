@@ -2,8 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <onced/session.hpp>
 
@@ -12,7 +14,7 @@
 
 namespace onced {
 
-struct Session::State {
+struct Session::State : std::enable_shared_from_this<Session::State> {
   State(Client::State& client_in, std::string id_in, const protocol::SessionOpened& answer, const client_detail::Attachment& over);
 
   // Shows the id over this connection, unless that was done. Errors: session_ended; why the daemon did not answer.
@@ -35,8 +37,12 @@ struct Session::State {
 };
 
 namespace client_detail {
-// Whether the caller may ask for this key, with this session or (null) without one; an empty key is none.
+// Whether the caller may ask for this key, with this session or (null) without one.
 Result<void> check_session(std::string_view key, const Session::State* session);
+// The daemon keeps the latest sessions that a connection has opened: this answer says that one is to be opened again.
+bool forgot_session(const protocol::Reply& reply);
+// Whether its value may be said to depend on these: everybody's, or the same session's.
+Result<void> check_upstreams(const std::vector<Key>& depends_on, const Session::State* session);
 }  // namespace client_detail
 
 }  // namespace onced

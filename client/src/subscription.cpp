@@ -12,6 +12,7 @@
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/session.hpp>
 
+#include "checks.hpp"
 #include "client_state.hpp"
 #include "subscription_state.hpp"
 
@@ -143,12 +144,14 @@ void Subscription::State::handle(protocol::Reply reply) {
   if (auto* signal = std::get_if<protocol::Signal>(&reply)) return handle_signal(std::move(*signal));
   if (auto* state = std::get_if<protocol::State>(&reply)) return handle_state(std::move(*state));
   if (const auto* position = std::get_if<protocol::Position>(&reply)) {
+    answered();
     position_ = *position;
     return;
   }
   if (std::holds_alternative<protocol::SessionOpened>(reply)) return;
   Error error = client_detail::error_of(reply);
-  if (error.code == ErrorCode::unavailable || error.code == ErrorCode::malformed) return disconnect(std::move(error));
+  const bool is_of_the_daemon = std::holds_alternative<protocol::Refused>(reply);  // it would say the same again
+  if (error.code == ErrorCode::unavailable || (error.code == ErrorCode::malformed && !is_of_the_daemon)) return disconnect(std::move(error));
   refuse(std::move(error));
 }
 
@@ -167,6 +170,10 @@ void Subscription::State::subscribe() {
   const auto sent = socket_->send_some(frame);
   if (!sent) return disconnect(sent.error());
   if (*sent != frame.size()) return disconnect({ErrorCode::unavailable, "the daemon's socket has no room for a request"});
+}
+
+// It was answered: who is refused, or cut off, before that is not to try again at once.
+void Subscription::State::answered() {
   back_off_.succeeded();
   warned_ = false;
 }
@@ -179,6 +186,7 @@ void Subscription::State::handle_signal(protocol::Signal&& signal) {
     return disconnect({ErrorCode::malformed, "signal " + std::to_string(signal.sequence) + " follows " +
                                                  std::to_string(signal.previous) + ", this subscription is at " + at});
   }
+  answered();
   position_->sequence = signal.sequence;
   Event event;
   event.kind = Event::Kind::signal;
@@ -187,6 +195,7 @@ void Subscription::State::handle_signal(protocol::Signal&& signal) {
 }
 
 void Subscription::State::handle_state(protocol::State&& state) {
+  answered();
   position_ = protocol::Position{state.epoch, state.sequence};
   Event event;
   event.kind = delivered_first_state_ ? Event::Kind::resync : Event::Kind::state;
@@ -248,6 +257,10 @@ int Subscription::descriptor() const {
 
 Result<std::size_t> Subscription::poll(const std::function<void(const Event&)>& callback) {
   std::size_t delivered = 0;
+  struct Armed {  // also when the callback throws: what it has not seen yet is to be seen
+    State& state;
+    ~Armed() { state.arm(); }
+  } const armed{*state_};
   for (int reads = 0; reads < reads_per_poll_max; ++reads) {
     if (state_->events.empty()) state_->step();
     if (state_->events.empty()) break;
@@ -258,7 +271,6 @@ Result<std::size_t> Subscription::poll(const std::function<void(const Event&)>& 
       callback(event);
     }
   }
-  state_->arm();
   if (delivered == 0 && state_->refused) return *state_->refused;
   return delivered;
 }
@@ -300,12 +312,14 @@ Result<Subscription> open_subscription(std::unique_ptr<Subscription::State> stat
 }
 
 Result<Subscription> Client::subscribe(const Key& key) {
+  if (auto right = client_detail::check_key_given(key.bytes()); !right) return right.error();
   if (protocol::names_session(key.bytes()))
     return Error{ErrorCode::not_permitted, "this key names a session: subscribe with the Session that it belongs to (Client::session)"};
   return open_subscription(std::make_unique<Subscription::State>(
       state_->options, state_->identity, protocol::Scope{protocol::ScopeKind::key, std::string(key.bytes())}));
 }
 Result<Subscription> Client::subscribe_function(std::string_view function) {
+  if (auto right = client_detail::check_function(function); !right) return right.error();
   return open_subscription(std::make_unique<Subscription::State>(
       state_->options, state_->identity, protocol::Scope{protocol::ScopeKind::function, std::string(function)}));
 }

@@ -61,6 +61,7 @@ struct Subscription::State {
   void handle_signal(protocol::Signal&& signal);
   void handle_state(protocol::State&& state);
   void subscribe();
+  void answered();
   void lose(Error error);
   void refuse(Error error);
   void disconnect(Error error);

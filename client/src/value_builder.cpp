@@ -14,6 +14,7 @@
 #include <onced/protocol/utf8.hpp>
 
 #include "builder_state.hpp"
+#include "checks.hpp"
 
 namespace onced {
 
@@ -88,15 +89,21 @@ ValueBuilder::State::DraftPart* ValueBuilder::State::find(std::string_view name)
   return found == parts.end() ? nullptr : &*found;
 }
 
+Result<void> ValueBuilder::State::check_own() const {
+  if (process == Process::current()) return {};
+  return wrong("this value was begun before a fork; only the process that began it can go on");
+}
+
 Result<void> ValueBuilder::State::check_new(std::string_view name, std::string_view content_type) const {
-  if (process != Process::current()) return wrong("this value was begun before a fork; only the process that began it can go on");
+  if (auto right = check_own(); !right) return right;
+  if (!key.empty()) {  // it may not be known yet
+    if (auto right = client_detail::check_key_given(key); !right) return right;
+  }
   if (name.size() > limits::part_name_bytes_max) {
     return wrong("part name of " + std::to_string(name.size()) + " bytes > " + std::to_string(limits::part_name_bytes_max));
   }
-  if (content_type.size() > limits::content_type_bytes_max) {
-    return wrong("content type of " + std::to_string(content_type.size()) + " bytes > " + std::to_string(limits::content_type_bytes_max));
-  }
-  if (!protocol::is_utf8(name) || !protocol::is_utf8(content_type)) return wrong("the name or content type of a part is not UTF-8");
+  if (!protocol::is_utf8(name)) return wrong("the name of a part is not UTF-8");
+  if (auto right = client_detail::check_content_type(content_type); !right) return right;
   if (parts.size() >= limits::parts_max) {
     return Error{ErrorCode::limit_reached, "more than " + std::to_string(limits::parts_max) + " parts in a value"};
   }

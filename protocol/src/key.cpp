@@ -107,7 +107,7 @@ KeyBuilder& KeyBuilder::add(std::nullptr_t) {
   return *this;
 }
 
-KeyBuilder& KeyBuilder::add(bool value) {
+KeyBuilder& KeyBuilder::add_bool(bool value) {
   if (begin_argument(1)) protocol::pack_boolean(arguments_, value);
   return *this;
 }

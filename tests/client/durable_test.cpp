@@ -184,6 +184,18 @@ TEST_CASE("the disk of a namespace is asked for what it is, and cleared") {
   CHECK(c.unasked());
 }
 
+TEST_CASE("whoever has no time to wait gives the disk half of what an answer may take, and hears from the daemon that it was not enough") {
+  ConnectedClient c;
+  ComputeOptions options;
+  options.wait_timeout = Milliseconds(0);
+  const auto computing = c.in_thread([&] { return c.client->acquire(key, options); });
+  const auto asked = c.connection->expect<protocol::Acquire>();
+  CHECK(asked.message.wait_ms == 0);
+  CHECK(asked.message.load_ms == 50);  // an answer has 100 ms at least
+  c.connection->send(asked.id, protocol::Refused{ErrorCode::timed_out, "it is being read"});
+  CHECK(computing->wait().error().code == ErrorCode::timed_out);
+}
+
 TEST_CASE("whoever gets a value that the disk does not bring in time is told so: that is no miss") {
   ClientOptions of_client;
   of_client.request_timeout = 500ms;  // before it asks whether the daemon is alive

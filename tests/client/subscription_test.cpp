@@ -1,6 +1,9 @@
 // Subscriptions and a daemon that will not have them.
 #include <doctest/doctest.h>
 
+#include <poll.h>
+
+#include <stdexcept>
 #include <thread>
 
 #include <onced/client.hpp>
@@ -78,6 +81,52 @@ TEST_CASE("a subscription that a restarted daemon refuses ends with its error, f
     CHECK(signals.poll([](const Event&) {}).error().text == "no such namespace any more");
   }
   CHECK_FALSE(daemon.somebody_connects());
+}
+
+TEST_CASE("a daemon that cannot read what is asked for is not asked again") {
+  FakeDaemon daemon;
+  FakeNamespace space;
+  Client client(options_for(daemon));
+  std::optional<Result<Subscription>> subscription;
+  std::jthread caller([&] { subscription = client.subscribe_function("f"); });
+  FakeConnection connection = daemon.accept();
+  connection.send(connection.expect<protocol::Hello>().id, space.welcome);
+  connection.send(connection.expect<protocol::Subscribe>().id, protocol::Refused{ErrorCode::malformed, "message type 9 of another version"});
+  connection.expect_closed();
+  caller.join();
+  REQUIRE_FALSE(subscription->ok());
+  CHECK(subscription->error().code == ErrorCode::malformed);
+  CHECK_FALSE(daemon.somebody_connects());
+}
+
+TEST_CASE("a callback that throws leaves the descriptor readable for what it has not seen") {
+  FakeDaemon daemon;
+  FakeNamespace space;
+  Client client(options_for(daemon));
+  std::optional<Result<Subscription>> subscription;
+  std::jthread caller([&] { subscription = client.subscribe_all(); });
+  FakeConnection connection = accept(daemon, space);
+  caller.join();
+  REQUIRE(subscription->ok());
+  Subscription& events = **subscription;
+  for (std::uint64_t sequence = 2; sequence < 4; ++sequence) {
+    protocol::Signal signal;
+    signal.key = std::string(KeyBuilder("f").build()->bytes());
+    signal.epoch = space.welcome.epoch;
+    signal.sequence = sequence;
+    signal.previous = sequence - 1;
+    connection.send(1, signal);
+  }
+  int seen = 0;
+  const auto poll = [&] {
+    pollfd readable{events.descriptor(), POLLIN, 0};
+    REQUIRE(::poll(&readable, 1, 10'000) == 1);
+    return events.poll([&](const Event&) {
+      if (++seen == 1) throw std::runtime_error("the first is too much");
+    });
+  };
+  CHECK_THROWS(static_cast<void>(poll()));
+  while (seen < 3) CHECK(poll().ok());
 }
 
 TEST_CASE("a daemon that has no room at the moment is asked again") {

@@ -54,6 +54,17 @@ TEST_CASE("one, 1.0, \"1\" and true are four keys; 0.0 and -0.0 are two") {
   CHECK(arguments_hex(KeyBuilder("f").add(1.5F).build()) == "91cb3ff8000000000000");
 }
 
+namespace {
+template <typename T>
+concept IsArgument = requires(KeyBuilder& builder, T argument) { builder.add(argument); };
+}  // namespace
+
+TEST_CASE("what merely converts to a bool is no argument: it would be `true` for every text and address") {
+  static_assert(IsArgument<bool> && IsArgument<const char*> && IsArgument<char*> && IsArgument<std::nullptr_t>);
+  static_assert(!IsArgument<const char8_t*> && !IsArgument<const wchar_t*> && !IsArgument<const unsigned char*> && !IsArgument<int*> && !IsArgument<void*>);
+  CHECK(KeyBuilder("f").add(true).build()->bytes() != KeyBuilder("f").add(false).build()->bytes());
+}
+
 TEST_CASE("an integer is the same key whatever type the program holds it in") {
   const std::string seven = arguments_hex(KeyBuilder("f").add(7).build());
   CHECK(arguments_hex(KeyBuilder("f").add(std::int8_t{7}).build()) == seven);

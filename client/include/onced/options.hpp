@@ -37,7 +37,7 @@ struct ClientOptions {
   // dropped them and nobody views them (Client::trim()). What is viewed counts, and stays mapped in any case. Address space:
   // the memory is the daemon's as long as it keeps the value.
   std::uint64_t mapping_cache_bytes = std::uint64_t{4} << 30;
-  std::uint32_t mapping_cache_count = 1024;
+  std::uint32_t mapping_cache_count = 1024;  // 2^20 at most
   bool record_dependencies = true;       // false: as if every ComputeOptions said so
   bool strict = false;                   // daemon away or silent: an error (true), or compute locally, uncached (false; L8)
   // Told once per outage, and for every rare event an operator should hear of. Default: one line on standard error.
@@ -75,7 +75,7 @@ struct ComputeOptions {
   // one that was replaced when the value is published, or that had no value to begin with, makes it stale at once; one that was
   // invalidated keeps it from being stored, and so may one that was evicted, has expired or was replaced since, and of which nothing is
   // known any more by then. Later eviction and expiry of an upstream change nothing. 256 keys of 64 KiB together at
-  // most, with those that are recorded (below).
+  // most, with those that are recorded (below). A key of a session only for a value of that session.
   std::vector<Key> depends_on{};
   bool retire_older = false;                 // values of the same function and arguments under other versions of it go
   // Publishing returns when the value is on stable storage: from then on it survives any crash. It needs a namespace whose values are kept

@@ -19,7 +19,9 @@
 // Errors:    those of Client, and session_ended: the session has ended, has expired, or has another id by now (rotate()). From then on
 //            there is no hit, also not from this process's own mapping, but values that are held stay readable. A daemon that was started anew
 //            has those of the former one that are kept on disk: a Session goes on with it. rotate() and end() return when that is on stable
-//            storage there; not_durable (of end()): it has ended, and may be found again if the daemon ends before its disk works again.
+//            storage there; not_durable (of end()): it has ended, and may be found again if the daemon ends before its disk works again. A
+//            connection that is lost meanwhile: end() goes on and gives 0 when it had ended by then; rotate() may give session_ended, and
+//            nobody knows the new id.
 // A hit makes no system call here either, and keeps the session alive: it is marked in shared memory.
 #pragma once
 

@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include <onced/value.hpp>
 #include <onced/value_builder.hpp>
@@ -40,8 +41,15 @@ std::string packed(const T& object) {
   return std::string(buffer.data(), buffer.size());
 }
 
+// Types that msgpack-cxx makes without a copy: they would look into bytes that are gone when they are returned. (One within another is
+// not found by this.)
+template <typename T>
+inline constexpr bool looks_into_its_bytes = std::is_pointer_v<T> || std::is_same_v<T, std::string_view> || std::is_same_v<T, msgpack::object> ||
+                                             std::is_same_v<T, msgpack::type::raw_ref>;
+
 template <typename T>
 Result<T> unpacked(std::span<const std::byte> bytes) {
+  static_assert(!looks_into_its_bytes<T>, "a view would outlive what it looks into: ask for a type that owns its bytes (std::string)");
   constexpr std::size_t depth_max = 64;
   const std::size_t size = bytes.size();
   try {

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -81,7 +82,11 @@ class KeyBuilder {
 
   // Appends one positional argument.
   KeyBuilder& add(std::nullptr_t);
-  KeyBuilder& add(bool value);
+  // A bool, and nothing that merely converts to one: else every pointer that no other overload takes would be the argument `true`.
+  template <std::same_as<bool> Bool>
+  KeyBuilder& add(Bool value) {
+    return add_bool(value);
+  }
   KeyBuilder& add(double value);
   KeyBuilder& add(float value) { return add(static_cast<double>(value)); }
   KeyBuilder& add(std::string_view utf8);
@@ -111,6 +116,7 @@ class KeyBuilder {
   Result<std::string_view> build_view();
 
  private:
+  KeyBuilder& add_bool(bool value);
   KeyBuilder& add_signed(std::int64_t value);
   KeyBuilder& add_unsigned(std::uint64_t value);
   // Counts one more positional argument of at least so many bytes, unless there is no place for it.
