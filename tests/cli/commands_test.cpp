@@ -49,7 +49,7 @@ TEST_CASE("stats shows every counter, also per function") {
   CHECK(text.status == 0);
   CHECK(contains(text.out, "puts"));
   CHECK(contains(text.out, "\nin the last hour:\n"));
-  const json stats = json::parse(oncectl({"stats", "--json"}).out);
+  const json stats = parsed(oncectl({"stats", "--json"}).out);
   CHECK(stats["puts"] == 1);
   CHECK(stats["longest_turn_seconds"] > 0.0);
   CHECK(stats["longest_turn_seconds_last_hour"] == stats["longest_turn_seconds"]);
@@ -65,7 +65,7 @@ TEST_CASE("stats and top show as unknown what is not counted apart of the functi
   const auto key_of = [](int number) { return *KeyBuilder("f" + std::to_string(number)).build(); };
   for (int i = 0; i < functions; ++i) REQUIRE(client.put(key_of(i).bytes(), "x").ok());
   for (const int number : {7, 255}) REQUIRE(client.peek(key_of(number)));
-  const json stats = json::parse(oncectl({"stats", "--json"}).out);
+  const json stats = parsed(oncectl({"stats", "--json"}).out);
   CHECK(stats["functions_truncated"] == true);
   CHECK(stats["functions_known"] == functions);
   CHECK(stats["hits_of_readers"] == 2);
@@ -86,7 +86,7 @@ TEST_CASE("stats and top show as unknown what is not counted apart of the functi
   CHECK(contains(text, "the 256 functions that saved most, of 300\n"));
   CHECK(contains(text, "-: not known, for readers' hits are counted apart for the first 255 functions only\n"));
   CHECK(contains(oncectl({"top", "--once"}).out, "\nand more\n"));
-  const json top = json::parse(oncectl({"top", "--once", "--json"}).out);
+  const json top = parsed(oncectl({"top", "--once", "--json"}).out);
   CHECK(top["functions_truncated"] == true);
   CHECK(row(top, "f255")["hits"].is_null());
 }
@@ -113,12 +113,12 @@ TEST_CASE("put reads a file, keeps the content type, and its time-to-live runs o
   write_file(files / "value", "from a file");
   const Outcome put = oncectl({"put", "f", "{\"n\": 1}", "--file", (files / "value").string(), "--content-type", "text/plain", "--json"});
   CHECK(put.status == 0);
-  CHECK(json::parse(put.out)["stored"] == true);
-  const json got = json::parse(oncectl({"--json", "get", "f", "{\"n\": 1}"}).out);
+  CHECK(parsed(put.out)["stored"] == true);
+  const json got = parsed(oncectl({"--json", "get", "f", "{\"n\": 1}"}).out);
   CHECK(got["text"] == "from a file");
   CHECK(got["content_type"] == "text/plain");
   CHECK(got["arguments"] == json{{"n", 1}});
-  CHECK(got["version"] == json::parse(put.out)["version"]);
+  CHECK(got["version"] == parsed(put.out)["version"]);
   CHECK(oncectl({"put", "f", "[2]", "--ttl", "1ms"}, {.input = "x"}).status == 0);
   wait_until([&] { return oncectl({"get", "f", "[2]"}).status == 1; }, "a value to expire");
 }
@@ -266,7 +266,7 @@ TEST_CASE("invalidate drops one value, a function's or all; cancel finds nothing
   CHECK(oncectl({"invalidate", "f", "[1]"}).out == "1 value dropped\n");
   CHECK(oncectl({"get", "f", "[1]"}).status == 1);
   CHECK(oncectl({"get", "f", "[2]"}).status == 0);
-  CHECK(json::parse(oncectl({"invalidate", "f", "--json"}).out)["count"] == 2);
+  CHECK(parsed(oncectl({"invalidate", "f", "--json"}).out)["count"] == 2);
   CHECK(oncectl({"get", "g"}).status == 0);
   CHECK(oncectl({"invalidate", "--all"}).status == 0);
   CHECK(oncectl({"get", "g"}).status == 1);
@@ -310,7 +310,7 @@ TEST_CASE("ls shows values and computations, explain says why") {
   CHECK(contains(all.out, "f(\"a\")"));
   CHECK(contains(all.out, "g()"));
   const Outcome one = oncectl({"ls", "f", "--json"});
-  const json row = json::parse(one.out);
+  const json row = parsed(one.out);
   CHECK(row["function"] == "f");
   CHECK(row["arguments"] == json{"a"});
   CHECK(row["state"] == "ready");
@@ -318,8 +318,8 @@ TEST_CASE("ls shows values and computations, explain says why") {
   CHECK(oncectl({"explain", "f", "[\"a\"]"}).status == 0);
   const Outcome absent = oncectl({"explain", "f", "[\"z\"]", "--json"});
   CHECK(absent.status == 1);
-  CHECK(json::parse(absent.out)["state"] == "absent");
-  CHECK_FALSE(json::parse(absent.out)["lines"].empty());
+  CHECK(parsed(absent.out)["state"] == "absent");
+  CHECK_FALSE(parsed(absent.out)["lines"].empty());
 }
 
 TEST_CASE("ls sorts by what is asked for and stops at the limit") {
@@ -331,7 +331,7 @@ TEST_CASE("ls sorts by what is asked for and stops at the limit") {
     words.insert(words.begin(), {"ls", "--json"});
     std::istringstream lines(oncectl(words).out);
     std::vector<int> arguments;
-    for (std::string line; std::getline(lines, line);) arguments.push_back(json::parse(line)["arguments"][0]);
+    for (std::string line; std::getline(lines, line);) arguments.push_back(parsed(line)["arguments"][0]);
     return arguments;
   };
   CHECK(keys({"--sort", "size"}) == std::vector<int>{2, 1, 3});
@@ -427,7 +427,7 @@ TEST_CASE("doctor finds nothing wrong with a daemon that is well") {
   std::istringstream lines(oncectl({"doctor", "--json"}).out);
   std::vector<std::string> checks;
   for (std::string line; std::getline(lines, line);) {
-    const json finding = json::parse(line);
+    const json finding = parsed(line);
     CHECK(finding["level"] != "fail");
     checks.push_back(finding["check"]);
   }

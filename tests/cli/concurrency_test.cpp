@@ -74,14 +74,14 @@ TEST_CASE("ls, explain, status, stats, top and watch say what is queued and wher
   const Outcome listed = oncectl({"ls", "run:n", "--json"});
   std::vector<std::uint64_t> places;
   for (std::size_t begin = 0; begin < listed.out.size(); begin = listed.out.find('\n', begin) + 1) {
-    const json row = json::parse(listed.out.substr(begin, listed.out.find('\n', begin) - begin));
+    const json row = parsed(listed.out.substr(begin, listed.out.find('\n', begin) - begin));
     if (row["state"] == "queued") places.push_back(row["queue_position"]);
   }
   std::sort(places.begin(), places.end());
   CHECK(places == std::vector<std::uint64_t>{1, 2});
   CHECK(contains(oncectl({"ls"}).out, "\nqueued "));
 
-  const json top = json::parse(oncectl({"top", "--json"}).out);
+  const json top = parsed(oncectl({"top", "--json"}).out);
   REQUIRE(top["queued"].size() == 2);
   CHECK(top["queued"][0]["queue_position"] == 1);
   CHECK(top["queued"][1]["queue_position"] == 2);
@@ -147,7 +147,7 @@ TEST_CASE("a stale result that nobody renews because its function is full is sai
   };
   const auto value = run("echo done", {"--ttl", "1ms", "--grace", "1h"});
   CHECK(oncectl(value).out == "done\n");
-  wait_until([&] { return json::parse(oncectl({"ls", "run:n", "--json"}).out)["stale"] == true; }, "the result to become stale");
+  wait_until([&] { return parsed(oncectl({"ls", "run:n", "--json"}).out)["stale"] == true; }, "the result to become stale");
   Command other(oncectl.words(run("while [ ! -e " + go + " ]; do sleep 0.01; done", {})));
   wait_until([&] { return oncectl.status()["computing"] == 1; }, "another run of the function");
   const Outcome stale = oncectl(value);

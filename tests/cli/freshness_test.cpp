@@ -17,7 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-json row_of(const Oncectl& oncectl, const std::string& function) { return json::parse(oncectl({"ls", function, "--json"}).out); }
+json row_of(const Oncectl& oncectl, const std::string& function) { return parsed(oncectl({"ls", function, "--json"}).out); }
 
 }  // namespace
 
@@ -45,13 +45,13 @@ TEST_CASE("a value past its time is shown as stale, and still found within its g
   CHECK(plain.out == "old");
   CHECK(plain.status == 0);
   CHECK(contains(plain.err, "this value is stale, "));
-  const json line = json::parse(oncectl({"get", "f", "--json"}).out);
+  const json line = parsed(oncectl({"get", "f", "--json"}).out);
   CHECK(line["stale"] == true);
   CHECK(line["text"] == "old");
   CHECK(line["version"] == row_of(oncectl, "f")["version"]);
   CHECK(line["age_ms"].is_number_unsigned());
   CHECK(contains(oncectl({"explain", "f"}).out, "f(): stale\n"));
-  CHECK(json::parse(oncectl({"explain", "f", "--json"}).out)["stale"] == true);
+  CHECK(parsed(oncectl({"explain", "f", "--json"}).out)["stale"] == true);
 }
 
 TEST_CASE("of a fresh value get says nothing but its bytes, and in JSON that it is fresh") {
@@ -60,7 +60,7 @@ TEST_CASE("of a fresh value get says nothing but its bytes, and in JSON that it 
   const Outcome plain = oncectl({"get", "f"});
   CHECK(plain.out == "new");
   CHECK(plain.err.empty());
-  CHECK(json::parse(oncectl({"get", "f", "--json"}).out)["stale"] == false);
+  CHECK(parsed(oncectl({"get", "f", "--json"}).out)["stale"] == false);
 }
 
 TEST_CASE("run gives a stale result while another run renews it, and says so when asked to be verbose") {
@@ -113,7 +113,7 @@ TEST_CASE("a soft invalidation makes values stale and says how many, a hard one 
 
 TEST_CASE("explain says that a value was invalidated softly, when and by whom, as distinct from its time being over") {
   const Oncectl oncectl;
-  const auto explained = [&](const std::string& function) { return json::parse(oncectl({"explain", function, "--json"}).out); };
+  const auto explained = [&](const std::string& function) { return parsed(oncectl({"explain", function, "--json"}).out); };
   oncectl.put("softened", "[]", "old");
   CHECK_FALSE(explained("softened").contains("stale_because"));
   CHECK_FALSE(explained("softened").contains("invalidated_softly"));
@@ -152,7 +152,7 @@ TEST_CASE("explain tells programs what a value was computed from, and what has b
   };
   REQUIRE(computed_from(chart, source));
   REQUIRE(computed_from(page, chart));
-  const auto explained = [&](const std::string& function) { return json::parse(oncectl({"explain", function, "--json"}).out); };
+  const auto explained = [&](const std::string& function) { return parsed(oncectl({"explain", function, "--json"}).out); };
   json line = explained("chart");
   REQUIRE(line["depends_on"].size() == 1);
   CHECK(line["depends_on_count"] == 1);
@@ -160,7 +160,7 @@ TEST_CASE("explain tells programs what a value was computed from, and what has b
   json upstream = line["depends_on"][0];
   CHECK(upstream["function"] == "source");
   CHECK(upstream["function_version"] == "v1");
-  CHECK(upstream["arguments"] == json::parse(R"(["north"])"));
+  CHECK(upstream["arguments"] == parsed(R"(["north"])"));
   CHECK(upstream["state"] == "current");
   CHECK(upstream["present"] == true);
   const auto version = upstream["version"];
@@ -186,7 +186,7 @@ TEST_CASE("wait says at once that there is a stale value, and goes on to wait fo
   const Oncectl oncectl;
   oncectl.put("f", "[]", "old");
   CHECK(oncectl({"wait", "f"}).err.empty());
-  CHECK(json::parse(oncectl({"wait", "f", "--json"}).out)["stale"] == false);
+  CHECK(parsed(oncectl({"wait", "f", "--json"}).out)["stale"] == false);
   CHECK(oncectl({"invalidate", "f", "--soft"}).status == 0);
   Command waiting(oncectl.words({"wait", "f", "--print"}));
   wait_until([&] { return contains(waiting.err(), "there is a value, but it is stale, "); }, "the note");
@@ -199,7 +199,7 @@ TEST_CASE("wait says at once that there is a stale value, and goes on to wait fo
     CHECK(contains(outcome.err, "this value is stale, "));
     CHECK(contains(outcome.err, "; the next one who computes it renews it\n"));
   }
-  const json line = json::parse(oncectl({"wait", "f", "--accept-stale", "--json"}).out);
+  const json line = parsed(oncectl({"wait", "f", "--accept-stale", "--json"}).out);
   CHECK(line["stale"] == true);
   CHECK(line["age_ms"].is_number_unsigned());
   Client client = oncectl.client();

@@ -44,7 +44,7 @@ TEST_CASE("for programs `function_version` is the key's and `version` the value'
   const auto ask = [&](std::vector<std::string> words) {
     words.insert(words.end(), key.begin(), key.end());
     words.push_back("--json");
-    return json::parse(oncectl(words, {.input = "x"}).out);
+    return parsed(oncectl(words, {.input = "x"}).out);
   };
   const json put = ask({"put"});
   CHECK(put["function_version"] == "v1");
@@ -55,14 +55,14 @@ TEST_CASE("for programs `function_version` is the key's and `version` the value'
     CHECK(line["function_version"] == "v1");
     CHECK(line["version"] == put["version"]);
   }
-  const json row = json::parse(oncectl({"ls", "f", "--json"}).out);
+  const json row = parsed(oncectl({"ls", "f", "--json"}).out);
   CHECK(row["function_version"] == "v1");
   CHECK(row["version"] == put["version"]);
   Command watch(oncectl.words({"watch", "--json", "--count", "1"}));
   wait_until([&] { return contains(watch.err(), "watching from"); }, "the watch to begin");
   oncectl.put("g", "[]", "x");
   CHECK(watch.wait() == 0);
-  CHECK(json::parse(watch.out())["function_version"] == "");  // none, and said all the same
+  CHECK(parsed(watch.out())["function_version"] == "");  // none, and said all the same
 }
 
 TEST_CASE("a miss says under which version there is a value with the same arguments") {
@@ -78,7 +78,7 @@ TEST_CASE("a miss says under which version there is a value with the same argume
   const Outcome explained = oncectl({"explain", "f", "[1]"});
   CHECK(explained.status == 1);
   CHECK(contains(explained.out, "  there is one of version v1"));
-  CHECK(json::parse(oncectl({"explain", "f", "[1]", "--json"}).out)["other_versions"] == json{"v1"});
+  CHECK(parsed(oncectl({"explain", "f", "[1]", "--json"}).out)["other_versions"] == json{"v1"});
 }
 
 TEST_CASE("explain of a miss names the argument in which the nearest entry differs") {
@@ -87,11 +87,11 @@ TEST_CASE("explain of a miss names the argument in which the nearest entry diffe
   const Outcome text = oncectl({"explain", "prices", R"(["north", 7])"});
   CHECK(text.status == 1);
   CHECK(contains(text.out, R"(the nearest entry is prices("north", 8): argument 2 is 8 there and 7 here)"));
-  const json line = json::parse(oncectl({"explain", "prices", R"(["north", 7])", "--json"}).out);
-  CHECK(line["nearest"]["arguments"] == json::parse(R"(["north", 8])"));
-  CHECK(line["nearest"]["differences"] == json::parse(R"([{"argument": "/1", "asked": 7, "there": 8}])"));
+  const json line = parsed(oncectl({"explain", "prices", R"(["north", 7])", "--json"}).out);
+  CHECK(line["nearest"]["arguments"] == parsed(R"(["north", 8])"));
+  CHECK(line["nearest"]["differences"] == parsed(R"([{"argument": "/1", "asked": 7, "there": 8}])"));
   CHECK(contains(oncectl({"explain", "nothing"}).out, "there is nothing of nothing at all"));
-  CHECK_FALSE(json::parse(oncectl({"explain", "prices", R"(["north", 8])", "--json"}).out).contains("nearest"));
+  CHECK_FALSE(parsed(oncectl({"explain", "prices", R"(["north", 8])", "--json"}).out).contains("nearest"));
 }
 
 }  // namespace onced::testing

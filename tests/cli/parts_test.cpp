@@ -54,8 +54,8 @@ TEST_CASE("parts are put together and come back each for itself, byte for byte")
   const Outcome none = oncectl({"get", "f", "[1]", "--part", "none"});
   CHECK(none.status == 0);
   CHECK(none.out.empty());
-  const json parts = json::parse(oncectl({"get", "f", "[1]", "--json"}).out)["parts"];
-  CHECK(parts == json::parse(R"([
+  const json parts = parsed(oncectl({"get", "f", "[1]", "--json"}).out)["parts"];
+  CHECK(parts == parsed(R"([
       {"name": "large", "content_type": "text/x-all", "bytes": 5000003, "where": "blob"},
       {"name": "small", "content_type": "text/x-small", "bytes": 1000, "where": "memory"},
       {"name": "none", "content_type": "text/x-all", "bytes": 0, "where": "memory"}])"));
@@ -159,7 +159,7 @@ TEST_CASE("wait prints the part that is asked for") {
   const Outcome which = oncectl({"wait", "f", "[1]", "--print"});
   CHECK(which.status == 2);
   CHECK(contains(which.err, "'small'"));
-  const json line = json::parse(oncectl({"wait", "f", "[1]", "--json"}).out);
+  const json line = parsed(oncectl({"wait", "f", "[1]", "--json"}).out);
   CHECK(line["bytes"] == 5'001'003);
   CHECK(line["parts"].size() == 3);
 }
@@ -199,12 +199,12 @@ TEST_CASE("ls, explain and status show parts, sizes, where they are and who read
     REQUIRE(reader.connect().ok());
     const std::optional<Value> held = reader.peek(key);
     REQUIRE(held.has_value());
-    const json row = json::parse(oncectl({"ls", "f", "--json"}).out);
+    const json row = parsed(oncectl({"ls", "f", "--json"}).out);
     CHECK(row["bytes"] == 5'001'003);
     CHECK(row["blob_bytes"] == 5'000'003);
     CHECK(row["part_count"] == 3);
     CHECK(row["readers"] == 1);
-    const json explained = json::parse(oncectl({"explain", "f", "[1]", "--json"}).out);
+    const json explained = parsed(oncectl({"explain", "f", "[1]", "--json"}).out);
     CHECK(explained["readers"] == 1);
     REQUIRE(explained["parts"].size() == 3);
     CHECK(explained["parts"][0] == json{{"name", "large"}, {"content_type", "text/x-all"}, {"bytes", 5'000'003}, {"where", "blob"}});
@@ -212,7 +212,7 @@ TEST_CASE("ls, explain and status show parts, sizes, where they are and who read
     CHECK(contains(oncectl({"explain", "f", "[1]"}).out, "readers hold it 1 time"));
   }
   // Not before its client has gone: each oncectl here is forked from this process, and a forked child may read on.
-  wait_until([&] { return json::parse(oncectl({"ls", "f", "--json"}).out)["readers"] == 0; }, "the reader's end");
+  wait_until([&] { return parsed(oncectl({"ls", "f", "--json"}).out)["readers"] == 0; }, "the reader's end");
   const std::string table = oncectl({"ls"}).out;
   CHECK(contains(table, "5001003      3  both "));  // off a terminal: bytes, and every column
   CHECK(contains(table, "      5      1  memory "));

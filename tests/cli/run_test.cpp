@@ -157,7 +157,7 @@ TEST_CASE("long output is kept for all, in the parts stdout, stderr and status")
   }
   CHECK(oncectl(script.command()).out == std::string(3000000, 'x'));
   CHECK(script.runs().size() == 1);
-  const std::string arguments = nlohmann::json::parse(oncectl({"ls", "run:sh", "--json"}).out)["arguments"].dump();
+  const std::string arguments = parsed(oncectl({"ls", "run:sh", "--json"}).out)["arguments"].dump();
   CHECK(oncectl({"get", "run:sh", arguments, "--part", "stdout"}).out == std::string(3000000, 'x'));
   CHECK(oncectl({"get", "run:sh", arguments, "--part", "stderr"}).out == std::string(100000, '\0'));
   CHECK(oncectl({"get", "run:sh", arguments, "--part", "status"}).out == "0");

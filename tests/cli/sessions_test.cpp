@@ -79,7 +79,7 @@ TEST_CASE("a rotation writes the new id, and the old one is dead") {
   const Oncectl oncectl;
   const InSession old{oncectl, new_id(oncectl)};
   CHECK(old({"put", "basket"}, "apples").status == 0);
-  const json rotated = json::parse(old({"sessions", "rotate", "--json"}).out);
+  const json rotated = parsed(old({"sessions", "rotate", "--json"}).out);
   const InSession fresh{oncectl, rotated["id"]};
   CHECK(fresh.id != old.id);
   CHECK(old({"get", "basket"}).status == 5);
@@ -123,7 +123,7 @@ TEST_CASE("what is asked of sessions must make sense") {
     CHECK(said.status == 5);
     CHECK_FALSE(contains(said.err, id));
   }
-  const json made = json::parse(oncectl({"sessions", "new", "--idle", "2s", "--age", "1h", "--json"}).out);
+  const json made = parsed(oncectl({"sessions", "new", "--idle", "2s", "--age", "1h", "--json"}).out);
   CHECK(made["idle_ttl_ms"] == 2000);
   CHECK(made["absolute_left_ms"] == 3'600'000);
 }
@@ -161,7 +161,7 @@ TEST_CASE("outside sessions ls says of which session a row is, and top who compu
   REQUIRE(key.ok());
   auto acquired = open.acquire(*key);
   REQUIRE(acquired.ok());
-  const json top = json::parse(oncectl({"top", "--json"}).out);
+  const json top = parsed(oncectl({"top", "--json"}).out);
   REQUIRE(top["computing"].size() == 1);
   CHECK(contains(top["computing"][0]["holder"].get<std::string>(), "(gunicorn)"));
   CHECK(top["computing"][0]["seconds"].is_number());
@@ -186,7 +186,7 @@ TEST_CASE("top lives with what is queued in a session") {
     Result<Session> same = another.session(open.id());
     if (same) (void)same->acquire(*KeyBuilder("basket", {}, open.number()).add(2).build());
   });
-  wait_until([&] { return json::parse(oncectl({"top", "--json"}).out)["queued"].size() == 1; }, "the one that is queued");
+  wait_until([&] { return parsed(oncectl({"top", "--json"}).out)["queued"].size() == 1; }, "the one that is queued");
   const Outcome top = oncectl({"top", "--once"});
   CHECK(top.status == 0);
   CHECK(contains(top.out, "1st in the queue"));

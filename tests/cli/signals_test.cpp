@@ -34,7 +34,7 @@ TEST_CASE("wait returns at once for a value that is there, and prints it when as
   CHECK(quiet.status == 0);
   CHECK(quiet.out.empty());
   CHECK(oncectl({"wait", "f", "[1]", "--print"}).out == "hello");
-  CHECK(json::parse(oncectl({"wait", "f", "[1]", "--json"}).out)["bytes"] == 5);
+  CHECK(parsed(oncectl({"wait", "f", "[1]", "--json"}).out)["bytes"] == 5);
 }
 
 TEST_CASE("wait waits for a value that nobody has begun yet") {
@@ -155,7 +155,7 @@ TEST_CASE("wait says that its namespace begins anew, when that is what happens")
   write_file(file, "[namespaces.charts]\nmemory = \"4MiB\"\nallow_uids = [1, 2]\n");
   Oncectl oncectl({"--config", file});
   Command wait(oncectl.words({"--namespace", "charts", "wait", "f"}));
-  wait_until([&] { return nlohmann::json::parse(oncectl({"--namespace", "charts", "status", "--json"}).out)["waiting"] == 1; }, "the waiter");
+  wait_until([&] { return parsed(oncectl({"--namespace", "charts", "status", "--json"}).out)["waiting"] == 1; }, "the waiter");
   write_file(file, "[namespaces.charts]\nmemory = \"4MiB\"\nallow_uids = [1]\n");
   oncectl.daemon.kill(SIGHUP);
   CHECK(wait.wait() == 3);

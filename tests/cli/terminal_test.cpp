@@ -145,7 +145,7 @@ TEST_CASE("top without a terminal, on a dumb one, with --once and with --json wr
   CHECK(piped.status == 0);
   CHECK(contains(piped.out, "nothing is being computed"));
   CHECK_FALSE(contains(piped.out, "\x1b"));
-  const nlohmann::json line = nlohmann::json::parse(oncectl({"top", "--json"}).out);
+  const nlohmann::json line = parsed(oncectl({"top", "--json"}).out);
   CHECK(line["computing"].empty());
   CHECK(line["functions"][0]["function"] == "f");
   CHECK(line["status"]["entries"] == 1);
@@ -217,11 +217,11 @@ TEST_CASE("top says for how long a value is being refreshed that is there meanwh
   const auto lease = client.acquire(*KeyBuilder("f").build(), options);
   REQUIRE(lease.ok());
   wait_until([&] {  // a millisecond may have to pass
-    const auto top = nlohmann::json::parse(oncectl({"top", "--json"}).out);
+    const auto top = parsed(oncectl({"top", "--json"}).out);
     return top["computing"][0]["refresh"] == true && top["computing"][0]["seconds"].is_number();
   }, "the time of the refresh");
   CHECK(contains(oncectl({"top"}).out, "f()  (refresh)"));
-  CHECK(nlohmann::json::parse(oncectl({"ls", "--json"}).out)["under_way_ms"].is_number_unsigned());
+  CHECK(parsed(oncectl({"ls", "--json"}).out)["under_way_ms"].is_number_unsigned());
 }
 
 TEST_CASE("top waits for a daemon that is away, with what it knew in sight") {

@@ -179,10 +179,10 @@ void BlobModel::check(const std::set<std::uint64_t>& live) {
   for (const std::uint64_t blob : live) must_exist(blob, "a blob was freed though a value has it");
 
   const auto usage = blobs_.usage();
-  require(usage.count == all.size(), std::to_string(usage.count) + " blobs are there, and " + std::to_string(all.size()) + " should be");
+  if (usage.count != all.size()) throw Violation(std::to_string(usage.count) + " blobs are there, and " + std::to_string(all.size()) + " should be");
   std::uint64_t charged = 0;
   for (const std::uint64_t blob : all) charged += charges_.at(blob);
-  require(usage.charged_bytes == charged, "the blobs are charged " + std::to_string(usage.charged_bytes) + " bytes and not " + std::to_string(charged));
+  if (usage.charged_bytes != charged) throw Violation("the blobs are charged " + std::to_string(usage.charged_bytes) + " bytes and not " + std::to_string(charged));
   charged_bytes_ = charged;
   count_ = all.size();
   require(charged < schedule_.profile.settings.blob_bytes_max + page_bytes, "more memory is charged for blobs than the budget has");

@@ -66,8 +66,8 @@ class BlobModel {
   std::set<std::uint64_t> pinned_live() const;
   bool exists(std::uint64_t blob) const { return blobs_.size(engine::BlobId{blob}) != 0; }
   bool is_lent(std::uint64_t blob) const;
-  static void require(bool condition, const std::string& text) {
-    if (!condition) throw Violation(text);
+  static void require(bool condition, std::string_view text) {
+    if (!condition) throw Violation(std::string(text));
   }
 
   Schedule& schedule_;

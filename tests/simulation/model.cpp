@@ -28,13 +28,6 @@ bool is_other_version(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-const std::string& function_of_key(const std::string& key) {
-  static std::map<std::string, std::string> known;  // of the few keys that there are
-  const auto [at, made] = known.try_emplace(key);
-  if (made) at->second = Key::parse(key).value().function();
-  return at->second;
-}
-
 const std::string* Model::content_of(const std::string& key, std::uint64_t version) const {
   const auto found = contents_.find({key, version});
   return found == contents_.end() ? nullptr : &found->second.text;

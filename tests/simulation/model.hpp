@@ -8,11 +8,13 @@
 // each step it looks for what is missing: an answer, a hand-over, a signal.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <onced/protocol/messages.hpp>
@@ -30,7 +32,6 @@ using engine::ConnectionId;
 using protocol::RequestId;
 using Address = std::pair<ConnectionId, RequestId>;
 
-const std::string& function_of_key(const std::string& key);
 std::uint64_t bytes_in(const Parts& parts);
 
 class Model {
@@ -396,8 +397,13 @@ class Model {
   static bool in_scope(const protocol::Scope& scope, const std::string& key);
   static bool means(const Invalidation& one, const std::string& key);
   [[noreturn]] void fail(const std::string& text) const { throw Violation(text); }
-  void require(bool condition, const std::string& text) const {
-    if (!condition) fail(text);
+  void require(bool condition, std::string_view text) const {
+    if (!condition) fail(std::string(text));
+  }
+  // For what is asked of every key after every step: `say` makes the text when it is wanted.
+  template <std::invocable Say>
+  void require(bool condition, const Say& say) const {
+    if (!condition) fail(say());
   }
 
   Schedule& schedule_;

@@ -236,7 +236,7 @@ void Model::check_dropped_on_disk(const Invalidation& one) const {
                                 ? std::find(copy->tags.begin(), copy->tags.end(), one.scope.subject) != copy->tags.end()
                                 : in_scope(one.scope, name);
       const bool is_newer = copy->epoch == schedule_.profile.settings.epoch && copy->version > one.last_version;
-      require(!is_meant || is_newer, "an invalidation was answered with Done though a crash would bring " + name_of_key(name) + " back (L6)");
+      require(!is_meant || is_newer, [&] { return "an invalidation was answered with Done though a crash would bring " + name_of_key(name) + " back (L6)"; });
     }
   }
 }

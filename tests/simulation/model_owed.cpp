@@ -38,9 +38,9 @@ void Model::check_owed() const {
   for (const auto& [name, key] : keys_) {
     const SignalModel::Replica told = signals_.replica(name);
     const bool to_be_told = (key.invalidated_by != 0 || key.softened_by != 0 || key.fenced || key.cancelled_by != 0) && told.computing;  // a lease is over, or detached
-    require(to_be_told || told.computing == (key.live != 0), "the signals say otherwise about who computes " + name_of_key(name) + " (L9)");
-    require(told.queued == key.queued.has_value(), "the signals say otherwise about whether " + name_of_key(name) + " is queued (L9)");
-    require(told.version == (key.value ? key.value->version : 0), "the signals say otherwise about the value of " + name_of_key(name) + " (L9)");
+    require(to_be_told || told.computing == (key.live != 0), [&] { return "the signals say otherwise about who computes " + name_of_key(name) + " (L9)"; });
+    require(told.queued == key.queued.has_value(), [&] { return "the signals say otherwise about whether " + name_of_key(name) + " is queued (L9)"; });
+    require(told.version == (key.value ? key.value->version : 0), [&] { return "the signals say otherwise about the value of " + name_of_key(name) + " (L9)"; });
     if (!key.value) continue;
     require(!expired(key), "a value outlived its time");
     require(key.value->stale == (time_word(schedule_.now) >= key.value->fresh_until_ms), "a value is stale and nobody was told");

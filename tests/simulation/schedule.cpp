@@ -1,5 +1,9 @@
 #include "schedule.hpp"
 
+#include <map>
+#include <unordered_map>
+#include <utility>
+
 #include <onced/protocol/key.hpp>
 
 namespace onced::simulation {
@@ -22,8 +26,19 @@ const std::vector<std::string>& all_keys() {
   return keys;
 }
 
-std::string key_in_session(std::uint64_t number, std::uint64_t which) {
-  return std::string(KeyBuilder(all_functions()[which % 2], {}, number).add(which / 2).build().value().bytes());
+// Checks ask for these two at every step, of few keys.
+const std::string& key_in_session(std::uint64_t number, std::uint64_t which) {
+  static std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> known;
+  const auto [at, made] = known.try_emplace({number, which});
+  if (made) at->second = KeyBuilder(all_functions()[which % 2], {}, number).add(which / 2).build().value().bytes();
+  return at->second;
+}
+
+const std::string& function_of_key(const std::string& key) {
+  static std::unordered_map<std::string, std::string> known;
+  const auto [at, made] = known.try_emplace(key);
+  if (made) at->second = Key::parse(key).value().function();
+  return at->second;
 }
 
 const std::vector<std::string>& all_tags() {

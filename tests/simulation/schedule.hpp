@@ -26,7 +26,8 @@ const std::vector<std::string>& all_functions();
 const std::vector<std::string>& all_tags();
 // Those of a session.
 constexpr std::uint64_t keys_per_session = 4;
-std::string key_in_session(std::uint64_t number, std::uint64_t which);
+const std::string& key_in_session(std::uint64_t number, std::uint64_t which);
+const std::string& function_of_key(const std::string& key);
 // "f0(2)" for traces.
 std::string name_of_key(const std::string& key);
 

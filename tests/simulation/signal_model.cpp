@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include <onced/protocol/key.hpp>
+#include <onced/protocol/session.hpp>
 
 namespace onced::simulation {
 
@@ -13,7 +13,7 @@ namespace {
 // Of a scope; nothing: in none.
 std::optional<std::uint64_t> session_of(const protocol::Scope& scope) {
   if (scope.kind == protocol::ScopeKind::session) return std::stoull(scope.subject);
-  if (scope.kind == protocol::ScopeKind::key) return Key::parse(scope.subject).value().session();
+  if (scope.kind == protocol::ScopeKind::key) return protocol::session_in(scope.subject);
   return std::nullopt;
 }
 
@@ -34,9 +34,9 @@ bool SignalModel::any_in_session(std::uint64_t number) const {
 bool SignalModel::matches_key(const protocol::Scope& scope, const std::string& key) {
   switch (scope.kind) {
     case protocol::ScopeKind::key: return scope.subject == key;
-    case protocol::ScopeKind::function: return Key::parse(key).value().function() == scope.subject;
+    case protocol::ScopeKind::function: return function_of_key(key) == scope.subject;
     case protocol::ScopeKind::everything: return true;
-    case protocol::ScopeKind::session: return Key::parse(key).value().session() == session_of(scope);
+    case protocol::ScopeKind::session: return protocol::session_in(key) == session_of(scope);
     case protocol::ScopeKind::tag: break;
   }
   return false;

@@ -387,7 +387,7 @@ void World::check_sessions() {
     for (const std::uint64_t generation : generations) {
       const protocol::SessionGrant grant{number, generation};
       for (std::uint64_t which = 0; which < keys_per_session; ++which) {
-        const std::string key = key_in_session(number, which);
+        const std::string& key = key_in_session(number, which);
         const auto found = reader_->lookup_in_session(key, reader_->hash(key), observer_page_, 0, protocol::LineUse::exclusive, grant);
         const bool hit = found.outcome == protocol::LookupOutcome::hit;
         const std::uint64_t version = hit ? found.record->version : 0;
