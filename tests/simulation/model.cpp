@@ -124,6 +124,7 @@ void Model::before(const engine::Event& event) {
   if (const auto* sent = std::get_if<engine::SignalsSent>(&event)) signals_.sent({sent->connection, sent->subscription}, sent->count);
   if (std::holds_alternative<engine::Draining>(event)) draining_ = true;
   if (disk_ != nullptr) before_disk(event);
+  if (const auto* found = std::get_if<engine::SessionsFound>(&event)) on_sessions_found(*found);
   if (const auto* requested = std::get_if<engine::Requested>(&event); requested != nullptr && alive_.contains(requested->connection))
     before_request(*requested);
 }
@@ -137,6 +138,7 @@ void Model::connection_ends(ConnectionId connection) {
     if (lease.holder == connection && lease.cancelled_by != 0) count_cancelled(lease.cancelled_by);
   std::erase_if(dead_leases_, [&](const auto& one) { return one.second.holder == connection; });
   std::erase_if(session_ends_, [&](const auto& one) { return one.first.first == connection; });
+  std::erase_if(openings_, [&](const auto& one) { return one.first.first == connection; });
   opened_.erase(connection);
   for (Invalidation& one : invalidations_)
     if (one.to && one.to->first == connection) one.to.reset();
@@ -194,7 +196,7 @@ void Model::forget_lease(std::uint64_t counter) {
 
 void Model::before_request(const engine::Requested& event) {
   using namespace protocol;
-  const Address from{event.connection, event.id};
+  const Address from = step_.from = {event.connection, event.id};
   const bool silent = std::holds_alternative<Withdraw>(event.request) || std::holds_alternative<TakeUp>(event.request) ||
                       std::holds_alternative<Progress>(event.request) || std::holds_alternative<Release>(event.request);
   if (const auto* publish = std::get_if<Publish>(&event.request)) blobs_.claim(event.connection, publish->parts);

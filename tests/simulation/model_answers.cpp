@@ -35,6 +35,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     }
     if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
   }
+  if (keeps_sessions()) learn_of_kept_sessions();
   require(step_.closed == step_.close_due, "a connection was closed without need, or not closed in spite of it");
   if (step_.answer_due && !step_.answered && step_.publishing && (has_dependencies() || (disk_ != nullptr && step_.retention.durable))) {
     held_back_[*step_.answer_due] = 0;  // until what depends on the former value has been reached, or it is written
@@ -70,6 +71,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   check_sessions();
   check_function_limits();
   check_disk();
+  check_kept_sessions();
 }
 
 void Model::on_send(const engine::Send& send) {
@@ -91,16 +93,11 @@ void Model::on_send(const engine::Send& send) {
   }
   if (on_cancel_answer(send)) return;
   if (const auto asked = session_ends_.find(to); asked != session_ends_.end()) {
-    const auto* done = std::get_if<Done>(&send.reply);
-    require(done != nullptr || draining_, "the end of a session was not answered with Done");
-    if (done != nullptr) {
-      for (const auto& [address, wait] : waits_)
-        require(session_in(wait.key) != asked->second, "the end of a session was answered though somebody still waits in it");
-      step_.ends_answered.insert(asked->second);
-    }
+    on_end_answer(asked->second, send);
     session_ends_.erase(asked);
     return;
   }
+  if (on_session_answer(send)) return;
   if (std::holds_alternative<Refused>(send.reply) && signals_.has(to) && step_.answer_due != to) return;  // signal_model.cpp
   if (disk_ != nullptr && on_disk_answer(send)) return;
   if (const auto held = held_back_.find(to); held != held_back_.end()) {

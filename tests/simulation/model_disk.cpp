@@ -18,7 +18,7 @@ void Model::find_on_disk() {
   puts_seen_ = disk_->puts();
   for (const std::string& name : disk_->keys()) {
     for (const SimulatedDisk::Copy* copy : disk_->survivors(name)) {
-      require(!protocol::session_in(name), "a value of a session was left on disk");
+      require(!protocol::session_in(name) || keeps_sessions(), "a value of a session was left on disk");
       on_disk_[name] = {copy->epoch, copy->version, copy->fresh_until_ms, copy->grace_ms, {copy->tags.begin(), copy->tags.end()}, text_of(copy->parts), copy->upstreams};
     }
   }
@@ -27,6 +27,9 @@ void Model::find_on_disk() {
 void Model::before_disk(const engine::Event& event) {
   step_.written = std::holds_alternative<engine::DiskWritten>(event);
   const auto* ended = std::get_if<engine::DiskLoaded>(&event);
+  if (step_.written || ended != nullptr)
+    for (const auto& [name, key] : keys_)
+      if (engine_.is_loading(name)) step_.were_loading.insert(name);
   if (ended == nullptr) return;
   Loaded& loaded = step_.loaded.emplace();
   loaded.key = disk_->key_of_load();
@@ -120,6 +123,7 @@ void Model::learn_of_load(const engine::Effects& effects) {
     identities_[loaded.version] = identity;
   }
   hang_on_copies(loaded.key, loaded.version, copy);
+  session_loads_ += protocol::session_in(loaded.key) ? 1U : 0U;
   if (!is_stored) return;
   Value value{loaded.version, schedule_.now - std::chrono::milliseconds(loaded.value->age_ms), copy.fresh_until_ms};
   value.early_ms = loaded.value->life.early_ms;
@@ -200,8 +204,11 @@ void Model::check_upstreams_on_disk(const std::string& name) const {
     }
   }
   std::map<std::string, std::pair<engine::DiskIdentity, std::set<std::string>>> named;
-  for (const engine::DiskUpstream& upstream : disk_->last_put().upstreams)
+  for (const engine::DiskUpstream& upstream : disk_->last_put().upstreams) {
+    const auto session = protocol::session_in(upstream.key);
+    require(!session || session == protocol::session_in(name), "a value on disk names what is a session's, and not its own (L11)");
     named[upstream.key] = {upstream.identity, {upstream.tags.begin(), upstream.tags.end()}};
+  }
   require(named == expected, "a value on disk names other upstreams than it was computed from (L6)");
 }
 
@@ -217,11 +224,12 @@ void Model::on_loaded_value(const Wait& wait, const protocol::Value& value) cons
 // It takes the place of what the key had there, also when it is not kept itself.
 void Model::done_on_disk(const std::string& name) {
   on_disk_.erase(name);
-  if (step_.evicted.contains(step_.version) || protocol::session_in(name)) return;
+  if (step_.evicted.contains(step_.version) || !disk_->takes(name)) return;
   if (!step_.upstreams.empty()) {
     if (disk_->puts() == puts_seen_) return;  // one of these is not there any more, or outdated
     check_upstreams_on_disk(name);
   }
+  require(disk_->puts() != puts_seen_, "a value was stored and is not written to disk");
   const Value& value = *keys_.at(name).value;
   on_disk_[name] = {schedule_.profile.settings.epoch, value.version, value.fresh_until_ms, value.grace_ms,
                     {step_.retention.tags.begin(), step_.retention.tags.end()}, step_.content.text,

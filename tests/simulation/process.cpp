@@ -166,7 +166,7 @@ void Process::act(std::size_t number) {
     return act_soon(number, 3'000'000);
   }
   if (random.percent(profile.disturb_percent)) disturb();
-  if (random.percent(profile.session_percent / 2)) use_sessions();
+  if (random.percent(profile.keeps_sessions && grants_.empty() ? 30 : profile.session_request_percent)) use_sessions();
   if (random.percent(profile.subscribe_percent)) subscribe_or_not();
   if (random.percent(profile.blob_percent)) reserve_or_release();
   if (random.percent(profile.relimit_percent)) world_.relimit();
@@ -266,7 +266,11 @@ void Process::go_on_computing(Thread& thread) {
 void Process::use_sessions() {
   Random& random = world_.random();
   const std::uint64_t kind = random.between(0, 99);
-  const auto id = [&] { return random.percent(4) ? std::string(43, 'A') : random.pick(world_.session_ids()); };
+  const auto id = [&] {
+    const std::vector<std::string>& ids = world_.session_ids();
+    if (world_.schedule().profile.keeps_sessions && random.percent(50)) return ids[ids.size() - random.between(1, std::min<std::size_t>(4, ids.size()))];
+    return random.percent(4) ? std::string(43, 'A') : random.pick(world_.session_ids());
+  };
   if (kind < 25 || world_.session_ids().empty()) {
     protocol::NewSession request;
     if (random.percent(20)) request.idle_ttl_ms = random.between(1, 2000);

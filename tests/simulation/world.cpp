@@ -60,10 +60,13 @@ void World::begin_daemon() {
   const engine::Settings& settings = schedule_.profile.settings;
   store_.emplace(memory::SegmentStore::create(memory_.segment(), hash_seed, settings.epoch, {.count_max = schedule_.profile.blobs_max}).value());
   engine_.emplace(settings, *store_, store_->real().blobs(), disk_.get());
-  model_.emplace(schedule_, store_->real(), *engine_, disk_.get());
+  const engine::SessionsFound found = disk_ != nullptr ? disk_->found() : engine::SessionsFound{};
+  model_.emplace(schedule_, store_->real(), *engine_, disk_.get(), told_sessions_);
   store_->real().life_word().store(1);
   store_->tell(model_->blobs());
   reader_ = protocol::SegmentReader::open(store_->real().segment()).value();
+  sessions_found_ += found.sessions.size();
+  if (schedule_.profile.keeps_sessions) step(found);
   connections_[SignalModel::monitor];
   step(engine::Connected{SignalModel::monitor, "the monitor", {}});
   step(engine::Requested{SignalModel::monitor, 1, protocol::Subscribe{{protocol::ScopeKind::everything, {}}, 0, 0}});
@@ -240,7 +243,7 @@ void World::restart() {
   model_.reset();
   engine_.reset();
   store_.reset();
-  session_ids_.clear();
+  if (!schedule_.profile.keeps_sessions) session_ids_.clear();
   planned_tick_.reset();
   last_step_.reset();
   schedule_.profile.settings.epoch += 2;
@@ -253,6 +256,8 @@ std::map<std::string, std::uint64_t> World::counts() const {
   for (const auto& [name, number] : engine_->statistics(schedule_.now).fields)
     if (const auto* count = std::get_if<std::uint64_t>(&number)) counts[name] += *count;
   counts["derived_loads"] += model_->derived_loads();
+  counts["session_loads"] += model_->session_loads();
+  counts["sessions_found"] = sessions_found_;
   return counts;
 }
 

@@ -122,6 +122,7 @@ class World {
   Schedule& schedule_;
   Memory& memory_;
   std::unique_ptr<SimulatedDisk> disk_;  // null: none
+  ToldSessions told_sessions_;
   // Of the present daemon, made and destroyed together.
   std::optional<WatchedStore> store_;
   std::optional<engine::Engine> engine_;
@@ -138,6 +139,7 @@ class World {
   std::size_t actions_left_ = 0;
   std::map<std::string, std::uint64_t> counts_before_;  // of daemons that were killed
   std::uint64_t restarts_ = 0;
+  std::uint64_t sessions_found_ = 0;
   std::vector<std::string> session_ids_;
   std::vector<protocol::Token> tokens_;
   std::uint64_t last_secret_ = 0;
