@@ -295,7 +295,7 @@ void Model::before_request(const engine::Requested& event) {
 bool Model::takes_blobs(const Parts& parts) {
   step_.refusal_due = blobs_.refusal_of(parts);
   if (step_.refusal_due) return false;
-  step_.content = {text_of(parts), blobs_in(parts), bytes_in(parts)};
+  step_.content = {blob_contents_.text_of(parts), blobs_in(parts), bytes_in(parts)};
   return true;
 }
 
@@ -315,7 +315,7 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.key = request.key;
   wait.request = request;
   wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
-  if (disk_ != nullptr && request.wait_ms == 0) wait.deadline += std::chrono::seconds(30);  // for a load: check_owed()
+  if (disk_ != nullptr && request.wait_ms == 0) wait.deadline += std::chrono::milliseconds(request.load_ms);  // for a load: check_owed()
   wait.arrival = ++arrivals_;
   wait.asked_after = last_invalidation_;
   std::erase_if(wait.request.held, [&](const protocol::Token& token) { return !may_hold(from.first, token); });

@@ -18,6 +18,7 @@
 #include <onced/protocol/messages.hpp>
 #include <onced/protocol/segment_reader.hpp>
 
+#include "blob_contents.hpp"
 #include "blob_model.hpp"
 #include "engine/engine.hpp"
 #include "schedule.hpp"
@@ -37,8 +38,8 @@ std::uint64_t bytes_in(const Parts& parts);
 class Model {
  public:
   // `disk`: null, or what an earlier daemon has left, which counts from here on as this one's. `told`: of sessions, by earlier daemons, too.
-  Model(Schedule& schedule, memory::SegmentStore& store, const engine::Engine& engine, SimulatedDisk* disk, ToldSessions& told)
-      : schedule_(schedule), engine_(engine), disk_(disk), told_(told), signals_(schedule), blobs_(schedule, store, store.blobs()) {
+  Model(Schedule& schedule, memory::SegmentStore& store, const engine::Engine& engine, SimulatedDisk* disk, ToldSessions& told, BlobContents& contents)
+      : schedule_(schedule), engine_(engine), disk_(disk), told_(told), blob_contents_(contents), signals_(schedule), blobs_(schedule, store, store.blobs()) {
     if (disk_ != nullptr) find_on_disk();
   }
 
@@ -65,6 +66,7 @@ class Model {
   bool is_good(const protocol::SessionGrant& grant) const;
   std::uint64_t derived_loads() const { return derived_loads_; }
   std::uint64_t session_loads() const { return session_loads_; }
+  std::uint64_t blob_loads() const { return blob_loads_; }
   std::uint64_t computations() const { return computations_; }
   bool alive(ConnectionId connection) const { return alive_.contains(connection); }
   const SignalModel& signals() const { return signals_; }
@@ -425,6 +427,7 @@ class Model {
   const engine::Engine& engine_;  // for what the laws leave open and its effects do not say: forget_tags(), is_loading()
   SimulatedDisk* disk_;
   ToldSessions& told_;
+  BlobContents& blob_contents_;
   SignalModel signals_;
   BlobModel blobs_;
   std::set<ConnectionId> alive_;
@@ -465,6 +468,7 @@ class Model {
   static constexpr std::uint64_t unseen_from = std::uint64_t{1} << 40;
   std::uint64_t derived_loads_ = 0;                           // values that were taken from disk, and were computed from others
   std::uint64_t session_loads_ = 0;                           // the like, and are a session's
+  std::uint64_t blob_loads_ = 0;                              // and have blobs
   std::map<Address, std::uint64_t> disk_clears_;  // not answered, and the last version when they came
   std::uint64_t puts_seen_ = 0;
   std::map<std::string, std::uint64_t> bytes_kept_before_;  // by function

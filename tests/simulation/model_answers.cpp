@@ -262,7 +262,7 @@ void Model::on_value(Address to, const protocol::Value& value) {
             "nobody was asked to refresh a value");
   }
   if (value.record == 0) {
-    require(text_of(value.parts) == *content_of(wait.key, value.version), "wrong bytes");
+    require(blob_contents_.text_of(value.parts) == *content_of(wait.key, value.version), "wrong bytes");
     blobs_.lent(to.first, value.parts);
   }
 }
@@ -285,7 +285,7 @@ void Model::on_refused(Address to, const protocol::Refused& refused) {
   const KeyModel& key = keys_[wait.key];
   switch (refused.code) {
     case ErrorCode::timed_out:
-      if (of_step && key.live == 0) {
+      if (of_step && key.live == 0 && !(is_loading(wait.key) && wait.request.load_ms == 0)) {
         const bool must_begin = wait.nested || holder_waits_for(wait.key) || has_room(function_of_key(wait.key));
         require(wait.request.may_compute ? !must_begin : key.queued.has_value(), "who would not wait was refused though it need not");
       }
@@ -381,7 +381,8 @@ void Model::on_change(const protocol::Signal& signal) {
       }
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
       require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) || over_function_limit(signal.key) ||
-                  (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
+                  (!contents_.at({signal.key, signal.version}).blobs.empty() &&
+                   (step_.reserving || (step_.loaded && step_.loaded->value && blobs_.was_too_much(step_.loaded->value->parts)))),
               "`evicted` though there is room");
       require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
       key.value.reset();

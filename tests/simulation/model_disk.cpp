@@ -19,7 +19,7 @@ void Model::find_on_disk() {
   for (const std::string& name : disk_->keys()) {
     for (const SimulatedDisk::Copy* copy : disk_->survivors(name)) {
       require(!protocol::session_in(name) || keeps_sessions(), "a value of a session was left on disk");
-      on_disk_[name] = {copy->epoch, copy->version, copy->fresh_until_ms, copy->grace_ms, {copy->tags.begin(), copy->tags.end()}, text_of(copy->parts), copy->upstreams};
+      on_disk_[name] = {copy->epoch, copy->version, copy->fresh_until_ms, copy->grace_ms, {copy->tags.begin(), copy->tags.end()}, copy->text, copy->upstreams};
     }
   }
 }
@@ -34,6 +34,7 @@ void Model::before_disk(const engine::Event& event) {
   Loaded& loaded = step_.loaded.emplace();
   loaded.key = disk_->key_of_load();
   loaded.value = ended->value;
+  if (loaded.value) blobs_.adopted(loaded.value->parts);
   const auto known = on_disk_.find(loaded.key);
   if (!loaded.value || known == on_disk_.end()) return;
   const OnDisk& copy = known->second;
@@ -114,8 +115,9 @@ void Model::learn_of_load(const engine::Effects& effects) {
   for (const auto& [version, of_before] : identities_)
     require(of_before != identity || version == loaded.version || !is_hung_on(version), "a value comes back under another version though something hangs on the one that it had");
   last_version_ = std::max(last_version_, loaded.version);
-  require(text_of(loaded.value->parts) == copy.text, "the simulated disk has changed a value");
-  contents_[{loaded.key, loaded.version}] = {copy.text, {}, bytes_in(loaded.value->parts)};
+  const std::vector<protocol::Part>& parts = loaded.value->parts;
+  require(blob_contents_.text_of(parts) == copy.text, "the simulated disk has changed a value");
+  contents_[{loaded.key, loaded.version}] = {copy.text, blobs_in(parts), bytes_in(parts)};
   if (!is_own) {
     Made& value = made_[loaded.version];
     value.key = loaded.key;
@@ -124,6 +126,11 @@ void Model::learn_of_load(const engine::Effects& effects) {
   }
   hang_on_copies(loaded.key, loaded.version, copy);
   session_loads_ += protocol::session_in(loaded.key) ? 1U : 0U;
+  blob_loads_ += blobs_in(parts).empty() ? 0U : 1U;
+  const auto may_be_without = [&] {
+    return schedule_.profile.small_arena || has_few_edges() || is_above_function_limit(loaded.key, bytes_in(parts)) || blobs_.is_too_much(parts);
+  };
+  require(is_stored || may_be_without(), "a value from disk was not kept though there is room");
   if (!is_stored) return;
   Value value{loaded.version, schedule_.now - std::chrono::milliseconds(loaded.value->age_ms), copy.fresh_until_ms};
   value.early_ms = loaded.value->life.early_ms;

@@ -26,6 +26,10 @@ std::string digest_of(const std::string& id) {
 
 void Model::on_sessions_found(const engine::SessionsFound& found) {
   told_.forget_from(found.numbers_from);
+  for (const engine::DiskSession& one : found.sessions) {  // an id that was lost may have had a generation that comes again: grants are those of a daemon
+    auto& ids = told_.ids[one.number];
+    ids.erase(ids.upper_bound(one.generation), ids.end());
+  }
   for (const auto& [number, ids] : told_.ids) {
     sessions_[number];  // it has ended, as far as is known yet
     for (const auto& [generation, id] : ids) generations_[number].push_back(generation);

@@ -85,6 +85,7 @@ Profile::Profile(Random& random) {
   tie_sessions(random);
   put_on_disk(random);
   keep_sessions(random);
+  put_blobs_on_disk(random);
   limit_functions(random);
 }
 
@@ -104,7 +105,6 @@ void Profile::put_on_disk(Random random) {
   if (small_arena) keys = random.between(4, 6);
   if (random.percent(50)) disturb_percent = random.between(10, 40);
   if (random.percent(50)) tag_percent = random.between(20, 70);
-  blob_percent = 0;
   if (random.percent(50)) {  // two versions of a function
     keys = random.between(4, 6);
     retire_older_percent = random.between(20, 70);
@@ -144,6 +144,17 @@ void Profile::keep_sessions(Random random) {
   disturb_percent = lots.between(0, 15);
   restart_percent = lots.percent(80) ? lots.between(1, 4) : 0;
   steps = lots.between(80, 300);
+}
+
+// Values in blobs that come back in others. By lots of its own.
+void Profile::put_blobs_on_disk(Random random) {
+  if (!disk) return;
+  Random lots(random.next() ^ 0xb10bULL);
+  blob_percent = lots.percent(50) ? lots.between(10, 40) : 0;
+  if (blob_percent == 0) return;
+  small_arena = lots.percent(35);
+  settings.blob_bytes_max = lots.percent(75) ? lots.between(30'000, 120'000) : 1 << 30;
+  blobs_max = lots.percent(15) ? 3 : 1024;
 }
 
 // What the values of a function may have. By lots of its own.

@@ -69,6 +69,7 @@ struct Profile {
   void tie_sessions(Random random);
   void put_on_disk(Random random);
   void keep_sessions(Random random);
+  void put_blobs_on_disk(Random random);
   void limit_functions(Random random);
 };
 

@@ -1,11 +1,15 @@
 #include "simulated_disk.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <onced/protocol/key.hpp>
 #include <onced/protocol/session.hpp>
 
 #include "engine/context.hpp"
+#include "memory/memfd.hpp"
 
 namespace onced::simulation {
 
@@ -13,14 +17,15 @@ using engine::DiskOutcome;
 using engine::DiskTicket;
 using engine::time_word;
 
-SimulatedDisk::SimulatedDisk(Schedule& schedule, After after, Deliver deliver)
-    : schedule_(schedule), random_(schedule.seed ^ 0xd15cULL), after_(std::move(after)), deliver_(std::move(deliver)) {
+SimulatedDisk::SimulatedDisk(Schedule& schedule, BlobContents& contents, After after, Deliver deliver)
+    : schedule_(schedule), contents_(contents), random_(schedule.seed ^ 0xd15cULL), after_(std::move(after)), deliver_(std::move(deliver)) {
   vanish_percent_ = random_.percent(50) ? random_.between(1, 10) : 0;
   refuse_percent_ = random_.percent(40) ? random_.between(1, 20) : 0;
   busy_percent_ = random_.percent(40) ? random_.between(1, 40) : 0;
   hang_percent_ = random_.percent(40) ? random_.between(1, 20) : 0;
   degrades_ = random_.percent(40);
   delay_us_max_ = random_.percent(50) ? 3'000 : 300'000;
+  no_memory_percent_ = schedule_.seed % 3 == 0 ? 10 : 0;  // not drawn, so that others are what they were
   if (!schedule.profile.calm_disk) return;
   vanish_percent_ = refuse_percent_ = busy_percent_ = hang_percent_ = 0;
   degrades_ = false;
@@ -83,10 +88,15 @@ void SimulatedDisk::put(DiskTicket ticket, const engine::DiskImage& image, std::
   ++puts_;
   Copy copy{.epoch = image.epoch, .version = image.version, .fresh_until_ms = protocol::never_expires, .early_ms = image.life.early_ms,
             .grace_ms = image.life.grace_ms, .stored = schedule_.now, .cost_us = image.cost_us, .was_put = image.was_put, .origin = std::string(image.origin),
-            .tags = *image.tags, .family = std::string(image.family), .function = std::string(Key::parse(key).value().function()), .parts = *parts, .upstreams = {},
+            .tags = *image.tags, .family = std::string(image.family), .function = std::string(Key::parse(key).value().function()), .parts = *parts, .text = contents_.text_of(*parts), .upstreams = {},
             .session = protocol::session_in(key).value_or(0)};
   if (image.life.fresh_ms != protocol::as_configured) copy.fresh_until_ms = time_word(schedule_.now) + image.life.fresh_ms;
   if (image.upstreams != nullptr) copy.upstreams = *image.upstreams;
+  for (protocol::Part& part : copy.parts) {
+    const BlobContents::Place place = part.blob != 0 && part.length > 0 ? contents_.of(part.blob, part.offset) : BlobContents::Place{};
+    part.blob = place.content;
+    part.offset = place.offset;
+  }
   last_put_ = copy;
   const std::uint64_t order = ++last_order_;
   keys_[key].push_back(Change{.order = order, .kind = Kind::put, .value = std::move(copy)});
@@ -287,6 +297,10 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
     if (random_.percent(50)) event.problem = "a checksum is wrong";
     load.found.reset();
   }
+  if (load.found && !make_blobs(load.found->parts)) {
+    event.problem = "no memory for a part";
+    load.found.reset();
+  }
   if (load.found) {
     const Copy& copy = *load.found;
     engine::DiskValue& value = event.value.emplace();
@@ -313,6 +327,28 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
   key_of_load_ = load.key;
   schedule_.trace([&] { return "        disk: load of " + name_of_key(load.key) + (event.value ? " brings version " + std::to_string(event.value->version) : " brings nothing"); });
   deliver_(std::move(event));
+}
+
+// False: there is no memory for one, or no place; then there are none.
+bool SimulatedDisk::make_blobs(std::vector<protocol::Part>& parts) {
+  std::vector<engine::BlobId> made;
+  for (protocol::Part& part : parts) {
+    if (part.blob == 0) continue;
+    memory::FileDescriptor memory = memory::create_memfd("simulated-blob");
+    const bool is_sealed = ::ftruncate(memory.get(), static_cast<off_t>(part.length)) == 0 &&
+                           ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
+    if (!is_sealed) throw Violation("this machine has no memory for a blob");
+    const auto blob = random_.percent(no_memory_percent_) ? Result<engine::BlobId>(Error{ErrorCode::out_of_memory, "none"}) : blobs_->adopt(std::move(memory), part.length);
+    if (!blob) {
+      for (const engine::BlobId one : made) blobs_->release(one);
+      return false;
+    }
+    made.push_back(*blob);
+    contents_.fill(static_cast<std::uint64_t>(*blob), {part.blob, part.offset});
+    part.blob = static_cast<std::uint64_t>(*blob);
+    part.offset = 0;
+  }
+  return true;
 }
 
 bool SimulatedDisk::is_loading(const std::string& key) const {

@@ -5,6 +5,7 @@
 //   - A value that was computed from others is found while each of these is, as it was then, by the same lots.
 //   - A label drop that is not written yet is mostly not seen by loads that begin before it is.
 //   - Values vanish, some of them until the daemon is killed only, puts are refused, for some time everything fails, load() has no room, may_have() says yes of keys that it has not.
+//   - Each part in a blob comes back in a blob of its own, which begins with it; now and then there is no memory for them.
 //   - crash(): what was not acknowledged is there or not.
 //   - Sessions are kept, unless the schedule says otherwise (simulated_sessions.hpp), and their values are there as long as they are.
 //
@@ -20,7 +21,9 @@
 #include <utility>
 #include <vector>
 
+#include "blob_contents.hpp"
 #include "engine/disk_tier.hpp"
+#include "memory/memfd_blob_store.hpp"
 #include "schedule.hpp"
 #include "simulated_sessions.hpp"
 
@@ -41,7 +44,8 @@ class SimulatedDisk final : public engine::DiskTier {
     std::vector<std::string> tags;
     std::string family;
     std::string function;
-    std::vector<protocol::Part> parts;
+    std::vector<protocol::Part> parts;  // in place of blobs: contents
+    std::string text;                   // of all of them
     std::vector<engine::DiskUpstream> upstreams;
     std::uint64_t session = 0;  // 0: none
   };
@@ -49,7 +53,9 @@ class SimulatedDisk final : public engine::DiskTier {
   using After = std::function<void(engine::Duration, std::function<void()>)>;
   using Deliver = std::function<void(engine::Event)>;
 
-  SimulatedDisk(Schedule& schedule, After after, Deliver deliver);
+  SimulatedDisk(Schedule& schedule, BlobContents& contents, After after, Deliver deliver);
+  // For the daemon that begins now.
+  void attach(memory::MemfdBlobStore& blobs) { blobs_ = &blobs; }
 
   void put(engine::DiskTicket ticket, const engine::DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool durable) override;
   void drop(engine::DiskTicket ticket, std::string_view key) override;
@@ -126,10 +132,13 @@ class SimulatedDisk final : public engine::DiskTier {
   void is_written(const std::string& key, std::uint64_t order);
   bool is_of_ended_session(const std::string& key) const;
   void load_ends(engine::DiskTicket ticket);
+  bool make_blobs(std::vector<protocol::Part>& parts);
   void forget_written(const std::string& key);
   void tell(engine::DiskTicket ticket, engine::DiskOutcome outcome);
 
   Schedule& schedule_;
+  BlobContents& contents_;
+  memory::MemfdBlobStore* blobs_ = nullptr;
   Random random_;
   After after_;
   Deliver deliver_;
@@ -137,6 +146,7 @@ class SimulatedDisk final : public engine::DiskTier {
   std::uint64_t refuse_percent_;
   std::uint64_t busy_percent_;
   std::uint64_t hang_percent_;
+  std::uint64_t no_memory_percent_;
   bool degrades_;
   std::uint64_t delay_us_max_;
   bool failing_ = false;

@@ -104,19 +104,17 @@ engine::SessionsFound SimulatedSessions::found(Time now) {
   for (auto at = sessions_.begin(); at != sessions_.end();) {
     const auto one = at++;
     const Facts& facts = one->second.changes.back().facts;
-    const Duration idle_for = std::max(Duration::zero(), now - facts.used - facts.idle_ttl / 2);
-    if ((facts.end && *facts.end <= now) || (facts.idle_ttl != Duration::zero() && idle_for >= facts.idle_ttl)) {
-      sessions_.erase(one);
-      continue;
-    }
-    engine::DiskSession& session = found.sessions.emplace_back();
+    engine::DiskSession session;
     session.number = facts.number;
     session.generation = facts.generation;
     session.digest = facts.digest;
     session.age_ms = milliseconds_between(facts.made, now);
-    session.idle_for_ms = static_cast<std::uint64_t>(std::chrono::floor<std::chrono::milliseconds>(idle_for).count());
+    session.idle_for_ms = milliseconds_between(Time::zero(), std::max(Duration::zero(), now - facts.used - facts.idle_ttl / 2));
     session.idle_ttl_ms = milliseconds_between(Time::zero(), facts.idle_ttl);
-    if (facts.end) session.left_ms = milliseconds_between(now, *facts.end);
+    if (facts.end) session.left_ms = milliseconds_between(now, std::max(now, *facts.end));
+    const bool is_over = session.left_ms == 0 || (session.idle_ttl_ms != 0 && session.idle_for_ms >= session.idle_ttl_ms);
+    if (is_over) sessions_.erase(one);
+    else found.sessions.push_back(std::move(session));
   }
   return found;
 }
