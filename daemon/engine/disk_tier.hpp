@@ -9,7 +9,8 @@
 // Threads:   the strand; no call waits for the disk. What takes time ends in an event, DiskWritten or DiskLoaded: exactly one for each ticket
 //            that was given away, at any later time, in any order.
 // Order:     operations count in the order of the calls: a load sees the puts and drops of its key, and of its value's upstreams, that were called
-//            before it. What drops by label holds for loads that are called after its DiskWritten.
+//            before it. What drops by label holds for loads that are called after its DiskWritten. What was told of a session and the values that
+//            were put in it survive a crash in that order: where something is missing, all that came behind it in this session is, too.
 // Upstreams: a value that was computed from others is there for as long as each of these is, as it was then. A load looks for them: where one was
 //            replaced, dropped, has expired or went for want of room, there is no value.
 // Errors:    a disk that fails is an outcome, never an exception.
@@ -114,7 +115,7 @@ struct DiskSession {
 // The first event of all, where a tier keeps sessions: those that were there before this engine was.
 struct SessionsFound {
   std::vector<DiskSession> sessions{};
-  std::uint64_t numbers_from = 0;  // every number that was ever given is below
+  std::uint64_t numbers_from = 0;  // the numbers of all that were ever written are below
 };
 
 class DiskTier {

@@ -123,12 +123,20 @@ bool Catalog::evict_candidate(const Entry& keep, const std::vector<RecordRef>& c
 
 // ---- blobs ----------------------------------------------------------------------------------------------------------
 
+namespace {
+
+// What the disk has brought is there already, and asks for no bytes.
+std::size_t places_for(std::uint64_t bytes) { return bytes == 0 ? 0 : 1; }
+
+}  // namespace
+
 // Nothing when values must go first.
 std::optional<Room> Catalog::room_for_blob(std::uint64_t bytes) const {
+  const std::size_t places = places_for(bytes);
   const BlobStore::Usage usage = blobs_.usage();
   const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
-  if (usage.charged_bytes + bytes <= bytes_max && usage.count < usage.count_max) return Room::is_there;
-  if (usage.charged_bytes - usage.closing_bytes + bytes <= bytes_max && usage.count - usage.closing_count < usage.count_max)
+  if (usage.charged_bytes + bytes <= bytes_max && usage.count + places <= usage.count_max) return Room::is_there;
+  if (usage.charged_bytes - usage.closing_bytes + bytes <= bytes_max && usage.count - usage.closing_count + places <= usage.count_max)
     return Room::being_given_back;
   return std::nullopt;
 }
@@ -136,7 +144,7 @@ std::optional<Room> Catalog::room_for_blob(std::uint64_t bytes) const {
 // Whether it helps to evict: what is reserved, lent or pinned does not come back.
 Result<void> Catalog::room_without_all_values(std::uint64_t bytes) const {
   const BlobStore::Usage usage = blobs_.usage();
-  if (usage.count - usage.closing_count - live_blobs_ >= usage.count_max) return too_many_blobs();
+  if (usage.count - usage.closing_count - live_blobs_ + places_for(bytes) > usage.count_max) return too_many_blobs();
   if (usage.charged_bytes - usage.closing_bytes - live_blob_memory_ + bytes > context_.settings.blob_bytes_max)
     return no_blob_memory(bytes);
   return {};

@@ -66,8 +66,9 @@ void Sessions::found(const SessionsFound& event) {
     session->generation = one->generation;
     last_generation_ = std::max(last_generation_, one->generation);
     session->made = context_.now - duration_of_ms(one->age_ms);
-    session->used = session->use_kept = context_.now - duration_of_ms(one->idle_for_ms);
+    session->used = context_.now - duration_of_ms(one->idle_for_ms);
     session->idle_ttl = duration_of_ms(one->idle_ttl_ms);
+    session->use_kept = session->used - session->idle_ttl / 2;  // the disk may know of none since then: the first one is told
     if (one->left_ms != protocol::as_configured) session->absolute_end = context_.now + duration_of_ms(one->left_ms);
     session->by_use = by_use_.insert(by_use_.end(), session);
     session->next_look = looks_.end();

@@ -283,6 +283,24 @@ TEST_CASE("after a restart a session goes on with its id, number, generation, va
   }
 }
 
+// What it knew was older than what was given to the session at the start; a second restart would end it before its time.
+TEST_CASE("the first use after a restart is told to the disk, however short a time after the last one") {
+  KeepingDisk disk;
+  protocol::SessionOpened session;
+  {
+    Stage stage(disk);
+    session = stage.begin({.idle_ttl_ms = 1'000, .absolute_ttl_ms = 0});
+  }
+  disk.later_ms = 100;
+  Stage stage(disk, 8);
+  disk.uses = 0;
+  stage.open(stage.a, session.id);
+  CHECK(disk.uses == 1);
+  stage.pass(10ms);
+  stage.open(stage.a, session.id);
+  CHECK(disk.uses == 1);
+}
+
 TEST_CASE("after a restart a session ends when its time is over, and then on the disk, too") {
   KeepingDisk disk;
   protocol::SessionOpened idle;

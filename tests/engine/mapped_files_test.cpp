@@ -58,6 +58,19 @@ TEST_CASE("files count as files, not as memory, and do not go when memory is sho
   for (int i = 0; i < 5; ++i) CHECK(scene.store.visible(key_of("file", i)));
 }
 
+TEST_CASE("what the disk has brought needs no further place") {
+  FakeDisk disk;
+  FileScene scene(disk, with_budget(1'000'000));
+  scene.blobs.count_max = 1;
+  scene.load(key_of("file", 0));
+  CHECK(scene.store.visible(key_of("file", 0)));
+  scene.blobs.count_max = 2;
+  scene.load(key_of("file", 1));
+  CHECK(scene.store.visible(key_of("file", 1)));
+  CHECK(scene.store.visible(key_of("file", 0)));
+  CHECK(scene.counted("blob_evictions") == 0);
+}
+
 TEST_CASE("when places are short a file goes like memory of its size, one for one") {
   FakeDisk disk;
   FileScene scene(disk, with_budget(1'000'000));

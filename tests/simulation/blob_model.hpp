@@ -13,16 +13,13 @@
 
 #include <onced/protocol/messages.hpp>
 
+#include "blob_contents.hpp"
 #include "engine/engine.hpp"
 #include "memory/segment_store.hpp"
 #include "schedule.hpp"
 
 namespace onced::simulation {
 
-using Parts = std::vector<protocol::Part>;
-
-// A value in one text, so that two can be compared: bytes of inline parts, places of those in blobs.
-std::string text_of(const Parts& parts);
 std::set<std::uint64_t> blobs_in(const Parts& parts);
 
 class BlobModel {
@@ -38,6 +35,13 @@ class BlobModel {
   std::optional<ErrorCode> refusal_of(const Parts& parts) const;
   void released(engine::ConnectionId connection, const std::vector<std::uint64_t>& blobs);
   void connection_ends(engine::ConnectionId connection);
+
+  // Blobs that the disk has made for a value that it brings.
+  void adopted(const Parts& parts);
+  // Memory for these was short before the present step.
+  bool was_too_much(const Parts& parts) const;
+  // Nor would there be any if all went that can.
+  bool is_too_much(const Parts& parts) const;
 
   // What it answered ----------------------------------------------------------------------------------------------------
   // `is_weighed`: if it is large, it may be refused for the sake of what would go for it.
@@ -79,6 +83,7 @@ class BlobModel {
   std::set<std::uint64_t> claimed_;                            // by the present step
   bool passed_ = false;                                         // by the present step: it frees no other
   std::set<std::uint64_t> ever_placed_;
+  std::set<std::uint64_t> from_disk_;                          // which were made before anybody could ask whether there is room
   std::map<std::uint64_t, std::uint64_t> charges_;
   std::map<engine::RecordRef, std::set<std::uint64_t>> records_;  // with blobs
   std::map<engine::RecordRef, Retired> retired_;

@@ -59,7 +59,7 @@ constexpr const char* must_be_reached[] = {
     "dependants_made_stale", "dependants_dropped", "stored_outdated", "overtaken", "dependency_evictions",
     "recursions_refused", "deadlocks_refused", "tokens_refused", "limits_reached", "protocol_errors", "resyncs",
     "sessions_rotated", "sessions_ended", "sessions_expired", "sessions_evicted", "session_evictions", "function_evictions", "fenced_computations",
-    "disk_puts", "disk_loads", "disk_hits", "disk_misses", "disk_not_durable", "derived_loads"};
+    "disk_puts", "disk_loads", "disk_hits", "disk_misses", "disk_not_durable", "derived_loads", "sessions_found", "session_loads", "blob_loads"};
 
 Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) {
   present_seed = seed;

@@ -117,6 +117,7 @@ void Model::before(const engine::Event& event) {
   if (const auto* sent = std::get_if<engine::SignalsSent>(&event)) signals_.sent({sent->connection, sent->subscription}, sent->count);
   if (std::holds_alternative<engine::Draining>(event)) draining_ = true;
   if (disk_ != nullptr) before_disk(event);
+  if (const auto* found = std::get_if<engine::SessionsFound>(&event)) on_sessions_found(*found);
   if (const auto* requested = std::get_if<engine::Requested>(&event); requested != nullptr && alive_.contains(requested->connection))
     before_request(*requested);
 }
@@ -130,6 +131,7 @@ void Model::connection_ends(ConnectionId connection) {
     if (lease.holder == connection && lease.cancelled_by != 0) count_cancelled(lease.cancelled_by);
   std::erase_if(dead_leases_, [&](const auto& one) { return one.second.holder == connection; });
   std::erase_if(session_ends_, [&](const auto& one) { return one.first.first == connection; });
+  std::erase_if(openings_, [&](const auto& one) { return one.first.first == connection; });
   opened_.erase(connection);
   for (Invalidation& one : invalidations_)
     if (one.to && one.to->first == connection) one.to.reset();
@@ -187,7 +189,7 @@ void Model::forget_lease(std::uint64_t counter) {
 
 void Model::before_request(const engine::Requested& event) {
   using namespace protocol;
-  const Address from{event.connection, event.id};
+  const Address from = step_.from = {event.connection, event.id};
   const bool silent = std::holds_alternative<Withdraw>(event.request) || std::holds_alternative<TakeUp>(event.request) ||
                       std::holds_alternative<Progress>(event.request) || std::holds_alternative<Release>(event.request);
   if (const auto* publish = std::get_if<Publish>(&event.request)) blobs_.claim(event.connection, publish->parts);
@@ -286,7 +288,7 @@ void Model::before_request(const engine::Requested& event) {
 bool Model::takes_blobs(const Parts& parts) {
   step_.refusal_due = blobs_.refusal_of(parts);
   if (step_.refusal_due) return false;
-  step_.content = {text_of(parts), blobs_in(parts), bytes_in(parts)};
+  step_.content = {blob_contents_.text_of(parts), blobs_in(parts), bytes_in(parts)};
   return true;
 }
 
@@ -306,7 +308,7 @@ void Model::before_acquire(Address from, const protocol::Acquire& request) {
   wait.key = request.key;
   wait.request = request;
   wait.deadline = schedule_.now + std::chrono::milliseconds(request.wait_ms);
-  if (disk_ != nullptr && request.wait_ms == 0) wait.deadline += std::chrono::seconds(30);  // for a load: check_owed()
+  if (disk_ != nullptr && request.wait_ms == 0) wait.deadline += std::chrono::milliseconds(request.load_ms);  // for a load: check_owed()
   wait.arrival = ++arrivals_;
   wait.asked_after = last_invalidation_;
   std::erase_if(wait.request.held, [&](const protocol::Token& token) { return !may_hold(from.first, token); });

@@ -1,7 +1,7 @@
 // The laws, written a second time: what the engine was told (model.cpp), what it did (model_answers.cpp), what it owes (model_owed.cpp),
 // who waits for his turn (model_queues.cpp), what was computed from what (model_dependencies.cpp), what is a session's
-// (model_sessions.cpp), what was cancelled (model_cancelling.cpp), what a function may keep (model_quotas.cpp) and what the disk may bring back
-// (model_disk.cpp), checked after every step.
+// (model_sessions.cpp), what was cancelled (model_cancelling.cpp), what a function may keep (model_quotas.cpp), what the disk may bring back
+// (model_disk.cpp) and which sessions (model_disk_sessions.cpp), checked after every step.
 //
 // The model does not compute what the engine should do; it knows what is allowed and what is owed. It learns of grants,
 // ends and answers from the engine's effects and refuses those that the laws (L1 to L7, L9, L10) do not permit; after
@@ -20,11 +20,13 @@
 #include <onced/protocol/messages.hpp>
 #include <onced/protocol/segment_reader.hpp>
 
+#include "blob_contents.hpp"
 #include "blob_model.hpp"
 #include "engine/engine.hpp"
 #include "schedule.hpp"
 #include "signal_model.hpp"
 #include "simulated_disk.hpp"
+#include "told_sessions.hpp"
 
 namespace onced::simulation {
 
@@ -36,9 +38,9 @@ std::uint64_t bytes_in(const Parts& parts);
 
 class Model {
  public:
-  // `disk`: null, or what an earlier daemon has left, which counts from here on as this one's.
-  Model(Schedule& schedule, memory::SegmentStore& store, const engine::Engine& engine, SimulatedDisk* disk)
-      : schedule_(schedule), engine_(engine), disk_(disk), signals_(schedule), blobs_(schedule, store, store.blobs()) {
+  // `disk`: null, or what an earlier daemon has left, which counts from here on as this one's. `told`: of sessions, by earlier daemons, too.
+  Model(Schedule& schedule, memory::SegmentStore& store, const engine::Engine& engine, SimulatedDisk* disk, ToldSessions& told, BlobContents& contents)
+      : schedule_(schedule), engine_(engine), disk_(disk), told_(told), blob_contents_(contents), signals_(schedule), blobs_(schedule, store, store.blobs()) {
     if (disk_ != nullptr) find_on_disk();
   }
 
@@ -56,7 +58,7 @@ class Model {
   std::optional<bool> visible_refreshing(const std::string& key) const;
   // How old the time word may be at most.
   engine::Duration time_word_age_max() const;
-  std::size_t pending() const { return waits_.size() + unanswered_sweeps() + held_back_.size() + disk_clears_.size(); }
+  std::size_t pending() const { return waits_.size() + unanswered_sweeps() + held_back_.size() + disk_clears_.size() + session_ends_.size() + openings_.size(); }
   // Throws when a value is left that an invalidation, or a value of a newer version, should have dropped.
   void check_all_dropped() const;
   std::size_t leases() const { return leases_.size() + dead_leases_.size(); }
@@ -64,6 +66,8 @@ class Model {
   const std::map<std::uint64_t, std::vector<std::uint64_t>>& generations() const { return generations_; }
   bool is_good(const protocol::SessionGrant& grant) const;
   std::uint64_t derived_loads() const { return derived_loads_; }
+  std::uint64_t session_loads() const { return session_loads_; }
+  std::uint64_t blob_loads() const { return blob_loads_; }
   std::uint64_t computations() const { return computations_; }
   bool alive(ConnectionId connection) const { return alive_.contains(connection); }
   const SignalModel& signals() const { return signals_; }
@@ -159,9 +163,17 @@ class Model {
   struct Session {
     std::uint64_t generation = 0;  // 0: it has ended
     std::string id;
+    Time made{};
     Time used{};
     engine::Duration idle_ttl{};
     std::optional<Time> absolute_end{};
+    std::optional<Time> used_before{};  // as far as was known when it was found after a restart
+  };
+  // A session that was begun or got another id, which is told when it is on the disk.
+  struct Opening {
+    std::uint64_t number = 0;
+    std::uint64_t generation = 0;
+    std::string digest;
   };
   // Of a value that was stored, whether it is there or not: what became of what it was computed from. It may be so from the arrival
   // of what makes it so, and must from the answer to that.
@@ -209,6 +221,7 @@ class Model {
   };
   // What this step may still do, by the event that began it.
   struct Step {
+    Address from;                                       // of the request that it is, if it is one
     std::optional<Address> request;                     // the Acquire of this step, unanswered so far
     std::map<std::string, protocol::LeaseCause> ended;  // keys whose lease ended without a result
     std::set<std::string> rejoining;                    // keys whose detached lease ended without a result
@@ -260,6 +273,7 @@ class Model {
     std::uint64_t newest_lease = 0;                     // before it
     std::optional<Loaded> loaded;                       // from disk
     bool put_ends_load = false;
+    std::set<std::string> were_loading;                 // before something of the disk's ended
     bool written = false;                               // to disk: loads that waited for that may fail to begin
   };
 
@@ -272,7 +286,7 @@ class Model {
   void session_dies(std::uint64_t number, bool ends);
   void on_session_opened(Address to, const protocol::SessionOpened& opened);
   void on_session_ended(const protocol::Signal& signal);
-  void check_sessions() const;
+  void check_sessions();
   void check_session_ends();
   std::size_t values_in(std::uint64_t session) const;
   bool over_quota(const std::string& key) const;
@@ -361,6 +375,15 @@ class Model {
   // Its load ends in this step, or cannot begin.
   bool ends_load(const std::string& key) const { return step_.written || (step_.loaded && step_.loaded->key == key); }
 
+  // model_disk_sessions.cpp
+  bool keeps_sessions() const { return disk_ != nullptr && disk_->keeps_sessions(); }
+  void on_sessions_found(const engine::SessionsFound& found);
+  void learn_of_kept_sessions();
+  bool on_session_answer(const engine::Send& send);  // true: that was one
+  void on_end_answer(std::uint64_t number, const engine::Send& send);
+  void check_kept_sessions();
+  std::size_t sessions_max() const { return std::min<std::size_t>(schedule_.profile.settings.sessions.sessions_max, session_places); }
+
   // model_dependencies.cpp
   void before_keep(const std::string& key, const Lease* lease);
   void learn_of_upstreams(const engine::Effects& effects);
@@ -409,6 +432,8 @@ class Model {
   Schedule& schedule_;
   const engine::Engine& engine_;  // for what the laws leave open and its effects do not say: forget_tags(), is_loading()
   SimulatedDisk* disk_;
+  ToldSessions& told_;
+  BlobContents& blob_contents_;
   SignalModel signals_;
   BlobModel blobs_;
   std::set<ConnectionId> alive_;
@@ -439,11 +464,17 @@ class Model {
   std::map<std::uint64_t, Invalidation> ending_;                           // sessions from whose values something may be left elsewhere
   std::map<Address, std::uint64_t> session_ends_;                          // asked for and not answered
   std::uint64_t last_generation_ = 0;
+  static constexpr std::size_t session_places = 64;  // of the simulated segment
+  std::map<Address, Opening> openings_;
+  std::size_t kept_seen_ = 0;
+  std::size_t sessions_allowed_ = 0;  // after a restart there may be more than the limit, until the next one begins
   std::map<std::string, OnDisk> on_disk_;
   std::map<std::uint64_t, engine::DiskIdentity> identities_;  // of values of earlier daemons, by their versions
   std::uint64_t last_unseen_ = unseen_from;                   // the like of those that were named on disk only: what numbers they have nobody tells
   static constexpr std::uint64_t unseen_from = std::uint64_t{1} << 40;
   std::uint64_t derived_loads_ = 0;                           // values that were taken from disk, and were computed from others
+  std::uint64_t session_loads_ = 0;                           // the like, and are a session's
+  std::uint64_t blob_loads_ = 0;                              // and have blobs
   std::map<Address, std::uint64_t> disk_clears_;  // not answered, and the last version when they came
   std::uint64_t puts_seen_ = 0;
   std::map<std::string, std::uint64_t> bytes_kept_before_;  // by function

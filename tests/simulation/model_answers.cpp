@@ -35,6 +35,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
     }
     if (std::holds_alternative<engine::Close>(effect)) step_.closed = true;
   }
+  if (keeps_sessions()) learn_of_kept_sessions();
   require(step_.closed == step_.close_due, "a connection was closed without need, or not closed in spite of it");
   if (step_.answer_due && !step_.answered && step_.publishing && (has_dependencies() || (disk_ != nullptr && step_.retention.durable))) {
     held_back_[*step_.answer_due] = 0;  // until what depends on the former value has been reached, or it is written
@@ -70,6 +71,7 @@ void Model::after(const engine::Event& event, const engine::Effects& effects) {
   check_sessions();
   check_function_limits();
   check_disk();
+  check_kept_sessions();
 }
 
 void Model::on_send(const engine::Send& send) {
@@ -91,16 +93,11 @@ void Model::on_send(const engine::Send& send) {
   }
   if (on_cancel_answer(send)) return;
   if (const auto asked = session_ends_.find(to); asked != session_ends_.end()) {
-    const auto* done = std::get_if<Done>(&send.reply);
-    require(done != nullptr || draining_, "the end of a session was not answered with Done");
-    if (done != nullptr) {
-      for (const auto& [address, wait] : waits_)
-        require(session_in(wait.key) != asked->second, "the end of a session was answered though somebody still waits in it");
-      step_.ends_answered.insert(asked->second);
-    }
+    on_end_answer(asked->second, send);
     session_ends_.erase(asked);
     return;
   }
+  if (on_session_answer(send)) return;
   if (std::holds_alternative<Refused>(send.reply) && signals_.has(to) && step_.answer_due != to) return;  // signal_model.cpp
   if (disk_ != nullptr && on_disk_answer(send)) return;
   if (const auto held = held_back_.find(to); held != held_back_.end()) {
@@ -265,7 +262,7 @@ void Model::on_value(Address to, const protocol::Value& value) {
             "nobody was asked to refresh a value");
   }
   if (value.record == 0) {
-    require(text_of(value.parts) == *content_of(wait.key, value.version), "wrong bytes");
+    require(blob_contents_.text_of(value.parts) == *content_of(wait.key, value.version), "wrong bytes");
     blobs_.lent(to.first, value.parts);
   }
 }
@@ -288,7 +285,7 @@ void Model::on_refused(Address to, const protocol::Refused& refused) {
   const KeyModel& key = keys_[wait.key];
   switch (refused.code) {
     case ErrorCode::timed_out:
-      if (of_step && key.live == 0) {
+      if (of_step && key.live == 0 && !(is_loading(wait.key) && wait.request.load_ms == 0)) {
         const bool must_begin = wait.nested || holder_waits_for(wait.key) || has_room(function_of_key(wait.key));
         require(wait.request.may_compute ? !must_begin : key.queued.has_value(), "who would not wait was refused though it need not");
       }
@@ -384,7 +381,8 @@ void Model::on_change(const protocol::Signal& signal) {
       }
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
       require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) || over_function_limit(signal.key) ||
-                  (step_.reserving && !contents_.at({signal.key, signal.version}).blobs.empty()),
+                  (!contents_.at({signal.key, signal.version}).blobs.empty() &&
+                   (step_.reserving || (step_.loaded && step_.loaded->value && blobs_.was_too_much(step_.loaded->value->parts)))),
               "`evicted` though there is room");
       require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
       key.value.reset();

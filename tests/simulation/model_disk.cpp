@@ -18,8 +18,8 @@ void Model::find_on_disk() {
   puts_seen_ = disk_->puts();
   for (const std::string& name : disk_->keys()) {
     for (const SimulatedDisk::Copy* copy : disk_->survivors(name)) {
-      require(!protocol::session_in(name), "a value of a session was left on disk");
-      on_disk_[name] = {copy->epoch, copy->version, copy->fresh_until_ms, copy->grace_ms, {copy->tags.begin(), copy->tags.end()}, text_of(copy->parts), copy->upstreams};
+      require(!protocol::session_in(name) || keeps_sessions(), "a value of a session was left on disk");
+      on_disk_[name] = {copy->epoch, copy->version, copy->fresh_until_ms, copy->grace_ms, {copy->tags.begin(), copy->tags.end()}, copy->text, copy->upstreams};
     }
   }
 }
@@ -27,10 +27,14 @@ void Model::find_on_disk() {
 void Model::before_disk(const engine::Event& event) {
   step_.written = std::holds_alternative<engine::DiskWritten>(event);
   const auto* ended = std::get_if<engine::DiskLoaded>(&event);
+  if (step_.written || ended != nullptr)
+    for (const auto& [name, key] : keys_)
+      if (engine_.is_loading(name)) step_.were_loading.insert(name);
   if (ended == nullptr) return;
   Loaded& loaded = step_.loaded.emplace();
   loaded.key = disk_->key_of_load();
   loaded.value = ended->value;
+  if (loaded.value) blobs_.adopted(loaded.value->parts);
   const auto known = on_disk_.find(loaded.key);
   if (!loaded.value || known == on_disk_.end()) return;
   const OnDisk& copy = known->second;
@@ -111,8 +115,9 @@ void Model::learn_of_load(const engine::Effects& effects) {
   for (const auto& [version, of_before] : identities_)
     require(of_before != identity || version == loaded.version || !is_hung_on(version), "a value comes back under another version though something hangs on the one that it had");
   last_version_ = std::max(last_version_, loaded.version);
-  require(text_of(loaded.value->parts) == copy.text, "the simulated disk has changed a value");
-  contents_[{loaded.key, loaded.version}] = {copy.text, {}, bytes_in(loaded.value->parts)};
+  const std::vector<protocol::Part>& parts = loaded.value->parts;
+  require(blob_contents_.text_of(parts) == copy.text, "the simulated disk has changed a value");
+  contents_[{loaded.key, loaded.version}] = {copy.text, blobs_in(parts), bytes_in(parts)};
   if (!is_own) {
     Made& value = made_[loaded.version];
     value.key = loaded.key;
@@ -120,6 +125,12 @@ void Model::learn_of_load(const engine::Effects& effects) {
     identities_[loaded.version] = identity;
   }
   hang_on_copies(loaded.key, loaded.version, copy);
+  session_loads_ += protocol::session_in(loaded.key) ? 1U : 0U;
+  blob_loads_ += blobs_in(parts).empty() ? 0U : 1U;
+  const auto may_be_without = [&] {
+    return schedule_.profile.small_arena || has_few_edges() || is_above_function_limit(loaded.key, bytes_in(parts)) || blobs_.is_too_much(parts);
+  };
+  require(is_stored || may_be_without(), "a value from disk was not kept though there is room");
   if (!is_stored) return;
   Value value{loaded.version, schedule_.now - std::chrono::milliseconds(loaded.value->age_ms), copy.fresh_until_ms};
   value.early_ms = loaded.value->life.early_ms;
@@ -200,8 +211,11 @@ void Model::check_upstreams_on_disk(const std::string& name) const {
     }
   }
   std::map<std::string, std::pair<engine::DiskIdentity, std::set<std::string>>> named;
-  for (const engine::DiskUpstream& upstream : disk_->last_put().upstreams)
+  for (const engine::DiskUpstream& upstream : disk_->last_put().upstreams) {
+    const auto session = protocol::session_in(upstream.key);
+    require(!session || session == protocol::session_in(name), "a value on disk names what is a session's, and not its own (L11)");
     named[upstream.key] = {upstream.identity, {upstream.tags.begin(), upstream.tags.end()}};
+  }
   require(named == expected, "a value on disk names other upstreams than it was computed from (L6)");
 }
 
@@ -217,11 +231,12 @@ void Model::on_loaded_value(const Wait& wait, const protocol::Value& value) cons
 // It takes the place of what the key had there, also when it is not kept itself.
 void Model::done_on_disk(const std::string& name) {
   on_disk_.erase(name);
-  if (step_.evicted.contains(step_.version) || protocol::session_in(name)) return;
+  if (step_.evicted.contains(step_.version) || !disk_->takes(name)) return;
   if (!step_.upstreams.empty()) {
     if (disk_->puts() == puts_seen_) return;  // one of these is not there any more, or outdated
     check_upstreams_on_disk(name);
   }
+  require(disk_->puts() != puts_seen_, "a value was stored and is not written to disk");
   const Value& value = *keys_.at(name).value;
   on_disk_[name] = {schedule_.profile.settings.epoch, value.version, value.fresh_until_ms, value.grace_ms,
                     {step_.retention.tags.begin(), step_.retention.tags.end()}, step_.content.text,

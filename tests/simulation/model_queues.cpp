@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <limits>
 
+#include <onced/protocol/session.hpp>
+
 #include "model.hpp"
 
 namespace onced::simulation {
@@ -30,7 +32,7 @@ bool Model::has_room(const std::string& function) const {
 }
 
 bool Model::holder_waits_for(const std::string& key) const {
-  return std::any_of(waits_.begin(), waits_.end(), [&](const auto& one) { return one.second.key == key && one.second.detached == 0 && one.second.nested; });
+  return std::any_of(waits_.begin(), waits_.end(), [&](const auto& one) { return one.second.key == key && one.second.detached == 0 && one.second.nested && !one.second.fenced; });
 }
 
 std::size_t Model::position_of(const std::string& key) const {
@@ -101,7 +103,8 @@ void Model::update_queues() {
     std::uint64_t last_arrival = 0;
     for (const auto& [address, wait] : waits_) {
       if (wait.key != name || wait.detached != 0) continue;
-      if (wait.fenced && !key.queued) continue;  // it waited for a computation
+      // It waited for a computation, or for the disk: then it has got a place before its session's time was over.
+      if (wait.fenced && !key.queued && !(step_.were_loading.contains(name) && !is_loading(name))) continue;
       is_wanted |= wait.request.may_compute;
       in_background &= wait.request.background;
       last_arrival = std::max(last_arrival, wait.arrival);
@@ -110,6 +113,7 @@ void Model::update_queues() {
       key.queued.reset();
     } else if (!key.queued) {
       key.queued = QueuePlace{in_background, ++arrivals_};  // those who wait may have come long before
+      if (const auto session = protocol::session_in(name); session && step_.dead.contains(*session)) key.fenced = true;
       step_.entered.insert(name);
     } else if (key.queued->background && !in_background) {
       key.queued = QueuePlace{false, last_arrival};

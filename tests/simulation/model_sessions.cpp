@@ -115,6 +115,7 @@ bool Model::before_session_request(Address from, const protocol::Request& reques
     made.idle_ttl = ttl_of(asked.idle_ttl_ms, schedule_.profile.settings.sessions.idle_ttl);
     const engine::Duration absolute = ttl_of(asked.absolute_ttl_ms, schedule_.profile.settings.sessions.absolute_ttl);
     if (absolute > engine::Duration::zero()) made.absolute_end = schedule_.now + absolute;
+    if (keeps_sessions()) step_.answer_due.reset();  // when it is written
     return true;
   }
   if (const auto* open = std::get_if<OpenSession>(&request)) {
@@ -126,6 +127,7 @@ bool Model::before_session_request(Address from, const protocol::Request& reques
     if (step_.session) {
       step_.rotating = true;
       session_dies(*step_.session, false);
+      if (keeps_sessions()) step_.answer_due.reset();
     }
     return true;
   }
@@ -201,6 +203,7 @@ void Model::check_session_ends() {
 void Model::on_session_opened(Address to, const protocol::SessionOpened& opened) {
   require(step_.session.has_value(), "a session was opened though nobody asked for it");
   require(opened.id.empty() == (*step_.session != 0 && !step_.rotating), "an id was told that nobody asked for, or not told");
+  require(opened.id.empty() || !keeps_sessions(), "a session was begun, or got another id, and was told so before it is on the disk");
   if (*step_.session == 0) {
     require(!generations_.contains(opened.number), "a session's number came twice");
     sessions_[opened.number] = sessions_.at(0);
@@ -229,14 +232,13 @@ void Model::on_session_ended(const protocol::Signal& signal) {
   if (signal.text == "ended") {
     require(step_.ending == number, "a session ended though nobody asked for it");
   } else if (signal.text == "its place was needed") {
-    const std::size_t sessions_max = std::min<std::size_t>(schedule_.profile.settings.sessions.sessions_max, 64);
     std::size_t live = 0;
     for (const auto& [other, one] : sessions_) {
       if (one.generation == 0) continue;
       ++live;
       require(one.used >= session.used, "a session was ended for its place though another was used longer ago");
     }
-    require(step_.session == 0 && live >= sessions_max, "a session was ended for its place though there is room");
+    require(step_.session == 0 && live >= sessions_max(), "a session was ended for its place though there is room");
   } else {
     require(is_over(session), "a session ended before its time");
   }
@@ -253,7 +255,7 @@ std::size_t Model::values_in(std::uint64_t session) const {
   }));
 }
 
-void Model::check_sessions() const {
+void Model::check_sessions() {
   require(step_.silently_ended.empty(), "the end of a session was not told");
   for (const std::uint64_t number : step_.dead) require(!signals_.any_in_session(number), "a subscription outlived its session's id");
   std::size_t live = 0;
@@ -262,13 +264,16 @@ void Model::check_sessions() const {
     ++live;
     require(values_in(number) <= schedule_.profile.settings.sessions.entries_max, "a session has more than it may keep");
   }
-  require(live <= std::min<std::size_t>(schedule_.profile.settings.sessions.sessions_max, 64), "there are more sessions than there may be");
+  sessions_allowed_ = step_.session == 0 ? sessions_max() : std::max(sessions_allowed_, sessions_max());
+  require(live <= sessions_allowed_, "there are more sessions than there may be");
+  sessions_allowed_ = live;
 }
 
 // The value that is being stored is one more than its session may keep.
 bool Model::over_quota(const std::string& key) const {
   const auto session = protocol::session_in(key);
-  return session && step_.publishing && protocol::session_in(*step_.publishing) == session &&
+  const auto stored = stored_in_step();
+  return session && stored && protocol::session_in(stored->first) == session &&
          values_in(*session) >= schedule_.profile.settings.sessions.entries_max;
 }
 

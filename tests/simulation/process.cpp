@@ -138,6 +138,7 @@ void Process::receive_blob(const protocol::Reply& reply) {
 void Process::give_back(const protocol::Value& value) {
   std::vector<std::uint64_t> blobs;
   for (const std::uint64_t blob : blobs_in(value.parts)) blobs.push_back(blob);
+  world_.blobs_seen().insert(world_.blobs_seen().end(), blobs.begin(), blobs.end());
   if (blobs.empty() || world_.random().percent(10)) return;
   world_.after(std::chrono::microseconds(world_.random().between(1, 500'000)), [this, blobs] {
     if (dead_) return;
@@ -166,9 +167,13 @@ void Process::act(std::size_t number) {
     return act_soon(number, 3'000'000);
   }
   if (random.percent(profile.disturb_percent)) disturb();
-  if (random.percent(profile.session_percent / 2)) use_sessions();
+  if (random.percent(profile.keeps_sessions && grants_.empty() ? 30 : profile.session_request_percent)) use_sessions();
   if (random.percent(profile.subscribe_percent)) subscribe_or_not();
   if (random.percent(profile.blob_percent)) reserve_or_release();
+  if (profile.disk && !world_.blobs_seen().empty() && !blob_request_ && random.percent(5)) {  // of somebody else, mostly
+    reserving_ = false;
+    blob_request_ = send(protocol::Fetch{world_.blobs_seen()[world_.blobs_seen().size() - random.between(1, std::min<std::size_t>(3, world_.blobs_seen().size()))], receipt_});
+  }
   if (random.percent(profile.relimit_percent)) world_.relimit();
   if (profile.relimit_bytes_percent > 0 && random.percent(profile.relimit_bytes_percent)) world_.relimit_bytes();
   if (thread.waits_in) {
@@ -227,6 +232,7 @@ void Process::ask(Thread& thread, const std::string& key, bool may_compute) {
   acquire.refresh = random.percent(50);
   acquire.background = random.percent(world_.schedule().profile.background_percent);
   acquire.wait_ms = random.percent(10) ? 0 : random.between(1, random.percent(50) ? 20'000 : 300);
+  if (world_.schedule().profile.disk && acquire.wait_ms == 0 && random.percent(50)) acquire.load_ms = random.between(0, 500);
   acquire.lease_limit_ms = random.percent(15) ? random.between(20, 800) : random.between(2000, 30'000);
   for (const Computing& computing : thread.stack) acquire.held.push_back(computing.token);
   if (const std::uint64_t lies = world_.schedule().profile.foreign_held_percent; lies > 0 && !world_.tokens().empty() && random.percent(lies))
@@ -266,7 +272,11 @@ void Process::go_on_computing(Thread& thread) {
 void Process::use_sessions() {
   Random& random = world_.random();
   const std::uint64_t kind = random.between(0, 99);
-  const auto id = [&] { return random.percent(4) ? std::string(43, 'A') : random.pick(world_.session_ids()); };
+  const auto id = [&] {
+    const std::vector<std::string>& ids = world_.session_ids();
+    if (world_.schedule().profile.keeps_sessions && random.percent(50)) return ids[ids.size() - random.between(1, std::min<std::size_t>(4, ids.size()))];
+    return random.percent(4) ? std::string(43, 'A') : random.pick(world_.session_ids());
+  };
   if (kind < 25 || world_.session_ids().empty()) {
     protocol::NewSession request;
     if (random.percent(20)) request.idle_ttl_ms = random.between(1, 2000);

@@ -89,6 +89,7 @@ Profile::Profile(Random& random) {
   relimit_percent = random.percent(25) ? random.between(1, 6) : 0;
   retire_older_percent = random.percent(40) ? random.between(20, 70) : 0;
   session_percent = random.percent(50) ? random.between(10, 60) : 0;
+  session_request_percent = session_percent / 2;
   engine::SessionSettings& sessions = settings.sessions;
   sessions.idle_ttl = std::chrono::milliseconds(random.percent(40) ? random.between(100, 3000) : 0);
   sessions.absolute_ttl = std::chrono::milliseconds(random.percent(30) ? random.between(100, 6000) : 0);
@@ -98,6 +99,8 @@ Profile::Profile(Random& random) {
   if (dependency_percent > 0 && random.percent(10)) settings.dependency_edges_max = random.between(1, 12);
   tie_sessions(random);
   put_on_disk(random);
+  keep_sessions(random);
+  put_blobs_on_disk(random);
   limit_functions(random);
 }
 
@@ -117,7 +120,6 @@ void Profile::put_on_disk(Random random) {
   if (small_arena) keys = random.between(4, 6);
   if (random.percent(50)) disturb_percent = random.between(10, 40);
   if (random.percent(50)) tag_percent = random.between(20, 70);
-  blob_percent = 0;
   if (random.percent(50)) {  // two versions of a function
     keys = random.between(4, 6);
     retire_older_percent = random.between(20, 70);
@@ -126,7 +128,7 @@ void Profile::put_on_disk(Random random) {
   restart_percent = random.percent(40) ? random.between(1, 4) : 0;
   if (!random.percent(40)) return;
   // Values that were computed from others come back.
-  session_percent = 0;
+  session_percent = session_request_percent = 0;
   dependency_percent = random.between(30, 75);
   calm_disk = random.percent(70);
   keys = random.between(4, 6);
@@ -135,6 +137,39 @@ void Profile::put_on_disk(Random random) {
   retire_older_percent = random.percent(20) ? random.between(10, 40) : 0;
   restart_percent = random.percent(60) ? random.between(1, 4) : 0;
   steps = random.between(60, 300);
+}
+
+// Sessions that go on when the daemon is killed, and whose values come back. By lots of its own.
+void Profile::keep_sessions(Random random) {
+  Random lots(random.next() ^ 0x5e55ULL);
+  if (!disk || (session_percent == 0 && !lots.percent(30))) return;
+  keeps_sessions = session_percent == 0 || lots.percent(90);
+  if (session_percent != 0 && !lots.percent(75)) return;
+  session_percent = lots.between(40, 80);
+  session_request_percent = lots.between(3, 12);
+  settings.sessions.idle_ttl = std::chrono::milliseconds(lots.percent(50) ? 0 : lots.between(1'000, 20'000));
+  settings.sessions.absolute_ttl = std::chrono::milliseconds(lots.percent(60) ? 0 : lots.between(2'000, 20'000));
+  if (lots.percent(70)) settings.sessions.sessions_max = lots.between(1, 4);
+  if (lots.percent(70)) settings.sessions.entries_max = keys_per_session;
+  keys = lots.between(1, 3);
+  kill_percent = lots.between(0, 2);
+  dependency_percent = lots.percent(30) ? lots.between(20, 60) : 0;
+  calm_disk = calm_disk || lots.percent(30);
+  small_arena = lots.percent(75);
+  disturb_percent = lots.between(0, 15);
+  restart_percent = lots.percent(80) ? lots.between(1, 4) : 0;
+  steps = lots.between(80, 300);
+}
+
+// Values in blobs that come back in others. By lots of its own.
+void Profile::put_blobs_on_disk(Random random) {
+  if (!disk) return;
+  Random lots(random.next() ^ 0xb10bULL);
+  blob_percent = lots.percent(50) ? lots.between(10, 40) : 0;
+  if (blob_percent == 0) return;
+  small_arena = lots.percent(35);
+  settings.blob_bytes_max = lots.percent(75) ? lots.between(30'000, 120'000) : 1 << 30;
+  blobs_max = lots.percent(15) ? 3 : 1024;
 }
 
 // What the values of a function may have. By lots of its own.

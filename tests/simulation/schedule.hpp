@@ -51,13 +51,15 @@ struct Profile {
   std::uint64_t relimit_percent = 0;  // another limit of a function
   std::uint64_t relimit_bytes_percent = 0;  // the same of what its values may have
   std::uint64_t retire_older_percent = 20;
-  std::uint64_t session_percent = 0;   // of what is done: with sessions, or in one
+  std::uint64_t session_percent = 0;   // of what is done: in a session
+  std::uint64_t session_request_percent = 0;  // about one: begun, opened, ended
   std::uint64_t dependency_percent = 40;
   std::uint64_t foreign_held_percent = 0;  // of requests: they claim a lease of somebody else
   bool reserves_early = false;  // a large share of the budget, as soon as there is something to compute
   std::size_t blobs_max = 1024;
   bool disk = false;                   // values are kept on disk
   bool calm_disk = false;              // which works, and fast
+  bool keeps_sessions = false;         // on that disk
   std::uint64_t durable_percent = 0;
   std::uint64_t restart_percent = 0;   // of what is done: the daemon is killed
   std::uint64_t delay_us_max = 2000;
@@ -67,6 +69,8 @@ struct Profile {
  private:
   void tie_sessions(Random random);
   void put_on_disk(Random random);
+  void keep_sessions(Random random);
+  void put_blobs_on_disk(Random random);
   void limit_functions(Random random);
 };
 

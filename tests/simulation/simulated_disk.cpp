@@ -1,11 +1,15 @@
 #include "simulated_disk.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <onced/protocol/key.hpp>
 #include <onced/protocol/session.hpp>
 
 #include "engine/context.hpp"
+#include "memory/memfd.hpp"
 
 namespace onced::simulation {
 
@@ -13,14 +17,15 @@ using engine::DiskOutcome;
 using engine::DiskTicket;
 using engine::time_word;
 
-SimulatedDisk::SimulatedDisk(Schedule& schedule, After after, Deliver deliver)
-    : schedule_(schedule), random_(schedule.seed ^ 0xd15cULL), after_(std::move(after)), deliver_(std::move(deliver)) {
+SimulatedDisk::SimulatedDisk(Schedule& schedule, BlobContents& contents, After after, Deliver deliver)
+    : schedule_(schedule), contents_(contents), random_(schedule.seed ^ 0xd15cULL), after_(std::move(after)), deliver_(std::move(deliver)) {
   vanish_percent_ = random_.percent(50) ? random_.between(1, 10) : 0;
   refuse_percent_ = random_.percent(40) ? random_.between(1, 20) : 0;
   busy_percent_ = random_.percent(40) ? random_.between(1, 40) : 0;
   hang_percent_ = random_.percent(40) ? random_.between(1, 20) : 0;
   degrades_ = random_.percent(40);
   delay_us_max_ = random_.percent(50) ? 3'000 : 300'000;
+  no_memory_percent_ = schedule_.seed % 3 == 0 ? 10 : 0;  // not drawn, so that others are what they were
   if (!schedule.profile.calm_disk) return;
   vanish_percent_ = refuse_percent_ = busy_percent_ = hang_percent_ = 0;
   degrades_ = false;
@@ -54,26 +59,44 @@ void SimulatedDisk::tell(DiskTicket ticket, DiskOutcome outcome) {
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 
-bool SimulatedDisk::carries(const Copy& copy, Label kind, const std::string& name) {
-  switch (kind) {
+bool SimulatedDisk::carries(const Copy& copy, const Meant& meant) {
+  if (meant.session != 0) return copy.session == meant.session;
+  switch (meant.kind) {
     case Label::everything: return true;
-    case Label::function: return copy.function == name;
-    case Label::family: return copy.family == name;
+    case Label::function: return copy.function == meant.name;
+    case Label::family: return copy.family == meant.name;
     case Label::tag: break;
   }
-  return std::find(copy.tags.begin(), copy.tags.end(), name) != copy.tags.end();
+  return std::find(copy.tags.begin(), copy.tags.end(), meant.name) != copy.tags.end();
+}
+
+bool SimulatedDisk::is_of_ended_session(const std::string& key) const {
+  const auto session = protocol::session_in(key);
+  return session && !sessions_.has(*session);
+}
+
+void SimulatedDisk::is_written(const std::string& key, std::uint64_t order) {
+  if (const auto session = protocol::session_in(key)) sessions_.is_written(*session, order);
+  sessions_.works();
 }
 
 void SimulatedDisk::put(DiskTicket ticket, const engine::DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool durable) {
   const std::string key(image.key);
-  if (protocol::names_session(key)) throw Violation("a value of a session is written to disk");
+  if (protocol::names_session(key) && !keeps_sessions()) throw Violation("a value of a session is written to disk");
+  if (is_of_ended_session(key)) throw Violation("a value is written to disk whose session has ended, or was never kept there");
   if (durable != (ticket != DiskTicket{})) throw Violation("a put is waited for and is not durable, or the other way round");
   ++puts_;
   Copy copy{.epoch = image.epoch, .version = image.version, .fresh_until_ms = protocol::never_expires, .early_ms = image.life.early_ms,
             .grace_ms = image.life.grace_ms, .stored = schedule_.now, .cost_us = image.cost_us, .was_put = image.was_put, .origin = std::string(image.origin),
-            .tags = *image.tags, .family = std::string(image.family), .function = std::string(Key::parse(key).value().function()), .parts = *parts, .upstreams = {}};
+            .tags = *image.tags, .family = std::string(image.family), .function = std::string(Key::parse(key).value().function()), .parts = *parts, .text = contents_.text_of(*parts), .upstreams = {},
+            .session = protocol::session_in(key).value_or(0)};
   if (image.life.fresh_ms != protocol::as_configured) copy.fresh_until_ms = time_word(schedule_.now) + image.life.fresh_ms;
   if (image.upstreams != nullptr) copy.upstreams = *image.upstreams;
+  for (protocol::Part& part : copy.parts) {
+    const BlobContents::Place place = part.blob != 0 && part.length > 0 ? contents_.of(part.blob, part.offset) : BlobContents::Place{};
+    part.blob = place.content;
+    part.offset = place.offset;
+  }
   last_put_ = copy;
   const std::uint64_t order = ++last_order_;
   keys_[key].push_back(Change{.order = order, .kind = Kind::put, .value = std::move(copy)});
@@ -90,6 +113,7 @@ void SimulatedDisk::put_ends(const std::string& key, std::uint64_t order, DiskTi
     if (outcome == DiskOutcome::refused) change.value.reset();
     else if (durable) durable_.insert({key, epoch, version});  // whatever was dropped since
     forget_written(key);
+    is_written(key, order);
   }
   schedule_.trace([&] { return "        disk: put of " + name_of_key(key) + (outcome == DiskOutcome::done ? " is written" : outcome == DiskOutcome::failed ? " failed" : " refused"); });
   tell(ticket, outcome);
@@ -106,31 +130,38 @@ void SimulatedDisk::drop_ends(const std::string& key, std::uint64_t order, DiskT
   Change& change = *change_at(key, order);
   const bool failed = fails();
   (failed ? change.failed : change.written) = true;
-  if (!failed) forget_written(key);
+  if (!failed) {
+    forget_written(key);
+    is_written(key, order);
+  }
   schedule_.trace([&] { return "        disk: drop of " + name_of_key(key) + (failed ? " failed" : " is written"); });
   tell(ticket, failed ? DiskOutcome::failed : DiskOutcome::done);
 }
 
-void SimulatedDisk::drop_label(DiskTicket ticket, Label kind, std::string_view of) {
-  const std::string name(of);
+void SimulatedDisk::drop_label(DiskTicket ticket, Label kind, std::string_view name) { drop_all(ticket, {kind, std::string(name)}); }
+
+void SimulatedDisk::drop_in_session(DiskTicket ticket, std::uint64_t number) { drop_all(ticket, {.session = number}); }
+
+void SimulatedDisk::drop_all(DiskTicket ticket, Meant meant) {
   const std::uint64_t order = ++last_order_;
   for (auto& [key, changes] : keys_) {
-    const bool concerned = std::any_of(changes.begin(), changes.end(), [&](const Change& one) { return one.value && carries(*one.value, kind, name); });
-    if (concerned) changes.push_back(Change{.order = order, .kind = Kind::label, .label = kind, .name = name});
+    const bool concerned = std::any_of(changes.begin(), changes.end(), [&](const Change& one) { return one.value && carries(*one.value, meant); });
+    if (concerned) changes.push_back(Change{.order = order, .kind = Kind::label, .meant = meant});
   }
   ++labels_open_;
-  later([this, order, kind, name, ticket] { label_ends(order, kind, name, ticket); });
+  later([this, order, meant = std::move(meant), ticket] { label_ends(order, meant, ticket); });
 }
 
 // When it failed it holds all the same, for this daemon.
-void SimulatedDisk::label_ends(std::uint64_t order, Label kind, const std::string& name, DiskTicket ticket) {
+void SimulatedDisk::label_ends(std::uint64_t order, const Meant& meant, DiskTicket ticket) {
   const bool failed = fails();
   for (auto& [key, changes] : keys_) {
     for (Change& change : changes) {
       if (change.order == order) (failed ? change.failed : change.written) = true;
-      if (change.order < order && !failed && change.value && carries(*change.value, kind, name)) change.value.reset();
+      if (change.order < order && !failed && change.value && carries(*change.value, meant)) change.value.reset();
     }
   }
+  if (!failed) sessions_.works();
   --labels_open_;
   schedule_.trace([&] { return std::string("        disk: drop by a label ") + (failed ? "failed" : "is written"); });
   tell(ticket, failed ? DiskOutcome::failed : DiskOutcome::done);
@@ -153,6 +184,44 @@ void SimulatedDisk::forget_written(const std::string& key) {
   }
 }
 
+// ---- sessions -------------------------------------------------------------------------------------------------------
+
+void SimulatedDisk::keep_session(DiskTicket ticket, const engine::DiskSession& session) {
+  sessions_.keep(++last_order_, session, schedule_.now);
+  told_of_session(session.number, session.generation, ticket);
+}
+
+void SimulatedDisk::use_session(std::uint64_t number) {
+  sessions_.use(++last_order_, number, schedule_.now);
+  told_of_session(number, 0, {});
+}
+
+void SimulatedDisk::end_session(DiskTicket ticket, std::uint64_t number) {
+  sessions_.end(++last_order_, number);
+  told_of_session(number, 0, ticket);
+}
+
+void SimulatedDisk::told_of_session(std::uint64_t number, std::uint64_t generation, DiskTicket ticket) {
+  later([this, number, generation, order = last_order_, ticket] {
+    const bool failed = fails();
+    if (failed) {
+      sessions_.has_failed(number, order);
+      if (ticket != DiskTicket{}) sessions_.note_failure(number, generation);
+    } else {
+      sessions_.is_written(number, order);
+      sessions_.works();
+    }
+    schedule_.trace([&] { return "        disk: what was told of session " + std::to_string(number) + (failed ? " failed" : " is written"); });
+    tell(ticket, failed ? DiskOutcome::failed : DiskOutcome::done);
+  });
+}
+
+engine::SessionsFound SimulatedDisk::found() {
+  engine::SessionsFound found = sessions_.found(schedule_.now);
+  std::erase_if(keys_, [&](const auto& one) { return is_of_ended_session(one.first); });
+  return found;
+}
+
 // ---- loading --------------------------------------------------------------------------------------------------------
 
 const SimulatedDisk::Copy* SimulatedDisk::view(const std::string& key) {
@@ -166,6 +235,7 @@ const SimulatedDisk::Copy* SimulatedDisk::view(const std::string& key) {
 }
 
 const SimulatedDisk::Copy* SimulatedDisk::view_alone(const std::string& key) {
+  if (is_of_ended_session(key)) return nullptr;
   std::vector<const Change*> labels;
   const std::vector<Change>& changes = keys_[key];
   for (auto at = changes.rbegin(); at != changes.rend(); ++at) {
@@ -175,7 +245,7 @@ const SimulatedDisk::Copy* SimulatedDisk::view_alone(const std::string& key) {
       continue;
     }
     if (!at->value || at->hidden) return nullptr;  // dropped, refused, evicted
-    const bool dropped = std::any_of(labels.begin(), labels.end(), [&](const Change* one) { return carries(*at->value, one->label, one->name); });
+    const bool dropped = std::any_of(labels.begin(), labels.end(), [&](const Change* one) { return carries(*at->value, one->meant); });
     return dropped ? nullptr : &*at->value;
   }
   return nullptr;
@@ -227,6 +297,10 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
     if (random_.percent(50)) event.problem = "a checksum is wrong";
     load.found.reset();
   }
+  if (load.found && !make_blobs(load.found->parts)) {
+    event.problem = "no memory for a part";
+    load.found.reset();
+  }
   if (load.found) {
     const Copy& copy = *load.found;
     engine::DiskValue& value = event.value.emplace();
@@ -255,6 +329,28 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
   deliver_(std::move(event));
 }
 
+// False: there is no memory for one, or no place; then there are none.
+bool SimulatedDisk::make_blobs(std::vector<protocol::Part>& parts) {
+  std::vector<engine::BlobId> made;
+  for (protocol::Part& part : parts) {
+    if (part.blob == 0) continue;
+    memory::FileDescriptor memory = memory::create_memfd("simulated-blob");
+    const bool is_sealed = ::ftruncate(memory.get(), static_cast<off_t>(part.length)) == 0 &&
+                           ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
+    if (!is_sealed) throw Violation("this machine has no memory for a blob");
+    const auto blob = random_.percent(no_memory_percent_) ? Result<engine::BlobId>(Error{ErrorCode::out_of_memory, "none"}) : blobs_->adopt(std::move(memory), part.length);
+    if (!blob) {
+      for (const engine::BlobId one : made) blobs_->release(one);
+      return false;
+    }
+    made.push_back(*blob);
+    contents_.fill(static_cast<std::uint64_t>(*blob), {part.blob, part.offset});
+    part.blob = static_cast<std::uint64_t>(*blob);
+    part.offset = 0;
+  }
+  return true;
+}
+
 bool SimulatedDisk::is_loading(const std::string& key) const {
   return std::any_of(loads_.begin(), loads_.end(), [&](const auto& one) { return one.second.key == key && one.second.wanted; });
 }
@@ -268,9 +364,12 @@ void SimulatedDisk::loads_are_over(const std::string& key) {
 
 std::vector<const SimulatedDisk::Copy*> SimulatedDisk::survivors(const std::string& key) const {
   std::vector<const Copy*> all;
-  if (const auto found = keys_.find(key); found != keys_.end())
-    for (const Change& change : found->second)
-      if (change.value) all.push_back(&*change.value);
+  const auto found = keys_.find(key);
+  if (found == keys_.end()) return all;
+  for (const Change& change : found->second) {
+    if (!change.value || (change.value->session != 0 && !sessions_.may_bring(change.value->session, change.order))) continue;
+    all.push_back(&*change.value);
+  }
   return all;
 }
 
@@ -284,6 +383,7 @@ engine::DiskTier::Usage SimulatedDisk::usage() const {
   Usage usage;
   for (const auto& [key, changes] : keys_)
     usage.values += std::any_of(changes.begin(), changes.end(), [](const Change& one) { return one.value.has_value(); }) ? 1U : 0U;
+  usage.sessions = sessions_.alive().size();
   usage.degraded = failing_;
   return usage;
 }
@@ -293,21 +393,23 @@ void SimulatedDisk::crash() {
   ++life_;
   loads_.clear();
   labels_open_ = 0;
+  sessions_.crash(random_);
   std::map<std::uint64_t, bool> labels;  // each is written for all keys or for none
   for (auto& [key, changes] : keys_) {
     std::optional<Copy> left;
+    const std::uint64_t cut = sessions_.cut_of(protocol::session_in(key).value_or(0));
     for (Change& change : changes) {
       const auto by_lot = [&] { return random_.percent(50); };
       const bool is_there = change.kind != Kind::label ? change.written || by_lot() : labels.try_emplace(change.order, change.written || by_lot()).first->second;
-      if (!is_there) continue;
+      if (!is_there || change.order >= cut) continue;
       if (change.kind == Kind::label) {
-        if (left && carries(*left, change.label, change.name)) left.reset();
+        if (left && carries(*left, change.meant)) left.reset();
       } else {
         left = std::move(change.value);
       }
     }
     changes.clear();
-    if (left) changes.push_back(Change{.order = ++last_order_, .kind = Kind::put, .value = std::move(left), .written = true});
+    if (left && !is_of_ended_session(key)) changes.push_back(Change{.order = ++last_order_, .kind = Kind::put, .value = std::move(left), .written = true});
   }
   std::erase_if(keys_, [](const auto& one) { return one.second.empty(); });
 }

@@ -5,7 +5,9 @@
 //   - A value that was computed from others is found while each of these is, as it was then, by the same lots.
 //   - A label drop that is not written yet is mostly not seen by loads that begin before it is.
 //   - Values vanish, some of them until the daemon is killed only, puts are refused, for some time everything fails, load() has no room, may_have() says yes of keys that it has not.
+//   - Each part in a blob comes back in a blob of its own, which begins with it; now and then there is no memory for them.
 //   - crash(): what was not acknowledged is there or not.
+//   - Sessions are kept, unless the schedule says otherwise (simulated_sessions.hpp), and their values are there as long as they are.
 //
 // Per key: the changes in the order of their calls, the oldest first. What is written takes all values before it away for good.
 #pragma once
@@ -19,8 +21,11 @@
 #include <utility>
 #include <vector>
 
+#include "blob_contents.hpp"
 #include "engine/disk_tier.hpp"
+#include "memory/memfd_blob_store.hpp"
 #include "schedule.hpp"
+#include "simulated_sessions.hpp"
 
 namespace onced::simulation {
 
@@ -39,14 +44,18 @@ class SimulatedDisk final : public engine::DiskTier {
     std::vector<std::string> tags;
     std::string family;
     std::string function;
-    std::vector<protocol::Part> parts;
+    std::vector<protocol::Part> parts;  // in place of blobs: contents
+    std::string text;                   // of all of them
     std::vector<engine::DiskUpstream> upstreams;
+    std::uint64_t session = 0;  // 0: none
   };
   // A time at which something is to be done, and the event that it comes to.
   using After = std::function<void(engine::Duration, std::function<void()>)>;
   using Deliver = std::function<void(engine::Event)>;
 
-  SimulatedDisk(Schedule& schedule, After after, Deliver deliver);
+  SimulatedDisk(Schedule& schedule, BlobContents& contents, After after, Deliver deliver);
+  // For the daemon that begins now.
+  void attach(memory::MemfdBlobStore& blobs) { blobs_ = &blobs; }
 
   void put(engine::DiskTicket ticket, const engine::DiskImage& image, std::shared_ptr<const std::vector<protocol::Part>> parts, bool durable) override;
   void drop(engine::DiskTicket ticket, std::string_view key) override;
@@ -54,6 +63,11 @@ class SimulatedDisk final : public engine::DiskTier {
   bool may_have(std::string_view key) const override;
   bool load(engine::DiskTicket ticket, std::string_view key) override;
   void set_merit(std::string_view, float) override {}
+  bool keeps_sessions() const override { return schedule_.profile.keeps_sessions; }
+  void keep_session(engine::DiskTicket ticket, const engine::DiskSession& session) override;
+  void use_session(std::uint64_t number) override;
+  void end_session(engine::DiskTicket ticket, std::uint64_t number) override;
+  void drop_in_session(engine::DiskTicket ticket, std::uint64_t number) override;
   Usage usage() const override;
   protocol::DiskReport report(protocol::DiskAction) override { return {}; }
 
@@ -71,12 +85,21 @@ class SimulatedDisk final : public engine::DiskTier {
   bool has_failed() const { return failures_ != 0; }
   std::uint64_t puts() const { return puts_; }
   const Copy& last_put() const { return last_put_; }
+  const SimulatedSessions& sessions() const { return sessions_; }
 
   // The daemon is killed.
   void crash();
+  // What the next one is to know first, where sessions are kept.
+  engine::SessionsFound found();
 
  private:
   enum class Kind : std::uint8_t { put, drop, label };
+  // What a label drop means.
+  struct Meant {
+    Label kind{};
+    std::string name{};
+    std::uint64_t session = 0;  // not 0: all in this one, and nothing else counts
+  };
   struct Change {
     std::uint64_t order = 0;
     Kind kind = Kind::put;
@@ -84,8 +107,7 @@ class SimulatedDisk final : public engine::DiskTier {
     bool written = false;
     bool failed = false;
     bool hidden = false;  // not found, and not gone: as what was evicted, which a crash may bring back
-    Label label{};
-    std::string name{};
+    Meant meant{};
   };
   struct Load {
     std::string key;
@@ -96,19 +118,27 @@ class SimulatedDisk final : public engine::DiskTier {
   engine::Duration delay();
   bool fails();
   void later(std::function<void()> action);
-  static bool carries(const Copy& copy, Label kind, const std::string& name);
+  static bool carries(const Copy& copy, const Meant& meant);
   const Copy* view(const std::string& key);
   const Copy* view_alone(const std::string& key);
   bool is_over(const Copy& copy) const;
   Change* change_at(const std::string& key, std::uint64_t order);
   void put_ends(const std::string& key, std::uint64_t order, engine::DiskTicket ticket, bool durable, std::uint64_t epoch, std::uint64_t version);
   void drop_ends(const std::string& key, std::uint64_t order, engine::DiskTicket ticket);
-  void label_ends(std::uint64_t order, Label kind, const std::string& name, engine::DiskTicket ticket);
+  void drop_all(engine::DiskTicket ticket, Meant meant);
+  void label_ends(std::uint64_t order, const Meant& meant, engine::DiskTicket ticket);
+  void told_of_session(std::uint64_t number, std::uint64_t generation, engine::DiskTicket ticket);
+  // Of a key's operation: it is on stable storage, and what comes before it in its session.
+  void is_written(const std::string& key, std::uint64_t order);
+  bool is_of_ended_session(const std::string& key) const;
   void load_ends(engine::DiskTicket ticket);
+  bool make_blobs(std::vector<protocol::Part>& parts);
   void forget_written(const std::string& key);
   void tell(engine::DiskTicket ticket, engine::DiskOutcome outcome);
 
   Schedule& schedule_;
+  BlobContents& contents_;
+  memory::MemfdBlobStore* blobs_ = nullptr;
   Random random_;
   After after_;
   Deliver deliver_;
@@ -116,6 +146,7 @@ class SimulatedDisk final : public engine::DiskTier {
   std::uint64_t refuse_percent_;
   std::uint64_t busy_percent_;
   std::uint64_t hang_percent_;
+  std::uint64_t no_memory_percent_;
   bool degrades_;
   std::uint64_t delay_us_max_;
   bool failing_ = false;
@@ -130,6 +161,7 @@ class SimulatedDisk final : public engine::DiskTier {
   std::uint64_t failures_ = 0;
   std::uint64_t puts_ = 0;
   Copy last_put_;
+  SimulatedSessions sessions_;
 };
 
 }  // namespace onced::simulation

@@ -52,7 +52,7 @@ World::World(Schedule& schedule, Memory& memory)
   actions_left_ = schedule.profile.steps;
   if (schedule.profile.disk) {
     disk_ = std::make_unique<SimulatedDisk>(
-        schedule, [this](Duration delay, std::function<void()> action) { after(delay, std::move(action)); }, [this](engine::Event event) { step(std::move(event)); });
+        schedule, blob_contents_, [this](Duration delay, std::function<void()> action) { after(delay, std::move(action)); }, [this](engine::Event event) { step(std::move(event)); });
   }
 }
 
@@ -60,10 +60,14 @@ void World::begin_daemon() {
   const engine::Settings& settings = schedule_.profile.settings;
   store_.emplace(memory::SegmentStore::create(memory_.segment(), hash_seed, settings.epoch, {.count_max = schedule_.profile.blobs_max}).value());
   engine_.emplace(settings, *store_, store_->real().blobs(), disk_.get());
-  model_.emplace(schedule_, store_->real(), *engine_, disk_.get());
+  if (disk_ != nullptr) disk_->attach(store_->real().blobs());
+  const engine::SessionsFound found = disk_ != nullptr ? disk_->found() : engine::SessionsFound{};
+  model_.emplace(schedule_, store_->real(), *engine_, disk_.get(), told_sessions_, blob_contents_);
   store_->real().life_word().store(1);
   store_->tell(model_->blobs());
   reader_ = protocol::SegmentReader::open(store_->real().segment()).value();
+  sessions_found_ += found.sessions.size();
+  if (schedule_.profile.keeps_sessions) step(found);
   connections_[SignalModel::monitor];
   step(engine::Connected{SignalModel::monitor, "the monitor", {}});
   step(engine::Requested{SignalModel::monitor, 1, protocol::Subscribe{{protocol::ScopeKind::everything, {}}, 0, 0}});
@@ -212,7 +216,7 @@ std::string World::text_at(std::uint64_t record, const std::string& key) {
                      part->blob, part->offset, part->blob != 0 ? part->length : 0});
     if (part->blob != 0 && store_->real().blobs().size(engine::BlobId{part->blob}) == 0) throw Violation("a pinned record names a blob that is gone");
   }
-  return text_of(parts);
+  return blob_contents_.text_of(parts);
 }
 
 void World::seal(std::uint64_t blob) {
@@ -240,7 +244,9 @@ void World::restart() {
   model_.reset();
   engine_.reset();
   store_.reset();
-  session_ids_.clear();
+  if (!schedule_.profile.keeps_sessions) session_ids_.clear();
+  blobs_seen_.clear();
+  blob_contents_.forget_blobs();
   planned_tick_.reset();
   last_step_.reset();
   schedule_.profile.settings.epoch += 2;
@@ -253,6 +259,9 @@ std::map<std::string, std::uint64_t> World::counts() const {
   for (const auto& [name, number] : engine_->statistics(schedule_.now).fields)
     if (const auto* count = std::get_if<std::uint64_t>(&number)) counts[name] += *count;
   counts["derived_loads"] += model_->derived_loads();
+  counts["session_loads"] += model_->session_loads();
+  counts["blob_loads"] += model_->blob_loads();
+  counts["sessions_found"] = sessions_found_;
   return counts;
 }
 

@@ -75,6 +75,8 @@ class World {
   std::vector<protocol::Token>& tokens() { return tokens_; }
   // The text of a pinned record, whose blobs must be there.
   std::string text_at(std::uint64_t record, const std::string& key);
+  // All that were ever lent.
+  std::vector<std::uint64_t>& blobs_seen() { return blobs_seen_; }
   // As the client that reserved it does before it publishes.
   void seal(std::uint64_t blob);
   void release_pin(ConnectionId connection, std::uint32_t pin);
@@ -121,7 +123,9 @@ class World {
 
   Schedule& schedule_;
   Memory& memory_;
+  BlobContents blob_contents_;
   std::unique_ptr<SimulatedDisk> disk_;  // null: none
+  ToldSessions told_sessions_;
   // Of the present daemon, made and destroyed together.
   std::optional<WatchedStore> store_;
   std::optional<engine::Engine> engine_;
@@ -138,8 +142,10 @@ class World {
   std::size_t actions_left_ = 0;
   std::map<std::string, std::uint64_t> counts_before_;  // of daemons that were killed
   std::uint64_t restarts_ = 0;
+  std::uint64_t sessions_found_ = 0;
   std::vector<std::string> session_ids_;
   std::vector<protocol::Token> tokens_;
+  std::vector<std::uint64_t> blobs_seen_;
   std::uint64_t last_secret_ = 0;
   std::uint64_t steps_ = 0;
   std::optional<Time> last_step_;
