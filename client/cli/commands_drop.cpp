@@ -92,7 +92,8 @@ void add_drop_commands(CLI::App& app, Context& context) {
   CLI::App& invalidate_command = add_command(
       app, context,
       {"invalidate", "FUNCTION [ARGS]", "Drop a value, or all of a function",
-       "One value with ARGS, all of the function without. When it returns, no reader\n"
+       "One value with ARGS, all of the function without; an ARGS that is empty, as a\n"
+       "variable that is not set, is exit code 2. When it returns, no reader\n"
        "finds the old value; a computation in flight answers only those who already wait\nfor it. With --soft "
        "values become stale instead: whoever asks still gets them, for their\ngrace or a minute, while the first one computes them anew.\n",
       "  oncectl invalidate prices '{\"market\": \"north\"}'\n"
@@ -112,7 +113,8 @@ void add_drop_commands(CLI::App& app, Context& context) {
   CLI::App& cancel_command = add_command(
       app, context,
       {"cancel", "FUNCTION [ARGS]", "End a computation, or all of a function",
-       "One computation with ARGS, all of the function without, those that are queued as well.\n"
+       "One computation with ARGS, all of the function without, those that are queued as well;\n"
+       "an ARGS that is empty, as a variable that is not set, is exit code 2.\n"
        "Holder and waiters are told; a holder that does not look goes on,\n"
        "but its result is not stored.\n",
       "  oncectl cancel prices '{\"market\": \"north\"}'\n"

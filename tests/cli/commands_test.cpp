@@ -187,6 +187,55 @@ TEST_CASE("options that mean nothing are refused, with what was expected") {
   }
 }
 
+TEST_CASE("a word that is given and empty is a mistake, and does nothing") {
+  const Oncectl oncectl;
+  for (const char* arguments : {"[1]", "[2]"}) CHECK(oncectl({"put", "prices", arguments, "--tag", "prices"}, {.input = "x"}).status == 0);
+  Client client = oncectl.client();
+  const auto lease = client.acquire(*KeyBuilder("prices").add(3).build());
+  REQUIRE(lease.ok());
+  for (const auto& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"invalidate", "prices", ""}, "ARGS '': is empty; give '[]' for no arguments"},
+           {{"invalidate", "--tag", "", "prices"}, "--tag '': is empty"},
+           {{"invalidate", "--tag=", "prices"}, "--tag '': is empty"},
+           {{"invalidate", "--function", "", "prices"}, "--function '': is empty"},
+           {{"invalidate", "--function=", "prices"}, "--function '': is empty"},
+           {{"invalidate", "", "--all"}, "FUNCTION '': is empty"},
+           {{"cancel", "prices", ""}, "ARGS '': is empty"},
+           {{"cancel", "--function", "", "prices"}, "--function '': is empty"},
+           {{"get", "prices", ""}, "ARGS '': is empty"},
+           {{"get", ""}, "FUNCTION '': is empty; give it a value\n"},
+           {{"watch", "", "--timeout", "1s"}, "FUNCTION '': is empty"},
+           {{"watch", "prices", "", "--timeout", "1s"}, "ARGS '': is empty"},
+           {{"ls", ""}, "FUNCTION '': is empty"},
+           {{"ls", "--sort", ""}, "--sort '': is empty"},
+           {{"ls", "--limit", ""}, "--limit '': is empty"},
+           {{"put", "other", "--ttl", ""}, "--ttl '': is empty"},
+           {{"put", "other", "--ttl=", "1h"}, "--ttl '': is empty"},
+           {{"put", "other", "--grace", ""}, "--grace '': is empty"},
+           {{"put", "other", "--refresh-ahead", ""}, "--refresh-ahead '': is empty"},
+           {{"put", "other", "--tag", "a", "--tag", ""}, "--tag '': is empty"},
+           {{"put", "other", "--file", ""}, "--file '': is empty"},
+           {{"run", "--ttl", "", "--", "true"}, "--ttl '': is empty"},
+           {{"run", "--name", "", "--", "true"}, "--name '': is empty"},
+           {{"run", "--env", "", "--", "true"}, "--env '': is empty"},
+           {{"sessions", "new", "--idle", ""}, "--idle '': is empty"},
+           {{"sessions", "new", "--age", ""}, "--age '': is empty"}}) {
+    CAPTURE(said);
+    const Outcome outcome = oncectl(words);
+    CHECK(outcome.status == 2);
+    CHECK(outcome.out.empty());
+    CHECK(contains(outcome.err, said));
+  }
+  CHECK(oncectl.status()["entries"] == 2);
+  CHECK(oncectl.status()["computing"] == 1);
+  CHECK(oncectl({"sessions", "ls", "--json"}).out.empty());
+  // The empty name of a part, version and MIME type is one.
+  CHECK(oncectl({"get", "prices", "[1]", "--part", "", "--function-version", ""}).out == "x");
+  CHECK(oncectl({"get", "prices", "[1]", "--part=", "--function-version="}).out == "x");
+  CHECK(oncectl({"put", "other", "--content-type", ""}, {.input = "y"}).status == 0);
+  CHECK(oncectl({"run", "--", "echo", ""}).out == "\n");  // the command's own words are its business
+}
+
 TEST_CASE("a miss is a line of JSON, too, and a mistake in ARGS is said in two parts") {
   const Oncectl oncectl;
   const Outcome miss = oncectl({"get", "f", "[1]", "--json"});
