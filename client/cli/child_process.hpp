@@ -30,7 +30,7 @@ struct ChildResult {
   int output_error = 0;      // errno: our standard output did not take all of its output
 };
 
-// Errors: no pipe, no process: the machine is at a limit.
+// Errors: no pipe, no process: the machine is at a limit. That somebody else has taken the command's status.
 Result<ChildResult> run_child(const ChildOptions& options);
 
 }  // namespace onced::cli
