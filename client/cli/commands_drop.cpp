@@ -1,8 +1,11 @@
 // invalidate, cancel: values dropped, computations ended.
 #include <memory>
 
+#include <onced/protocol/limits.hpp>
+
 #include "context.hpp"
 #include "key_words.hpp"
+#include "name_option.hpp"
 #include "reach.hpp"
 #include "text_format.hpp"
 
@@ -23,6 +26,12 @@ std::optional<std::string> take_function(DropWords& words) {
   if (!words.key.function.empty()) return "--function and FUNCTION exclude each other: --function NAME is all of a function, FUNCTION ARGS one key";
   words.key.function = words.function;
   return std::nullopt;
+}
+
+// The names that are sent as they are.
+Result<void> check_names(const DropWords& words) {
+  if (auto named = name_option("--tag", words.tag, limits::tag_bytes_max); !named) return named;
+  return function_option(words.function.empty() ? "FUNCTION" : "--function", words.key.function);
 }
 
 // What is wrong with the combination of words, if anything.
@@ -56,6 +65,7 @@ int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_v
 int invalidate(Context& context, DropWords words) {
   if (const auto text = take_function(words)) return context.fail({ErrorCode::invalid_argument, *text});
   if (const auto text = mistake(words, "--function, --tag or --all")) return context.fail({ErrorCode::invalid_argument, *text});
+  if (const Result<void> named = check_names(words); !named) return context.fail(named.error());
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});
@@ -72,6 +82,7 @@ int invalidate(Context& context, DropWords words) {
 int cancel(Context& context, DropWords words) {
   if (const auto text = take_function(words)) return context.fail({ErrorCode::invalid_argument, *text});
   if (const auto text = mistake(words, "--function")) return context.fail({ErrorCode::invalid_argument, *text});
+  if (const Result<void> named = check_names(words); !named) return context.fail(named.error());
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});

@@ -8,6 +8,7 @@
 #include "context.hpp"
 #include "count_option.hpp"
 #include "key_words.hpp"
+#include "name_option.hpp"
 #include "reach.hpp"
 #include "run_result.hpp"
 #include "stale_note.hpp"
@@ -204,6 +205,7 @@ Result<Subscription> subscribe(Reach& reach, const WatchWords& words) {
 int watch(Context& context, const WatchWords& words) {
   const Result<std::uint64_t> count = count_option("--count", words.count);
   if (!count) return context.fail(count.error());
+  if (const Result<void> named = function_option("FUNCTION", words.key.function); !named) return context.fail(named.error());
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const Result<void> connected = reach->client().connect(); !connected) return context.fail(connected.error());

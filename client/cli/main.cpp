@@ -10,9 +10,12 @@
 
 #include <unistd.h>
 
+#include <onced/protocol/limits.hpp>
+
 #include "command_line.hpp"
 #include "context.hpp"
 #include "help_formatter.hpp"
+#include "name_option.hpp"
 #include "text_format.hpp"
 #include "time_option.hpp"
 
@@ -158,6 +161,9 @@ int run_command_line(Words words) {
   if (const char* session = std::getenv("ONCED_SESSION"); session != nullptr && *session == '\0' && context.options.session.empty() && may_use_session(command, words)) {
     return usage_error(context, "ONCED_SESSION is set and empty: did making the session fail? `unset ONCED_SESSION` to work outside all sessions, or make one: "
                                 "ONCED_SESSION=$(oncectl sessions new)", command);
+  }
+  if (const Result<void> named = name_option("--namespace", context.options.namespace_name, limits::namespace_name_bytes_max); !named) {
+    return usage_error(context, escape(named.error().text), command);
   }
   if (!context.options.timeout_text.empty()) {
     const Result<Milliseconds> timeout = time_option("--timeout", context.options.timeout_text);

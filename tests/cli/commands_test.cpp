@@ -236,6 +236,34 @@ TEST_CASE("a word that is given and empty is a mistake, and does nothing") {
   CHECK(oncectl({"run", "--", "echo", ""}).out == "\n");  // the command's own words are its business
 }
 
+TEST_CASE("a name that cannot be one is a mistake in the command line, and does nothing") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", "x");
+  for (const auto& [name, said] : {std::pair(std::string("\xff"), std::string("\\xff: is not UTF-8")), {std::string(300, 'x'), ": is longer than "}}) {
+    for (std::vector<std::string> words : std::vector<std::vector<std::string>>{
+             {"ls"}, {"watch", "--timeout", "1s"}, {"invalidate"}, {"cancel"}, {"invalidate", "--function"}, {"cancel", "--function"}, {"invalidate", "--tag"},
+             {"status", "--namespace"}, {"get", "f", "--namespace"}, {"ls", "--namespace"}}) {
+      words.push_back(name);
+      CAPTURE(words.front());
+      const Outcome outcome = oncectl(words);
+      CHECK(outcome.status == 2);
+      CHECK(outcome.out.empty());
+      CHECK(contains(outcome.err, said));
+      CHECK(outcome.err.size() < 200);
+      CHECK_FALSE(contains(outcome.err, "doctor"));
+      // Nobody is asked: it is the same without a daemon.
+      words.insert(words.begin(), {oncectl_path, "--socket", "/nonexistent/s"});
+      CHECK(run_command(words).status == 2);
+    }
+    CHECK(oncectl({"run", "--namespace", name, "--", "true"}).status == 2);
+    CHECK(oncectl({"get", name}).status == 2);
+    CHECK(oncectl({"put", "f", "--tag", name}, {.input = "y"}).status == 2);
+  }
+  CHECK(oncectl({"get", "f"}).out == "x");
+  CHECK(oncectl({"ls", std::string(256, 'x')}).status == 0);
+  CHECK(oncectl({"invalidate", std::string(256, 'x')}).status == 0);
+}
+
 TEST_CASE("a miss is a line of JSON, too, and a mistake in ARGS is said in two parts") {
   const Oncectl oncectl;
   const Outcome miss = oncectl({"get", "f", "[1]", "--json"});
