@@ -253,7 +253,7 @@ void add_signal_commands(CLI::App& app, Context& context) {
   wait_command.add_flag("--accept-stale", wait_words->accept_stale, "A stale value will do");
   wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
   wait_command.add_option("--part", wait_words->part.name, "The same for this part")->type_name("NAME");
-  wait_command.add_flag("--force", wait_words->part.force, "Write to a terminal what is no text, too");
+  wait_command.add_flag("--force", wait_words->part.force, "Write to a terminal what is no plain text, too");
 
   auto watch_words = std::make_shared<WatchWords>();
   CLI::App& watch_command = add_command(
