@@ -34,6 +34,13 @@ std::size_t character_bytes(std::string_view text) {
   return 0;
 }
 
+// Of a well-formed character of up to three bytes.
+unsigned code_point(std::string_view character) {
+  unsigned point = static_cast<unsigned char>(character[0]) & (0xffU >> (character.size() == 1 ? 0 : character.size() + 1));
+  for (const char c : character.substr(1)) point = (point << 6) | (static_cast<unsigned char>(c) & 0x3fU);
+  return point;
+}
+
 // C0, DEL, and C1 (U+0080 to U+009F), on which terminals may act as on ESC sequences.
 bool is_of_terminal(std::string_view character) {
   const auto first = static_cast<unsigned char>(character[0]);
@@ -134,6 +141,25 @@ bool is_utf8(std::string_view bytes) {
     bytes.remove_prefix(length);
   }
   return true;
+}
+
+std::string tame_json(std::string json) {
+  // What may be one begins with one of these; mostly there is none.
+  constexpr std::string_view leads = "\x7f\xc2\xe2";
+  std::size_t at = json.find_first_of(leads);
+  if (at == std::string::npos) return json;
+  std::string tamed;
+  std::size_t taken = 0;
+  for (; at != std::string::npos; at = json.find_first_of(leads, at + 1)) {
+    const std::string_view rest = std::string_view(json).substr(at);
+    const std::size_t bytes = character_bytes(rest);
+    if (bytes == 0 || !is_control(rest.substr(0, bytes))) continue;
+    std::array<char, 8> escaped{};
+    std::snprintf(escaped.data(), escaped.size(), "\\u%04x", code_point(rest.substr(0, bytes)));
+    tamed.append(json, taken, at - taken).append(escaped.data());
+    taken = at + bytes;
+  }
+  return tamed.append(json, taken);
 }
 
 bool is_plain_text(std::string_view bytes) {

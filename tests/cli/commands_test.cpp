@@ -435,6 +435,35 @@ TEST_CASE("control bytes in names reach no terminal") {
   for (const char* command : {"ls", "stats"}) CHECK_FALSE(contains(oncectl({command, "--json"}).out, "\x1b"));
 }
 
+TEST_CASE("C1 and DEL in names and holders reach no terminal, not as JSON either, and programs read them unchanged") {
+  const Oncectl oncectl;
+  const std::string name = "f\xc2\x9b" "31m\x7f";
+  oncectl.put(name, "[\"\\u009d0;title\\u009c\"]", "x");
+  ClientOptions options;
+  options.socket = oncectl.daemon.socket();
+  options.name = "worker\xc2\x9b" "2J\x7f";
+  Client client(options);
+  const auto lease = client.acquire(*KeyBuilder(name).add(7).build());
+  REQUIRE(lease.ok());
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"ls"}, {"stats"}, {"top", "--once"}, {"explain", name, "[7]"}, {"get", name, "[1]"},
+                                               {"--timeout", "50ms", "wait", name, "[7]"}}) {
+    for (const bool json : {false, true}) {
+      std::vector<std::string> all = words;
+      if (json) all.push_back("--json");
+      CAPTURE(words.front());
+      const Outcome outcome = oncectl(all);
+      CHECK_FALSE((outcome.out + outcome.err).empty());
+      for (const char* control : {"\xc2\x9b", "\xc2\x9c", "\xc2\x9d", "\x7f"}) {
+        CHECK_FALSE(contains(outcome.out, control));
+        CHECK_FALSE(contains(outcome.err, control));
+      }
+    }
+  }
+  const std::vector<nlohmann::json> rows = lines_of(oncectl({"ls", "--json"}).out);
+  REQUIRE(rows.size() == 2);
+  for (const auto& row : rows) CHECK(row["function"] == name);
+}
+
 TEST_CASE("off a terminal there is no colour and no animation") {
   const Oncectl oncectl;
   oncectl.put("f", "[]", "x");

@@ -22,6 +22,14 @@ TEST_CASE("control bytes and broken UTF-8 are shown, not obeyed") {
   CHECK(escape("a\\nb") == "a\\\\nb");  // so that the escaped text is never ambiguous
 }
 
+TEST_CASE("JSON keeps its meaning without a character that a terminal may act on") {
+  CHECK(tame_json(R"({"a":"Grüße € 𝄞 \u001b"})") == R"({"a":"Grüße € 𝄞 \u001b"})");
+  CHECK(tame_json("[\"\x7f\"]") == R"(["\u007f"])");
+  CHECK(tame_json("[\"a\xc2\x9b" "31mb\xc2\x80\xc2\x9f\xc2\xa0" "c\"]") == "[\"a\\u009b31mb\\u0080\\u009f\xc2\xa0" "c\"]");
+  CHECK(tame_json("[\"\xe2\x80\xae|\xe2\x80\xa8|\xe2\x81\xa6\"]") == R"(["\u202e|\u2028|\u2066"])");
+  CHECK(tame_json("") == "");
+}
+
 TEST_CASE("UTF-8 is checked as RFC 3629 says") {
   CHECK(is_utf8("Grüße €  𝄞"));
   for (const char* broken : {"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) CHECK_FALSE(is_utf8(broken));
