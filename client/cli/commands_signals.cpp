@@ -60,6 +60,7 @@ int wait(Context& context, const WaitWords& words) {
     return context.fail({ErrorCode::timed_out, "no time was left to wait; " + value.error().text});
   }
   if (!value) return context.fail(value.error());
+  if (words.part.name && !value->part(std::string_view(*words.part.name))) return write_part(context, *value, words.part);  // says which there are
   if (context.options.json) {
     Json line = key_json(key->bytes());
     line["version"] = value->version();
