@@ -36,30 +36,42 @@ std::optional<Pipe> make_pipe() {
   return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
+// What a signal does, while the object lives.
+class Disposition {
+ public:
+  Disposition(int signal, void (*handler)(int)) : signal_(signal) {
+    struct sigaction wanted {};
+    wanted.sa_handler = handler;
+    ::sigaction(signal_, &wanted, &previous_);
+  }
+  Disposition(const Disposition&) = delete;
+  Disposition& operator=(const Disposition&) = delete;
+  ~Disposition() { restore(); }
+  void restore() const { ::sigaction(signal_, &previous_, nullptr); }
+
+ private:
+  int signal_;
+  struct sigaction previous_ {};
+};
+
 // The signals that we pass on, and SIGCHLD, arrive as reads from a descriptor; writing to a closed pipe is an error code
 // and not our end: the result is for others, too. Undone by the destructor.
 class SignalQueue {
  public:
-  SignalQueue() {
-    struct sigaction ignore {};
-    ignore.sa_handler = SIG_IGN;
-    ::sigaction(SIGPIPE, &ignore, &previous_pipe_);
-  }
-  ~SignalQueue() { restore(); }
-  SignalQueue(const SignalQueue&) = delete;
-  SignalQueue& operator=(const SignalQueue&) = delete;
-
   int descriptor() const { return signals_.descriptor(); }
-  // Also for the child: a mask and an ignored SIGPIPE would be inherited by the command.
+  // Also for the child: a mask and what is ignored would be inherited by the command.
   void restore() const {
-    ::sigaction(SIGPIPE, &previous_pipe_, nullptr);
+    pipe_.restore();
+    child_.restore();
     signals_.release();
   }
   std::optional<signalfd_siginfo> next() { return signals_.next(); }
 
  private:
+  Disposition pipe_{SIGPIPE, SIG_IGN};
+  // Whoever started us may ignore it: the kernel would then keep neither the command's end nor its status for us.
+  Disposition child_{SIGCHLD, SIG_DFL};
   CaughtSignals signals_{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCHLD};  // the last is ours, the others are passed on
-  struct sigaction previous_pipe_ {};
 };
 
 [[noreturn]] void become(const ChildOptions& options, const SignalQueue& signals, pid_t parent, const Pipe& out, const Pipe& err,
@@ -149,7 +161,9 @@ Result<ChildResult> run_child(const ChildOptions& options) {
     while (const std::optional<signalfd_siginfo> signal = signals.next()) {
       if (signal->ssi_signo == SIGCHLD) {
         int status = 0;
-        if (::waitpid(child, &status, WNOHANG) == child) ended = shell_status(status);
+        const pid_t reaped = ::waitpid(child, &status, WNOHANG);
+        if (reaped < 0 && errno == ECHILD) return Error{ErrorCode::internal, "the command has ended, and its status is not known"};
+        if (reaped == child) ended = shell_status(status);
       } else if (!ended) {
         result.interrupted = true;
         if (!command_has_it_too(*signal)) ::kill(child, static_cast<int>(signal->ssi_signo));

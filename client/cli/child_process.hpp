@@ -1,7 +1,7 @@
 // Runs a command with its output passed on as it comes and captured at the same time.
 //
 // Signals:   SIGINT, SIGTERM, SIGHUP and SIGQUIT sent to us are passed to the child, which decides; we end after it. What
-//            the terminal sends to us both (Ctrl-C) is not sent again.
+//            the terminal sends to us both (Ctrl-C) is not sent again. Those that are ignored when it begins are so by both.
 //            The child dies with us (SIGKILL): if it lived on, the next holder would run it a second time beside it.
 // Threads:   call from the main thread of a process with one thread; it changes the signal mask while it runs.
 // Blocks:    until the child has ended and nobody holds its output open any more (as `$(...)` does in a shell).
@@ -30,7 +30,7 @@ struct ChildResult {
   int output_error = 0;      // errno: our standard output did not take all of its output
 };
 
-// Errors: no pipe, no process: the machine is at a limit.
+// Errors: no pipe, no process: the machine is at a limit. That somebody else has taken the command's status.
 Result<ChildResult> run_child(const ChildOptions& options);
 
 }  // namespace onced::cli

@@ -28,17 +28,33 @@ void take_help(Words& words) {
   words.push_back("--help");
 }
 
-std::optional<std::string> empty_choice(const Words& words) {
+bool may_be_empty(std::string_view choice) { return choice == "--part" || choice == "--function-version" || choice == "--content-type"; }
+
+std::string empty_text(const std::string& choice, bool required) {
+  std::string way_on = required ? "give it a value" : "give it a value, or leave it away";
+  if (choice == "--session") way_on = "give the id of a session (`oncectl sessions new` makes one), or leave the option away to work outside all sessions";
+  if (choice == "ARGS") way_on = "give '[]' for no arguments, or leave it away";
+  return choice + " '': is empty; " + way_on;
+}
+
+std::optional<std::string> empty_choice(const Words& words, const std::vector<std::string>& options) {
   const auto end = std::find(words.begin(), words.end(), "--");
   for (auto word = words.begin(); word != end; ++word) {
-    for (const std::string option : {"--session", "--namespace", "--socket", "--timeout"}) {
-      const bool alone = *word == option && word + 1 != end && (word + 1)->empty();
-      if (!alone && *word != option + "=") continue;
-      return option + " '': is empty; " + (option == "--session" ? "give the id of a session (`oncectl sessions new` makes one), or leave the option away to work outside all sessions"
-                                                                 : "give it a value, or leave it away");
+    for (const std::string& option : options) {
+      const bool is_global = option == "--session" || option == "--namespace" || option == "--socket" || option == "--timeout";
+      const bool alone = is_global && *word == option && word + 1 != end && (word + 1)->empty();
+      if (alone || (*word == option + "=" && !may_be_empty(option))) return empty_text(option, false);
     }
   }
   return std::nullopt;
+}
+
+void part_empty_words(Words& words) {
+  for (std::size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
+    if (!words[i].ends_with("=") || !may_be_empty(std::string_view(words[i]).substr(0, words[i].size() - 1))) continue;
+    words[i].pop_back();
+    words.insert(words.begin() + static_cast<std::ptrdiff_t>(i) + 1, std::string());
+  }
 }
 
 bool may_use_session(const std::string& command, const Words& words) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace onced::cli {
@@ -17,8 +18,19 @@ std::optional<std::size_t> command_position(const Words& words);
 // `help` is `--help`, `help ls` is `ls --help`; words after it that are not of that form stay as they are.
 void take_help(Words& words);
 
-// "--session '': ...": a choice that is empty is mostly a variable whose making has failed, and must not pass for no choice at all. Nothing when none is.
-std::optional<std::string> empty_choice(const Words& words);
+// A word that was given and is empty is mostly a variable whose making has failed, and must not pass for one that was not given: `invalidate f "$ARGS"` would
+// drop all of f. Only of a part's name, a version and a MIME type the empty one is one of them.
+bool may_be_empty(std::string_view choice);
+
+// "--session '': is empty; ...", with the way on.
+std::string empty_text(const std::string& choice, bool required);
+
+// What the parser would not show: "--tag=", for which it takes the next word, and an empty global option, which may hide the command. `options` are all that
+// there are ("--tag"). Nothing when none is empty; of the others the parser tells.
+std::optional<std::string> empty_choice(const Words& words, const std::vector<std::string>& options);
+
+// "--part=" becomes two words, of which the second is empty: as the parser understands it.
+void part_empty_words(Words& words);
 
 // Whether an ONCED_SESSION that is set and empty must stop this command: it would work outside all sessions, where everybody sees what it stores.
 bool may_use_session(const std::string& command, const Words& words);

@@ -8,6 +8,7 @@
 #include "context.hpp"
 #include "count_option.hpp"
 #include "key_words.hpp"
+#include "name_option.hpp"
 #include "nearest_key.hpp"
 #include "reach.hpp"
 #include "run_result.hpp"
@@ -38,6 +39,7 @@ int list(Context& context, const ListWords& words) {
   if (!order) return context.fail({ErrorCode::invalid_argument, "--sort " + words.sort + ": not one of size, cost, age, hits"});
   const Result<std::uint64_t> limit = count_option("--limit", words.limit);
   if (!limit) return context.fail(limit.error());
+  if (const Result<void> named = function_option("FUNCTION", words.function); !named) return context.fail(named.error());
   RowSelection selection(*order, *limit == 0 ? std::nullopt : std::optional<std::size_t>(*limit));
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());

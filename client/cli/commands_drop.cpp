@@ -1,8 +1,11 @@
 // invalidate, cancel: values dropped, computations ended.
 #include <memory>
 
+#include <onced/protocol/limits.hpp>
+
 #include "context.hpp"
 #include "key_words.hpp"
+#include "name_option.hpp"
 #include "reach.hpp"
 #include "text_format.hpp"
 
@@ -23,6 +26,12 @@ std::optional<std::string> take_function(DropWords& words) {
   if (!words.key.function.empty()) return "--function and FUNCTION exclude each other: --function NAME is all of a function, FUNCTION ARGS one key";
   words.key.function = words.function;
   return std::nullopt;
+}
+
+// The names that are sent as they are.
+Result<void> check_names(const DropWords& words) {
+  if (auto named = name_option("--tag", words.tag, limits::tag_bytes_max); !named) return named;
+  return function_option(words.function.empty() ? "FUNCTION" : "--function", words.key.function);
 }
 
 // What is wrong with the combination of words, if anything.
@@ -56,6 +65,7 @@ int finish(Context& context, const Result<std::uint64_t>& dropped, std::string_v
 int invalidate(Context& context, DropWords words) {
   if (const auto text = take_function(words)) return context.fail({ErrorCode::invalid_argument, *text});
   if (const auto text = mistake(words, "--function, --tag or --all")) return context.fail({ErrorCode::invalid_argument, *text});
+  if (const Result<void> named = check_names(words); !named) return context.fail(named.error());
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});
@@ -72,6 +82,7 @@ int invalidate(Context& context, DropWords words) {
 int cancel(Context& context, DropWords words) {
   if (const auto text = take_function(words)) return context.fail({ErrorCode::invalid_argument, *text});
   if (const auto text = mistake(words, "--function")) return context.fail({ErrorCode::invalid_argument, *text});
+  if (const Result<void> named = check_names(words); !named) return context.fail(named.error());
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const auto text = too_wide(*reach, words)) return context.fail({ErrorCode::invalid_argument, *text});
@@ -92,7 +103,8 @@ void add_drop_commands(CLI::App& app, Context& context) {
   CLI::App& invalidate_command = add_command(
       app, context,
       {"invalidate", "FUNCTION [ARGS]", "Drop a value, or all of a function",
-       "One value with ARGS, all of the function without. When it returns, no reader\n"
+       "One value with ARGS, all of the function without; an ARGS that is empty, as a\n"
+       "variable that is not set, is exit code 2. When it returns, no reader\n"
        "finds the old value; a computation in flight answers only those who already wait\nfor it. With --soft "
        "values become stale instead: whoever asks still gets them, for their\ngrace or a minute, while the first one computes them anew.\n",
       "  oncectl invalidate prices '{\"market\": \"north\"}'\n"
@@ -112,7 +124,8 @@ void add_drop_commands(CLI::App& app, Context& context) {
   CLI::App& cancel_command = add_command(
       app, context,
       {"cancel", "FUNCTION [ARGS]", "End a computation, or all of a function",
-       "One computation with ARGS, all of the function without, those that are queued as well.\n"
+       "One computation with ARGS, all of the function without, those that are queued as well;\n"
+       "an ARGS that is empty, as a variable that is not set, is exit code 2.\n"
        "Holder and waiters are told; a holder that does not look goes on,\n"
        "but its result is not stored.\n",
       "  oncectl cancel prices '{\"market\": \"north\"}'\n"

@@ -186,6 +186,9 @@ class Runner {
     }
     if (child->interrupted) {
       computation.abandon();  // half a result is nobody's; the next in line runs it
+      why_not_durable_ = "it was interrupted";
+      // Its status does not say so when it has made an end of its own.
+      if (child->status == exit_code::ok) context_.output.talk("interrupted: the result was not kept; who asks for it runs the command again");
     } else if (child->status != 0) {
       computation.fail(encode_failure({child->out, child->err, child->status, child->overflow}));
     } else if (child->overflow) {

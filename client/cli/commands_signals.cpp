@@ -8,6 +8,7 @@
 #include "context.hpp"
 #include "count_option.hpp"
 #include "key_words.hpp"
+#include "name_option.hpp"
 #include "reach.hpp"
 #include "run_result.hpp"
 #include "stale_note.hpp"
@@ -59,6 +60,7 @@ int wait(Context& context, const WaitWords& words) {
     return context.fail({ErrorCode::timed_out, "no time was left to wait; " + value.error().text});
   }
   if (!value) return context.fail(value.error());
+  if (words.part.name && !value->part(std::string_view(*words.part.name))) return write_part(context, *value, words.part);  // says which there are
   if (context.options.json) {
     Json line = key_json(key->bytes());
     line["version"] = value->version();
@@ -204,6 +206,7 @@ Result<Subscription> subscribe(Reach& reach, const WatchWords& words) {
 int watch(Context& context, const WatchWords& words) {
   const Result<std::uint64_t> count = count_option("--count", words.count);
   if (!count) return context.fail(count.error());
+  if (const Result<void> named = function_option("FUNCTION", words.key.function); !named) return context.fail(named.error());
   Result<Reach> reach = Reach::open(context);
   if (!reach) return context.fail(reach.error());
   if (const Result<void> connected = reach->client().connect(); !connected) return context.fail(connected.error());
@@ -251,7 +254,7 @@ void add_signal_commands(CLI::App& app, Context& context) {
   wait_command.add_flag("--accept-stale", wait_words->accept_stale, "A stale value will do");
   wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
   wait_command.add_option("--part", wait_words->part.name, "The same for this part")->type_name("NAME");
-  wait_command.add_flag("--force", wait_words->part.force, "Write to a terminal what is no text, too");
+  wait_command.add_flag("--force", wait_words->part.force, "Write to a terminal what is no plain text, too");
 
   auto watch_words = std::make_shared<WatchWords>();
   CLI::App& watch_command = add_command(

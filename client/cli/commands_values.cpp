@@ -189,9 +189,9 @@ void add_value_commands(CLI::App& app, Context& context) {
                    "Unchanged, nothing added; of one part only, which is all that is read. Exit code\n"
                    "1 when there is no such value, or no part of that name (standard error names those\n"
                    "that there are; it is no hit), 2 when the value has named parts only and --part is\n"
-                   "missing, or when bytes that are no text would go to a terminal. A stale value (past\n"
-                   "its time, within its grace) is written as well, and a note to standard error says so.\n"
-                   "With --json a miss is a line whose version is null.\n"
+                   "missing, or when bytes that are no plain text would go to a terminal. A stale\n"
+                   "value (past its time, within its grace) is written as well, and a note to standard\n"
+                   "error says so. With --json a miss is a line whose version is null.\n"
                    "With --json the fields stale, age_ms and version, and a list of the parts as well.\n",
                   "  oncectl get greeting\n"
                   "  oncectl get report '[\"2026-11\", 7]' > report.pdf\n"

@@ -18,6 +18,7 @@
 
 #include "exit_code.hpp"
 #include "output.hpp"
+#include "text_format.hpp"
 
 namespace onced::cli {
 
@@ -46,7 +47,7 @@ struct Context {
   template <typename Json>
   void json_line(const Json& value) {
     // Names may hold bytes that are no UTF-8: they must not end the program, nor break the line.
-    output.data(value.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    output.data(tame_json(value.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n");
   }
 };
 

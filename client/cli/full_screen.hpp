@@ -1,7 +1,7 @@
 // The whole terminal for a view that is drawn again and again, and given back as it was, however the program ends short of
 // SIGKILL.
 //
-// Signals: while it lives SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP and SIGWINCH come as results of pause(). A stop (Ctrl-Z) gives
+// Signals: while it lives SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP and SIGWINCH come as results of pause(), unless they are ignored. A stop (Ctrl-Z) gives
 //          the terminal back first and takes it again afterwards.
 // Threads: one.
 #pragma once

@@ -1,16 +1,21 @@
 // oncectl: the command line's view of onced. Builds the parser, runs the one command that was asked for.
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <unistd.h>
 
+#include <onced/protocol/limits.hpp>
+
 #include "command_line.hpp"
 #include "context.hpp"
 #include "help_formatter.hpp"
+#include "name_option.hpp"
 #include "text_format.hpp"
 #include "time_option.hpp"
 
@@ -80,6 +85,29 @@ std::vector<std::string> option_names(const CLI::App& app, const std::string& co
   return names;
 }
 
+// What every command takes: the options of all of them.
+std::vector<std::string> all_option_names(const CLI::App& app) {
+  std::vector<std::string> names = option_names(app, "");
+  for (const CLI::App* command : app.get_subcommands({})) {
+    for (std::string& name : option_names(*command, "")) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// What was given and is empty, if anything.
+std::optional<std::string> empty_word(const CLI::App& app) {
+  std::vector<const CLI::App*> parts{&app};
+  for (const CLI::App* command : app.get_subcommands()) parts.push_back(command);  // the one that was chosen
+  for (const CLI::App* part : parts) {
+    for (const CLI::Option* option : part->get_options()) {
+      const std::vector<std::string>& given = option->results();
+      const bool is_empty = std::any_of(given.begin(), given.end(), [](const std::string& word) { return word.empty(); });
+      if (is_empty && !may_be_empty(option->get_name())) return empty_text(option->get_name(), option->get_required());
+    }
+  }
+  return std::nullopt;
+}
+
 int usage_error(Context& context, const std::string& text, const std::string& command) {
   context.output.talk(text);
   context.output.talk("see `oncectl " + (command.empty() ? "" : command + " ") + "--help`");
@@ -101,8 +129,9 @@ int run_command_line(Words words) {
   for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
   context.command_words = take_command_of_run(words);
   take_help(words);
-  if (const auto text = empty_choice(words)) return usage_error(context, *text, "");
+  if (const auto text = empty_choice(words, all_option_names(app))) return usage_error(context, *text, "");
   join_session_id(words);
+  part_empty_words(words);
   names.emplace_back("help");  // taken already, if it was typed well
   if (const auto text = unknown_command(words, names)) return usage_error(context, *text, "");
   const auto position = command_position(words);
@@ -128,9 +157,13 @@ int run_command_line(Words words) {
     if (command.empty()) return usage_error(context, "a command is missing", command);
     return usage_error(context, escape(error.what()), command);
   }
+  if (const auto text = empty_word(app)) return usage_error(context, *text, command);
   if (const char* session = std::getenv("ONCED_SESSION"); session != nullptr && *session == '\0' && context.options.session.empty() && may_use_session(command, words)) {
     return usage_error(context, "ONCED_SESSION is set and empty: did making the session fail? `unset ONCED_SESSION` to work outside all sessions, or make one: "
                                 "ONCED_SESSION=$(oncectl sessions new)", command);
+  }
+  if (const Result<void> named = name_option("--namespace", context.options.namespace_name, limits::namespace_name_bytes_max); !named) {
+    return usage_error(context, escape(named.error().text), command);
   }
   if (!context.options.timeout_text.empty()) {
     const Result<Milliseconds> timeout = time_option("--timeout", context.options.timeout_text);

@@ -34,11 +34,28 @@ std::size_t character_bytes(std::string_view text) {
   return 0;
 }
 
-bool is_control(std::string_view character) {
+// Of a well-formed character of up to three bytes.
+unsigned code_point(std::string_view character) {
+  unsigned point = static_cast<unsigned char>(character[0]) & (0xffU >> (character.size() == 1 ? 0 : character.size() + 1));
+  for (const char c : character.substr(1)) point = (point << 6) | (static_cast<unsigned char>(c) & 0x3fU);
+  return point;
+}
+
+// C0, DEL, and C1 (U+0080 to U+009F), on which terminals may act as on ESC sequences.
+bool is_of_terminal(std::string_view character) {
   const auto first = static_cast<unsigned char>(character[0]);
   if (character.size() == 1) return first < 0x20 || first == 0x7f;
-  // C1 (U+0080 to U+009F): terminals may act on them as on ESC sequences.
-  if (character.size() == 2 && first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0) return true;
+  return character.size() == 2 && first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0;
+}
+
+// What does more to a terminal than text does: a form feed is common between pages, and a line feed to them.
+bool commands_terminal(std::string_view character) {
+  return is_of_terminal(character) && character != "\n" && character != "\r" && character != "\t" && character != "\f";
+}
+
+bool is_control(std::string_view character) {
+  if (is_of_terminal(character)) return true;
+  const auto first = static_cast<unsigned char>(character[0]);
   // Line and paragraph separators and the marks that reorder text (U+2028 to U+202E, U+2066 to U+2069).
   if (character.size() == 3 && first == 0xe2) {
     const auto second = static_cast<unsigned char>(character[1]);
@@ -126,14 +143,32 @@ bool is_utf8(std::string_view bytes) {
   return true;
 }
 
-bool looks_like_text(std::string_view bytes) {
-  constexpr std::size_t looked_at = 64 * 1024;
-  const bool whole = bytes.size() <= looked_at;
-  bytes = bytes.substr(0, looked_at);
-  if (bytes.find('\0') != std::string_view::npos) return false;
-  // A character that was cut in two is no mistake.
-  for (std::size_t cut = 0; !whole && cut < 3 && !is_utf8(bytes); ++cut) bytes.remove_suffix(1);
-  return is_utf8(bytes);
+std::string tame_json(std::string json) {
+  // What may be one begins with one of these; mostly there is none.
+  constexpr std::string_view leads = "\x7f\xc2\xe2";
+  std::size_t at = json.find_first_of(leads);
+  if (at == std::string::npos) return json;
+  std::string tamed;
+  std::size_t taken = 0;
+  for (; at != std::string::npos; at = json.find_first_of(leads, at + 1)) {
+    const std::string_view rest = std::string_view(json).substr(at);
+    const std::size_t bytes = character_bytes(rest);
+    if (bytes == 0 || !is_control(rest.substr(0, bytes))) continue;
+    std::array<char, 8> escaped{};
+    std::snprintf(escaped.data(), escaped.size(), "\\u%04x", code_point(rest.substr(0, bytes)));
+    tamed.append(json, taken, at - taken).append(escaped.data());
+    taken = at + bytes;
+  }
+  return tamed.append(json, taken);
+}
+
+bool is_plain_text(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const std::size_t length = character_bytes(bytes);
+    if (length == 0 || commands_terminal(bytes.substr(0, length))) return false;
+    bytes.remove_prefix(length);
+  }
+  return true;
 }
 
 std::size_t columns_of(std::string_view utf8) {

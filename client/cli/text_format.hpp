@@ -18,8 +18,12 @@ namespace onced::cli {
 // Control characters, C1 ones included, and bytes that are not UTF-8 become \n, \t, \x1b ...; a backslash becomes two.
 std::string escape(std::string_view foreign);
 bool is_utf8(std::string_view bytes);
-// Something that a terminal can show: UTF-8 without a zero byte, as far as the first so many bytes say.
-bool looks_like_text(std::string_view bytes);
+// The same JSON, with those characters that JSON leaves as they are and escape() does not as \u009b: DEL, C1, what reorders text. For every reader, since a
+// terminal may be the end of a pipe.
+std::string tame_json(std::string json);
+// Something that a terminal only shows: UTF-8 without control characters but those that end lines and pages and move to a column. ESC, BEL and C1 make it
+// do what they say: a value is of somebody else, perhaps.
+bool is_plain_text(std::string_view bytes);
 
 // Columns that well-formed UTF-8 takes on a terminal when every character is one column wide.
 std::size_t columns_of(std::string_view utf8);

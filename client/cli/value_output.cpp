@@ -9,7 +9,7 @@ namespace onced::cli {
 
 void add_part_options(CLI::App& command, PartChoice& choice) {
   command.add_option("--part", choice.name, "Which part (default: the one without a name)")->type_name("NAME");
-  command.add_flag("--force", choice.force, "Write to a terminal what is no text, too");
+  command.add_flag("--force", choice.force, "Write to a terminal what is no plain text, too");
 }
 
 std::string_view place_of(bool large) { return large ? "blob" : "memory"; }
@@ -44,8 +44,8 @@ std::string no_such_part(const std::string& part, const std::vector<std::string>
 
 int write_part(Context& context, const Value& value, const PartChoice& choice) {
   const Result<Part> part = value.part(std::string_view(choice.name.value_or("")));
-  if (part && context.output.data_screen().terminal && !choice.force && !looks_like_text(part->text())) {
-    context.output.talk("this is no text (" + human_bytes(part->bytes.size()) + ") and may confuse the terminal; " +
+  if (part && context.output.data_screen().terminal && !choice.force && !is_plain_text(part->text())) {
+    context.output.talk("this is no plain text (" + human_bytes(part->bytes.size()) + ") and may steer or confuse the terminal; " +
                         "`> FILE` keeps it, --force shows it all the same");
     return exit_code::usage;
   }

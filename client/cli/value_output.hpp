@@ -14,14 +14,14 @@ namespace onced::cli {
 
 struct PartChoice {
   std::optional<std::string> name;  // --part; nothing: the part without a name
-  bool force = false;               // --force: also what is no text, to a terminal
+  bool force = false;               // --force: also what is no plain text, to a terminal
 };
 
 // Adds --part NAME and --force.
 void add_part_options(CLI::App& command, PartChoice& choice);
 
 // The bytes of a part to standard output, unchanged. Exit codes: miss when --part names none of the parts, usage when the
-// value has only named ones and no choice was made (standard error then names them), or when bytes that are no text would
+// value has only named ones and no choice was made (standard error then names them), or when bytes that are no plain text would
 // go to a terminal.
 int write_part(Context& context, const Value& value, const PartChoice& choice);
 

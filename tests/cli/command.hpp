@@ -21,6 +21,7 @@ struct CommandOptions {
   std::string directory{};                                       // working directory; empty: the test's
   int output = -1;                                               // standard output goes there instead of out()
   bool close_output = false;                                     // it is started without a standard output
+  std::vector<int> ignored{};                                    // signals that it is started with ignoring, as by nohup
   unsigned short columns = 0;  // of the terminal; 0: not said
   bool terminal = false;  // a session on a terminal of its own: out() has what the terminal shows, type() what is typed
 };

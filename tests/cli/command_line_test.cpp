@@ -29,11 +29,25 @@ TEST_CASE("help is --help, of the command that is named") {
 }
 
 TEST_CASE("an empty choice is told from none") {
-  CHECK_FALSE(empty_choice({"--session", "x", "get", "f", ""}));
-  CHECK_FALSE(empty_choice({"run", "--", "x", "--session", ""}));
-  CHECK(empty_choice({"get", "f", "--session", ""})->starts_with("--session '': is empty; "));
-  CHECK(empty_choice({"--session=", "get", "f"})->starts_with("--session '': is empty; "));
-  CHECK(empty_choice({"--namespace", "", "get", "f"})->starts_with("--namespace '': is empty; "));
+  const std::vector<std::string> options{"--session", "--namespace", "--tag", "--part"};
+  const auto empty = [&](const Words& words) { return empty_choice(words, options); };
+  CHECK_FALSE(empty({"--session", "x", "get", "f", ""}));
+  CHECK_FALSE(empty({"run", "--", "x", "--session", "", "--tag="}));
+  CHECK(empty({"get", "f", "--session", ""})->starts_with("--session '': is empty; "));
+  CHECK(empty({"--session=", "get", "f"})->starts_with("--session '': is empty; "));
+  CHECK(empty({"--namespace", "", "get", "f"})->starts_with("--namespace '': is empty; "));
+  CHECK(empty({"invalidate", "--tag=", "f"}) == "--tag '': is empty; give it a value, or leave it away");
+  CHECK_FALSE(empty({"invalidate", "--tag", "", "f"}));  // the parser's to tell
+  CHECK_FALSE(empty({"put", "f", "--part", "a=", "--unknown="}));
+  CHECK(empty_text("ARGS", false) == "ARGS '': is empty; give '[]' for no arguments, or leave it away");
+  CHECK(empty_text("FUNCTION", true) == "FUNCTION '': is empty; give it a value");
+}
+
+TEST_CASE("a part's name, a version and a MIME type may be empty, also behind =") {
+  Words words{"get", "f", "--part=", "--function-version=", "--tag=", "--", "--part="};
+  CHECK_FALSE(empty_choice({"get", "f", "--part="}, {"--part"}));
+  part_empty_words(words);
+  CHECK(words == Words{"get", "f", "--part", "", "--function-version", "", "--tag=", "--", "--part="});
 }
 
 TEST_CASE("commands that work outside sessions only do not care for one") {

@@ -187,6 +187,83 @@ TEST_CASE("options that mean nothing are refused, with what was expected") {
   }
 }
 
+TEST_CASE("a word that is given and empty is a mistake, and does nothing") {
+  const Oncectl oncectl;
+  for (const char* arguments : {"[1]", "[2]"}) CHECK(oncectl({"put", "prices", arguments, "--tag", "prices"}, {.input = "x"}).status == 0);
+  Client client = oncectl.client();
+  const auto lease = client.acquire(*KeyBuilder("prices").add(3).build());
+  REQUIRE(lease.ok());
+  for (const auto& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"invalidate", "prices", ""}, "ARGS '': is empty; give '[]' for no arguments"},
+           {{"invalidate", "--tag", "", "prices"}, "--tag '': is empty"},
+           {{"invalidate", "--tag=", "prices"}, "--tag '': is empty"},
+           {{"invalidate", "--function", "", "prices"}, "--function '': is empty"},
+           {{"invalidate", "--function=", "prices"}, "--function '': is empty"},
+           {{"invalidate", "", "--all"}, "FUNCTION '': is empty"},
+           {{"cancel", "prices", ""}, "ARGS '': is empty"},
+           {{"cancel", "--function", "", "prices"}, "--function '': is empty"},
+           {{"get", "prices", ""}, "ARGS '': is empty"},
+           {{"get", ""}, "FUNCTION '': is empty; give it a value\n"},
+           {{"watch", "", "--timeout", "1s"}, "FUNCTION '': is empty"},
+           {{"watch", "prices", "", "--timeout", "1s"}, "ARGS '': is empty"},
+           {{"ls", ""}, "FUNCTION '': is empty"},
+           {{"ls", "--sort", ""}, "--sort '': is empty"},
+           {{"ls", "--limit", ""}, "--limit '': is empty"},
+           {{"put", "other", "--ttl", ""}, "--ttl '': is empty"},
+           {{"put", "other", "--ttl=", "1h"}, "--ttl '': is empty"},
+           {{"put", "other", "--grace", ""}, "--grace '': is empty"},
+           {{"put", "other", "--refresh-ahead", ""}, "--refresh-ahead '': is empty"},
+           {{"put", "other", "--tag", "a", "--tag", ""}, "--tag '': is empty"},
+           {{"put", "other", "--file", ""}, "--file '': is empty"},
+           {{"run", "--ttl", "", "--", "true"}, "--ttl '': is empty"},
+           {{"run", "--name", "", "--", "true"}, "--name '': is empty"},
+           {{"run", "--env", "", "--", "true"}, "--env '': is empty"},
+           {{"sessions", "new", "--idle", ""}, "--idle '': is empty"},
+           {{"sessions", "new", "--age", ""}, "--age '': is empty"}}) {
+    CAPTURE(said);
+    const Outcome outcome = oncectl(words);
+    CHECK(outcome.status == 2);
+    CHECK(outcome.out.empty());
+    CHECK(contains(outcome.err, said));
+  }
+  CHECK(oncectl.status()["entries"] == 2);
+  CHECK(oncectl.status()["computing"] == 1);
+  CHECK(oncectl({"sessions", "ls", "--json"}).out.empty());
+  // The empty name of a part, version and MIME type is one.
+  CHECK(oncectl({"get", "prices", "[1]", "--part", "", "--function-version", ""}).out == "x");
+  CHECK(oncectl({"get", "prices", "[1]", "--part=", "--function-version="}).out == "x");
+  CHECK(oncectl({"put", "other", "--content-type", ""}, {.input = "y"}).status == 0);
+  CHECK(oncectl({"run", "--", "echo", ""}).out == "\n");  // the command's own words are its business
+}
+
+TEST_CASE("a name that cannot be one is a mistake in the command line, and does nothing") {
+  const Oncectl oncectl;
+  oncectl.put("f", "[]", "x");
+  for (const auto& [name, said] : {std::pair(std::string("\xff"), std::string("\\xff: is not UTF-8")), {std::string(300, 'x'), ": is longer than "}}) {
+    for (std::vector<std::string> words : std::vector<std::vector<std::string>>{
+             {"ls"}, {"watch", "--timeout", "1s"}, {"invalidate"}, {"cancel"}, {"invalidate", "--function"}, {"cancel", "--function"}, {"invalidate", "--tag"},
+             {"status", "--namespace"}, {"get", "f", "--namespace"}, {"ls", "--namespace"}}) {
+      words.push_back(name);
+      CAPTURE(words.front());
+      const Outcome outcome = oncectl(words);
+      CHECK(outcome.status == 2);
+      CHECK(outcome.out.empty());
+      CHECK(contains(outcome.err, said));
+      CHECK(outcome.err.size() < 200);
+      CHECK_FALSE(contains(outcome.err, "doctor"));
+      // Nobody is asked: it is the same without a daemon.
+      words.insert(words.begin(), {oncectl_path, "--socket", "/nonexistent/s"});
+      CHECK(run_command(words).status == 2);
+    }
+    CHECK(oncectl({"run", "--namespace", name, "--", "true"}).status == 2);
+    CHECK(oncectl({"get", name}).status == 2);
+    CHECK(oncectl({"put", "f", "--tag", name}, {.input = "y"}).status == 2);
+  }
+  CHECK(oncectl({"get", "f"}).out == "x");
+  CHECK(oncectl({"ls", std::string(256, 'x')}).status == 0);
+  CHECK(oncectl({"invalidate", std::string(256, 'x')}).status == 0);
+}
+
 TEST_CASE("a miss is a line of JSON, too, and a mistake in ARGS is said in two parts") {
   const Oncectl oncectl;
   const Outcome miss = oncectl({"get", "f", "[1]", "--json"});
@@ -356,6 +433,35 @@ TEST_CASE("control bytes in names reach no terminal") {
   const Outcome miss = oncectl({"get", "f\x1b[31m"});
   CHECK_FALSE(contains(miss.err, "\x1b"));
   for (const char* command : {"ls", "stats"}) CHECK_FALSE(contains(oncectl({command, "--json"}).out, "\x1b"));
+}
+
+TEST_CASE("C1 and DEL in names and holders reach no terminal, not as JSON either, and programs read them unchanged") {
+  const Oncectl oncectl;
+  const std::string name = "f\xc2\x9b" "31m\x7f";
+  oncectl.put(name, "[\"\\u009d0;title\\u009c\"]", "x");
+  ClientOptions options;
+  options.socket = oncectl.daemon.socket();
+  options.name = "worker\xc2\x9b" "2J\x7f";
+  Client client(options);
+  const auto lease = client.acquire(*KeyBuilder(name).add(7).build());
+  REQUIRE(lease.ok());
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"ls"}, {"stats"}, {"top", "--once"}, {"explain", name, "[7]"}, {"get", name, "[1]"},
+                                               {"--timeout", "50ms", "wait", name, "[7]"}}) {
+    for (const bool json : {false, true}) {
+      std::vector<std::string> all = words;
+      if (json) all.push_back("--json");
+      CAPTURE(words.front());
+      const Outcome outcome = oncectl(all);
+      CHECK_FALSE((outcome.out + outcome.err).empty());
+      for (const char* control : {"\xc2\x9b", "\xc2\x9c", "\xc2\x9d", "\x7f"}) {
+        CHECK_FALSE(contains(outcome.out, control));
+        CHECK_FALSE(contains(outcome.err, control));
+      }
+    }
+  }
+  const std::vector<nlohmann::json> rows = lines_of(oncectl({"ls", "--json"}).out);
+  REQUIRE(rows.size() == 2);
+  for (const auto& row : rows) CHECK(row["function"] == name);
 }
 
 TEST_CASE("off a terminal there is no colour and no animation") {

@@ -135,6 +135,47 @@ TEST_CASE("SIGTERM is passed on to the command, its status is ours, and the next
   CHECK(second.out() == "done\n");
 }
 
+TEST_CASE("a signal that is ignored, as nohup and a script's background have it, costs nobody the result") {
+  const Oncectl oncectl;
+  const Script script("echo done");
+  Command command(oncectl.words(script.command()), {.ignored = {SIGHUP, SIGINT, SIGQUIT}});
+  script.wait_for_runs(1);
+  for (const int signal : {SIGHUP, SIGINT, SIGQUIT}) command.kill(signal);
+  CHECK(lives(script.runs().front()));
+  script.let_go();
+  CHECK(command.wait() == 0);
+  CHECK(command.err().empty());
+  CHECK(oncectl(script.command()).out == "done\n");
+  CHECK(script.runs().size() == 1);
+}
+
+TEST_CASE("a run ends with its command, and knows its status, also where the ends of children are ignored") {
+  const Oncectl oncectl;
+  for (const std::string status : {"0", "5"}) {
+    const std::vector<std::string> words{"run", "--", "sh", "-c", "echo once; exit " + status};
+    const Outcome outcome = oncectl(words, {.ignored = {SIGCHLD}});
+    CHECK(outcome.status == std::stoi(status));
+    CHECK(outcome.out == "once\n");
+  }
+  CHECK(oncectl.status()["computations"] == 1);  // the other one has failed
+  CHECK(oncectl({"run", "--", "sh", "-c", "echo once; exit 0"}).out == "once\n");
+  CHECK(oncectl.status()["computations"] == 1);
+  // The command finds it as it would without us: the 17th bit of what it ignores.
+  const std::string ignored = oncectl({"run", "--", "grep", "SigIgn", "/proc/self/status"}, {.ignored = {SIGCHLD}}).out;
+  CHECK((std::stoull(ignored.substr(ignored.find('\t')), nullptr, 16) >> (SIGCHLD - 1) & 1U) == 1);
+}
+
+TEST_CASE("a command that ends well when it is interrupted leaves no result, and that is said") {
+  const Oncectl oncectl;
+  Command command(oncectl.words({"run", "--", "sh", "-c", "trap 'echo stopped early; exit 0' TERM; echo ready; while true; do sleep 0.01; done"}));
+  wait_until([&] { return contains(command.out(), "ready"); }, "the command");
+  command.kill(SIGTERM);
+  CHECK(command.wait() == 0);
+  CHECK(contains(command.out(), "stopped early"));
+  CHECK(contains(command.err(), "interrupted: the result was not kept"));
+  CHECK(oncectl({"ls", "--json"}).out.empty());
+}
+
 TEST_CASE("output comes while the command still runs") {
   const Oncectl oncectl;
   const Script script("echo late");

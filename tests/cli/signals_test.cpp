@@ -37,6 +37,23 @@ TEST_CASE("wait returns at once for a value that is there, and prints it when as
   CHECK(parsed(oncectl({"wait", "f", "[1]", "--json"}).out)["bytes"] == 5);
 }
 
+TEST_CASE("wait for a part that the value does not have is a miss, with --json, too") {
+  const Oncectl oncectl;
+  CHECK(oncectl({"put", "f", "--part", "a=-"}, {.input = "hello"}).status == 0);
+  for (const bool json : {false, true}) {
+    CAPTURE(json);
+    std::vector<std::string> words{"wait", "f", "--part", "nope"};
+    if (json) words.push_back("--json");
+    const Outcome missing = oncectl(words);
+    CHECK(missing.status == 1);
+    CHECK(missing.out.empty());
+    CHECK(contains(missing.err, "this value has no part 'nope'; it has 'a'"));
+    words[3] = "a";
+    CHECK(oncectl(words).status == 0);
+  }
+  CHECK(oncectl({"wait", "f", "--part", "a"}).out == "hello");
+}
+
 TEST_CASE("wait waits for a value that nobody has begun yet") {
   const Oncectl oncectl;
   Command wait(oncectl.words({"wait", "f", "[1]", "--print"}));

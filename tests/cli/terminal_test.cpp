@@ -30,7 +30,7 @@ TEST_CASE("bytes that are no text go to a terminal only when they are forced") {
     Command refused(oncectl.words(words), on_terminal());
     CHECK(refused.wait() == 2);
     CHECK_FALSE(contains(refused.out(), "PNG"));
-    CHECK(contains(refused.out(), "no text (6 B)"));
+    CHECK(contains(refused.out(), "no plain text (6 B)"));
     CHECK(contains(refused.out(), "> FILE"));
     words.push_back("--force");
     Command forced(oncectl.words(words), on_terminal());
@@ -41,6 +41,24 @@ TEST_CASE("bytes that are no text go to a terminal only when they are forced") {
   CHECK(text.wait() == 0);
   CHECK(contains(text.out(), "Grüße"));
   CHECK(oncectl({"get", "binary"}).status == 0);  // no terminal, no question
+}
+
+TEST_CASE("a value that would steer the terminal goes there only when it is forced") {
+  const Oncectl oncectl;
+  const std::string title = "\x1b]0;owned\a";
+  for (const std::string& value : {title, std::string(200'000, 'x') + title, std::string("\xc2\x9b" "31m")}) {
+    CHECK(oncectl({"put", "steering"}, {.input = value}).status == 0);
+    Command refused(oncectl.words({"get", "steering"}), on_terminal());
+    CHECK(refused.wait() == 2);
+    CHECK(contains(refused.out(), "no plain text"));
+    CHECK_FALSE(contains(refused.out(), "\x1b"));
+    CHECK_FALSE(contains(refused.out(), "\xc2\x9b"));
+    CHECK(oncectl({"get", "steering"}).out == value);
+  }
+  CHECK(oncectl({"put", "steering"}, {.input = title}).status == 0);
+  Command forced(oncectl.words({"get", "steering", "--force"}), on_terminal());
+  CHECK(forced.wait() == 0);
+  CHECK(contains(forced.out(), title));
 }
 
 TEST_CASE("wait shows progress and who computes, and begins anew with the next holder") {

@@ -22,19 +22,30 @@ TEST_CASE("control bytes and broken UTF-8 are shown, not obeyed") {
   CHECK(escape("a\\nb") == "a\\\\nb");  // so that the escaped text is never ambiguous
 }
 
+TEST_CASE("JSON keeps its meaning without a character that a terminal may act on") {
+  CHECK(tame_json(R"({"a":"Grüße € 𝄞 \u001b"})") == R"({"a":"Grüße € 𝄞 \u001b"})");
+  CHECK(tame_json("[\"\x7f\"]") == R"(["\u007f"])");
+  CHECK(tame_json("[\"a\xc2\x9b" "31mb\xc2\x80\xc2\x9f\xc2\xa0" "c\"]") == "[\"a\\u009b31mb\\u0080\\u009f\xc2\xa0" "c\"]");
+  CHECK(tame_json("[\"\xe2\x80\xae|\xe2\x80\xa8|\xe2\x81\xa6\"]") == R"(["\u202e|\u2028|\u2066"])");
+  CHECK(tame_json("") == "");
+}
+
 TEST_CASE("UTF-8 is checked as RFC 3629 says") {
   CHECK(is_utf8("Grüße €  𝄞"));
   for (const char* broken : {"\x80", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) CHECK_FALSE(is_utf8(broken));
 }
 
-TEST_CASE("text is what a terminal can show, looked at from its beginning") {
-  CHECK(looks_like_text(""));
-  CHECK(looks_like_text("Grüße\n\t\x1b[1mbold\x1b[0m"));
-  CHECK_FALSE(looks_like_text(std::string_view("a\0b", 3)));
-  CHECK_FALSE(looks_like_text("\xff\xd8\xff"));
-  std::string large(64 * 1024 - 1, 'x');
-  CHECK(looks_like_text(large + "€"));  // the look ends in the middle of it
-  CHECK_FALSE(looks_like_text("\xff" + large));
+TEST_CASE("plain text is what a terminal only shows, to its end") {
+  CHECK(is_plain_text(""));
+  CHECK(is_plain_text("Grüße\r\n\t€ 𝄞\fthe next page\n"));
+  CHECK(is_plain_text("\xc2\xa0"));  // a space that does not break, after the last of C1
+  CHECK_FALSE(is_plain_text(std::string_view("a\0b", 3)));
+  CHECK_FALSE(is_plain_text("\xff\xd8\xff"));
+  CHECK_FALSE(is_plain_text("a\xe2\x82"));
+  for (const char* control : {"\x1b", "\a", "\b", "\v", "\x0e", "\x7f", "\xc2\x80", "\xc2\x9b", "\xc2\x9f"}) {
+    CHECK_FALSE(is_plain_text(control));
+    CHECK_FALSE(is_plain_text(std::string(100'000, 'x') + control));
+  }
 }
 
 TEST_CASE("a text that is cut keeps whole characters and says that it was cut") {
