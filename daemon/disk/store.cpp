@@ -288,18 +288,23 @@ Result<void> Store::settle() {
   {
     const std::lock_guard lock(mutex_);
     for (const Pending& each : settled) {
-      if (each.moved_from != 0) {
-        const IndexEntry* const present = index_.find(each.digest);
-        if (present == nullptr || present->sequence != each.moved_from) continue;
-        index_.put(each.digest, each.entry, each.files);  // its files are the same ones
-      } else if (const auto replaced = index_.put(each.digest, each.entry, each.files); replaced && replaced->files) {
-        discard(*replaced->files);
-      }
-      unstable_.emplace_back(each.entry.sequence, each.digest);
+      if (take_in(each)) unstable_.push_back({each.entry.sequence, each.digest, each.moved_from});
     }
   }
   used_.store(used_bytes(), std::memory_order_relaxed);
   return {};
+}
+
+// Under mutex_: its record counts from here on. False: it is a copy of what its key does not have any more.
+bool Store::take_in(const Pending& added) {
+  if (added.moved_from) {
+    const IndexEntry* const present = index_.find(added.digest);
+    if (present == nullptr || present->sequence != added.moved_from->sequence) return false;
+    index_.put(added.digest, added.entry, added.files);  // its files are the same ones
+  } else if (const auto replaced = index_.put(added.digest, added.entry, added.files); replaced && replaced->files) {
+    discard(*replaced->files);
+  }
+  return true;
 }
 
 Result<void> Store::sync_all(std::uint64_t now_ms) {
@@ -362,28 +367,38 @@ void Store::owe(const Digest& digest) {
   else owe_everything_ = true;
 }
 
+// What was written since the last sync counts as lost: a copy is where it was before, anything else is nowhere.
+void Store::forget_unstable() {
+  for (const Unstable& each : std::exchange(unstable_, {})) {
+    if (each.sequence <= log_.stable_sequence()) continue;
+    {
+      const std::lock_guard lock(mutex_);
+      const IndexEntry* const present = index_.find(each.digest);
+      if (present == nullptr || present->sequence != each.sequence) continue;
+      if (each.moved_from) {
+        const PartFiles* const files = index_.files(each.digest);
+        index_.put(each.digest, *each.moved_from, files == nullptr ? PartFiles{} : PartFiles(*files));
+        continue;
+      }
+    }
+    owe(each.digest);
+  }
+}
+
 void Store::fail(const Error& error) {
   log_.abandon();
   sessions_.abandon();
   {
-    // Their records may be on the disk or not: the files go when what follows is stable, like those of any value that is void.
     const std::lock_guard lock(mutex_);
     pending_file_bytes_ = 0;
     for (const Pending& each : std::exchange(pending_, {})) {
-      if (each.moved_from != 0 || each.files.count == 0) continue;
-      discard(each.files);
+      // What a segment that came to its end has made stable counts, as a start would find it. Of the others the records may be on the
+      // disk or not: their files go when what follows is stable, like those of any value that is void.
+      if (each.entry.sequence <= log_.stable_sequence()) take_in(each);
+      else if (!each.moved_from && each.files.count != 0) discard(each.files);
     }
   }
-  for (const auto& [sequence, digest] : std::exchange(unstable_, {})) {
-    if (sequence <= log_.stable_sequence()) continue;
-    bool present = false;
-    {
-      const std::lock_guard lock(mutex_);
-      const IndexEntry* const entry = index_.find(digest);
-      present = entry != nullptr && entry->sequence == sequence;
-    }
-    if (present) owe(digest);
-  }
+  forget_unstable();
   {
     const std::lock_guard lock(mutex_);
     degraded_text_ = error.text;

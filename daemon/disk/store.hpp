@@ -179,7 +179,12 @@ class Store {
     Digest digest;
     IndexEntry entry;
     PartFiles files;
-    std::uint64_t moved_from = 0;  // its sequence before, unless it was replaced meanwhile; 0: it is new
+    std::optional<IndexEntry> moved_from{};  // of a copy: where it was
+  };
+  struct Unstable {  // in the index, and not on stable storage
+    std::uint64_t sequence = 0;
+    Digest digest;
+    std::optional<IndexEntry> moved_from{};  // where it is on stable storage as well
   };
   Result<Outcome> apply(const Put& put, std::uint64_t now_ms);
   Result<Outcome> apply(const Drop& drop, std::uint64_t now_ms);
@@ -195,6 +200,7 @@ class Store {
   std::optional<Digest> place_of(std::string_view key) const;
   Result<void> add_fence(Label label);
   Result<void> settle();                     // flush, then the index
+  bool take_in(const Pending& added);        // into the index
   Result<void> sync_all(std::uint64_t now_ms);
   Result<Outcome> make_room(std::uint64_t bytes, std::uint64_t now_ms);
   Result<void> clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now_ms);
@@ -203,6 +209,7 @@ class Store {
   void erase(const Digest& digest);          // its files go with the next sync
   bool erase_if_same(const Digest& digest, const IndexEntry& entry);
   void fail(const Error& error);
+  void forget_unstable();                    // by fail()
   void owe(const Digest& digest);
   bool is_void(const std::vector<Label>& labels, std::uint64_t sequence) const;
 
@@ -247,7 +254,7 @@ class Store {
 
   std::vector<Pending> pending_;
   std::uint64_t pending_file_bytes_ = 0;  // of these: on the disk already, and not in the index before they are settled
-  std::vector<std::pair<std::uint64_t, Digest>> unstable_;  // by sequence
+  std::vector<Unstable> unstable_;  // by sequence
   std::set<Digest> owed_;
   std::set<Label> owed_fences_;
   bool owe_everything_ = false;

@@ -135,7 +135,7 @@ Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now
     moved.segment = place->segment;
     moved.offset = place->offset;
     moved.length = place->length;
-    pending_.push_back({.digest = each.digest, .entry = moved, .files = files, .moved_from = each.entry.sequence});
+    pending_.push_back({.digest = each.digest, .entry = moved, .files = files, .moved_from = each.entry});
     copied += each.entry.length;
   }
   if (const auto synced = sync_all(now_ms); !synced) return synced;

@@ -99,6 +99,141 @@ TEST_CASE("a put that fails at any operation leaves no part files behind when th
   CHECK(failures > 10);
 }
 
+namespace {
+
+// A batch of which the first put replaces a value and ends a segment, so that what comes behind it begins the next one.
+struct Straddling {
+  std::shared_ptr<MemoryDisk> disk = std::make_shared<MemoryDisk>();
+  std::unique_ptr<disk::Store> store;
+  std::vector<disk::Store::Outcome> outcomes;
+  std::size_t segments = 0;
+  std::size_t failed = 0;
+
+  // `filling`: how full the segment is before it. The operation `at` of the batch fails.
+  Straddling(int key, std::size_t filling, std::size_t at, Fault fault, bool stable) {
+    auto opened = open_store(disk);
+    REQUIRE(opened.ok());
+    store = std::move(*opened);
+    const disk::Store::Operation before[] = {disk::Store::Put{derived_value(key, 1)}, disk::Store::Put{filler(500, filling)}};
+    for (const auto outcome : store->write(before, true, 20'000)) REQUIRE(outcome == disk::Store::Outcome::done);
+    segments = store->status().segments;
+    disk->arm(at, 1, fault);
+    // The last one has a part that is a file, too: what fails may be the file, its directory, the flush or the sync.
+    const disk::Store::Operation batch[] = {disk::Store::Put{derived_value(key, 2)}, disk::Store::Put{filler(501, 290)}, disk::Store::Put{derived_value(5, 1)}};
+    outcomes = store->write(batch, stable, 20'000);
+    failed = disk->failed;
+    disk->disarm();
+  }
+  static disk::ValueInput filler(int key, std::size_t bytes) {
+    disk::ValueInput value = derived_value(key, 1);
+    const std::string piece = derived_bytes(2, 1, 0, test_file_bytes_min - 1);
+    const auto bytes_of_all = std::make_shared<std::string>(piece);
+    value.parts.clear();
+    for (std::size_t left = bytes; left != 0;) {
+      const std::size_t n = std::min(left, piece.size());
+      value.parts.push_back({"", "", disk::bytes_of(std::string_view(*bytes_of_all).substr(0, n)), bytes_of_all});
+      left -= n;
+    }
+    return value;
+  }
+};
+
+// The version that is there, 0: none.
+std::uint64_t version_in(disk::Store& store, int key) {
+  const auto loaded = store.load(key_name(key), 20'000);
+  REQUIRE(loaded.ok());
+  if (!loaded->has_value()) return 0;
+  const auto version = version_of(key, **loaded);
+  REQUIRE(version.has_value());
+  return *version;
+}
+
+}  // namespace
+
+TEST_CASE("what a full segment has made durable counts though its batch fails behind it: the value that it replaces never comes back") {
+  std::size_t straddled = 0;  // the first put was done, and something behind it failed
+  for (const int key : {1, 3}) {  // with part files, and without
+    for (const Fault fault : {Fault::error, Fault::half_written}) {
+      for (const bool stable : {true, false}) {
+        for (std::size_t filling = 5'600; filling < 7'000; filling += 100) {
+          for (std::size_t at = 0;; ++at) {
+            CAPTURE(key);
+            CAPTURE(stable);
+            CAPTURE(filling);
+            CAPTURE(at);
+            Straddling made(key, filling, at, fault, stable);
+            if (made.failed == 0) break;
+            const bool done = made.outcomes[0] == disk::Store::Outcome::done;
+            const bool failed = made.store->degraded();
+            const std::uint64_t expected = done ? 2 : 0;
+            CHECK(version_in(*made.store, key) == expected);
+            std::mt19937_64 random(at);
+            if (done && failed) {
+              ++straddled;
+              for (const auto loss : {MemoryDisk::Loss::nothing, MemoryDisk::Loss::all_unsynced, MemoryDisk::Loss::random}) {
+                auto after = open_store(std::make_shared<MemoryDisk>(made.disk->after(made.disk->log.size(), loss, random)));
+                REQUIRE(after.ok());
+                CHECK(version_in(**after, key) == 2);
+              }
+            }
+            REQUIRE(made.store->recover(20'000));
+            CHECK(version_in(*made.store, key) == expected);
+            const disk::Store::Operation more[] = {disk::Store::Put{derived_value(9, 1)}};
+            CHECK(made.store->write(more, true, 20'000)[0] == disk::Store::Outcome::done);  // files that nobody needs are gone now
+            const std::size_t values = made.store->status().values;
+            made.store.reset();
+            for (const auto loss : {MemoryDisk::Loss::nothing, MemoryDisk::Loss::all_unsynced}) {
+              std::vector<std::string> said;
+              auto after = open_store(std::make_shared<MemoryDisk>(made.disk->after(made.disk->log.size(), loss, random)), small_store(&said));
+              REQUIRE(after.ok());
+              CHECK(version_in(**after, key) == expected);
+              CHECK((*after)->status().values == values);  // and nothing else that memory did not know of
+              CHECK_MESSAGE(said.empty(), said[0]);
+            }
+          }
+        }
+      }
+    }
+  }
+  CHECK(straddled > 50);
+}
+
+TEST_CASE("values that were being copied when the disk failed are there once, and after a restart as before it") {
+  for (const Fault fault : {Fault::error, Fault::half_written}) {
+    for (std::size_t at = 0;; ++at) {
+      CAPTURE(at);
+      const auto disk = std::make_shared<MemoryDisk>();
+      auto store = open_store(disk);
+      REQUIRE(store.ok());
+      for (std::uint64_t version = 1; version <= 3; ++version) {
+        for (int key = 0; key < 30; ++key) {
+          const disk::Store::Operation put[] = {disk::Store::Put{derived_value(key, version)}};
+          REQUIRE((*store)->write(put, false, 20'000)[0] == disk::Store::Outcome::done);
+        }
+      }
+      REQUIRE((*store)->sync(20'000));
+      disk->arm(at, 1, fault);
+      static_cast<void>((*store)->compact(20'000));
+      disk->disarm();
+      const bool none_failed = disk->failed == 0;
+      const auto check = [&](disk::Store& one) {
+        CHECK(one.status().values == 30);
+        CHECK(one.status().damaged == 0);
+        for (int key = 0; key < 30; ++key) CHECK(version_in(one, key) == 3);
+      };
+      check(**store);
+      REQUIRE((*store)->recover(20'000));
+      REQUIRE((*store)->compact(20'000).ok());
+      check(**store);
+      store->reset();
+      auto again = open_store(disk);
+      REQUIRE(again.ok());
+      check(**again);
+      if (none_failed) break;
+    }
+  }
+}
+
 TEST_CASE("a disk that cannot be read is an error of the load, not a wrong value and not a missing one") {
   const auto disk = std::make_shared<MemoryDisk>();
   auto store = open_store(disk);
