@@ -261,6 +261,7 @@ struct Tier::State {
       compact_some(now);
       if (!batch.empty() || is_compacting()) continue;
       if (stop) break;
+      if (store->degraded() && !retry_at) continue;  // it failed just now, and nobody may ring
       std::optional<std::uint64_t> next = sync_at;
       if (retry_at && (!next || *retry_at < *next)) next = retry_at;
       work.wait(next ? static_cast<std::int64_t>(*next - std::min(*next, now)) : -1);

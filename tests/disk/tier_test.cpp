@@ -232,6 +232,26 @@ TEST_CASE("a broken disk fails what asks for it, and is used again by itself whe
   fixture.stop();
 }
 
+TEST_CASE("a disk that fails while nobody asks for anything is used again by itself, too") {
+  Fixture fixture;
+  std::atomic<std::uint64_t> elapsed_ms{0};
+  fixture.options.elapsed_ms = [&] { return elapsed_ms.load(); };
+  fixture.options.sync_period = std::chrono::milliseconds(1);
+  fixture.start();
+  REQUIRE(fixture.put(1, 1, false).get() == Store::Outcome::done);
+  fixture.gate.broken = true;
+  const auto is_degraded = [&] {
+    elapsed_ms += 2;
+    return fixture.tier->store().degraded();
+  };
+  wait_until(is_degraded, "the sync to fail");
+  fixture.gate.broken = false;
+  wait_until([&] { return !is_degraded(); }, "the tier to leave the degraded state");
+  CHECK(fixture.load(1).get() == 1);  // it was synced; what failed was the mark that says so
+  CHECK(fixture.put(1, 2).get() == Store::Outcome::done);
+  fixture.stop();
+}
+
 TEST_CASE("many threads put, drop and load at once: never a wrong byte, and each sees its own") {
   Fixture fixture;
   fixture.store_options.budget_bytes = 1 << 20;  // so that segments are cleaned and values evicted meanwhile
