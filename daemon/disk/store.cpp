@@ -386,7 +386,6 @@ void Store::forget_unstable() {
 }
 
 void Store::fail(const Error& error) {
-  log_.abandon();
   sessions_.abandon();
   {
     const std::lock_guard lock(mutex_);
@@ -399,6 +398,7 @@ void Store::fail(const Error& error) {
     }
   }
   forget_unstable();
+  log_.abandon();
   {
     const std::lock_guard lock(mutex_);
     degraded_text_ = error.text;
@@ -469,7 +469,7 @@ std::uint64_t Store::used_bytes() const {
 Store::Status Store::status() const {
   Status status;
   status.used_bytes = used_.load(std::memory_order_relaxed);
-  status.segments = log_.segments().size();
+  status.segments = log_.segment_count();
   status.degraded = degraded();
   status.sessions = sessions_.size();
   status.budget_bytes = options_.budget_bytes;

@@ -6,7 +6,8 @@
 // Order:     operations count in the order in which they are given to write(). A load that begins after write() returned sees
 //            them; one that runs meanwhile may bring the value from before.
 // Limits:    the directory's bytes stay within the budget; a value that would take more than a quarter of it is refused. Memory: 80 bytes
-//            for each of at most entries_max values, and a segment at times.
+//            for each of at most entries_max values, and a segment at times. Open files:
+//            one for each segment (9/8 of as many as fit into the budget, or one more), and those that are just read or written.
 // Errors:    what fails to be written degrades the store (write() refuses, loads go on) until recover() succeeds. Damage is a value
 //            that is absent, and a line to `say`.
 #pragma once
@@ -203,6 +204,12 @@ class Store {
   bool take_in(const Pending& added);        // into the index
   Result<void> sync_all(std::uint64_t now_ms);
   Result<Outcome> make_room(std::uint64_t bytes, std::uint64_t now_ms);
+  bool has_too_long_a_log() const;           // whatever its bytes
+  struct Live {
+    Digest digest;
+    IndexEntry entry;
+  };
+  std::vector<Live> live_in(const Segment& segment) const;
   Result<void> clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now_ms);
   Result<void> evict(const Digest& digest);
   std::uint64_t used_bytes() const;          // the writer's
@@ -226,6 +233,7 @@ class Store {
   Result<bool> hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const;
   Result<void> fill_sink(const Read& read, std::size_t number, std::uint32_t file, PartSink& sink) const;
   Result<std::optional<std::string>> read_part(const Digest& digest, const Read& read, std::size_t number, std::uint32_t file, PartSink* sink, LoadedPart& part);
+  Result<std::uint64_t> copy(const Live& one, Read& read);
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
   Result<bool> find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read);  // false: there is none that counts
   void found_damaged(const Digest& digest, const IndexEntry& entry, std::string_view key, const std::string& what);  // no key: it cannot be read

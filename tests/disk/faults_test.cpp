@@ -253,6 +253,90 @@ TEST_CASE("a disk that cannot be read is an error of the load, not a wrong value
   CHECK_FALSE((*store)->degraded());
 }
 
+TEST_CASE("a segment that cannot be read goes when its turn comes, and what is written goes on") {
+  for (const bool index_too : {false, true}) {
+    CAPTURE(index_too);
+    const auto disk = std::make_shared<MemoryDisk>();
+    disk::StoreOptions options = small_store();
+    options.budget_bytes = 1 << 20;
+    options.segment_bytes = 16 << 10;
+    auto store = open_store(disk, options);
+    REQUIRE(store.ok());
+    const auto put = [&](disk::ValueInput value) {
+      const disk::Store::Operation operation[] = {disk::Store::Put{std::move(value)}};
+      return (*store)->write(operation, true, 20'000)[0];
+    };
+    for (int key = 0; key < 80; ++key) REQUIRE(put(derived_value(key, 1)) == disk::Store::Outcome::done);
+    REQUIRE(disk->names.contains("log/00000001.index"));
+    disk->unreadable = {disk->names.at("log/00000001.log")};
+    if (index_too) disk->unreadable.insert(disk->names.at("log/00000001.index"));
+    for (int key = 1000; disk->names.contains("log/00000001.log"); ++key) {
+      REQUIRE(put(Straddling::filler(key, 9'000)) == disk::Store::Outcome::done);
+      REQUIRE(key < 1'200);
+    }
+    CHECK_FALSE((*store)->degraded());
+    CHECK((*store)->status().damaged > 0);
+    CHECK(version_in(**store, 6) == 0);
+    store->reset();
+    auto again = open_store(std::make_shared<MemoryDisk>(disk->image()), options);
+    REQUIRE(again.ok());
+    CHECK(version_in(**again, 6) == 0);
+  }
+}
+
+TEST_CASE("a disk that fails again and again does not make more and more segments") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  disk::StoreOptions options = small_store();
+  options.budget_bytes = 1 << 20;
+  options.segment_bytes = 64 << 10;
+  auto store = open_store(disk, options);
+  REQUIRE(store.ok());
+  const auto put = [&](int key) {
+    const disk::Store::Operation operation[] = {disk::Store::Put{derived_value(key, 1)}};
+    return (*store)->write(operation, true, 20'000)[0];
+  };
+  REQUIRE(put(3) == disk::Store::Outcome::done);
+  SUBCASE("while it recovers") {
+    disk->arm(0, 1, Fault::error);
+    CHECK(put(4) == disk::Store::Outcome::failed);
+    std::size_t failures = 0;
+    for (std::size_t at = 0; at < 400; ++at) {
+      disk->arm(at % 40 / 4, 1, Fault::error);
+      if (!(*store)->recover(20'000)) {
+        ++failures;
+        continue;
+      }
+      disk->arm(0, ~std::size_t{0}, Fault::error);
+      CHECK(put(4) == disk::Store::Outcome::failed);
+    }
+    CHECK(failures > 100);
+    disk->disarm();
+    REQUIRE((*store)->recover(20'000));
+  }
+  SUBCASE("between two recoveries") {
+    for (int i = 0; i < 200; ++i) {
+      disk->arm(0, ~std::size_t{0}, Fault::error);
+      CHECK(put(4) == disk::Store::Outcome::failed);
+      disk->disarm();
+      REQUIRE((*store)->recover(20'000));
+      REQUIRE(put(3) == disk::Store::Outcome::done);
+      REQUIRE((*store)->status().segments <= 16 + 2 + 1);
+    }
+  }
+  REQUIRE(put(4) == disk::Store::Outcome::done);
+  CHECK((*store)->status().segments <= 16 + 2 + 1);
+  CHECK(version_in(**store, 3) == 1);
+  store->reset();
+  for (const auto loss : {MemoryDisk::Loss::nothing, MemoryDisk::Loss::all_unsynced}) {
+    std::mt19937_64 random(1);
+    auto again = open_store(std::make_shared<MemoryDisk>(disk->after(disk->log.size(), loss, random)), options);
+    REQUIRE(again.ok());
+    CHECK((*again)->status().damaged == 0);
+    CHECK(version_in(**again, 3) == 1);
+    CHECK(version_in(**again, 4) == 1);
+  }
+}
+
 TEST_CASE("while the store is degraded what is dropped stays dropped, and after it, and after a restart") {
   const auto disk = std::make_shared<MemoryDisk>();
   {

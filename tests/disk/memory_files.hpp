@@ -59,6 +59,7 @@ struct MemoryDisk {
   std::size_t counted = 0;
   std::size_t failed = 0;
   bool fail_reads = false;
+  std::set<std::size_t> unreadable;  // inodes of which nothing can be read
 
   void arm(std::size_t at, std::size_t count, Fault kind) {
     fail_at = at;
@@ -199,7 +200,7 @@ class MemoryFile final : public disk::File {
   MemoryFile(std::shared_ptr<MemoryDisk> disk, std::size_t inode) : disk_(std::move(disk)), inode_(inode) {}
 
   Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override {
-    if (disk_->fail_reads && disk_->fails()) return MemoryDisk::error();
+    if (disk_->unreadable.contains(inode_) || (disk_->fail_reads && disk_->fails())) return MemoryDisk::error();
     const std::string& content = disk_->inodes[inode_].content;
     if (offset >= content.size()) return std::size_t{0};
     const std::size_t n = std::min<std::size_t>(into.size(), content.size() - offset);
