@@ -109,6 +109,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
   std::vector<std::uint64_t> sequences(operations.size());  // the latest that each has written
   std::size_t applied = 0;
   std::optional<Error> error;
+  drops_in_batch_ = false;
   if (degraded()) error = Error{ErrorCode::unavailable, degraded_text()};
   for (std::size_t i = 0; i < operations.size() && !error; ++i) {
     stable = stable || !(std::holds_alternative<Put>(operations[i]) || std::holds_alternative<UseSession>(operations[i]));
@@ -119,7 +120,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     ++applied;
   }
   if (!error) {
-    const auto settled = stable ? sync_all(now_ms) : settle();
+    const auto settled = stable || drops_in_batch_ ? sync_all(now_ms) : settle();
     if (settled) return outcomes;
     error = settled.error();
   }
@@ -186,7 +187,7 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   }
   if (expired || room == Outcome::refused) {  // the older one must not stay in its place
     if (const auto dropped = apply(Drop{value.key}, now_ms); !dropped) return dropped.error();
-    if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+    drops_in_batch_ = true;
     return room;  // of what has expired nothing is left to keep: whoever asks, after a crash too, finds what they would find without one
   }
   files.id = log_.next_sequence();  // making room may have used some

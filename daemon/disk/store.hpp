@@ -93,7 +93,7 @@ class Store {
   // The store's time when it was opened: never before what the log knows.
   std::uint64_t opened_ms() const { return opened_ms_; }
 
-  // As one batch. Stable before it returns when `stable`, or when it contains anything but Put and UseSession.
+  // As one batch. Stable before it returns when `stable`, or when it contains anything but Put and UseSession, or a Put that is refused or has expired.
   std::vector<Outcome> write(std::span<const Operation> operations, bool stable, std::uint64_t now_ms);
   // What was written is stable with true.
   bool sync(std::uint64_t now_ms);
@@ -262,6 +262,7 @@ class Store {
 
   std::vector<Pending> pending_;
   std::uint64_t pending_file_bytes_ = 0;  // of these: on the disk already, and not in the index before they are settled
+  bool drops_in_batch_ = false;           // a put that only drops what its key had: the batch is to be stable
   std::vector<Unstable> unstable_;  // by sequence
   std::set<Digest> owed_;
   std::set<Label> owed_fences_;
