@@ -267,19 +267,31 @@ Result<Store::Outcome> Store::apply(const Clear&, std::uint64_t now_ms) {
   if (const auto rolled = log_.roll(); !rolled) return rolled.error();
   const auto before = log_.segments();
   if (const auto added = add_fence(0); !added) return added.error();
+  erase_all();
+  if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+  if (const auto removed = remove_segments(before.size()); !removed) return removed.error();
+  return Outcome::done;
+}
+
+void Store::erase_all() {
   std::vector<Digest> all;
   {
     const std::lock_guard lock(mutex_);
     index_.each([&](const Digest& digest, const IndexEntry&) { all.push_back(digest); });
   }
   for (const Digest& digest : all) erase(digest);
-  if (const auto synced = sync_all(now_ms); !synced) return synced.error();
-  for (const auto& segment : before) {
-    if (const auto removed = log_.remove_oldest(); !removed) return removed.error();
+}
+
+// The oldest, in which nothing counts.
+Result<void> Store::remove_segments(std::size_t count) {
+  for (; count != 0; --count) {
+    const std::shared_ptr<Segment> segment = log_.oldest();
+    if (const auto removed = log_.remove_oldest(); !removed) return removed;
     const std::lock_guard lock(mutex_);
     index_.forget_segment(segment->number);
   }
-  return Outcome::done;
+  used_.store(used_bytes(), std::memory_order_relaxed);
+  return {};
 }
 
 Result<void> Store::settle() {
@@ -415,17 +427,22 @@ std::string Store::degraded_text() const {
 
 bool Store::recover(std::uint64_t now_ms) {
   if (!degraded()) return true;
+  if (owe_everything_) owed_fences_.insert(0);
+  const std::size_t before = log_.segment_count();
   const auto attempt = [&]() -> Result<void> {
     if (const auto written = sessions_.recover(); !written) return written;
     if (const auto begun = log_.begin(); !begun) return begun;
-    if (owe_everything_) owed_fences_.insert(0);
     for (const Label label : owed_fences_) {
       if (const auto added = add_fence(label); !added) return added;
     }
     for (const Digest& digest : owed_) {
       if (const auto place = log_.add(RecordKind::tombstone, digest, {}, {}); !place) return place.error();
     }
+    if (owed_fences_.contains(0)) erase_all();
     if (const auto synced = sync_all(now_ms); !synced) return synced;
+    if (owed_fences_.contains(0)) {
+      if (const auto removed = remove_segments(before); !removed) return removed;
+    }
     return audience_.recover();
   };
   if (const auto done = attempt(); !done) {
@@ -434,14 +451,6 @@ bool Store::recover(std::uint64_t now_ms) {
     const std::lock_guard lock(mutex_);
     degraded_text_ = done.error().text;
     return false;
-  }
-  if (owe_everything_) {
-    std::vector<Digest> all;
-    {
-      const std::lock_guard lock(mutex_);
-      index_.each([&](const Digest& digest, const IndexEntry&) { all.push_back(digest); });
-    }
-    for (const Digest& digest : all) erase(digest);
   }
   owed_.clear();
   owed_fences_.clear();

@@ -215,6 +215,8 @@ class Store {
   std::uint64_t used_bytes() const;          // the writer's
   void erase(const Digest& digest);          // its files go with the next sync
   bool erase_if_same(const Digest& digest, const IndexEntry& entry);
+  void erase_all();
+  Result<void> remove_segments(std::size_t count);
   void fail(const Error& error);
   void forget_unstable();                    // by fail()
   void owe(const Digest& digest);

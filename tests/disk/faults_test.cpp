@@ -364,6 +364,40 @@ TEST_CASE("while the store is degraded what is dropped stays dropped, and after 
   for (const int key : {0, 1, 2, 5, 6}) CHECK((*store)->load(key_name(key), 20'000)->has_value());
 }
 
+TEST_CASE("a clearing that was asked for while the disk failed gives everything back when it works again") {
+  for (std::size_t at = 0;; ++at) {  // and that fails, too
+    CAPTURE(at);
+    const auto disk = std::make_shared<MemoryDisk>();
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    for (int key = 0; key < 30; ++key) {
+      const disk::Store::Operation put[] = {disk::Store::Put{derived_value(key, 1)}};
+      REQUIRE((*store)->write(put, true, 20'000)[0] == disk::Store::Outcome::done);
+    }
+    disk->arm(0, ~std::size_t{0}, Fault::error);
+    const disk::Store::Operation put[] = {disk::Store::Put{derived_value(1, 2)}};
+    REQUIRE((*store)->write(put, true, 20'000)[0] == disk::Store::Outcome::failed);
+    const disk::Store::Operation clear[] = {disk::Store::Clear{}};
+    CHECK((*store)->write(clear, true, 20'000)[0] == disk::Store::Outcome::failed);
+    for (int key = 0; key < 30; ++key) CHECK(version_in(**store, key) == 0);
+    disk->arm(at, 1, Fault::error);
+    const bool recovered = (*store)->recover(20'000);
+    disk->disarm();
+    REQUIRE((*store)->recover(20'000));
+    CHECK((*store)->status().values == 0);
+    CHECK((*store)->status().segments <= 2);
+    CHECK((*store)->status().used_bytes < 1'024);
+    for (const auto& [name, inode] : disk->names) CHECK_MESSAGE(!name.starts_with("parts/"), name << " is left");
+    const disk::Store::Operation more[] = {disk::Store::Put{derived_value(2, 3)}};
+    CHECK((*store)->write(more, true, 20'000)[0] == disk::Store::Outcome::done);
+    store->reset();
+    auto again = open_store(disk);
+    REQUIRE(again.ok());
+    for (int key = 0; key < 30; ++key) CHECK(version_in(**again, key) == (key == 2 ? 3 : 0));
+    if (recovered) break;
+  }
+}
+
 TEST_CASE("more is dropped while the disk fails than can be remembered: everything is") {
   const auto disk = std::make_shared<MemoryDisk>();
   disk::StoreOptions options = small_store();
