@@ -141,11 +141,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     if (const Drop* drop = std::get_if<Drop>(&operations[i])) owe_key(drop->key);
     const DropLabel* label = std::get_if<DropLabel>(&operations[i]);
     if (label == nullptr && !std::holds_alternative<Clear>(operations[i])) continue;
-    const Label owed = label == nullptr ? 0 : label->label;
-    owed_fences_.insert(owed);
-    if (owed_fences_.size() > options_.owed_max) owe_everything_ = true;
-    const std::lock_guard lock(mutex_);
-    fences_[owed] = log_.next_sequence();  // later records are not older than it
+    owe_fence(label == nullptr ? 0 : label->label);
   }
   return outcomes;
 }
@@ -256,9 +252,15 @@ Result<Store::Outcome> Store::apply(const DropLabel& drop, std::uint64_t now_ms)
 Result<void> Store::add_fence(Label label) {
   const auto place = log_.add(RecordKind::fence, Digest{label, 0}, {}, {});
   if (!place) return place.error();
-  const std::lock_guard lock(mutex_);
-  fences_[label] = place->sequence;
+  fence(label, place->sequence);
   return {};
+}
+
+// In memory. One for everything says all that those before it do.
+void Store::fence(Label label, std::uint64_t sequence) {
+  const std::lock_guard lock(mutex_);
+  if (label == 0) fences_.clear();
+  fences_[label] = sequence;
 }
 
 // The fence makes it true; then everything behind it is given back.
@@ -378,6 +380,14 @@ void Store::owe(const Digest& digest) {
   erase(digest);
   if (owed_.size() < options_.owed_max) owed_.insert(digest);
   else owe_everything_ = true;
+}
+
+// More than can be remembered: one for everything.
+void Store::owe_fence(Label label) {
+  if (owed_fences_.size() >= options_.owed_max && !owed_fences_.contains(label)) label = 0;
+  if (label == 0) owed_fences_.clear();
+  owed_fences_.insert(label);
+  fence(label, log_.next_sequence());  // later records are not older than it
 }
 
 // What was written since the last sync counts as lost: a copy is where it was before, anything else is nowhere.

@@ -6,7 +6,7 @@
 // Order:     operations count in the order in which they are given to write(). A load that begins after write() returned sees
 //            them; one that runs meanwhile may bring the value from before.
 // Limits:    the directory's bytes stay within the budget; a value that would take more than a quarter of it is refused. Memory: 80 bytes
-//            for each of at most entries_max values, and a segment at times. Open files:
+//            for each of at most entries_max values, 56 for each of an eighth as many labels that were dropped, and a segment at times. Open files:
 //            one for each segment (9/8 of as many as fit into the budget, or one more), and those that are just read or written.
 // Errors:    what fails to be written degrades the store (write() refuses, loads go on) until recover() succeeds. Damage is a value
 //            that is absent, and a line to `say`.
@@ -200,6 +200,7 @@ class Store {
   // Where the log has the key; nothing when its session is not there.
   std::optional<Digest> place_of(std::string_view key) const;
   Result<void> add_fence(Label label);
+  void fence(Label label, std::uint64_t sequence);
   Result<void> settle();                     // flush, then the index
   bool take_in(const Pending& added);        // into the index
   Result<void> sync_all(std::uint64_t now_ms);
@@ -220,6 +221,7 @@ class Store {
   void fail(const Error& error);
   void forget_unstable();                    // by fail()
   void owe(const Digest& digest);
+  void owe_fence(Label label);
   bool is_void(const std::vector<Label>& labels, std::uint64_t sequence) const;
 
   struct Read {

@@ -58,11 +58,13 @@ Result<Store::Outcome> Store::make_room(std::uint64_t bytes, std::uint64_t now_m
   return Outcome::done;
 }
 
-// Of segments, each with an open file. A failure, a compaction and a clearing end one early, so that bytes alone do not bound them. (The eighth: full
+// Of dropped labels, each in memory for as long as its record is in the log. And of segments, each with an open file. A failure, a compaction and a clearing end one early, so that bytes alone do not bound them. (The eighth: full
 // ones have room at their end.)
 bool Store::has_too_long_a_log() const {
   const std::uint64_t segments = options_.budget_bytes / options_.segment_bytes;
-  return log_.segment_count() > segments + segments / 8;
+  if (log_.segment_count() > segments + segments / 8) return true;
+  const std::lock_guard lock(mutex_);
+  return fences_.size() > options_.entries_max / 8;
 }
 
 // Its tombstone need not be stable: a record whose files are missing is no value.
@@ -155,7 +157,7 @@ Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now
   if (const auto removed = log_.remove_oldest(); !removed) return removed;
   const std::lock_guard lock(mutex_);
   index_.forget_segment(segment->number);
-  std::erase_if(fences_, [&](const auto& fence) { return fence.second < segment->last_sequence; });
+  std::erase_if(fences_, [&](const auto& fence) { return fence.second <= segment->last_sequence; });
   return {};
 }
 

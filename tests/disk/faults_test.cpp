@@ -416,6 +416,15 @@ TEST_CASE("more is dropped while the disk fails than can be remembered: everythi
     disk->disarm();
     REQUIRE((*store)->recover(20'000));
     for (int key = 0; key < 12; ++key) CHECK_FALSE((*store)->load(key_name(key), 20'000)->has_value());
+    CHECK((*store)->write(puts, true, 20'000)[0] == disk::Store::Outcome::done);
+    disk->arm(0, ~std::size_t{0}, Fault::error);
+    for (disk::Label label = 100; label < 108; ++label) {  // and labels
+      const disk::Store::Operation drop[] = {disk::Store::DropLabel{label}};
+      (*store)->write(drop, true, 20'000);
+    }
+    for (int key = 0; key < 12; ++key) CHECK_FALSE((*store)->load(key_name(key), 20'000)->has_value());
+    disk->disarm();
+    REQUIRE((*store)->recover(20'000));
     const disk::Store::Operation more[] = {disk::Store::Put{derived_value(20, 1)}};
     CHECK((*store)->write(more, true, 20'000)[0] == disk::Store::Outcome::done);
   }

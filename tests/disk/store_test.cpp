@@ -314,6 +314,31 @@ TEST_CASE("tombstones and labels alone never take more than the budget") {
   CHECK(most > options.budget_bytes / 2);  // or it was not tried
 }
 
+TEST_CASE("of labels that nobody carries no more are remembered than entries_max allows, and what a label dropped stays dropped") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  disk::StoreOptions options = small_store();
+  options.entries_max = 800;
+  auto store = open_store(disk, options);
+  REQUIRE(store.ok());
+  put(**store, derived_value(2, 1), true);
+  for (disk::Label batch = 0; batch < 40; ++batch) {
+    put(**store, derived_value(3, batch + 1), true);
+    std::vector<Store::Operation> operations;
+    if (batch == 20) operations.emplace_back(Store::DropLabel{label_of(2)});
+    for (disk::Label i = 0; i < 50; ++i) operations.emplace_back(Store::DropLabel{100'000 + batch * 50 + i});
+    for (const auto outcome : (*store)->write(operations, true, 20'000)) REQUIRE(outcome == Store::Outcome::done);
+    // Their records go with the segments: hardly more are in the log than may be remembered.
+    CHECK((*store)->status().used_bytes < 100 * 112 + 8 * 4'096 + 2 * options.segment_bytes);
+    CHECK(has(**store, 3, batch + 1));
+    if (batch >= 20) CHECK(absent(**store, 2));
+  }
+  store->reset();
+  auto again = open_store(disk, options);
+  REQUIRE(again.ok());
+  CHECK(absent(**again, 2));
+  CHECK(has(**again, 3, 40));
+}
+
 TEST_CASE("what a label has dropped is given back by compact and counted by verify no more, in the segment that is written, too") {
   const auto disk = std::make_shared<MemoryDisk>();
   auto store = open_store(disk);
