@@ -2,8 +2,8 @@
 //
 // Ownership: borrows the file system.
 // Threads:   one at a time; kept() is of the thread that opens.
-// Errors:    open() those of reading; damage is none: one copy is repaired from the other, without both nobody knows. A write that fails
-//            is owed until recover() has written it.
+// Errors:    open(): it may not be used. Damage is none: one copy is repaired from the other, if that can be written; without both, or where they
+//            cannot be read, nobody knows. What is owed is so until recover() has written it.
 #pragma once
 
 #include <cstdint>
