@@ -234,6 +234,25 @@ TEST_CASE("values that were being copied when the disk failed are there once, an
   }
 }
 
+TEST_CASE("a directory whose sync has failed is synced before a record names the next file in it") {
+  for (const std::size_t at : {0U, 1U}) {
+    CAPTURE(at);
+    const auto disk = std::make_shared<MemoryDisk>();
+    MemoryFiles files(disk);
+    REQUIRE(files.make_directory("parts").ok());
+    REQUIRE(files.sync_directory("").ok());
+    disk::PartFileStore parts(files);
+    REQUIRE(parts.write(0x001, 0, disk::bytes_of("lost")).ok());
+    disk->arm(at, 1, Fault::error);
+    CHECK_FALSE(parts.sync_directories().ok());
+    disk->disarm();
+    REQUIRE(parts.write(0x101, 0, disk::bytes_of("kept")).ok());  // beside it
+    REQUIRE(parts.sync_directories().ok());
+    std::mt19937_64 random(1);
+    CHECK(disk->after(disk->log.size(), MemoryDisk::Loss::all_unsynced, random).contains("parts/01/0000000000000101-0"));
+  }
+}
+
 TEST_CASE("a disk that cannot be read is an error of the load, not a wrong value and not a missing one") {
   const auto disk = std::make_shared<MemoryDisk>();
   auto store = open_store(disk);
