@@ -47,11 +47,6 @@ Result<void> AudienceFile::open() {
   return {};
 }
 
-Result<void> AudienceFile::keep(std::string audience) {
-  owe(std::move(audience));
-  return recover();
-}
-
 Result<void> AudienceFile::recover() {
   if (!owed_) return {};
   if (const auto written = write(*owed_); !written) return written;

@@ -24,9 +24,7 @@ class AudienceFile {
   Result<void> open();
   // What was kept when it was opened. Nothing: it never was, or is lost.
   const std::optional<std::string>& kept() const { return kept_; }
-  // It is this from now on: on stable storage with success, else when recover() has succeeded.
-  Result<void> keep(std::string audience);
-  // What keep() would do, of a store that cannot write.
+  // It is this from now on: on stable storage when recover() has succeeded.
   void owe(std::string audience) { owed_ = std::move(audience); }
   Result<void> recover();
   std::uint64_t bytes() const { return bytes_; }
