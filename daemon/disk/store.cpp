@@ -276,12 +276,20 @@ Result<Store::Outcome> Store::apply(const Clear&, std::uint64_t now_ms) {
 }
 
 void Store::erase_all() {
-  std::vector<Digest> all;
+  KeyIndex all;  // taken apart without the lock: a million values are a tenth of a second
   {
     const std::lock_guard lock(mutex_);
-    index_.each([&](const Digest& digest, const IndexEntry&) { all.push_back(digest); });
+    std::swap(all, index_);
   }
-  for (const Digest& digest : all) erase(digest);
+  std::vector<PartFiles> files;
+  std::uint64_t bytes = 0;
+  all.each_with_files([&](const Digest&, const PartFiles& each) {
+    files.push_back(each);
+    bytes += each.charged();
+  });
+  const std::lock_guard lock(mutex_);
+  garbage_.insert(garbage_.end(), files.begin(), files.end());
+  garbage_bytes_ += bytes;
 }
 
 // The oldest, in which nothing counts.
