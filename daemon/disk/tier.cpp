@@ -229,6 +229,7 @@ struct Tier::State {
     std::optional<std::uint64_t> sync_at;
     std::optional<std::uint64_t> retry_at;
     std::uint64_t retry_ms = 0;
+    bool tried_at_end = false;
     for (;;) {
       std::vector<Queued> batch;
       bool stop = false;
@@ -243,7 +244,9 @@ struct Tier::State {
       }
       const std::uint64_t now = now_ms();
       if (store->degraded()) {
-        if (!retry_at) {
+        if (stop && !std::exchange(tried_at_end, true)) {
+          static_cast<void>(store->recover(now));  // what is owed would come back at the next start
+        } else if (!retry_at) {
           retry_ms = static_cast<std::uint64_t>(options.retry_first.count());
           retry_at = now + retry_ms;
         } else if (*retry_at <= now) {

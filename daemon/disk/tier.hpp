@@ -85,7 +85,7 @@ class Tier {
   // Values that were put and could not be kept, since the start: no room in the queue, in the budget or on the disk, or it fails.
   std::uint64_t left_out() const;
 
-  // Writes and syncs what is queued, ends the threads; those that are not done within `patience` are left behind.
+  // Tries a degraded store once more, writes and syncs what is queued, ends the threads; those that are not done within `patience` are left behind.
   void stop(std::chrono::milliseconds patience);
 
  private:
