@@ -27,7 +27,10 @@ Result<void> AudienceFile::open() {
   const auto file = files_.open(audience_name, false);
   if (!file) return file.error();
   const auto bytes = read_whole(**file, file_bytes_max);
-  if (!bytes) return bytes.error();
+  if (!bytes) {
+    say_("the file " + std::string(audience_name) + " cannot be read: who may have written what is here is not known any more: " + bytes.error().text);
+    return {};
+  }
   bytes_ = bytes->size();
   auto first = copy_at(*bytes, 0, seed_);
   auto second = copy_at(*bytes, bytes->size() / 2, seed_);
@@ -38,13 +41,10 @@ Result<void> AudienceFile::open() {
     say_("both copies in the file " + std::string(audience_name) + " are damaged: who may have written what is here is not known any more");
     return {};
   }
-  say_("one of the two copies in the file " + std::string(audience_name) + " was damaged: written anew from the other");
-  return write(*kept_);
-}
-
-Result<void> AudienceFile::keep(std::string audience) {
-  owe(std::move(audience));
-  return recover();
+  const auto repaired = write(*kept_);
+  say_("one of the two copies in the file " + std::string(audience_name) + " was damaged: " +
+       (repaired ? "written anew from the other" : "it could not be written anew from the other: " + repaired.error().text));
+  return {};
 }
 
 Result<void> AudienceFile::recover() {

@@ -2,8 +2,8 @@
 //
 // Ownership: borrows the file system.
 // Threads:   one at a time; kept() is of the thread that opens.
-// Errors:    open() those of reading; damage is none: one copy is repaired from the other, without both nobody knows. A write that fails
-//            is owed until recover() has written it.
+// Errors:    open(): it may not be used. Damage is none: one copy is repaired from the other, if that can be written; without both, or where they
+//            cannot be read, nobody knows. What is owed is so until recover() has written it.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,7 @@ class AudienceFile {
   Result<void> open();
   // What was kept when it was opened. Nothing: it never was, or is lost.
   const std::optional<std::string>& kept() const { return kept_; }
-  // It is this from now on: on stable storage with success, else when recover() has succeeded.
-  Result<void> keep(std::string audience);
-  // What keep() would do, of a store that cannot write.
+  // It is this from now on: on stable storage when recover() has succeeded.
   void owe(std::string audience) { owed_ = std::move(audience); }
   Result<void> recover();
   std::uint64_t bytes() const { return bytes_; }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 #include <optional>
 #include <vector>
 
@@ -85,13 +86,19 @@ Result<void> set_aside(FileSystem& files, std::uint32_t version, const Say& say)
   if (const auto made = files.make_directory(to); !made) return made;
   if (const auto wiped = remove_sessions(files); !wiped) return wiped;
   if (const auto removed = files.remove(audience_name); !removed && removed.error().code != ErrorCode::not_found) return removed;
-  // The identity last: a crash between leaves an old store that is set aside again.
-  for (const char* name : {log_directory, parts_directory, identity_name}) {
-    const auto moved = files.rename(name, to + "/" + name);
-    if (!moved && moved.error().code != ErrorCode::not_found) return moved;
-  }
-  if (const auto synced = files.sync_directory(to); !synced) return synced;
-  if (const auto synced = files.sync_directory(""); !synced) return synced;
+  // The identity last, when all else is stable: a crash between leaves an old store that is set aside again, never files without an identity.
+  const auto move = [&](std::initializer_list<const char*> names) -> Result<void> {
+    for (const char* name : names) {
+      const auto moved = files.rename(name, to + "/" + name);
+      if (!moved && moved.error().code != ErrorCode::not_found) return moved;
+    }
+    for (const std::string& changed : {to, std::string(aside_directory), std::string()}) {
+      if (const auto synced = files.sync_directory(changed); !synced) return synced;
+    }
+    return {};
+  };
+  if (const auto moved = move({log_directory, parts_directory}); !moved) return moved;
+  if (const auto moved = move({identity_name}); !moved) return moved;
   say("the store had format " + std::to_string(version) + ", this daemon writes " + std::to_string(format_version) + ": it was moved to " + to +
       ", and the store starts empty");
   return {};

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace onced::disk {
 namespace {
@@ -351,12 +352,16 @@ Result<void> Log::roll() {
 void Log::abandon() {
   buffer_.clear();
   if (active_ == nullptr) return;
-  if (writing_) {
-    active_->end = stable_end_;
-    active_->last_sequence = stable_sequence_;
-  }
-  writing_ = false;
   rows_.clear();
+  if (!std::exchange(writing_, false)) return;
+  active_->end = stable_end_;
+  active_->last_sequence = stable_sequence_;
+  if (stable_end_ > segment_start) return;
+  // Nothing of it counts: the next one takes its number, and removes its file. A disk that fails again and again would have one more each time.
+  const std::lock_guard lock(mutex_);
+  segments_.pop_back();
+  --last_number_;
+  active_ = segments_.empty() ? nullptr : segments_.back().get();
 }
 
 std::uint64_t Log::bytes() const {
@@ -381,6 +386,11 @@ std::vector<std::shared_ptr<Segment>> Log::segments() const {
   return {segments_.begin(), segments_.end()};
 }
 
+std::size_t Log::segment_count() const {
+  const std::lock_guard lock(mutex_);
+  return segments_.size();
+}
+
 std::shared_ptr<Segment> Log::oldest() const {
   const std::lock_guard lock(mutex_);
   return segments_.empty() ? nullptr : segments_.front();
@@ -390,8 +400,7 @@ Result<std::vector<IndexRow>> Log::rows(const Segment& segment) const {
   IndexHeader header;
   std::vector<IndexRow> rows;
   const auto has_index = read_index(segment.number, header, rows);
-  if (!has_index) return has_index.error();
-  if (*has_index && header.first_sequence == segment.first_sequence) return rows;
+  if (has_index && *has_index && header.first_sequence == segment.first_sequence) return rows;
   const auto bytes = read_whole(*segment.file, segment_file_bytes_max);
   if (!bytes) return bytes.error();
   const ScanBounds bounds{segment.number, segment.first_sequence, segment.end, segment.last_sequence};

@@ -1,7 +1,7 @@
 // The log: segments in a row, records appended to the last one, the oldest removed (DISK.md, "Segments and records", "Writing").
 //
 // Ownership: the segments' files; who reads shares one, so that it stays readable after its removal.
-// Threads:   one writer; find(), segments(), oldest() and aside from any thread.
+// Threads:   one writer; find(), segments(), segment_count(), oldest() and aside from any thread.
 // Errors:    after any failure of add(), flush() or sync(): abandon(), and nothing but begin() until that succeeds.
 #pragma once
 
@@ -71,7 +71,7 @@ class Log {
   Result<void> roll();
   // Begins a segment where there is none to write to.
   Result<void> begin();
-  // Nothing more goes to the present segment, and what is not stable in it does not count.
+  // Nothing more goes to the present segment, and what is not stable in it does not count. If nothing is, it is no segment any more.
   void abandon();
 
   std::uint64_t next_sequence() const { return next_sequence_; }
@@ -82,6 +82,7 @@ class Log {
 
   std::shared_ptr<Segment> find(std::uint32_t number) const;
   std::vector<std::shared_ptr<Segment>> segments() const;
+  std::size_t segment_count() const;
   std::shared_ptr<Segment> oldest() const;
   bool is_written_to(const Segment& segment) const { return writing_ && active_ == &segment; }
   // What is in a complete segment.

@@ -76,9 +76,8 @@ Result<Digest> PartFileStore::write(std::uint64_t id, std::uint32_t number, Byte
 }
 
 Result<void> PartFileStore::sync_directories() {
-  const std::vector<std::string> directories = std::exchange(to_sync_, {});
-  for (const std::string& each : directories) {
-    if (const auto synced = files_.sync_directory(each); !synced) return synced;
+  for (; !to_sync_.empty(); to_sync_.pop_back()) {  // what fails stays: its directory is there from now on, and nobody would ask for it again
+    if (const auto synced = files_.sync_directory(to_sync_.back()); !synced) return synced;
   }
   return {};
 }

@@ -109,6 +109,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
   std::vector<std::uint64_t> sequences(operations.size());  // the latest that each has written
   std::size_t applied = 0;
   std::optional<Error> error;
+  drops_in_batch_ = false;
   if (degraded()) error = Error{ErrorCode::unavailable, degraded_text()};
   for (std::size_t i = 0; i < operations.size() && !error; ++i) {
     stable = stable || !(std::holds_alternative<Put>(operations[i]) || std::holds_alternative<UseSession>(operations[i]));
@@ -119,7 +120,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     ++applied;
   }
   if (!error) {
-    const auto settled = stable ? sync_all(now_ms) : settle();
+    const auto settled = stable || drops_in_batch_ ? sync_all(now_ms) : settle();
     if (settled) return outcomes;
     error = settled.error();
   }
@@ -140,11 +141,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     if (const Drop* drop = std::get_if<Drop>(&operations[i])) owe_key(drop->key);
     const DropLabel* label = std::get_if<DropLabel>(&operations[i]);
     if (label == nullptr && !std::holds_alternative<Clear>(operations[i])) continue;
-    const Label owed = label == nullptr ? 0 : label->label;
-    owed_fences_.insert(owed);
-    if (owed_fences_.size() > options_.owed_max) owe_everything_ = true;
-    const std::lock_guard lock(mutex_);
-    fences_[owed] = log_.next_sequence();  // later records are not older than it
+    owe_fence(label == nullptr ? 0 : label->label);
   }
   return outcomes;
 }
@@ -186,7 +183,7 @@ Result<Store::Outcome> Store::apply(const Put& put, std::uint64_t now_ms) {
   }
   if (expired || room == Outcome::refused) {  // the older one must not stay in its place
     if (const auto dropped = apply(Drop{value.key}, now_ms); !dropped) return dropped.error();
-    if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+    drops_in_batch_ = true;
     return room;  // of what has expired nothing is left to keep: whoever asks, after a crash too, finds what they would find without one
   }
   files.id = log_.next_sequence();  // making room may have used some
@@ -255,9 +252,15 @@ Result<Store::Outcome> Store::apply(const DropLabel& drop, std::uint64_t now_ms)
 Result<void> Store::add_fence(Label label) {
   const auto place = log_.add(RecordKind::fence, Digest{label, 0}, {}, {});
   if (!place) return place.error();
-  const std::lock_guard lock(mutex_);
-  fences_[label] = place->sequence;
+  fence(label, place->sequence);
   return {};
+}
+
+// In memory. One for everything says all that those before it do.
+void Store::fence(Label label, std::uint64_t sequence) {
+  const std::lock_guard lock(mutex_);
+  if (label == 0) fences_.clear();
+  fences_[label] = sequence;
 }
 
 // The fence makes it true; then everything behind it is given back.
@@ -266,19 +269,39 @@ Result<Store::Outcome> Store::apply(const Clear&, std::uint64_t now_ms) {
   if (const auto rolled = log_.roll(); !rolled) return rolled.error();
   const auto before = log_.segments();
   if (const auto added = add_fence(0); !added) return added.error();
-  std::vector<Digest> all;
+  erase_all();
+  if (const auto synced = sync_all(now_ms); !synced) return synced.error();
+  if (const auto removed = remove_segments(before.size()); !removed) return removed.error();
+  return Outcome::done;
+}
+
+void Store::erase_all() {
+  KeyIndex all;  // taken apart without the lock: a million values are a tenth of a second
   {
     const std::lock_guard lock(mutex_);
-    index_.each([&](const Digest& digest, const IndexEntry&) { all.push_back(digest); });
+    std::swap(all, index_);
   }
-  for (const Digest& digest : all) erase(digest);
-  if (const auto synced = sync_all(now_ms); !synced) return synced.error();
-  for (const auto& segment : before) {
-    if (const auto removed = log_.remove_oldest(); !removed) return removed.error();
+  std::vector<PartFiles> files;
+  std::uint64_t bytes = 0;
+  all.each_with_files([&](const Digest&, const PartFiles& each) {
+    files.push_back(each);
+    bytes += each.charged();
+  });
+  const std::lock_guard lock(mutex_);
+  garbage_.insert(garbage_.end(), files.begin(), files.end());
+  garbage_bytes_ += bytes;
+}
+
+// The oldest, in which nothing counts.
+Result<void> Store::remove_segments(std::size_t count) {
+  for (; count != 0; --count) {
+    const std::shared_ptr<Segment> segment = log_.oldest();
+    if (const auto removed = log_.remove_oldest(); !removed) return removed;
     const std::lock_guard lock(mutex_);
     index_.forget_segment(segment->number);
   }
-  return Outcome::done;
+  used_.store(used_bytes(), std::memory_order_relaxed);
+  return {};
 }
 
 Result<void> Store::settle() {
@@ -288,18 +311,23 @@ Result<void> Store::settle() {
   {
     const std::lock_guard lock(mutex_);
     for (const Pending& each : settled) {
-      if (each.moved_from != 0) {
-        const IndexEntry* const present = index_.find(each.digest);
-        if (present == nullptr || present->sequence != each.moved_from) continue;
-        index_.put(each.digest, each.entry, each.files);  // its files are the same ones
-      } else if (const auto replaced = index_.put(each.digest, each.entry, each.files); replaced && replaced->files) {
-        discard(*replaced->files);
-      }
-      unstable_.emplace_back(each.entry.sequence, each.digest);
+      if (take_in(each)) unstable_.push_back({each.entry.sequence, each.digest, each.moved_from});
     }
   }
   used_.store(used_bytes(), std::memory_order_relaxed);
   return {};
+}
+
+// Under mutex_: its record counts from here on. False: it is a copy of what its key does not have any more.
+bool Store::take_in(const Pending& added) {
+  if (added.moved_from) {
+    const IndexEntry* const present = index_.find(added.digest);
+    if (present == nullptr || present->sequence != added.moved_from->sequence) return false;
+    index_.put(added.digest, added.entry, added.files);  // its files are the same ones
+  } else if (const auto replaced = index_.put(added.digest, added.entry, added.files); replaced && replaced->files) {
+    discard(*replaced->files);
+  }
+  return true;
 }
 
 Result<void> Store::sync_all(std::uint64_t now_ms) {
@@ -362,28 +390,46 @@ void Store::owe(const Digest& digest) {
   else owe_everything_ = true;
 }
 
+// More than can be remembered: one for everything.
+void Store::owe_fence(Label label) {
+  if (owed_fences_.size() >= options_.owed_max && !owed_fences_.contains(label)) label = 0;
+  if (label == 0) owed_fences_.clear();
+  owed_fences_.insert(label);
+  fence(label, log_.next_sequence());  // later records are not older than it
+}
+
+// What was written since the last sync counts as lost: a copy is where it was before, anything else is nowhere.
+void Store::forget_unstable() {
+  for (const Unstable& each : std::exchange(unstable_, {})) {
+    if (each.sequence <= log_.stable_sequence()) continue;
+    {
+      const std::lock_guard lock(mutex_);
+      const IndexEntry* const present = index_.find(each.digest);
+      if (present == nullptr || present->sequence != each.sequence) continue;
+      if (each.moved_from) {
+        const PartFiles* const files = index_.files(each.digest);
+        index_.put(each.digest, *each.moved_from, files == nullptr ? PartFiles{} : PartFiles(*files));
+        continue;
+      }
+    }
+    owe(each.digest);
+  }
+}
+
 void Store::fail(const Error& error) {
-  log_.abandon();
   sessions_.abandon();
   {
-    // Their records may be on the disk or not: the files go when what follows is stable, like those of any value that is void.
     const std::lock_guard lock(mutex_);
     pending_file_bytes_ = 0;
     for (const Pending& each : std::exchange(pending_, {})) {
-      if (each.moved_from != 0 || each.files.count == 0) continue;
-      discard(each.files);
+      // What a segment that came to its end has made stable counts, as a start would find it. Of the others the records may be on the
+      // disk or not: their files go when what follows is stable, like those of any value that is void.
+      if (each.entry.sequence <= log_.stable_sequence()) take_in(each);
+      else if (!each.moved_from && each.files.count != 0) discard(each.files);
     }
   }
-  for (const auto& [sequence, digest] : std::exchange(unstable_, {})) {
-    if (sequence <= log_.stable_sequence()) continue;
-    bool present = false;
-    {
-      const std::lock_guard lock(mutex_);
-      const IndexEntry* const entry = index_.find(digest);
-      present = entry != nullptr && entry->sequence == sequence;
-    }
-    if (present) owe(digest);
-  }
+  forget_unstable();
+  log_.abandon();
   {
     const std::lock_guard lock(mutex_);
     degraded_text_ = error.text;
@@ -399,17 +445,22 @@ std::string Store::degraded_text() const {
 
 bool Store::recover(std::uint64_t now_ms) {
   if (!degraded()) return true;
+  if (owe_everything_) owed_fences_.insert(0);
+  const std::size_t before = log_.segment_count();
   const auto attempt = [&]() -> Result<void> {
     if (const auto written = sessions_.recover(); !written) return written;
     if (const auto begun = log_.begin(); !begun) return begun;
-    if (owe_everything_) owed_fences_.insert(0);
     for (const Label label : owed_fences_) {
       if (const auto added = add_fence(label); !added) return added;
     }
     for (const Digest& digest : owed_) {
       if (const auto place = log_.add(RecordKind::tombstone, digest, {}, {}); !place) return place.error();
     }
+    if (owed_fences_.contains(0)) erase_all();
     if (const auto synced = sync_all(now_ms); !synced) return synced;
+    if (owed_fences_.contains(0)) {
+      if (const auto removed = remove_segments(before); !removed) return removed;
+    }
     return audience_.recover();
   };
   if (const auto done = attempt(); !done) {
@@ -418,14 +469,6 @@ bool Store::recover(std::uint64_t now_ms) {
     const std::lock_guard lock(mutex_);
     degraded_text_ = done.error().text;
     return false;
-  }
-  if (owe_everything_) {
-    std::vector<Digest> all;
-    {
-      const std::lock_guard lock(mutex_);
-      index_.each([&](const Digest& digest, const IndexEntry&) { all.push_back(digest); });
-    }
-    for (const Digest& digest : all) erase(digest);
   }
   owed_.clear();
   owed_fences_.clear();
@@ -454,7 +497,7 @@ std::uint64_t Store::used_bytes() const {
 Store::Status Store::status() const {
   Status status;
   status.used_bytes = used_.load(std::memory_order_relaxed);
-  status.segments = log_.segments().size();
+  status.segments = log_.segment_count();
   status.degraded = degraded();
   status.sessions = sessions_.size();
   status.budget_bytes = options_.budget_bytes;

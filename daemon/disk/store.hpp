@@ -6,7 +6,8 @@
 // Order:     operations count in the order in which they are given to write(). A load that begins after write() returned sees
 //            them; one that runs meanwhile may bring the value from before.
 // Limits:    the directory's bytes stay within the budget; a value that would take more than a quarter of it is refused. Memory: 80 bytes
-//            for each of at most entries_max values, and a segment at times.
+//            for each of at most entries_max values, 56 for each of an eighth as many labels that were dropped, and a segment at times. Open files:
+//            one for each segment (9/8 of as many as fit into the budget, or one more), and those that are just read or written.
 // Errors:    what fails to be written degrades the store (write() refuses, loads go on) until recover() succeeds. Damage is a value
 //            that is absent, and a line to `say`.
 #pragma once
@@ -92,7 +93,7 @@ class Store {
   // The store's time when it was opened: never before what the log knows.
   std::uint64_t opened_ms() const { return opened_ms_; }
 
-  // As one batch. Stable before it returns when `stable`, or when it contains anything but Put and UseSession.
+  // As one batch. Stable before it returns when `stable`, or when it contains anything but Put and UseSession, or a Put that is refused or has expired.
   std::vector<Outcome> write(std::span<const Operation> operations, bool stable, std::uint64_t now_ms);
   // What was written is stable with true.
   bool sync(std::uint64_t now_ms);
@@ -179,7 +180,12 @@ class Store {
     Digest digest;
     IndexEntry entry;
     PartFiles files;
-    std::uint64_t moved_from = 0;  // its sequence before, unless it was replaced meanwhile; 0: it is new
+    std::optional<IndexEntry> moved_from{};  // of a copy: where it was
+  };
+  struct Unstable {  // in the index, and not on stable storage
+    std::uint64_t sequence = 0;
+    Digest digest;
+    std::optional<IndexEntry> moved_from{};  // where it is on stable storage as well
   };
   Result<Outcome> apply(const Put& put, std::uint64_t now_ms);
   Result<Outcome> apply(const Drop& drop, std::uint64_t now_ms);
@@ -194,16 +200,28 @@ class Store {
   // Where the log has the key; nothing when its session is not there.
   std::optional<Digest> place_of(std::string_view key) const;
   Result<void> add_fence(Label label);
+  void fence(Label label, std::uint64_t sequence);
   Result<void> settle();                     // flush, then the index
+  bool take_in(const Pending& added);        // into the index
   Result<void> sync_all(std::uint64_t now_ms);
   Result<Outcome> make_room(std::uint64_t bytes, std::uint64_t now_ms);
+  bool has_too_long_a_log() const;           // whatever its bytes
+  struct Live {
+    Digest digest;
+    IndexEntry entry;
+  };
+  std::vector<Live> live_in(const Segment& segment) const;
   Result<void> clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now_ms);
   Result<void> evict(const Digest& digest);
   std::uint64_t used_bytes() const;          // the writer's
   void erase(const Digest& digest);          // its files go with the next sync
   bool erase_if_same(const Digest& digest, const IndexEntry& entry);
+  void erase_all();
+  Result<void> remove_segments(std::size_t count);
   void fail(const Error& error);
+  void forget_unstable();                    // by fail()
   void owe(const Digest& digest);
+  void owe_fence(Label label);
   bool is_void(const std::vector<Label>& labels, std::uint64_t sequence) const;
 
   struct Read {
@@ -219,6 +237,7 @@ class Store {
   Result<bool> hand_over(std::uint64_t id, std::uint32_t number, std::size_t part, const PartView& view, bool checked, PartSink& sink) const;
   Result<void> fill_sink(const Read& read, std::size_t number, std::uint32_t file, PartSink& sink) const;
   Result<std::optional<std::string>> read_part(const Digest& digest, const Read& read, std::size_t number, std::uint32_t file, PartSink* sink, LoadedPart& part);
+  Result<std::uint64_t> copy(const Live& one, Read& read);
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
   Result<bool> find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read);  // false: there is none that counts
   void found_damaged(const Digest& digest, const IndexEntry& entry, std::string_view key, const std::string& what);  // no key: it cannot be read
@@ -247,7 +266,8 @@ class Store {
 
   std::vector<Pending> pending_;
   std::uint64_t pending_file_bytes_ = 0;  // of these: on the disk already, and not in the index before they are settled
-  std::vector<std::pair<std::uint64_t, Digest>> unstable_;  // by sequence
+  bool drops_in_batch_ = false;           // a put that only drops what its key had: the batch is to be stable
+  std::vector<Unstable> unstable_;  // by sequence
   std::set<Digest> owed_;
   std::set<Label> owed_fences_;
   bool owe_everything_ = false;

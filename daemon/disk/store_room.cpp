@@ -30,7 +30,7 @@ Result<Store::Outcome> Store::make_room(std::uint64_t bytes, std::uint64_t now_m
     const std::lock_guard lock(mutex_);
     return index_.size() + pending_.size() >= options_.entries_max;
   };
-  while (is_short(to_be_given_back()) || too_many()) {
+  while (is_short(to_be_given_back()) || too_many() || has_too_long_a_log()) {
     if (const auto settled = settle(); !settled) return settled.error();
     const std::shared_ptr<Segment> oldest = log_.oldest();
     std::optional<std::pair<float, Digest>> least;
@@ -44,16 +44,27 @@ Result<Store::Outcome> Store::make_room(std::uint64_t bytes, std::uint64_t now_m
     }
     if (!oldest || (values == 0 && log_.is_written_to(*oldest) && oldest->bytes <= options_.segment_bytes / 2)) return Outcome::refused;
     const double worth_per_byte = sums.worth / static_cast<double>(oldest->bytes + sums.file_bytes);
-    if (least && std::exp2(static_cast<double>(least->first)) <= worth_per_byte) {
+    if (least && !has_too_long_a_log() && std::exp2(static_cast<double>(least->first)) <= worth_per_byte) {
       if (const auto evicted = evict(least->second); !evicted) return evicted.error();
       continue;
     }
-    if (const auto cleaned = clean_oldest(oldest->bytes / copied_share, now_ms); !cleaned) return cleaned.error();
+    // Where there are only too many of them, what lives in a short one moves together with what lives in others.
+    const std::uint64_t segment_bytes = has_too_long_a_log() ? std::max(oldest->bytes, options_.segment_bytes) : oldest->bytes;
+    if (const auto cleaned = clean_oldest(segment_bytes / copied_share, now_ms); !cleaned) return cleaned.error();
   }
   if (is_short(0)) {
     if (const auto synced = sync_all(now_ms); !synced) return synced.error();
   }
   return Outcome::done;
+}
+
+// Of dropped labels, each in memory for as long as its record is in the log. And of segments, each with an open file. A failure, a compaction and a clearing end one early, so that bytes alone do not bound them. (The eighth: full
+// ones have room at their end.)
+bool Store::has_too_long_a_log() const {
+  const std::uint64_t segments = options_.budget_bytes / options_.segment_bytes;
+  if (log_.segment_count() > segments + segments / 8) return true;
+  const std::lock_guard lock(mutex_);
+  return fences_.size() > options_.entries_max / 8;
 }
 
 // Its tombstone need not be stable: a record whose files are missing is no value.
@@ -66,6 +77,61 @@ Result<void> Store::evict(const Digest& digest) {
   return {};
 }
 
+// Of its values those that count, the dearest first. Where nobody can read what is in the segment, the index says.
+std::vector<Store::Live> Store::live_in(const Segment& segment) const {
+  std::vector<Live> live;
+  const auto rows = log_.rows(segment);
+  const std::lock_guard lock(mutex_);
+  if (rows) {
+    for (const IndexRow& row : *rows) {
+      const IndexEntry* const entry = index_.find(row.digest);
+      if (entry != nullptr && entry->sequence == row.sequence) live.push_back({row.digest, *entry});
+    }
+  } else {
+    index_.each([&](const Digest& digest, const IndexEntry& entry) {
+      if (entry.segment == segment.number) live.push_back({digest, entry});
+    });
+  }
+  std::sort(live.begin(), live.end(), [](const Live& a, const Live& b) { return a.entry.merit > b.entry.merit; });
+  return live;
+}
+
+// To the end of the log, if it is whole and counts; the index hears of it with settle(). Otherwise it goes. Returns the bytes of the copy, 0: there is none.
+Result<std::uint64_t> Store::copy(const Live& one, Read& read) {
+  const auto found = read_record(one.digest, one.entry, read);
+  if (!found || *found == Found::damaged) {  // one bad sector must not keep its segment for ever
+    found_damaged(one.digest, one.entry, {}, found ? "its record in the log" : found.error().text);
+    return std::uint64_t{0};
+  }
+  if (*found == Found::gone || is_void(read.body.labels, one.entry.sequence)) {
+    erase(one.digest);
+    return std::uint64_t{0};
+  }
+  PartFiles files;
+  {
+    const std::lock_guard lock(mutex_);
+    const IndexEntry* const present = index_.find(one.digest);
+    if (present == nullptr || present->sequence != one.entry.sequence) return std::uint64_t{0};  // a load found it damaged
+    if (const PartFiles* its_files = index_.files(one.digest)) files = *its_files;
+  }
+  IndexRow row;
+  row.usable_until_ms = one.entry.usable_until_ms;
+  row.file_bytes = files.bytes;
+  row.file_id = files.id;
+  row.files = files.count;
+  row.merit = one.entry.merit;
+  const Bytes body = Bytes(read.record).subspan(sizeof(RecordHeader), read.record.size() - bare_record_bytes);
+  const auto place = log_.add(one.entry.is_sealed ? RecordKind::sealed : RecordKind::value, one.digest, body, row);
+  if (!place) return place.error();
+  IndexEntry moved = one.entry;
+  moved.sequence = place->sequence;
+  moved.segment = place->segment;
+  moved.offset = place->offset;
+  moved.length = place->length;
+  pending_.push_back({.digest = one.digest, .entry = moved, .files = files, .moved_from = one.entry});
+  return std::uint64_t{one.entry.length};
+}
+
 Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now_ms) {
   if (const auto settled = settle(); !settled) return settled;
   const std::shared_ptr<Segment> segment = log_.oldest();
@@ -73,76 +139,25 @@ Result<void> Store::clean_oldest(std::uint64_t copy_bytes_max, std::uint64_t now
     if (const auto rolled = log_.roll(); !rolled) return rolled;
     if (const auto begun = log_.begin(); !begun) return begun;
   }
-  struct Live {
-    Digest digest;
-    IndexEntry entry;
-  };
-  const auto rows = log_.rows(*segment);
-  if (!rows) return rows.error();
-  std::vector<Live> live;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const IndexRow& row : *rows) {
-      const IndexEntry* const entry = index_.find(row.digest);
-      if (entry != nullptr && entry->sequence == row.sequence) live.push_back({row.digest, *entry});
-    }
-  }
-  std::sort(live.begin(), live.end(), [](const Live& a, const Live& b) { return a.entry.merit > b.entry.merit; });
   std::uint64_t copied = 0;
   Read read;
-  for (const Live& each : live) {
-    const auto drop = [&](bool evicted) {
+  for (const Live& each : live_in(*segment)) {
+    const bool expired = each.entry.usable_until_ms <= now_ms;
+    if (expired || copied + each.entry.length > copy_bytes_max) {
       erase(each.digest);
       const std::lock_guard lock(mutex_);
-      evicted_ += evicted ? 1 : 0;
-    };
-    if (each.entry.usable_until_ms <= now_ms) {
-      drop(false);
+      evicted_ += expired ? 0 : 1;
       continue;
     }
-    if (copied + each.entry.length > copy_bytes_max) {
-      drop(true);
-      continue;
-    }
-    const auto found = read_record(each.digest, each.entry, read);
-    if (!found) return found.error();
-    if (*found == Found::damaged) {
-      found_damaged(each.digest, each.entry, {}, "its record in the log");
-      continue;
-    }
-    if (*found == Found::gone || is_void(read.body.labels, each.entry.sequence)) {
-      drop(false);
-      continue;
-    }
-    PartFiles files;
-    {
-      const std::lock_guard lock(mutex_);
-      const IndexEntry* const present = index_.find(each.digest);
-      if (present == nullptr || present->sequence != each.entry.sequence) continue;  // a load found it damaged
-      if (const PartFiles* its_files = index_.files(each.digest)) files = *its_files;
-    }
-    IndexRow row;
-    row.usable_until_ms = each.entry.usable_until_ms;
-    row.file_bytes = files.bytes;
-    row.file_id = files.id;
-    row.files = files.count;
-    row.merit = each.entry.merit;
-    const Bytes body = Bytes(read.record).subspan(sizeof(RecordHeader), read.record.size() - bare_record_bytes);
-    const auto place = log_.add(each.entry.is_sealed ? RecordKind::sealed : RecordKind::value, each.digest, body, row);
-    if (!place) return place.error();
-    IndexEntry moved = each.entry;
-    moved.sequence = place->sequence;
-    moved.segment = place->segment;
-    moved.offset = place->offset;
-    moved.length = place->length;
-    pending_.push_back({.digest = each.digest, .entry = moved, .files = files, .moved_from = each.entry.sequence});
-    copied += each.entry.length;
+    const auto bytes = copy(each, read);
+    if (!bytes) return bytes.error();
+    copied += *bytes;
   }
   if (const auto synced = sync_all(now_ms); !synced) return synced;
   if (const auto removed = log_.remove_oldest(); !removed) return removed;
   const std::lock_guard lock(mutex_);
   index_.forget_segment(segment->number);
-  std::erase_if(fences_, [&](const auto& fence) { return fence.second < segment->last_sequence; });
+  std::erase_if(fences_, [&](const auto& fence) { return fence.second <= segment->last_sequence; });
   return {};
 }
 

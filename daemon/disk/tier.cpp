@@ -49,12 +49,18 @@ class Bell {
 }  // namespace
 
 struct Tier::State {
+  struct Told {
+    Written written;
+    bool shed = false;  // a put, which is refused however well what is done instead goes
+  };
   struct Queued {
     Store::Operation operation;
     bool durable = false;
     std::size_t bytes = 0;
     bool is_put = false;  // of a value
     bool shed = false;    // a put for which there was no room: a drop now
+    bool drops_everything = false;  // in the place of all that waited
+    std::vector<Told> told_instead{};  // of these
     Written written;
   };
   struct Load {
@@ -82,6 +88,7 @@ struct Tier::State {
   std::size_t queue_bytes = 0;  // of what waits and what is being written
   std::size_t held_queued = 0;  // operations in `queue` that are Store::is_held(): these cannot be shed
   std::unordered_map<std::string, Busy> busy;
+  std::size_t dropping_everything = 0;  // such operations that wait or are being written: of a key that is not busy there is nothing
   std::deque<Load> loads;
   std::size_t loads_waiting = 0;  // in `loads` and behind busy keys
   struct Compaction {
@@ -104,49 +111,64 @@ struct Tier::State {
 
   void add(Queued queued) {
     queued.is_put = std::holds_alternative<Store::Put>(queued.operation);
-    std::vector<Queued> replaced;
+    std::vector<Queued> gone;  // values go when the lock has
+    std::size_t more_loads = 0;
     {
       const std::lock_guard lock(mutex);
-      if (queue_bytes > 0 && queue_bytes + queued.bytes > options.queue_bytes_max && std::holds_alternative<Store::Put>(queued.operation)) {
-        queued.operation = Store::Drop{std::get<Store::Put>(queued.operation).value.key};
+      if (queued.is_put && queue_bytes > 0 && queue_bytes + queued.bytes > options.queue_bytes_max) {
+        Queued& put = gone.emplace_back();
+        put.operation = std::exchange(queued.operation, Store::Drop{*key_of(queued.operation)});
         queued.bytes = 0;
         queued.shed = true;
       }
-      if (queue.size() - held_queued >= options.queue_operations_max && !Store::is_held(queued.operation)) {
-        std::deque<Queued> of_sessions;
-        std::deque<Queued> of_audience;  // behind what drops all values, for it may say that somebody is not to find them
-        for (Queued& each : queue) {
-          if (Store::is_held(each.operation)) {
-            (Store::is_of_session(each.operation) ? of_sessions : of_audience).push_back(std::move(each));
-            continue;
-          }
-          queue_bytes -= std::exchange(each.bytes, 0);
-          each.shed = each.shed || std::holds_alternative<Store::Put>(each.operation);
-          replaced.push_back(std::move(each));
-        }
-        queue = std::move(of_sessions);
-        replaced.push_back(std::move(queued));
-        replaced.back().shed = replaced.back().shed || std::holds_alternative<Store::Put>(replaced.back().operation);
-        replaced.back().bytes = 0;
-        if (const std::string* key = key_of(replaced.back().operation)) ++busy[*key].operations;
-        Queued everything{.operation = Store::Clear{}, .durable = true, .written = {}};
-        const auto shared = std::make_shared<std::vector<Queued>>(std::move(replaced));
-        everything.written = [this, shared](Store::Outcome outcome) { finish(*shared, std::vector(shared->size(), outcome)); };
-        queue.push_back(std::move(everything));
-        std::move(of_audience.begin(), of_audience.end(), std::back_inserter(queue));
-      } else {
-        queue_bytes += queued.bytes;
-        held_queued += Store::is_held(queued.operation) ? 1U : 0U;
-        if (const std::string* key = key_of(queued.operation)) ++busy[*key].operations;
-        queue.push_back(std::move(queued));
-      }
+      queue_bytes += queued.bytes;
+      held_queued += Store::is_held(queued.operation) ? 1U : 0U;
+      if (const std::string* key = key_of(queued.operation)) ++busy[*key].operations;
+      queue.push_back(std::move(queued));
+      if (queue.size() - held_queued > options.queue_operations_max) more_loads = drop_everything_instead(gone);
     }
     work.ring();
+    for (; more_loads != 0; --more_loads) loads_bell.ring();
   }
 
-  static Store::Outcome outcome_of(const Queued& queued, Store::Outcome outcome) {
-    return queued.shed && outcome == Store::Outcome::done ? Store::Outcome::refused : outcome;
+  // Under the mutex: one operation that drops all values takes the place of all that waits, but for what is held: sessions' before it, the audience behind
+  // it, for that may say that somebody is not to find these values. Of the others only who is to be told is kept. Returns how many loads go on.
+  std::size_t drop_everything_instead(std::vector<Queued>& gone) {
+    std::deque<Queued> of_sessions;
+    std::deque<Queued> of_audience;
+    Queued everything{.operation = Store::Clear{}, .durable = true, .drops_everything = true, .written = {}};
+    std::size_t more_loads = 0;
+    for (Queued& each : queue) {
+      if (Store::is_held(each.operation)) {
+        (Store::is_of_session(each.operation) ? of_sessions : of_audience).push_back(std::move(each));
+        continue;
+      }
+      queue_bytes -= each.bytes;
+      left_out += each.is_put ? 1U : 0U;
+      dropping_everything -= each.drops_everything ? 1U : 0U;
+      if (const std::string* const key = key_of(each.operation)) more_loads += release(*key);
+      if (each.written) everything.told_instead.push_back({std::move(each.written), each.is_put});
+      std::move(each.told_instead.begin(), each.told_instead.end(), std::back_inserter(everything.told_instead));
+      gone.push_back(std::move(each));
+    }
+    ++dropping_everything;
+    queue = std::move(of_sessions);
+    queue.push_back(std::move(everything));
+    std::move(of_audience.begin(), of_audience.end(), std::back_inserter(queue));
+    return more_loads;
   }
+
+  // Under the mutex: an operation of this key is over, or dropped with everything. Returns how many loads go on that waited for it.
+  std::size_t release(const std::string& key) {
+    const auto found = busy.find(key);
+    if (--found->second.operations != 0) return 0;
+    const std::size_t more_loads = found->second.after.size();
+    std::move(found->second.after.begin(), found->second.after.end(), std::back_inserter(loads));
+    busy.erase(found);
+    return more_loads;
+  }
+
+  static Store::Outcome outcome_of(bool shed, Store::Outcome outcome) { return shed && outcome == Store::Outcome::done ? Store::Outcome::refused : outcome; }
 
   // Loads that waited for these go on; their callers hear of it.
   void finish(std::vector<Queued>& batch, const std::vector<Store::Outcome>& outcomes) {
@@ -156,21 +178,16 @@ struct Tier::State {
       for (std::size_t i = 0; i < batch.size(); ++i) {
         const Queued& each = batch[i];
         queue_bytes -= each.bytes;
-        if (each.is_put && outcome_of(each, outcomes[i]) != Store::Outcome::done) ++left_out;
-        const std::string* const key = key_of(each.operation);
-        if (key == nullptr) continue;
-        const auto found = busy.find(*key);
-        if (--found->second.operations != 0) continue;
-        for (Load& load : found->second.after) {
-          loads.push_back(std::move(load));
-          ++more_loads;
-        }
-        busy.erase(found);
+        if (each.is_put && outcome_of(each.shed, outcomes[i]) != Store::Outcome::done) ++left_out;
+        dropping_everything -= each.drops_everything ? 1U : 0U;
+        if (const std::string* const key = key_of(each.operation)) more_loads += release(*key);
       }
     }
     for (; more_loads != 0; --more_loads) loads_bell.ring();
-    for (std::size_t i = 0; i < batch.size(); ++i)
-      if (batch[i].written) batch[i].written(outcome_of(batch[i], outcomes[i]));
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (batch[i].written) batch[i].written(outcome_of(batch[i].shed, outcomes[i]));
+      for (const Told& one : batch[i].told_instead) one.written(outcome_of(one.shed, outcomes[i]));
+    }
   }
 
   // One more segment. By the writer.
@@ -212,6 +229,7 @@ struct Tier::State {
     std::optional<std::uint64_t> sync_at;
     std::optional<std::uint64_t> retry_at;
     std::uint64_t retry_ms = 0;
+    bool tried_at_end = false;
     for (;;) {
       std::vector<Queued> batch;
       bool stop = false;
@@ -226,7 +244,9 @@ struct Tier::State {
       }
       const std::uint64_t now = now_ms();
       if (store->degraded()) {
-        if (!retry_at) {
+        if (stop && !std::exchange(tried_at_end, true)) {
+          static_cast<void>(store->recover(now));  // what is owed would come back at the next start
+        } else if (!retry_at) {
           retry_ms = static_cast<std::uint64_t>(options.retry_first.count());
           retry_at = now + retry_ms;
         } else if (*retry_at <= now) {
@@ -261,6 +281,7 @@ struct Tier::State {
       compact_some(now);
       if (!batch.empty() || is_compacting()) continue;
       if (stop) break;
+      if (store->degraded() && !retry_at) continue;  // it failed just now, and nobody may ring
       std::optional<std::uint64_t> next = sync_at;
       if (retry_at && (!next || *retry_at < *next)) next = retry_at;
       work.wait(next ? static_cast<std::int64_t>(*next - std::min(*next, now)) : -1);
@@ -277,11 +298,15 @@ struct Tier::State {
   Result<std::optional<Store::Summary>> look(std::string_view key, std::uint64_t now) const {
     {
       const std::lock_guard lock(mutex);
-      if (busy.contains(std::string(key))) return std::optional<Store::Summary>();
+      if (dropping_everything > 0 || busy.contains(std::string(key))) return std::optional<Store::Summary>();
     }
     return store->look(key, now);
   }
   Result<std::optional<Store::Loaded>> serve(const Load& load) const {
+    {
+      const std::lock_guard lock(mutex);
+      if (dropping_everything > 0) return std::optional<Store::Loaded>();
+    }
     const std::uint64_t now = now_ms();
     Store::Accept accept;
     if (load.accept) {
@@ -364,6 +389,7 @@ bool Tier::may_have(std::string_view key) const {
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->busy.contains(std::string(key))) return true;
+    if (state_->dropping_everything > 0) return false;
   }
   return state_->store->may_have(key);
 }

@@ -8,7 +8,8 @@
 // Order:     operations count in the order of the calls. A load sees the puts and drops of its key that were asked for before. What drops by label
 //            or drops everything is sure for loads that are asked for after its `written`.
 // Limits:    queue_bytes_max of values wait, or one larger one; a put beyond that is not stored, and drops what its key had (its outcome: refused). More than
-//            queue_operations_max operations: they are replaced by one that drops all values; what is about sessions and the audience stays. loads_max loads.
+//            queue_operations_max operations: they are replaced by one that drops all values (loads find none from then on), and of them only the callers'
+//            `written` are kept; what is about sessions and the audience stays. loads_max loads.
 // Errors:    those of the store. A degraded store is tried again after retry_first, then less and less often up to retry_longest.
 #pragma once
 
@@ -84,7 +85,7 @@ class Tier {
   // Values that were put and could not be kept, since the start: no room in the queue, in the budget or on the disk, or it fails.
   std::uint64_t left_out() const;
 
-  // Writes and syncs what is queued, ends the threads; those that are not done within `patience` are left behind.
+  // Tries a degraded store once more, writes and syncs what is queued, ends the threads; those that are not done within `patience` are left behind.
   void stop(std::chrono::milliseconds patience);
 
  private:

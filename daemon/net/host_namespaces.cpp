@@ -50,7 +50,7 @@ void Host::note_audience(const std::string& name, tiers::NamespaceDisk& disk, co
   const std::optional<engine::AccessRule> before = disk.audience_before();
   if (before == rule) return;
   if (before && engine::is_narrower(rule, *before)) {
-    log_(LogLevel::warning, "the namespace \"" + name + "\" begins anew, empty: fewer may use it than when its values were written to disk");
+    log_(LogLevel::warning, "the namespace \"" + name + "\" begins anew, empty: fewer may use it than may have written what is on its disk");
     clear_disk(name, disk);
   }
   disk.keep_audience(rule);

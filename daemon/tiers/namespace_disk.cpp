@@ -77,6 +77,17 @@ Result<bool> has_its_upstreams(std::string_view attributes, const disk::Tier::Lo
   return true;
 }
 
+// What is left of its times, as of now: those of the store are points in time. False: nothing.
+bool set_times(engine::DiskValue& value, const disk::ValueFacts& facts, std::uint64_t now_ms) {
+  value.age_ms = now_ms - std::min(now_ms, facts.stored_ms);
+  value.life.early_ms = facts.early_ms;
+  value.life.grace_ms = facts.grace_ms;
+  if (facts.fresh_until_ms == disk::never_ms) return true;
+  value.life.fresh_ms = facts.fresh_until_ms - std::min(facts.fresh_until_ms, now_ms);
+  if (value.life.fresh_ms == 0) value.life.grace_ms = static_cast<std::uint32_t>(facts.usable_until_ms() - std::min(facts.usable_until_ms(), now_ms));
+  return facts.usable_until_ms() > now_ms;
+}
+
 // New memory of a size, filled from its beginning on by write(): a store through a fresh mapping takes a page fault for every page, which the kernel
 // fills with zeros first (1 MB: 1.8 times as long). seal() when it is full.
 class NewMemory {
@@ -144,8 +155,7 @@ class NamespaceDisk::MappedBlob {
 // A load on its way: a reader's thread fills it, and posts what has become of it.
 class NamespaceDisk::Loading final : public disk::PartSink {
  public:
-  Loading(engine::DiskTicket ticket, std::uint64_t generation, std::uint64_t now_ms, bool maps_files)
-      : ticket_(ticket), generation_(generation), now_ms_(now_ms), maps_files_(maps_files) {}
+  Loading(engine::DiskTicket ticket, std::uint64_t generation, bool maps_files) : ticket_(ticket), generation_(generation), maps_files_(maps_files) {}
 
   // disk::PartSink
   bool begin(std::size_t part, std::uint64_t bytes) override {
@@ -168,6 +178,7 @@ class NamespaceDisk::Loading final : public disk::PartSink {
       event.problem = loaded.error().text;
     } else if (*loaded) {
       event.value = value_of(**loaded);
+      letter.facts = (*loaded)->facts;
       if (!event.value) event.problem = "its attributes are of another version of onced";
       else seal(letter, *event.value, event.problem);
       if (!event.problem.empty()) event.value.reset();
@@ -189,18 +200,11 @@ class NamespaceDisk::Loading final : public disk::PartSink {
     value.epoch = attributes->epoch;
     value.version = facts.version;
     value.fresh_until_ms = attributes->fresh_until_ms;
-    value.age_ms = now_ms_ - std::min(now_ms_, facts.stored_ms);
     value.cost_us = facts.cost_us;
     value.was_put = attributes->was_put;
     value.origin = std::move(attributes->origin);
     value.tags = std::move(attributes->tags);
     value.upstreams = std::move(attributes->upstreams);
-    value.life.early_ms = facts.early_ms;
-    value.life.grace_ms = facts.grace_ms;
-    if (facts.fresh_until_ms != disk::never_ms) {
-      value.life.fresh_ms = facts.fresh_until_ms - std::min(facts.fresh_until_ms, now_ms_);
-      if (value.life.fresh_ms == 0) value.life.grace_ms = static_cast<std::uint32_t>(facts.usable_until_ms() - std::min(facts.usable_until_ms(), now_ms_));
-    }
     std::uint64_t inline_bytes = 0;
     for (const disk::Store::LoadedPart& part : loaded.parts) inline_bytes += part.in_sink ? 0 : part.size;
     for (std::size_t i = 0; i < loaded.parts.size(); ++i) {
@@ -234,7 +238,6 @@ class NamespaceDisk::Loading final : public disk::PartSink {
 
   engine::DiskTicket ticket_;
   std::uint64_t generation_;
-  std::uint64_t now_ms_;
   bool maps_files_;
   std::vector<std::pair<std::size_t, NewMemory>> memory_;
   std::vector<ReadPart> files_;
@@ -340,7 +343,7 @@ std::vector<engine::Event> NamespaceDisk::take(std::size_t max) {
       continue;
     }
     auto& loaded = std::get<engine::DiskLoaded>(letter.event);
-    if (loaded.value && !adopt(letter)) loaded.value.reset();
+    if (loaded.value && (!set_times(*loaded.value, letter.facts, tier_->now_ms()) || !adopt(letter))) loaded.value.reset();
     events.emplace_back(std::move(loaded));
   }
   return events;
@@ -428,7 +431,7 @@ bool NamespaceDisk::may_have(std::string_view key) const { return tier_->may_hav
 
 bool NamespaceDisk::load(engine::DiskTicket ticket, std::string_view key) {
   if (!is_cleared()) return false;
-  const auto loading = std::make_shared<Loading>(ticket, generation_, tier_->now_ms(), map_files_);  // of a session none is mapped: Store::load()
+  const auto loading = std::make_shared<Loading>(ticket, generation_, map_files_);  // of a session none is mapped: Store::load()
   return tier_->load(
       std::string(key), loading, [loading, box = box_](Result<std::optional<disk::Store::Loaded>> loaded) { box->post(loading->letter(std::move(loaded))); },
       [](const disk::ValueFacts&, std::string_view attributes, const disk::Tier::Look& look) { return has_its_upstreams(attributes, look); });

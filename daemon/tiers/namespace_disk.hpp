@@ -101,6 +101,7 @@ class NamespaceDisk final : public engine::DiskTier {
   struct Letter {
     std::uint64_t generation = 0;
     std::variant<engine::DiskWritten, engine::DiskLoaded> event;
+    disk::ValueFacts facts{};  // of what was loaded: a load may take long, and what is left of its time is said when it has come
     std::vector<ReadPart> read{};
   };
   using Box = Mailbox<Letter>;

@@ -1,6 +1,8 @@
 // Who may read a store, kept for its next start: after any crash, fault or damage no audience is found that is narrower than that of what is there.
 #include <doctest/doctest.h>
 
+#include "disk/audience_file.hpp"
+#include "disk/format.hpp"
 #include "workload.hpp"
 
 namespace onced::testing {
@@ -153,6 +155,49 @@ TEST_CASE("a damaged copy is repaired from the other; without both, nobody knows
     CHECK_FALSE((*store)->was_new());
     CHECK(said.size() == 1);
   }
+}
+
+TEST_CASE("a repair that fails and a file that cannot be read are said, and keep no store from being opened") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  {
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    REQUIRE(keep(**store, few) == Store::Outcome::done);
+  }
+  Image damaged = disk->image();
+  damaged["audience"].content[40] ^= 4;
+  std::size_t failures = 0;
+  for (const Fault fault : {Fault::error, Fault::half_written}) {
+    for (std::size_t at = 0;; ++at) {
+      CAPTURE(at);
+      const auto other = std::make_shared<MemoryDisk>(damaged);
+      std::vector<std::string> said;
+      MemoryFiles files(other);
+      disk::Identity identity;
+      std::memcpy(&identity, damaged.at("onced-disk").content.data(), sizeof(identity));
+      disk::AudienceFile own(files, identity.seed, [&](const std::string& text) { said.push_back(text); });
+      other->arm(at, 1, fault);
+      REQUIRE(own.open().ok());
+      CHECK(own.kept() == few);
+      REQUIRE(said.size() == 1);
+      CHECK((said[0].find("could not be written anew") != std::string::npos) == (other->failed != 0));
+      other->disarm();
+      REQUIRE(own.open().ok());
+      CHECK(own.kept() == few);
+      if (other->failed == 0) break;
+      ++failures;
+    }
+  }
+  CHECK(failures >= 8);
+  const auto other = std::make_shared<MemoryDisk>(damaged);
+  other->unreadable = {other->names.at("audience")};
+  std::vector<std::string> said;
+  auto store = open_store(other, small_store(&said));
+  REQUIRE(store.ok());
+  CHECK_FALSE((*store)->audience_before());
+  CHECK_FALSE((*store)->was_new());
+  CHECK(said.size() == 1);
+  CHECK(keep(**store, many) == Store::Outcome::done);  // a new file
 }
 
 }  // namespace onced::testing

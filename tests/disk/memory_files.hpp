@@ -59,6 +59,7 @@ struct MemoryDisk {
   std::size_t counted = 0;
   std::size_t failed = 0;
   bool fail_reads = false;
+  std::set<std::size_t> unreadable;  // inodes of which nothing can be read
 
   void arm(std::size_t at, std::size_t count, Fault kind) {
     fail_at = at;
@@ -102,6 +103,21 @@ struct MemoryDisk {
     if (bytes.empty()) return;
     if (content.size() < offset + bytes.size()) content.resize(offset + bytes.size());
     std::memcpy(content.data() + offset, bytes.data(), bytes.size());
+  }
+
+  // What lies in a directory that is moved, in each of these.
+  template <typename... ByPath>
+  static void move_below(const std::string& from, const std::string& to, ByPath&... all) {
+    const auto in_one = [&](auto& by_path) {
+      for (auto at = by_path.begin(); at != by_path.end();) {
+        const auto each = at++;
+        if (each->first != from && !each->first.starts_with(from + "/")) continue;
+        auto moved = by_path.extract(each);
+        moved.key() = to + moved.key().substr(from.size());
+        by_path.insert(std::move(moved));
+      }
+    };
+    (in_one(all), ...);
   }
 
   // After the first `n` operations and a power loss. `keep`: whether an unsynced change is there (asked once for each).
@@ -172,7 +188,9 @@ struct MemoryDisk {
           if (!lost(operation.path, i)) image[operation.path] = Node{true, 0700, {}};
           break;
         case Operation::Kind::rename:
-          if (!lost(operation.to, i) && named.contains(operation.path)) {
+          if (lost(operation.to, i)) break;
+          if (image.contains(operation.path)) move_below(operation.path, operation.to, image, named);
+          if (named.contains(operation.path)) {
             named[operation.to] = named[operation.path];
             named.erase(operation.path);
           }
@@ -199,7 +217,7 @@ class MemoryFile final : public disk::File {
   MemoryFile(std::shared_ptr<MemoryDisk> disk, std::size_t inode) : disk_(std::move(disk)), inode_(inode) {}
 
   Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override {
-    if (disk_->fail_reads && disk_->fails()) return MemoryDisk::error();
+    if (disk_->unreadable.contains(inode_) || (disk_->fail_reads && disk_->fails())) return MemoryDisk::error();
     const std::string& content = disk_->inodes[inode_].content;
     if (offset >= content.size()) return std::size_t{0};
     const std::size_t n = std::min<std::size_t>(into.size(), content.size() - offset);
@@ -285,7 +303,7 @@ class MemoryFiles final : public disk::FileSystem {
     return {};
   }
   Result<void> rename(const std::string& from, const std::string& to) override {
-    if (const auto moved = disk_->directories.find(from); moved != disk_->directories.end()) return rename_directory(from, to);
+    if (disk_->directories.contains(from)) return rename_directory(from, to);
     const auto found = disk_->names.find(from);
     if (found == disk_->names.end()) return missing(from);
     if (disk_->fails()) return MemoryDisk::error();
@@ -322,21 +340,10 @@ class MemoryFiles final : public disk::FileSystem {
     std::shared_ptr<MemoryDisk> disk;
   };
   static Error missing(const std::string& path) { return Error{ErrorCode::not_found, "no " + path}; }
-  // Not recorded: only a store of an older format is moved so.
   Result<void> rename_directory(const std::string& from, const std::string& to) {
-    const auto moved = [&](const std::string& path) { return path == from || path.starts_with(from + "/"); };
-    for (auto at = disk_->directories.begin(); at != disk_->directories.end();) {
-      const auto each = at++;
-      if (!moved(each->first)) continue;
-      disk_->directories[to + each->first.substr(from.size())] = each->second;
-      disk_->directories.erase(each);
-    }
-    for (auto at = disk_->names.begin(); at != disk_->names.end();) {
-      const auto each = at++;
-      if (!moved(each->first)) continue;
-      disk_->names[to + each->first.substr(from.size())] = each->second;
-      disk_->names.erase(each);
-    }
+    if (disk_->fails()) return MemoryDisk::error();
+    MemoryDisk::move_below(from, to, disk_->directories, disk_->names);
+    disk_->log.push_back({.kind = Operation::Kind::rename, .path = from, .to = to, .bytes = {}});
     return {};
   }
 

@@ -1,6 +1,7 @@
 // Power loss after every operation on the disk: nothing wrong is ever found, and what was acknowledged is there.
 #include <doctest/doctest.h>
 
+#include "disk/format.hpp"
 #include "workload.hpp"
 
 namespace onced::testing {
@@ -96,6 +97,39 @@ TEST_CASE("the same while values are evicted and segments are cleaned: nothing w
     REQUIRE_MESSAGE(store.ok(), store.error().text);
     CHECK(workload.problem(**store, n, false) == "");
     CHECK((*store)->status().damaged == 0);
+  }
+}
+
+TEST_CASE("after a power loss at any operation of setting an older format aside the directory is still a store, of the old format or the new") {
+  Image old;
+  {
+    const auto disk = std::make_shared<MemoryDisk>();
+    auto store = open_store(disk);
+    REQUIRE(store.ok());
+    const disk::Store::Operation operations[] = {disk::Store::Put{derived_value(1, 1)}, disk::Store::KeepAudience{"uid 1000"}};
+    for (const auto outcome : (*store)->write(operations, true, 20'000)) REQUIRE(outcome == disk::Store::Outcome::done);
+    old = disk->image();
+  }
+  disk::Identity identity;
+  identity.version = disk::format_version - 1;
+  identity.seed = 5;
+  disk::seal(identity);
+  const std::string copy(reinterpret_cast<const char*>(&identity), sizeof(identity));
+  old.at("onced-disk").content = copy + copy;
+  const auto disk = std::make_shared<MemoryDisk>(old);
+  { REQUIRE(open_store(disk).ok()); }
+  CHECK(disk->directories.contains("aside/format-1-1/log"));
+  std::mt19937_64 random(3);
+  for (std::size_t n = 0; n <= disk->log.size(); ++n) {
+    CAPTURE(n);
+    for (int i = 0; i < 40; ++i) {
+      const auto loss = i == 0 ? MemoryDisk::Loss::nothing : i == 1 ? MemoryDisk::Loss::all_unsynced : MemoryDisk::Loss::random;
+      const auto after = std::make_shared<MemoryDisk>(disk->after(n, loss, random));
+      auto store = open_store(after);
+      REQUIRE_MESSAGE(store.ok(), store.error().text);
+      CHECK((*store)->status().values == 0);
+      CHECK_FALSE((*store)->audience_before());
+    }
   }
 }
 

@@ -146,6 +146,28 @@ TEST_CASE("an expired value is absent, and gone after a restart; the store's tim
   CHECK(has(**store, 2, 1, 36'000));
 }
 
+TEST_CASE("however many puts of a batch have expired or are refused: it is synced once, and what their keys had is gone durably") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto store = open_store(disk);
+  REQUIRE(store.ok());
+  for (int key = 0; key < 40; ++key) put(**store, derived_value(key, 1));
+  std::vector<Store::Operation> batch;
+  for (int key = 0; key < 40; ++key) {
+    disk::ValueInput value = key % 8 == 0 ? sized_value(key, 2 << 20, 1) : derived_value(key, 2);
+    if (key % 8 != 0) value.facts.fresh_until_ms = 15'000;
+    batch.push_back(Store::Put{std::move(value)});
+  }
+  const std::size_t before = disk->log.size();
+  const auto outcomes = (*store)->write(batch, false, 20'000);
+  for (std::size_t key = 0; key < 40; ++key) CHECK(outcomes[key] == (key % 8 == 0 ? Store::Outcome::refused : Store::Outcome::done));
+  const auto is_sync = [](const Operation& operation) { return operation.kind == Operation::Kind::sync; };
+  CHECK(std::count_if(disk->log.begin() + static_cast<std::ptrdiff_t>(before), disk->log.end(), is_sync) <= 3);  // and where a segment ends
+  std::mt19937_64 random(1);
+  auto after = open_store(std::make_shared<MemoryDisk>(disk->after(disk->log.size(), MemoryDisk::Loss::all_unsynced, random)));
+  REQUIRE(after.ok());
+  for (int key = 0; key < 40; ++key) CHECK(absent(**after, key));
+}
+
 TEST_CASE("the directory stays within its budget, the dearest values stay longest, and little is written twice") {
   const auto disk = std::make_shared<MemoryDisk>();
   disk::StoreOptions options = small_store();
@@ -290,6 +312,31 @@ TEST_CASE("tombstones and labels alone never take more than the budget") {
   }
   CHECK(most <= options.budget_bytes);
   CHECK(most > options.budget_bytes / 2);  // or it was not tried
+}
+
+TEST_CASE("of labels that nobody carries no more are remembered than entries_max allows, and what a label dropped stays dropped") {
+  const auto disk = std::make_shared<MemoryDisk>();
+  disk::StoreOptions options = small_store();
+  options.entries_max = 800;
+  auto store = open_store(disk, options);
+  REQUIRE(store.ok());
+  put(**store, derived_value(2, 1), true);
+  for (disk::Label batch = 0; batch < 40; ++batch) {
+    put(**store, derived_value(3, batch + 1), true);
+    std::vector<Store::Operation> operations;
+    if (batch == 20) operations.emplace_back(Store::DropLabel{label_of(2)});
+    for (disk::Label i = 0; i < 50; ++i) operations.emplace_back(Store::DropLabel{100'000 + batch * 50 + i});
+    for (const auto outcome : (*store)->write(operations, true, 20'000)) REQUIRE(outcome == Store::Outcome::done);
+    // Their records go with the segments: hardly more are in the log than may be remembered.
+    CHECK((*store)->status().used_bytes < 100 * 112 + 8 * 4'096 + 2 * options.segment_bytes);
+    CHECK(has(**store, 3, batch + 1));
+    if (batch >= 20) CHECK(absent(**store, 2));
+  }
+  store->reset();
+  auto again = open_store(disk, options);
+  REQUIRE(again.ok());
+  CHECK(absent(**again, 2));
+  CHECK(has(**again, 3, 40));
 }
 
 TEST_CASE("what a label has dropped is given back by compact and counted by verify no more, in the segment that is written, too") {

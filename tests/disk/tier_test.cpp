@@ -154,6 +154,50 @@ TEST_CASE("more operations than the queue may hold become one that drops everyth
   fixture.stop();
 }
 
+TEST_CASE("while the disk hangs nothing is kept of the values that wait, however many come, and each caller is told once") {
+  Fixture fixture;
+  fixture.options.queue_operations_max = 10;
+  fixture.start();
+  REQUIRE(fixture.put(1, 1).get() == Store::Outcome::done);
+  fixture.gate.shut();
+  auto blocked = fixture.put(2, 1);
+  fixture.gate.wait_until_somebody_waits();
+  std::vector<std::weak_ptr<const void>> values;
+  std::vector<std::future<Store::Outcome>> outcomes;
+  for (int key = 100; key < 395; ++key) {
+    disk::ValueInput value = derived_value(key, 1);
+    values.emplace_back(value.parts[0].keeps);
+    auto promise = std::make_shared<std::promise<Store::Outcome>>();
+    outcomes.push_back(promise->get_future());
+    Tier::Written written = [promise](Store::Outcome outcome) { promise->set_value(outcome); };
+    fixture.tier->put(std::move(value), true, key % 2 == 0 ? written : Tier::Written());
+    if (key % 2 != 0) promise->set_value(Store::Outcome::refused);
+  }
+  const auto kept = std::count_if(values.begin(), values.end(), [](const auto& one) { return !one.expired(); });
+  CHECK(kept <= 10);
+  auto last = fixture.put(1, 2);
+  CHECK(fixture.load(3).get() == 0);  // waits for no disk: everything is being dropped
+  CHECK_FALSE(fixture.tier->may_have(key_name(3)));
+  CHECK(fixture.tier->may_have(key_name(1)));
+  auto behind = fixture.load(1);
+  fixture.gate.let_go();
+  CHECK(last.get() == Store::Outcome::done);
+  CHECK(behind.get() == 2);
+  std::size_t done = 0;
+  std::size_t refused = 0;
+  for (std::size_t i = 0; i < outcomes.size(); i += 2) {
+    const auto outcome = outcomes[i].get();
+    done += outcome == Store::Outcome::done ? 1U : 0U;
+    refused += outcome == Store::Outcome::refused ? 1U : 0U;
+  }
+  CHECK(done + refused == 148);
+  CHECK(done <= 10);
+  wait_until([&] { return fixture.tier->queued_bytes() == 0; }, "the queue to be written");
+  CHECK(fixture.tier->left_out() >= 285);
+  CHECK(fixture.tier->left_out() <= 295);
+  fixture.stop();
+}
+
 TEST_CASE("what becomes one that drops everything goes before an audience that was asked for later") {
   Fixture fixture;
   fixture.options.queue_operations_max = 10;
@@ -230,6 +274,47 @@ TEST_CASE("a broken disk fails what asks for it, and is used again by itself whe
   CHECK(fixture.load(2).get() == 1);
   CHECK(fixture.load(4).get() == 1);
   fixture.stop();
+}
+
+TEST_CASE("a disk that fails while nobody asks for anything is used again by itself, too") {
+  Fixture fixture;
+  std::atomic<std::uint64_t> elapsed_ms{0};
+  fixture.options.elapsed_ms = [&] { return elapsed_ms.load(); };
+  fixture.options.sync_period = std::chrono::milliseconds(1);
+  fixture.start();
+  REQUIRE(fixture.put(1, 1, false).get() == Store::Outcome::done);
+  fixture.gate.broken = true;
+  const auto is_degraded = [&] {
+    elapsed_ms += 2;
+    return fixture.tier->store().degraded();
+  };
+  wait_until(is_degraded, "the sync to fail");
+  fixture.gate.broken = false;
+  wait_until([&] { return !is_degraded(); }, "the tier to leave the degraded state");
+  CHECK(fixture.load(1).get() == 1);  // it was synced; what failed was the mark that says so
+  CHECK(fixture.put(1, 2).get() == Store::Outcome::done);
+  fixture.stop();
+}
+
+TEST_CASE("at its end a degraded store is tried once more: what was dropped meanwhile does not come back") {
+  Fixture fixture;
+  fixture.options.retry_first = std::chrono::hours(1);
+  fixture.options.retry_longest = std::chrono::hours(1);
+  fixture.start();
+  for (int key = 1; key <= 3; ++key) REQUIRE(fixture.put(key, 1).get() == Store::Outcome::done);
+  fixture.gate.broken = true;
+  CHECK(fixture.put(1, 2).get() == Store::Outcome::failed);
+  CHECK(fixture.drop(2).get() == Store::Outcome::failed);
+  fixture.gate.broken = false;
+  CHECK(fixture.drop(9).get() == Store::Outcome::failed);
+  fixture.stop();
+  fixture.start();
+  CHECK(fixture.load(1).get() == 0);
+  CHECK(fixture.load(2).get() == 0);
+  CHECK(fixture.load(3).get() == 1);
+  fixture.gate.broken = true;
+  CHECK(fixture.drop(3).get() == Store::Outcome::failed);
+  fixture.stop();  // and ends though it fails again
 }
 
 TEST_CASE("many threads put, drop and load at once: never a wrong byte, and each sees its own") {

@@ -46,7 +46,7 @@ struct Workload {
     std::vector<disk::Store::Operation> operations;
     const std::size_t issued = time();
     const auto any_key = [&] { return static_cast<int>(random() % static_cast<unsigned>(keys)); };
-    struct Note { int key; std::optional<std::uint64_t> put; };
+    struct Note { int key; std::optional<std::uint64_t> put; std::size_t operation = 0; };
     std::vector<Note> notes;
     if (kind == 0) {
       const int key = any_key();
@@ -62,15 +62,14 @@ struct Workload {
       for (std::size_t n = 1 + random() % 4; n != 0; --n) {
         const int key = any_key();
         operations.push_back(disk::Store::Put{derived_value(key, ++version)});
-        notes.push_back({key, version});
+        notes.push_back({key, version, operations.size() - 1});
       }
     }
     const bool stable = random() % 3 == 0;
     const auto outcomes = store.write(operations, stable, now_ms);
-    const bool durable = (stable || kind < 4) && std::all_of(outcomes.begin(), outcomes.end(), [](auto o) { return o == disk::Store::Outcome::done; });
-    std::optional<std::size_t> acknowledged;
-    if (durable) acknowledged = time();
-    for (const Note& note : notes) {
+    for (const Note& note : notes) {  // each by itself: of a batch that fails a part may be done
+      std::optional<std::size_t> acknowledged;
+      if ((stable || kind < 4) && outcomes[note.operation] == disk::Store::Outcome::done) acknowledged = time();
       if (note.put) history.put(note.key, *note.put, issued, acknowledged);
       else history.drop(note.key, issued, acknowledged);
       if (note.put && faults && !acknowledged) history.drop(note.key, issued, std::nullopt);

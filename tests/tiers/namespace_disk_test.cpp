@@ -51,6 +51,7 @@ struct Stage {
   SessionsFound before;  // that it found
 
   onced::testing::FileGate* gate = nullptr;
+  std::atomic<std::uint64_t> later_ms{0};  // than the clock says
 
   explicit Stage(bool maps = false, onced::testing::FileGate* its_gate = nullptr) : map_files(maps), gate(its_gate) { open(); }
   ~Stage() {
@@ -62,6 +63,9 @@ struct Stage {
     options.budget_bytes = 64 << 20;
     options.map_files = map_files;
     options.tier.retry_first = std::chrono::milliseconds(5);
+    options.tier.elapsed_ms = [this, begin = std::chrono::steady_clock::now()] {
+      return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin).count()) + later_ms;
+    };
     if (gate != nullptr) options.files = [this](const std::string& path) { return onced::testing::open_gated_files(path, *gate); };
     auto opened = NamespaceDisk::open(std::move(options), [this] { ++rings; });
     REQUIRE_MESSAGE(opened.ok(), opened.error().text);
@@ -185,6 +189,41 @@ TEST_CASE("a value comes back as it was, its large parts in sealed memory, also 
   }
   CHECK(stage.memory.blobs.usage().count == 0);
   CHECK(stage.rings > 0);
+}
+
+TEST_CASE("the time that a load takes counts: what is left is said when the value has come, and when nothing is left there is none") {
+  Stage stage;
+  const BlobId large = stage.blob(100'000, 1);
+  CHECK(stage.put(1, {blob_part("", large, 0, 100'000)}, {}, {.fresh_ms = 600'000, .grace_ms = 300'000}) == DiskOutcome::done);
+  stage.memory.blobs.release(large);
+  const auto has_all_back = [&] {  // nobody rings for that any more
+    static_cast<void>(stage.disk->take(100));
+    return stage.memory.blobs.usage().count == 0;
+  };
+  wait_until(has_all_back, "the descriptor");
+  const auto load_for = [&](std::uint64_t ms) {
+    const int rings = stage.rings;
+    const DiskTicket ticket = stage.ticket();
+    REQUIRE(stage.disk->load(ticket, key_of(1)));
+    wait_until([&] { return stage.rings > rings; }, "the letter");
+    stage.later_ms += ms;
+    return stage.await<DiskLoaded>(ticket);
+  };
+  DiskLoaded loaded = load_for(400'000);
+  REQUIRE(loaded.value);
+  CHECK(loaded.value->life.fresh_ms <= 200'000);
+  CHECK(loaded.value->life.grace_ms == 300'000);
+  CHECK(loaded.value->age_ms >= 400'000);
+  stage.memory.blobs.release(BlobId{loaded.value->parts[0].blob});
+  loaded = load_for(300'000);
+  REQUIRE(loaded.value);
+  CHECK(loaded.value->life.fresh_ms == 0);
+  CHECK(loaded.value->life.grace_ms <= 200'000);
+  stage.memory.blobs.release(BlobId{loaded.value->parts[0].blob});
+  loaded = load_for(200'000);
+  CHECK_FALSE(loaded.value);
+  CHECK(loaded.problem.empty());
+  CHECK(has_all_back());
 }
 
 TEST_CASE("the descriptor of a blob that is being written is given back to the loop") {
