@@ -127,7 +127,8 @@ void Profile::put_on_disk(Random random) {
   durable_percent = random.percent(60) ? random.between(5, 60) : 0;
   restart_percent = random.percent(40) ? random.between(1, 4) : 0;
   if (!random.percent(40)) return;
-  // Values that were computed from others come back.
+  // Values that were computed from others come back: what else there may be on a disk leaves most of these schedules alone.
+  derived_from_disk = true;
   session_percent = session_request_percent = 0;
   dependency_percent = random.between(30, 75);
   calm_disk = random.percent(70);
@@ -142,7 +143,7 @@ void Profile::put_on_disk(Random random) {
 // Sessions that go on when the daemon is killed, and whose values come back. By lots of its own.
 void Profile::keep_sessions(Random random) {
   Random lots(random.next() ^ 0x5e55ULL);
-  if (!disk || (session_percent == 0 && !lots.percent(30))) return;
+  if (!disk || (derived_from_disk && !lots.percent(10)) || (session_percent == 0 && !lots.percent(30))) return;
   keeps_sessions = session_percent == 0 || lots.percent(90);
   if (session_percent != 0 && !lots.percent(75)) return;
   session_percent = lots.between(40, 80);
@@ -165,7 +166,7 @@ void Profile::keep_sessions(Random random) {
 void Profile::put_blobs_on_disk(Random random) {
   if (!disk) return;
   Random lots(random.next() ^ 0xb10bULL);
-  blob_percent = lots.percent(50) ? lots.between(10, 40) : 0;
+  blob_percent = lots.percent(derived_from_disk ? 15 : 50) ? lots.between(10, 40) : 0;
   if (blob_percent == 0) return;
   small_arena = lots.percent(35);
   settings.blob_bytes_max = lots.percent(75) ? lots.between(30'000, 120'000) : 1 << 30;

@@ -59,6 +59,7 @@ struct Profile {
   std::size_t blobs_max = 1024;
   bool disk = false;                   // values are kept on disk
   bool calm_disk = false;              // which works, and fast
+  bool derived_from_disk = false;  // values that were computed from others are what comes back mostly
   bool keeps_sessions = false;         // on that disk
   std::uint64_t durable_percent = 0;
   std::uint64_t restart_percent = 0;   // of what is done: the daemon is killed
