@@ -120,9 +120,14 @@ Result<std::optional<Store::Summary>> Store::look(std::string_view key, std::uin
   const std::optional<Digest> place = place_of(key);
   if (!place) return std::optional<Summary>();
   Read read;
-  const auto found = find_record(key, *place, now_ms, read);
-  if (!found) return found.error();
-  return *found ? std::optional(Summary{read.body.facts, std::string(read.body.attributes)}) : std::nullopt;
+  for (int tries = 0; tries < tries_max; ++tries) {
+    const auto found = find_record(key, *place, now_ms, read);
+    if (!found) return found.error();
+    if (!*found) break;
+    // A fence that voids it may have gone with its segment, and then the record has as well.
+    if (same(*place, read.entry)) return std::optional(Summary{read.body.facts, std::string(read.body.attributes)});
+  }
+  return std::optional<Summary>();
 }
 
 Result<std::optional<Store::Loaded>> Store::load(std::string_view key, std::uint64_t now_ms, PartSink* sink, const Accept& accept) {

@@ -70,5 +70,6 @@ TEST_CASE("what a client calls itself is escaped") {
   peer.pid = 17;
   CHECK(describe(peer, "gunicorn") == "pid 17 (gunicorn)");
   CHECK(describe(peer, "a\nb\x1b[31m") == "pid 17 (a\\x0ab\\x1b[31m)");
+  CHECK(describe(peer, "a\xc2\x9b" "b\xc3\xa4\xc2\xa0") == "pid 17 (a\\xc2\\x9b" "b\xc3\xa4\xc2\xa0)");  // C1, and what is none
   CHECK(describe(peer, "") == "pid 17");
 }
