@@ -222,7 +222,7 @@ TEST_CASE("a value's time goes on over a restart, and one that is over is not fo
   stale.grace = 1h;
   {
     Client client = disk.client();
-    REQUIRE(client.put(key_named("hour").bytes(), "an hour", hour).ok());
+    REQUIRE(client.put(key_named("hour"), "an hour", hour).ok());
     REQUIRE(client.put(key_named("moment").bytes(), "a moment", moment).ok());
     REQUIRE(client.put(key_named("stale").bytes(), "stale", stale).ok());
   }

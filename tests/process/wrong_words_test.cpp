@@ -126,7 +126,7 @@ TEST_CASE("a session's value depends on another of the session's when it says so
   REQUIRE((session.ok() && other.ok()));
   const Key basket = *session->key("basket").build();
   const Key sum = *session->key("sum").build();
-  REQUIRE(session->put(basket.bytes(), "apples").ok());
+  REQUIRE(session->put(basket, "apples").ok());
   ComputeOptions options;
   options.depends_on = {basket};
   int computed = 0;
@@ -137,7 +137,10 @@ TEST_CASE("a session's value depends on another of the session's when it says so
     CHECK(value->text() == "sum 1");
     CHECK_FALSE(value->stale());
   }
-  REQUIRE(session->put(basket.bytes(), "pears").ok());
+  REQUIRE(session->put(basket, "pears").ok());
+  CHECK((*session->get(basket))->text() == "pears");
+  CHECK(session->wait(basket)->text() == "pears");
+  CHECK(session->explain(basket)->row.state == protocol::KeyState::ready);
   CHECK(session->get_or_compute(sum, options, compute)->text() == "sum 2");
   PutOptions put;
   put.depends_on = {basket};
@@ -154,12 +157,16 @@ TEST_CASE("a builder that was begun before a fork is not put by the child, and t
   DaemonProcess daemon;
   Client client(options_for(daemon.socket()));
   const Key key = key_named("f");
-  ValueBuilder builder = client.builder(key.bytes());
+  ValueBuilder builder = client.builder(key);
   REQUIRE(builder.add("large", std::string_view(std::string(1'000'000, 'x'))).ok());
   Worker child([&] { return client.put(key.bytes(), std::move(builder)).error().code == ErrorCode::invalid_argument ? 0 : 1; });
   CHECK(child.wait() == 0);
-  REQUIRE(client.put(key.bytes(), std::move(builder)).ok());
-  CHECK(client.peek(key)->part("large")->bytes.size() == 1'000'000);
+  REQUIRE(client.put(key, std::move(builder)).ok());
+  CHECK((*client.get(key))->part("large")->bytes.size() == 1'000'000);
+  CHECK(client.wait(key)->part_count() == 1);
+  CHECK(*client.cancel(key) == 0);
+  CHECK(*client.invalidate(key) == 1);
+  CHECK(client.explain(key)->row.state == protocol::KeyState::absent);
   CHECK(client.counters().reconnects == 0);
 }
 

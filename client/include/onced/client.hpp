@@ -35,6 +35,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <variant>
 
 #include <onced/computation.hpp>
@@ -141,22 +142,27 @@ class Client {
 
   // Until the key has a value, also when nobody computes it yet; never computes.
   Result<Value> wait(std::string_view key, const WaitOptions& options = {});
+  Result<Value> wait(const Key& key, const WaitOptions& options = {}) { return wait(key.bytes(), options); }
   // The value wherever it is, on disk too, without waiting for others or computing: nothing when there is none, or none yet. A stale one within its
   // grace too, unless `options` say otherwise. Errors: as for the administrative requests; that there is no daemon to ask
   // is one; timed_out: it is still being read from disk after ClientOptions::disk_timeout.
   Result<std::optional<Value>> get(std::string_view key, const GetOptions& options = {});
+  Result<std::optional<Value>> get(const Key& key, const GetOptions& options = {}) { return get(key.bytes(), options); }
   // Stores a value without a lease; who waits for the key gets it. Returns the key's new version, 0 when it could not
   // be stored (the arena is full of pinned records). Of any size up to the limits (4 GiB a part, 8 GiB a value). Errors:
   // out_of_memory (over the budget, named in the text), too_large, what is wrong in `options`, as for the
   // administrative requests; not_durable: it is stored, and PutOptions::durable could not be met.
   Result<std::uint64_t> put(std::string_view key, std::string bytes, const PutOptions& options = {});
+  Result<std::uint64_t> put(const Key& key, std::string bytes, const PutOptions& options = {}) { return put(key.bytes(), std::move(bytes), options); }
   // The parts of a builder of this client, which must have one at least. PutOptions::content_type is that of the part
   // without a name if it has none of its own. When the connection has changed since parts were reserved, they are copied
   // to memory of the new one.
   Result<std::uint64_t> put(std::string_view key, ValueBuilder&& builder, const PutOptions& options = {});
+  Result<std::uint64_t> put(const Key& key, ValueBuilder&& builder, const PutOptions& options = {}) { return put(key.bytes(), std::move(builder), options); }
   // `key`: of the value, where it is known before its parts are: when there is no memory for a large one, that is told about the key
   // (`oncectl explain`).
   ValueBuilder builder(std::string_view key = {});
+  ValueBuilder builder(const Key& key) { return builder(key.bytes()); }
 
   // Unmaps the large parts that nobody views. The daemon's memory for a value that it has dropped is free when no process
   // maps it any more: every call that looks up or asks the daemon sees to that, so this is for a process that makes none for a long time.
@@ -167,11 +173,13 @@ class Client {
   // stale (ended). Where values are kept on disk it also holds over any crash from then on (ClientOptions::disk_timeout); not_durable:
   // it holds as long as the daemon runs, for the disk fails.
   Result<std::uint64_t> invalidate(std::string_view key, const InvalidateOptions& options = {});
+  Result<std::uint64_t> invalidate(const Key& key, const InvalidateOptions& options = {}) { return invalidate(key.bytes(), options); }
   Result<std::uint64_t> invalidate_function(std::string_view function, const InvalidateOptions& options = {});
   Result<std::uint64_t> invalidate_all(const InvalidateOptions& options = {});
   // Values that were stored with this tag (ComputeOptions::tags). Errors also: invalid_argument, too_large (above 128 bytes).
   Result<std::uint64_t> invalidate_tag(std::string_view tag, const InvalidateOptions& options = {});
   Result<std::uint64_t> cancel(std::string_view key);
+  Result<std::uint64_t> cancel(const Key& key) { return cancel(key.bytes()); }
   Result<std::uint64_t> cancel_function(std::string_view function);
 
   // Sessions: include <onced/session.hpp>. A new one; the one of this id, or session_ended. Keys of sessions are asked of a Session, not
@@ -190,6 +198,7 @@ class Client {
   Result<protocol::Statistics> statistics();
   Result<protocol::Listing> list(std::string_view function = {}, std::string_view cursor = {});
   Result<protocol::Explanation> explain(std::string_view key);
+  Result<protocol::Explanation> explain(const Key& key) { return explain(key.bytes()); }
 
   // The values of this namespace on disk: how that is (names as in `oncectl disk status --json`), and work on it that goes on in the daemon
   // (verify, compact; stop ends it). not_found: they are kept in memory only.

@@ -71,16 +71,23 @@ class Session {
   Result<Client::Acquired> acquire(std::string_view key, const ComputeOptions& options = {});
   Result<Client::Acquired> acquire(const Key& key, const ComputeOptions& options = {}) { return acquire(key.bytes(), options); }
   Result<Value> wait(std::string_view key, const WaitOptions& options = {});
+  Result<Value> wait(const Key& key, const WaitOptions& options = {}) { return wait(key.bytes(), options); }
   Result<std::optional<Value>> get(std::string_view key, const GetOptions& options = {});
+  Result<std::optional<Value>> get(const Key& key, const GetOptions& options = {}) { return get(key.bytes(), options); }
   Result<std::uint64_t> put(std::string_view key, std::string bytes, const PutOptions& options = {});
+  Result<std::uint64_t> put(const Key& key, std::string bytes, const PutOptions& options = {}) { return put(key.bytes(), std::move(bytes), options); }
   // A builder of the client.
   Result<std::uint64_t> put(std::string_view key, ValueBuilder&& builder, const PutOptions& options = {});
+  Result<std::uint64_t> put(const Key& key, ValueBuilder&& builder, const PutOptions& options = {}) { return put(key.bytes(), std::move(builder), options); }
   Result<std::uint64_t> invalidate(std::string_view key, const InvalidateOptions& options = {});
+  Result<std::uint64_t> invalidate(const Key& key, const InvalidateOptions& options = {}) { return invalidate(key.bytes(), options); }
   Result<std::uint64_t> invalidate_all(const InvalidateOptions& options = {});  // of this session, which goes on
   Result<std::uint64_t> cancel(std::string_view key);
+  Result<std::uint64_t> cancel(const Key& key) { return cancel(key.bytes()); }
   Result<std::uint64_t> cancel_all();
   Result<protocol::Listing> list(std::string_view function = {}, std::string_view cursor = {});
   Result<protocol::Explanation> explain(std::string_view key);
+  Result<protocol::Explanation> explain(const Key& key) { return explain(key.bytes()); }
   // They end with the session, and at its rotation: session_ended.
   Result<Subscription> subscribe(const Key& key);
   Result<Subscription> subscribe();  // to all keys of this session, and to its end
