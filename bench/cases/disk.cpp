@@ -18,6 +18,7 @@
 #include "disk/store.hpp"
 #include "harness/process.hpp"
 #include "harness/timing.hpp"
+#include "peers/python_caches.hpp"
 #include "peers/sqlite.hpp"
 
 namespace onced::bench {
@@ -145,6 +146,10 @@ class Values {
     }
   }
 
+  void add_python_caches() {
+    for (const char* kind : {"diskcache", "flask-caching"}) python_.emplace_back(kind, directory_.path() / kind, keys_.size(), bytes_);
+  }
+
   double store_us(std::mt19937_64& random) {
     IntoOneBuffer sink(bytes_);
     return each_us(random, [&](std::uint32_t i) { load_into(i, sink); });
@@ -178,6 +183,8 @@ class Values {
       IntoMappings::map_and_read(file, bytes_);
     });
   }
+  double diskcache_us(std::mt19937_64& random) const { return python_.at(0).read_us(random()); }
+  double flask_caching_us(std::mt19937_64& random) const { return python_.at(1).read_us(random()); }
   double amplification() const { return amplification_; }
   double sqlite_amplification() const { return sqlite_amplification_; }
 
@@ -205,6 +212,7 @@ class Values {
   std::vector<std::uint32_t> order_;
   std::unique_ptr<disk::Store> store_;
   std::unique_ptr<SqliteStore> sqlite_;
+  std::vector<PythonCache> python_;
   double amplification_ = 0;
   double sqlite_amplification_ = 0;
 };
@@ -252,6 +260,7 @@ Case make_disk_case(const Settings& settings) {
   const auto small = std::make_shared<Values>(settings.quick ? 500 : 5'000, small_bytes);
   small->add_sqlite();
   small->add_files();
+  small->add_python_caches();
   const auto large = std::make_shared<Values>(settings.quick ? 16 : 64, large_bytes);
   large->add_files();
   const auto many = std::make_shared<ManyValues>(settings.quick ? 20'000 : 1'000'000);
@@ -261,13 +270,16 @@ Case make_disk_case(const Settings& settings) {
   benchmark.title = "The disk tier's store";
   benchmark.setting =
       "Values of random bytes in random order, all in the page cache; written 32 at a time, each batch synced. The store checks every byte "
-      "that it reads against its checksum; SQLite (write-ahead log, prepared statement, memory map) and files (open, pread, close) check nothing. Written: "
+      "that it reads against its checksum; SQLite (write-ahead log, prepared statement, memory map) and files (open, pread, close) check nothing, nor do diskcache and Flask-Caching's filesystem backend, "
+      "which are measured inside Python, where their users have them. Written: "
       "bytes given to write() and its kin by /proc/self/io, for each byte stored. Mapped: the part's file is handed over (disk.map_files), mapped, a byte of every page "
       "read, unmapped; a file that the store has not written itself is read and checked first, once. A plain file is opened and treated so without a store: what mapping costs here.";
   benchmark.contestants = {
       {{{"10 KB: onced", "us", ""}}, [=] { return std::vector{small->store_us(*random)}; }},
       {{{"10 KB: SQLite", "us", "10 KB: onced"}}, [=] { return std::vector{small->sqlite_us(*random)}; }},
       {{{"10 KB: one file each", "us", "10 KB: onced"}}, [=] { return std::vector{small->files_us(*random)}; }},
+      {{{"10 KB: diskcache, in Python", "us", "10 KB: onced"}}, [=] { return std::vector{small->diskcache_us(*random)}; }},
+      {{{"10 KB: Flask-Caching's files, in Python", "us", "10 KB: onced"}}, [=] { return std::vector{small->flask_caching_us(*random)}; }},
       {{{"1 MB: onced", "us", ""}}, [=] { return std::vector{large->store_us(*random)}; }},
       {{{"1 MB: pread", "us", "1 MB: onced"}}, [=] { return std::vector{large->files_us(*random)}; }},
       {{{"1 MB: mapped", "us", ""}}, [=] { return std::vector{large->mapped_us(*random)}; }},
