@@ -32,6 +32,7 @@ double PythonCache::read_us(std::uint64_t seed) const {
 // What it printed.
 std::string PythonCache::run(const std::string& verb, std::uint64_t argument) const {
   const std::filesystem::path log = directory_.string() + ".log";
+  std::filesystem::remove(log);  // it is appended to
   // The system's Python: it has the system's packages.
   ChildProcess process = ChildProcess::execute(
       {"/usr/bin/python3", ONCED_BENCH_PYTHON_CACHES, kind_, directory_.string(), verb, std::to_string(count_), std::to_string(argument)}, log);
