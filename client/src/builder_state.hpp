@@ -128,6 +128,7 @@ struct ValueBuilder::State {
 
   Client::State& client;
   std::string key;
+  Result<void> right_key;  // looked at once, not for each part; of a computation it was before its lease was asked for
   client_detail::AttachmentRef attachment;
   const bool falls_back;  // to memory of this process
   client_detail::Process* const process;

@@ -76,7 +76,7 @@ Result<void> ValueBuilder::set_size(std::string_view name, std::uint64_t used) {
 // ---- collecting -----------------------------------------------------------------------------------------------------
 
 ValueBuilder::State::State(Client::State& of_client, std::string_view of_key)
-    : client(of_client), key(of_key), falls_back(false), process(&Process::here()) {}
+    : client(of_client), key(of_key), right_key(key.empty() ? Result<void>() : client_detail::check_key_given(key)), falls_back(false), process(&Process::here()) {}
 ValueBuilder::State::State(Client::State& of_client, std::string_view of_key, AttachmentRef over)
     : client(of_client), key(of_key), attachment(std::move(over)), falls_back(true), process(&Process::here()) {}
 
@@ -96,9 +96,7 @@ Result<void> ValueBuilder::State::check_own() const {
 
 Result<void> ValueBuilder::State::check_new(std::string_view name, std::string_view content_type) const {
   if (auto right = check_own(); !right) return right;
-  if (!key.empty()) {  // it may not be known yet
-    if (auto right = client_detail::check_key_given(key); !right) return right;
-  }
+  if (!right_key) return right_key;
   if (name.size() > limits::part_name_bytes_max) {
     return wrong("part name of " + std::to_string(name.size()) + " bytes > " + std::to_string(limits::part_name_bytes_max));
   }
