@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <utility>
 
+#include <onced/protocol/escape.hpp>
+
 namespace onced::client_detail {
 
 namespace {
@@ -26,21 +28,7 @@ Milliseconds BackOff::failed() {
 void warn(const ClientOptions& options, std::string_view text) {
   if (options.on_warning) return options.on_warning(text);
   // It may be a terminal, and what others name their functions may be anything.
-  std::string line = "onced: ";
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool second_of_c1 = i > 0 && static_cast<unsigned char>(text[i - 1]) == 0xc2 && byte >= 0x80 && byte < 0xa0;
-    if (byte >= 0x20 && byte != 0x7f && !second_of_c1) {
-      line.push_back(text[i]);
-      continue;
-    }
-    if (second_of_c1) line.pop_back();
-    char escaped[8];
-    std::snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
-    line += escaped;
-  }
-  line.push_back('\n');
-  std::fputs(line.c_str(), stderr);
+  std::fputs(("onced: " + protocol::escape_controls(text) + "\n").c_str(), stderr);
 }
 
 Connector::Connector(const ClientOptions& options, Identity identity_in)

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
+
+#include <onced/protocol/escape.hpp>
 
 #include "engine/access.hpp"
 
@@ -100,23 +101,7 @@ Result<void> check_peer(const Peer& peer) {
 std::string describe(const Peer& peer, const std::string& client_name) {
   std::string text = peer.pid > 0 ? "pid " + std::to_string(peer.pid) : std::string("a process of another pid namespace");
   if (client_name.empty()) return text;
-  text += " (";
-  // C1 are control characters as well, in two bytes.
-  const auto is_c1 = [&](std::size_t at) {
-    return at + 1 < client_name.size() && client_name[at] == '\xc2' && static_cast<unsigned char>(client_name[at + 1]) >= 0x80 &&
-           static_cast<unsigned char>(client_name[at + 1]) < 0xa0;
-  };
-  for (std::size_t i = 0; i < client_name.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(client_name[i]);
-    if (byte >= 0x20 && byte != 0x7f && !is_c1(i) && (i == 0 || !is_c1(i - 1))) {
-      text += client_name[i];
-    } else {
-      char escaped[5];
-      std::snprintf(escaped, sizeof(escaped), "\\x%02x", byte);
-      text += escaped;
-    }
-  }
-  return text + ")";
+  return text + " (" + protocol::escape_controls(client_name) + ")";
 }
 
 }  // namespace onced::net
