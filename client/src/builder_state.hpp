@@ -105,7 +105,6 @@ struct ValueBuilder::State {
   // Whether this is the process that began it.
   Result<void> check_own() const;
   Result<void> check_new(std::string_view name, std::string_view content_type) const;
-  Result<DraftPart*> add_reserved(std::string_view name, std::uint64_t bytes, std::string_view content_type);
   Result<std::span<std::byte>> reserve(std::string_view name, std::uint64_t bytes, std::string_view content_type);
   Result<int> reserve_descriptor(std::string_view name, std::uint64_t bytes, std::string_view content_type);
   Result<void> add(std::string_view name, std::span<const std::byte> bytes, std::string_view content_type);
