@@ -7,6 +7,7 @@
 #include <sstream>
 #include <thread>
 
+#include <onced/memoize.hpp>
 #include <onced/protocol/session.hpp>
 #include <onced/session.hpp>
 
@@ -81,6 +82,39 @@ TEST_CASE("a key is computed once in each session and once for all without one, 
     CHECK(asking->get_or_compute(shared, {}, [&](Computation&) { ++computed; return std::string("all"); })->text() == "all");
   CHECK(computed == 3);
   CHECK(first->peek(key_in(*first))->in_shared_memory());
+}
+
+TEST_CASE("a function that is memoized in a session is computed once in it, by all handles, and for nobody else") {
+  DaemonProcess daemon;
+  Client client(options_for(daemon.socket()));
+  Client other(options_for(daemon.socket()));
+  auto first = client.new_session();
+  auto second = client.new_session();
+  REQUIRE(first.ok());
+  REQUIRE(second.ok());
+  std::string computed;
+  const auto of = [&](const std::string& user) {
+    return [&computed, user](int year) {
+      computed += user + std::to_string(year) + " ";
+      return user + std::to_string(year);
+    };
+  };
+  const auto basket_of_first = memoize(*first, "basket", of("a"));
+  const auto again = memoize(*other.session(first->id()), "basket", of("x"));
+  const auto basket_of_second = memoize_as<std::string(int)>(*second, "basket", of("b"));
+  const auto of_all = memoize(client, "basket", of("all"));
+  for (int time = 0; time < 2; ++time) {
+    CHECK(basket_of_first(26).value() == "a26");
+    CHECK(again(26).value() == "a26");
+    CHECK(basket_of_second(26).value() == "b26");
+    CHECK(of_all(26).value() == "all26");
+  }
+  CHECK(computed == "a26 b26 all26 ");
+  CHECK(first->peek(*basket_of_first.key_of(26)).has_value());
+  REQUIRE(first->end().ok());
+  CHECK(basket_of_first(26).error().code == ErrorCode::session_ended);
+  CHECK(again(26).error().code == ErrorCode::session_ended);
+  CHECK(computed == "a26 b26 all26 ");
 }
 
 TEST_CASE("a key of a session is taken with that session only") {

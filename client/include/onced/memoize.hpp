@@ -3,6 +3,10 @@
 //   auto load = onced::memoize(client, "load_prices", [](const std::string& fruit, int year) -> std::vector<double> {...});
 //   onced::Result<std::vector<double>> prices = load("apples", 2024);
 //
+// With a Session in place of the client it is computed once in that session, whose results nobody else finds:
+//
+//   auto basket = onced::memoize(session, "basket", [user](int year) -> Basket {...});
+//
 // Works for every callable whose arguments and result msgpack-cxx can pack (containers, std::optional, std::tuple, types
 // with MSGPACK_DEFINE), also types that can only be moved. A result that is a reference is shared and given as a copy.
 // A call gives a Result: what the function itself throws is told to all who wait and rethrown here; that another process
@@ -14,8 +18,10 @@
 //
 // Identity: name, MemoizeOptions::version and the arguments, converted to the function's parameter types first: a
 //           function of double has the same key for 1 and 1.0. Change the version when the function changes.
-// Lifetime: refers to the client, which must outlive it. Copyable when the function is.
+// Lifetime: refers to the client, which must outlive it; a session it keeps as a handle of its own, and the session's client must
+//           outlive it. Copyable when the function is.
 // Threads:  as the function.
+// Errors:   those of get_or_compute(): of a session that has ended, session_ended.
 // Include this before msgpack.hpp, or define MSGPACK_NO_BOOST yourself: nothing here needs Boost.
 #pragma once
 
@@ -27,6 +33,7 @@
 #include <utility>
 
 #include <onced/client.hpp>
+#include <onced/session.hpp>
 #include <onced/typed.hpp>
 
 namespace onced {
@@ -36,11 +43,33 @@ struct MemoizeOptions {
   ComputeOptions compute{};
 };
 
-template <typename Signature, typename Function>
+namespace client_detail {
+// Where results are kept: for all, or in one session.
+class ForAll {
+ public:
+  explicit ForAll(Client& client) : client_(&client) {}
+  Client& owner() const { return *client_; }
+  KeyBuilder key(const std::string& function, const std::string& version) const { return KeyBuilder(function, version); }
+
+ private:
+  Client* client_;
+};
+class InSession {
+ public:
+  explicit InSession(Session session) : session_(std::move(session)) {}
+  Session& owner() const { return session_; }
+  KeyBuilder key(const std::string& function, const std::string& version) const { return session_.key(function, version); }
+
+ private:
+  mutable Session session_;  // a handle: asking through it changes nothing in it
+};
+}  // namespace client_detail
+
+template <typename Signature, typename Function, typename Where = client_detail::ForAll>
 class Memoized;
 
-template <typename R, typename... Arguments, typename Function>
-class Memoized<R(Arguments...), Function> {
+template <typename R, typename... Arguments, typename Function, typename Where>
+class Memoized<R(Arguments...), Function, Where> {
   static_assert(!std::is_void_v<R>, "a function without a result has nothing to share");
 
  public:
@@ -49,13 +78,13 @@ class Memoized<R(Arguments...), Function> {
   template <typename T>
   using Parameter = std::conditional_t<std::is_copy_constructible_v<std::decay_t<T>>, const std::decay_t<T>&, std::decay_t<T>&&>;
 
-  Memoized(Client& client, std::string name, Function function, MemoizeOptions options)
-      : client_(&client), name_(std::move(name)), function_(std::move(function)), options_(std::move(options)) {}
+  Memoized(Where where, std::string name, Function function, MemoizeOptions options)
+      : where_(std::move(where)), name_(std::move(name)), function_(std::move(function)), options_(std::move(options)) {}
 
   Result<Value> operator()(Parameter<Arguments>... arguments) const {
     auto key = key_of(arguments...);
     if (!key) return key.error();
-    auto value = client_->get_or_compute(*key, options_.compute, [&](Computation&) {
+    auto value = where_.owner().get_or_compute(*key, options_.compute, [&](Computation&) {
       return client_detail::packed(std::invoke(function_, std::decay_t<Arguments>(static_cast<Parameter<Arguments>>(arguments))...));
     });
     if (!value) return value.error();
@@ -68,7 +97,7 @@ class Memoized<R(Arguments...), Function> {
   // The key of a call: to invalidate it, or to subscribe to it.
   Result<Key> key_of(const std::decay_t<Arguments>&... arguments) const {
     const std::tuple<const std::decay_t<Arguments>&...> all(arguments...);
-    return KeyBuilder(name_, options_.version).arguments_msgpack(packed_tuple(all)).build();
+    return where_.key(name_, options_.version).arguments_msgpack(packed_tuple(all)).build();
   }
 
  private:
@@ -80,7 +109,7 @@ class Memoized<R(Arguments...), Function> {
     std::apply([&](const auto&... each) { (packer.pack(each), ...); }, all);
     return std::string(buffer.data(), buffer.size());
   }
-  Client* client_;
+  Where where_;
   std::string name_;
   mutable Function function_;
   MemoizeOptions options_;
@@ -100,14 +129,24 @@ using Signature = typename SignatureOf<decltype(std::function(std::declval<Funct
 
 template <typename Function>
 auto memoize(Client& client, std::string name, Function function, MemoizeOptions options = {}) {
-  return Memoized<client_detail::Signature<Function>, Function>(client, std::move(name), std::move(function),
+  return Memoized<client_detail::Signature<Function>, Function>(client_detail::ForAll(client), std::move(name), std::move(function),
                                                                 std::move(options));
+}
+template <typename Function>
+auto memoize(Session session, std::string name, Function function, MemoizeOptions options = {}) {
+  return Memoized<client_detail::Signature<Function>, Function, client_detail::InSession>(
+      client_detail::InSession(std::move(session)), std::move(name), std::move(function), std::move(options));
 }
 
 // For overloaded and generic callables, which do not say their own: memoize_as<double(double)>(client, "f", f).
 template <typename Signature, typename Function>
 auto memoize_as(Client& client, std::string name, Function function, MemoizeOptions options = {}) {
-  return Memoized<Signature, Function>(client, std::move(name), std::move(function), std::move(options));
+  return Memoized<Signature, Function>(client_detail::ForAll(client), std::move(name), std::move(function), std::move(options));
+}
+template <typename Signature, typename Function>
+auto memoize_as(Session session, std::string name, Function function, MemoizeOptions options = {}) {
+  return Memoized<Signature, Function, client_detail::InSession>(client_detail::InSession(std::move(session)), std::move(name),
+                                                                 std::move(function), std::move(options));
 }
 
 }  // namespace onced
