@@ -154,7 +154,7 @@ int explain(Context& context, const KeyWords& words) {
 
 void add_catalog_commands(CLI::App& app, Context& context) {
   auto list_words = std::make_shared<ListWords>();
-  CLI::App& list_command = add_command(app, context, {"ls", "[FUNCTION]", "Values and computations, one a line",
+  Command list_command = add_command(app, context, {"ls", "[FUNCTION]", "Values and computations, one a line",
                                        "Off a terminal all columns are there, keys are whole and sizes are bytes; on one,\n"
                                        "columns without news are left out, and for the sake of long keys those that say least,\n"
                                        "which a note names. WHERE: memory (beside the key), blob (memory of its own, for large\n"
@@ -169,12 +169,12 @@ void add_catalog_commands(CLI::App& app, Context& context) {
                                        "  oncectl ls prices --sort cost --limit 10     # the dearest ones first\n"
                                        "  oncectl ls --json | jq -r 'select(.bytes > 10000) | .function'\n"},
                                        [&context, list_words] { return list(context, *list_words); });
-  list_command.add_option("FUNCTION", list_words->function, "Only of this function")->type_name("");
-  list_command.add_option("--sort", list_words->sort, "The most first: size, cost, age or hits (default: by key)")->type_name("BY");
-  list_command.add_option("--limit", list_words->limit, "Only the first so many (default: all)")->type_name("N");
+  list_command.add_word("FUNCTION", list_words->function, "Only of this function");
+  list_command.add_option("--sort", list_words->sort, "The most first: size, cost, age or hits (default: by key)", "BY");
+  list_command.add_option("--limit", list_words->limit, "Only the first so many (default: all)", "N");
 
   auto words = std::make_shared<KeyWords>();
-  CLI::App& explain_command =
+  Command explain_command =
       add_command(app, context,
                   {"explain", "FUNCTION [ARGS]", "Why a value is there or not, its parts, who waits",
                    "For each part its size, where it is (memory: beside the key; blob: in memory of\n"

@@ -20,7 +20,7 @@ namespace {
 
 using protocol::DiskAction;
 
-constexpr int frame_ms = 200;
+constexpr int progress_ms = 200;
 constexpr int line_percent = 10;  // off a terminal: a line each so many
 
 struct DiskWords {
@@ -57,7 +57,7 @@ class Worker {
     int signal = 0;
     while (task_of(*report) == task_) {
       show(*report);
-      if (const int came = interrupts.pause(frame_ms); came != 0) signal = came;
+      if (const int came = interrupts.pause(progress_ms); came != 0) signal = came;
       report = client_.disk(signal == 0 ? DiskAction::look : DiskAction::stop);
       if (!report) {
         context_.output.clear_live();
@@ -132,7 +132,7 @@ int disk(Context& context, const DiskWords& words) {
 
 void add_disk_commands(CLI::App& app, Context& context) {
   auto words = std::make_shared<DiskWords>();
-  CLI::App& command = add_command(
+  Command command = add_command(
       app, context,
       {"disk", "[status|verify|compact|clear]", "The values on disk: how they are; check, compact, clear",
        "Of one namespace, where [disk] path in the daemon's configuration says that values\n"
@@ -148,7 +148,7 @@ void add_disk_commands(CLI::App& app, Context& context) {
        "  oncectl disk verify || mail -s 'onced: damage' root < /dev/null\n"
        "  oncectl disk clear --namespace charts\n"},
       [&context, words] { return disk(context, *words); });
-  command.add_option("ACTION", words->action, "status (default), verify, compact or clear")->type_name("");
+  command.add_word("ACTION", words->action, "status (default), verify, compact or clear");
 }
 
 }  // namespace onced::cli

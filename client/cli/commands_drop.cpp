@@ -92,15 +92,15 @@ int cancel(Context& context, DropWords words) {
   return finish(context, reach->cancel(*key), "computation", "ended");
 }
 
-void add_function_option(CLI::App& command, DropWords& words) {
-  command.add_option("--function", words.function, "All of this function: FUNCTION without ARGS")->type_name("NAME");
+void add_function_option(Command& command, DropWords& words) {
+  command.add_option("--function", words.function, "All of this function: FUNCTION without ARGS", "NAME");
 }
 
 }  // namespace
 
 void add_drop_commands(CLI::App& app, Context& context) {
   auto invalidate_words = std::make_shared<DropWords>();
-  CLI::App& invalidate_command = add_command(
+  Command invalidate_command = add_command(
       app, context,
       {"invalidate", "FUNCTION [ARGS]", "Drop a value, or all of a function",
        "One value with ARGS, all of the function without; an ARGS that is empty, as a\n"
@@ -114,14 +114,14 @@ void add_drop_commands(CLI::App& app, Context& context) {
       "  oncectl invalidate --tag north       # what was put or computed with --tag north\n"
       "  oncectl invalidate --all\n"},
       [&context, invalidate_words] { return invalidate(context, *invalidate_words); });
-  add_key_words(invalidate_command, invalidate_words->key, false);
+  add_key_words(invalidate_command, invalidate_words->key, Need::optional);
   add_function_option(invalidate_command, *invalidate_words);
   invalidate_command.add_flag("--all", invalidate_words->all, "Everything in the namespace, or in the session");
-  invalidate_command.add_option("--tag", invalidate_words->tag, "All values with this tag")->type_name("NAME");
+  invalidate_command.add_option("--tag", invalidate_words->tag, "All values with this tag", "NAME");
   invalidate_command.add_flag("--soft", invalidate_words->soft, "Make values stale instead of dropping them");
 
   auto cancel_words = std::make_shared<DropWords>();
-  CLI::App& cancel_command = add_command(
+  Command cancel_command = add_command(
       app, context,
       {"cancel", "FUNCTION [ARGS]", "End a computation, or all of a function",
        "One computation with ARGS, all of the function without, those that are queued as well;\n"
@@ -131,7 +131,7 @@ void add_drop_commands(CLI::App& app, Context& context) {
       "  oncectl cancel prices '{\"market\": \"north\"}'\n"
       "  oncectl cancel --function run:make-report\n"},
       [&context, cancel_words] { return cancel(context, *cancel_words); });
-  add_key_words(cancel_command, cancel_words->key, false);
+  add_key_words(cancel_command, cancel_words->key, Need::optional);
   add_function_option(cancel_command, *cancel_words);
 }
 

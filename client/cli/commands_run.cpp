@@ -282,7 +282,7 @@ class Runner {
 
 void add_run_command(CLI::App& app, Context& context) {
   auto words = std::make_shared<RunWords>();
-  CLI::App& command = add_command(
+  Command command = add_command(
       app, context,
       {"run", "-- COMMAND [ARG...]", "Run a command once; everybody gets its output and status",
        "COMMAND [ARG...] follows \"--\". The same run is the same words and what the options\n"
@@ -305,18 +305,15 @@ void add_run_command(CLI::App& app, Context& context) {
       "  generate | oncectl run --stdin -- slow-filter\n"
       "  oncectl run --max-output 2GiB -- make-dump > dump\n"},
       [&context, words] { return Runner(context, *words).run(); });
-  command.add_option("--name", words->name, "The function is \"run:N\" (default: the command's first word)")->type_name("N");
-  command.add_option("--env", words->environment, "This variable's value counts (repeat for more)")
-      ->type_name("VAR")->allow_extra_args(false);
-  command.add_option("--input", words->inputs, "This file's content counts (repeat for more)")
-      ->type_name("FILE")->allow_extra_args(false);
+  command.add_option("--name", words->name, "The function is \"run:N\" (default: the command's first word)", "N");
+  command.add_options("--env", words->environment, "This variable's value counts (repeat for more)", "VAR");
+  command.add_options("--input", words->inputs, "This file's content counts (repeat for more)", "FILE");
   command.add_flag("--cwd", words->directory, "The working directory counts");
   command.add_flag("--stdin", words->standard_input, "Pass standard input on; its content counts");
   command.add_flag("--force", words->force, "Run it even if there is a result, and replace that");
   command.add_flag("--background", words->background, "Where the operator limits how many run at once\n(max_concurrent): after all that are not in the background");
   add_retention_options(command, words->retention);
-  command.add_option("--max-output", words->output_bytes_max, "The most output that is kept, both streams in sum\n(default: 64MiB)")
-      ->type_name("SIZE");
+  command.add_option("--max-output", words->output_bytes_max, "The most output that is kept, both streams in sum\n(default: 64MiB)", "SIZE");
   command.add_flag("--strict", words->strict, "Daemon away: exit code 125 instead of running it uncached");
   command.add_flag("-v,--verbose", words->verbose, "Say whether it was run or known");
 }

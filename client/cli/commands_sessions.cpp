@@ -145,7 +145,7 @@ int sessions(Context& context, const SessionWords& words) {
 
 void add_session_commands(CLI::App& app, Context& context) {
   auto words = std::make_shared<SessionWords>();
-  CLI::App& command = add_command(
+  Command command = add_command(
       app, context,
       {"sessions", "new|ls|show|rotate|touch|end", "Make, list, renew and end sessions",
        "A session is the data of one application user. `new` and `rotate` write its id: a\n"
@@ -164,9 +164,9 @@ void add_session_commands(CLI::App& app, Context& context) {
        "  ONCED_SESSION=$(oncectl sessions rotate)\n"
        "  oncectl sessions end\n"},
       [&context, words] { return sessions(context, *words); });
-  command.add_option("ACTION", words->action, "new, ls, show, rotate, touch or end")->required()->type_name("");
-  command.add_option("--idle", words->idle, "Of a new one: ends when it was not used for so long\n(default and most: as configured)")->type_name("TIME");
-  command.add_option("--age", words->age, "Of a new one: ends at this age (likewise)")->type_name("TIME");
+  command.add_word("ACTION", words->action, "new, ls, show, rotate, touch or end", Need::required);
+  command.add_option("--idle", words->idle, "Of a new one: ends when it was not used for so long\n(default and most: as configured)", "TIME");
+  command.add_option("--age", words->age, "Of a new one: ends at this age (likewise)", "TIME");
 }
 
 }  // namespace onced::cli

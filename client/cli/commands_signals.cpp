@@ -238,7 +238,7 @@ int watch(Context& context, const WatchWords& words) {
 
 void add_signal_commands(CLI::App& app, Context& context) {
   auto wait_words = std::make_shared<WaitWords>();
-  CLI::App& wait_command = add_command(
+  Command wait_command = add_command(
       app, context,
       {"wait", "FUNCTION [ARGS]", "Until a value is there; a progress bar on a terminal",
        "Also when nobody has begun to compute it yet; 5 minutes unless --timeout says\n"
@@ -253,11 +253,11 @@ void add_signal_commands(CLI::App& app, Context& context) {
   add_key_words(wait_command, wait_words->key);
   wait_command.add_flag("--accept-stale", wait_words->accept_stale, "A stale value will do");
   wait_command.add_flag("--print", wait_words->print, "Then write the value's bytes to standard output");
-  wait_command.add_option("--part", wait_words->part.name, "The same for this part")->type_name("NAME");
+  wait_command.add_option("--part", wait_words->part.name, "The same for this part", "NAME");
   wait_command.add_flag("--force", wait_words->part.force, "Write to a terminal what is no plain text, too");
 
   auto watch_words = std::make_shared<WatchWords>();
-  CLI::App& watch_command = add_command(
+  Command watch_command = add_command(
       app, context,
       {"watch", "[FUNCTION [ARGS]]", "Signals as they come; JSON lines with --json",
        "Of one value with ARGS, of a function without, of the whole namespace without\n"
@@ -267,8 +267,8 @@ void add_signal_commands(CLI::App& app, Context& context) {
       "  oncectl watch prices --json | jq -r 'select(.event == \"done\") | .arguments'\n"
       "  oncectl --timeout 1m watch prices --count 1\n"},
       [&context, watch_words] { return watch(context, *watch_words); });
-  add_key_words(watch_command, watch_words->key, false);
-  watch_command.add_option("--count", watch_words->count, "Stop after so many signals (default: never)")->type_name("N");
+  add_key_words(watch_command, watch_words->key, Need::optional);
+  watch_command.add_option("--count", watch_words->count, "Stop after so many signals (default: never)", "N");
 }
 
 }  // namespace onced::cli

@@ -228,7 +228,7 @@ class Top {
 
 void add_top_command(CLI::App& app, Context& context) {
   auto words = std::make_shared<TopWords>();
-  CLI::App& command = add_command(
+  Command command = add_command(
       app, context,
       {"top", "", "Live: who computes what, what each function saves",
        "What is being computed, for how long, by whom, how far and how many wait, and what\n"
@@ -242,7 +242,7 @@ void add_top_command(CLI::App& app, Context& context) {
       "  oncectl top --once\n"
       "  oncectl top --json --interval 10s >> onced.log\n"},
       [&context, words] { return Top(context, *words).run(); });
-  command.add_option("--interval", words->interval, "How often (default: 1s; at least 100ms)")->type_name("TIME");
+  command.add_option("--interval", words->interval, "How often (default: 1s; at least 100ms)", "TIME");
   command.add_flag("--once", words->once, "Once, without taking the screen");
 }
 

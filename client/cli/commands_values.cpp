@@ -156,7 +156,7 @@ int get(Context& context, const GetWords& words) {
 
 void add_value_commands(CLI::App& app, Context& context) {
   auto put_words = std::make_shared<PutWords>();
-  CLI::App& put_command = add_command(
+  Command put_command = add_command(
       app, context,
       {"put", "FUNCTION [ARGS]", "Store a value from files or standard input",
        "Of any size that the daemon's memory has room for. A value is one part without a\n"
@@ -174,16 +174,14 @@ void add_value_commands(CLI::App& app, Context& context) {
       [&context, put_words] { return put(context, *put_words); });
   add_key_words(put_command, put_words->key);
   PartWords& parts = put_words->parts;
-  put_command.add_option("--file", parts.file, "The part without a name (default or \"-\": standard input)")->type_name("F");
-  put_command.add_option("--part", parts.parts, "A part and where its bytes are (repeat for more)")
-      ->type_name("NAME=FILE")->allow_extra_args(false);
-  put_command.add_option("--part-type", parts.types, "A part's own MIME type (repeat for more)")
-      ->type_name("NAME=TYPE")->allow_extra_args(false);
-  put_command.add_option("--content-type", parts.content_type, "The MIME type of all other parts")->type_name("TYPE");
+  put_command.add_option("--file", parts.file, "The part without a name (default or \"-\": standard input)", "F");
+  put_command.add_options("--part", parts.parts, "A part and where its bytes are (repeat for more)", "NAME=FILE");
+  put_command.add_options("--part-type", parts.types, "A part's own MIME type (repeat for more)", "NAME=TYPE");
+  put_command.add_option("--content-type", parts.content_type, "The MIME type of all other parts", "TYPE");
   add_retention_options(put_command, put_words->retention);
 
   auto get_words = std::make_shared<GetWords>();
-  CLI::App& get_command =
+  Command get_command =
       add_command(app, context,
                   {"get", "FUNCTION [ARGS]", "Write a value's bytes to standard output",
                    "Unchanged, nothing added; of one part only, which is all that is read. Exit code\n"

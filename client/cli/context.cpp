@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "doctor_permission.hpp"
-#include "help_formatter.hpp"
 #include "run_result.hpp"
 #include "text_format.hpp"
 
@@ -35,16 +34,6 @@ int Context::fail(const Error& error) {
     output.talk("`oncectl doctor` says what is wrong and how to mend it");
   }
   return code;
-}
-
-CLI::App& add_command(CLI::App& app, Context& context, const CommandText& text, Action action) {
-  CLI::App* command = app.add_subcommand(text.name, text.summary);
-  command->group("Commands");
-  command->formatter(std::make_shared<HelpFormatter>(text.words));
-  command->footer((text.details.empty() ? "" : text.details + "\n") + "Examples:\n" + text.examples +
-                  "\n--socket, --namespace, --session, --json and --timeout: see `oncectl --help`.");
-  command->callback([&context, action = std::move(action)] { context.action = action; });
-  return *command;
 }
 
 }  // namespace onced::cli

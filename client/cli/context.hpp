@@ -5,17 +5,14 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include <onced/client.hpp>
 
+#include "command.hpp"
 #include "exit_code.hpp"
 #include "output.hpp"
 #include "text_format.hpp"
@@ -30,8 +27,6 @@ struct GlobalOptions {
   std::string timeout_text;
   std::optional<Milliseconds> timeout;  // of timeout_text; nothing: the command's own default
 };
-
-using Action = std::function<int()>;
 
 struct Context {
   GlobalOptions options;
@@ -50,17 +45,6 @@ struct Context {
     output.data(tame_json(value.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n");
   }
 };
-
-// What `oncectl --help` says of a command (one short line) and what its own --help adds (lines of at most 80 columns).
-struct CommandText {
-  std::string name;
-  std::string words;    // what follows the options, as in "FUNCTION [ARGS]"
-  std::string summary;
-  std::string details;  // may be empty
-  std::string examples;
-};
-// Adds a subcommand; the action becomes the context's when it was chosen.
-CLI::App& add_command(CLI::App& app, Context& context, const CommandText& text, Action action);
 
 void add_overview_commands(CLI::App& app, Context& context);  // status, stats
 void add_top_command(CLI::App& app, Context& context);        // top

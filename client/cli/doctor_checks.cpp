@@ -5,7 +5,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include <fcntl.h>
 #include <linux/membarrier.h>
@@ -37,12 +36,6 @@ using Level = Finding::Level;
 
 constexpr double long_holder_seconds = 60;
 
-std::string octal(mode_t mode) {
-  std::ostringstream out;
-  out << std::oct << (mode & 07777U);
-  return out.str();
-}
-
 std::string first_line(const std::filesystem::path& path) {
   std::ifstream in(path);
   std::string line;
@@ -61,7 +54,7 @@ Finding check_directory(const std::string& directory) {
   if (::stat(directory.c_str(), &status) != 0) {
     return {Level::warn, "directory", directory + ": " + std::strerror(errno), "the daemon makes it when it starts"};
   }
-  const std::string text = directory + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid);
+  const std::string text = directory + ", mode " + octal_mode(status.st_mode) + ", uid " + std::to_string(status.st_uid);
   if ((status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0) {
     return {Level::warn, "directory", text + ": anybody may replace the socket", "chmod o-w " + directory};
   }
@@ -162,7 +155,7 @@ Findings check_socket(const std::string& path, const std::string& source) {
   } else if (!S_ISSOCK(status.st_mode)) {
     findings.push_back({Level::fail, "socket", named + " is there but is no socket", "move it away and start the daemon again"});
   } else {
-    const std::string text = named + ", mode " + octal(status.st_mode) + ", uid " + std::to_string(status.st_uid) + ", gid " +
+    const std::string text = named + ", mode " + octal_mode(status.st_mode) + ", uid " + std::to_string(status.st_uid) + ", gid " +
                              std::to_string(status.st_gid);
     findings.push_back({Level::ok, "socket", text, ""});
   }

@@ -2,12 +2,13 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <sstream>
 
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "text_format.hpp"
 
 namespace onced::cli {
 namespace {
@@ -22,12 +23,6 @@ std::string group_name(gid_t gid) {
   return entry != nullptr ? entry->gr_name : std::to_string(gid);
 }
 
-std::string octal(unsigned mode) {
-  std::ostringstream out;
-  out << '0' << std::oct << (mode & 07777U);
-  return out.str();
-}
-
 bool refused(const std::string& path, int how) { return ::access(path.c_str(), how) != 0 && errno == EACCES; }
 
 PermissionProblem problem_of(const std::string& path, bool directory) {
@@ -40,7 +35,7 @@ PermissionProblem problem_of(const std::string& path, bool directory) {
 
 PermissionProblem permission_words(const std::string& path, bool directory, const std::string& owner, const std::string& group, unsigned mode) {
   const std::string text = std::string(directory ? "this user may not enter " : "this user may not connect to ") + path + ": owner " + owner + ", group " +
-                           group + ", mode " + octal(mode);
+                           group + ", mode " + octal_mode(mode);
   const bool group_may = (mode & (directory ? S_IXGRP : S_IWGRP)) != 0;
   const std::string as_owner = "run this as its owner (`sudo -u " + owner + " oncectl ...`)";
   if (group_may) return {text, "join the group (`sudo usermod -aG " + group + " USER`, then log in again), " + as_owner + ", or ask who runs the daemon"};

@@ -8,7 +8,7 @@ namespace {
 
 // A key's bytes: what sorts behind all that begin with the same bytes and are no longer than the key by this.
 constexpr std::size_t behind_bytes = 16;
-constexpr std::size_t pages_max = 2;  // of one key: the first one has it, unless many were between the cursor and it
+constexpr std::size_t pages_of_one_key_max = 2;  // of one key: the first one has it, unless many were between the cursor and it
 
 }  // namespace
 
@@ -31,7 +31,7 @@ Result<std::optional<protocol::ListRow>> ExplainedRows::of(const std::string& ke
 
 Result<std::optional<protocol::ListRow>> ExplainedRows::listed(const std::string& key, std::string_view function) {
   std::string cursor = cursor_before(key);
-  for (std::size_t page_number = 0; page_number < pages_max && !listed_.contains(key); ++page_number) {
+  for (std::size_t page_number = 0; page_number < pages_of_one_key_max && !listed_.contains(key); ++page_number) {
     Result<protocol::Listing> page = client_.list(function, cursor);
     if (!page) return page.error();
     for (protocol::ListRow& row : page->rows) {

@@ -4,11 +4,10 @@
 
 namespace onced::cli {
 
-void add_key_words(CLI::App& command, KeyWords& words, bool function_required) {
-  CLI::Option* function = command.add_option("FUNCTION", words.function, "Name of the computation")->type_name("");
-  if (function_required) function->required();
-  command.add_option("ARGS", words.arguments, "Its arguments: a JSON array (positional) or object (named)")->type_name("");
-  command.add_option("--function-version", words.version, "The version in the key (default: none)")->type_name("V");
+void add_key_words(Command& command, KeyWords& words, Need function) {
+  command.add_word("FUNCTION", words.function, "Name of the computation", function);
+  command.add_word("ARGS", words.arguments, "Its arguments: a JSON array (positional) or object (named)");
+  command.add_option("--function-version", words.version, "The version in the key (default: none)", "V");
 }
 
 Result<Key> make_key(const KeyWords& words, std::optional<std::uint64_t> session) {

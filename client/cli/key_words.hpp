@@ -5,10 +5,11 @@
 #include <optional>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include <onced/protocol/key.hpp>
+
+#include "command.hpp"
 
 namespace onced::cli {
 
@@ -24,7 +25,7 @@ struct KeyWords {
 };
 
 // Adds FUNCTION, [ARGS] and --function-version. What a missing ARGS means is the command's business.
-void add_key_words(CLI::App& command, KeyWords& words, bool function_required = true);
+void add_key_words(Command& command, KeyWords& words, Need function = Need::required);
 
 // A missing ARGS is no arguments.
 Result<Key> make_key(const KeyWords& words, std::optional<std::uint64_t> session = std::nullopt);

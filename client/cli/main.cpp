@@ -10,6 +10,8 @@
 
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
+
 #include <onced/protocol/limits.hpp>
 
 #include "command_line.hpp"

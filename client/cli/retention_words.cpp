@@ -37,15 +37,13 @@ Result<std::optional<double>> factor(std::string_view option, const std::string&
 
 }  // namespace
 
-void add_retention_options(CLI::App& command, RetentionWords& words) {
+void add_retention_options(Command& command, RetentionWords& words) {
   const std::string configured = " (default:\nas configured, else ";
-  command.add_option("--ttl", words.ttl, "How long it is fresh, or none: until evicted" + configured + "none)")->type_name("TIME");
-  command.add_option("--grace", words.grace, "How long it is usable then, being stale, while\none caller refreshes it, or none; at most 49 days" + configured + "none)")
-      ->type_name("TIME");
+  command.add_option("--ttl", words.ttl, "How long it is fresh, or none: until evicted" + configured + "none)", "TIME");
+  command.add_option("--grace", words.grace, "How long it is usable then, being stale, while\none caller refreshes it, or none; at most 49 days" + configured + "none)", "TIME");
   command.add_option("--refresh-ahead", words.refresh_ahead,
-                     "Refresh it before it is stale, this many times\nits cost ahead; 1 is right for most, or none" + configured + "none)")
-      ->type_name("X");
-  command.add_option("--tag", words.tags, "A name to drop it by: `invalidate --tag`;\nmay be repeated")->type_name("NAME")->allow_extra_args(false);
+                     "Refresh it before it is stale, this many times\nits cost ahead; 1 is right for most, or none" + configured + "none)", "X");
+  command.add_options("--tag", words.tags, "A name to drop it by: `invalidate --tag`;\nmay be repeated", "NAME");
   command.add_flag("--retire-older", words.retire_older, "Drop the older values of the same function and\narguments under other --function-version words");
   command.add_flag("--durable", words.durable, "On stable storage before this returns, so that it\nsurvives any crash: where values are kept on disk");
 }

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include <onced/options.hpp>
 #include <onced/protocol/result.hpp>
+
+#include "command.hpp"
 
 namespace onced::cli {
 
@@ -22,7 +22,7 @@ struct RetentionWords {
 };
 
 // Adds --ttl, --grace, --refresh-ahead, --tag, --retire-older and --durable.
-void add_retention_options(CLI::App& command, RetentionWords& words);
+void add_retention_options(Command& command, RetentionWords& words);
 
 // What is not said is as the daemon's configuration has it.
 struct Retention {

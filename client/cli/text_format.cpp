@@ -250,6 +250,12 @@ std::string wrapped(std::string_view text, std::size_t columns, std::size_t inde
   return out;
 }
 
+std::string octal_mode(unsigned mode) {
+  char text[8];
+  std::snprintf(text, sizeof(text), "0%o", mode & 07777U);
+  return text;
+}
+
 std::string human_bytes(std::uint64_t bytes) {
   constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   if (bytes < 1024) return std::to_string(bytes) + " B";

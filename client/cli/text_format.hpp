@@ -42,6 +42,7 @@ std::string phrases(const std::vector<std::string>& all, std::size_t columns);
 std::string wrapped(std::string_view text, std::size_t columns, std::size_t indent);
 
 std::string human_bytes(std::uint64_t bytes);            // "1.5 MiB"
+std::string octal_mode(unsigned mode);                   // "0750", of a file
 std::string human_duration(double seconds);              // "83 ns", "1.20 s", "3 h 12 min"
 std::string human_count(std::uint64_t count);            // "1,234,567"
 std::string ordinal(std::uint64_t number);                // "1st", "2nd", "113th"

@@ -7,8 +7,8 @@
 
 namespace onced::cli {
 
-void add_part_options(CLI::App& command, PartChoice& choice) {
-  command.add_option("--part", choice.name, "Which part (default: the one without a name)")->type_name("NAME");
+void add_part_options(Command& command, PartChoice& choice) {
+  command.add_option("--part", choice.name, "Which part (default: the one without a name)", "NAME");
   command.add_flag("--force", choice.force, "Write to a terminal what is no plain text, too");
 }
 

@@ -18,7 +18,7 @@ struct PartChoice {
 };
 
 // Adds --part NAME and --force.
-void add_part_options(CLI::App& command, PartChoice& choice);
+void add_part_options(Command& command, PartChoice& choice);
 
 // The bytes of a part to standard output, unchanged. Exit codes: miss when --part names none of the parts, usage when the
 // value has only named ones and no choice was made (standard error then names them), or when bytes that are no plain text would
