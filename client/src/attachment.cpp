@@ -12,6 +12,7 @@
 #include <onced/protocol/session.hpp>
 
 #include "deadline.hpp"
+#include "errors.hpp"
 #include "fork_lock.hpp"
 #include "part_table.hpp"
 #include "value_maker.hpp"
@@ -24,8 +25,6 @@ constexpr int segment_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE 
 constexpr int pin_page_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 // Half of what one thread has: with more retained its hits would soon be copies.
 constexpr std::uint32_t retained_pins_max = protocol::pins_per_line / 2;
-
-Error malformed(std::string text) { return {ErrorCode::malformed, std::move(text)}; }
 
 constexpr int blob_seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
 

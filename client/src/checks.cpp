@@ -7,11 +7,11 @@
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/utf8.hpp>
 
+#include "errors.hpp"
+
 namespace onced::client_detail {
 
 namespace {
-
-Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(text)}; }
 
 Result<void> check_name(std::string_view what, std::string_view name, std::size_t bytes_max) {
   if (name.size() > bytes_max) {

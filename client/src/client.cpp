@@ -80,33 +80,28 @@ namespace {
 
 protocol::Scope scope(protocol::ScopeKind kind, std::string_view subject) { return {kind, std::string(subject)}; }
 
-Result<std::uint64_t> count_of(const Result<protocol::Done>& done) {
-  if (!done) return done.error();
-  return done->count;
-}
-
 }  // namespace
 
 Result<std::uint64_t> Client::invalidate(std::string_view key, const InvalidateOptions& options) {
-  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::key, key), options.soft}));
+  return State::count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::key, key), options.soft}));
 }
 Result<std::uint64_t> Client::invalidate_function(std::string_view function, const InvalidateOptions& options) {
   if (auto right = client_detail::check_function(function); !right) return right.error();
-  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::function, function), options.soft}));
+  return State::count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::function, function), options.soft}));
 }
 Result<std::uint64_t> Client::invalidate_all(const InvalidateOptions& options) {
-  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::everything, {}), options.soft}));
+  return State::count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::everything, {}), options.soft}));
 }
 Result<std::uint64_t> Client::invalidate_tag(std::string_view tag, const InvalidateOptions& options) {
   if (auto right = client_detail::check_tag(tag); !right) return right.error();
-  return count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::tag, tag), options.soft}));
+  return State::count_of(state_->ask<protocol::Done>(protocol::Invalidate{scope(protocol::ScopeKind::tag, tag), options.soft}));
 }
 Result<std::uint64_t> Client::cancel(std::string_view key) {
-  return count_of(state_->ask<protocol::Done>(protocol::Cancel{scope(protocol::ScopeKind::key, key)}));
+  return State::count_of(state_->ask<protocol::Done>(protocol::Cancel{scope(protocol::ScopeKind::key, key)}));
 }
 Result<std::uint64_t> Client::cancel_function(std::string_view function) {
   if (auto right = client_detail::check_function(function); !right) return right.error();
-  return count_of(state_->ask<protocol::Done>(protocol::Cancel{scope(protocol::ScopeKind::function, function)}));
+  return State::count_of(state_->ask<protocol::Done>(protocol::Cancel{scope(protocol::ScopeKind::function, function)}));
 }
 
 Result<protocol::Report> Client::status() {
@@ -126,7 +121,7 @@ Result<protocol::Report> Client::disk(protocol::DiskAction action) {
   if (!report) return report.error();
   return std::move(report->fields);
 }
-Result<std::uint64_t> Client::clear_disk() { return count_of(state_->ask<protocol::Done>(protocol::Disk{protocol::DiskAction::clear})); }
+Result<std::uint64_t> Client::clear_disk() { return State::count_of(state_->ask<protocol::Done>(protocol::Disk{protocol::DiskAction::clear})); }
 
 ClientCounters Client::counters() const {
   Connector& connector = state_->connector_here();

@@ -38,6 +38,11 @@ struct Client::State {
     if (auto* answer = std::get_if<Answer>(&*reply)) return std::move(*answer);
     return client_detail::error_of(*reply);
   }
+  // What an answer says of how many values it was.
+  static Result<std::uint64_t> count_of(const Result<protocol::Done>& done) {
+    if (!done) return done.error();
+    return done->count;
+  }
   Result<protocol::Reply> ask_for_reply(const protocol::Request& request, Session::State* session, client_detail::AttachmentRef* over, bool* again);
   // The session that a request makes or opens; `id`: unless the answer says it.
   Result<Session> session_by(const protocol::Request& request, std::string id, bool* again = nullptr);

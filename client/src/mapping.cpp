@@ -10,6 +10,8 @@
 
 #include <onced/protocol/segment.hpp>
 
+#include "errors.hpp"
+
 namespace onced::client_detail {
 
 namespace {
@@ -17,7 +19,6 @@ namespace {
 // Above it, memory that nobody has touched yet is worth a system call.
 constexpr std::uint64_t heap_bytes_max = 256 * 1024;
 
-Error malformed(std::string text) { return {ErrorCode::malformed, std::move(text)}; }
 Error cannot_map(const std::string& name, std::uint64_t bytes) {
   return {ErrorCode::out_of_memory, name + ": cannot map " + std::to_string(bytes) + " bytes: " + std::strerror(errno)};
 }

@@ -8,14 +8,13 @@
 #include <onced/protocol/limits.hpp>
 
 #include "checks.hpp"
+#include "errors.hpp"
 
 namespace onced::client_detail {
 
 namespace {
 
 constexpr double refresh_ahead_max = 1000;
-
-Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(text)}; }
 
 std::string above(std::string_view what, std::size_t is, std::size_t limit) {
   return std::string(what) + ": " + std::to_string(is) + " > " + std::to_string(limit);

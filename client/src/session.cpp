@@ -24,11 +24,6 @@ namespace {
 
 Error ended() { return {ErrorCode::session_ended, "this session has ended, has expired, has another id by now, or never was; make a new one"}; }
 
-Result<std::uint64_t> count_of(const Result<protocol::Done>& done) {
-  if (!done) return done.error();
-  return done->count;
-}
-
 }  // namespace
 
 Session::State::State(Client::State& client_in, std::string id_in, const protocol::SessionOpened& answer, const Attachment& over)
@@ -111,7 +106,7 @@ Result<std::uint64_t> Session::end() {
   bool again = false;
   const auto done = state_->client.ask<protocol::Done>(protocol::EndSession{id()}, nullptr, nullptr, &again);
   if (!done && again && done.error().code == ErrorCode::session_ended) return std::uint64_t{0};  // by the first time it was asked for
-  return count_of(done);
+  return Client::State::count_of(done);
 }
 
 // ---- values ---------------------------------------------------------------------------------------------------------
@@ -151,16 +146,16 @@ Result<std::uint64_t> Session::put(std::string_view key, ValueBuilder&& builder,
 }
 
 Result<std::uint64_t> Session::invalidate(std::string_view key, const InvalidateOptions& options) {
-  return count_of(state_->client.ask<protocol::Done>(protocol::Invalidate{{protocol::ScopeKind::key, std::string(key)}, options.soft}, state_.get()));
+  return Client::State::count_of(state_->client.ask<protocol::Done>(protocol::Invalidate{{protocol::ScopeKind::key, std::string(key)}, options.soft}, state_.get()));
 }
 Result<std::uint64_t> Session::invalidate_all(const InvalidateOptions& options) {
-  return count_of(state_->client.ask<protocol::Done>(protocol::Invalidate{state_->scope(), options.soft}, state_.get()));
+  return Client::State::count_of(state_->client.ask<protocol::Done>(protocol::Invalidate{state_->scope(), options.soft}, state_.get()));
 }
 Result<std::uint64_t> Session::cancel(std::string_view key) {
-  return count_of(state_->client.ask<protocol::Done>(protocol::Cancel{{protocol::ScopeKind::key, std::string(key)}}, state_.get()));
+  return Client::State::count_of(state_->client.ask<protocol::Done>(protocol::Cancel{{protocol::ScopeKind::key, std::string(key)}}, state_.get()));
 }
 Result<std::uint64_t> Session::cancel_all() {
-  return count_of(state_->client.ask<protocol::Done>(protocol::Cancel{state_->scope()}, state_.get()));
+  return Client::State::count_of(state_->client.ask<protocol::Done>(protocol::Cancel{state_->scope()}, state_.get()));
 }
 Result<protocol::Listing> Session::list(std::string_view function, std::string_view cursor) {
   return state_->client.list(function, cursor, state_.get());

@@ -15,6 +15,7 @@
 
 #include "builder_state.hpp"
 #include "checks.hpp"
+#include "errors.hpp"
 
 namespace onced {
 
@@ -25,10 +26,10 @@ using client_detail::PartTable;
 using client_detail::PrivateMemory;
 using client_detail::Process;
 using client_detail::Reservation;
+using client_detail::wrong;
 
 namespace {
 
-Error wrong(std::string text) { return {ErrorCode::invalid_argument, std::move(text)}; }
 std::string in_quotes(std::string_view name) { return "part \"" + std::string(name) + "\""; }
 
 Result<Descriptor> make_file(std::uint64_t bytes) {

@@ -8,7 +8,7 @@
 namespace onced::disk {
 namespace {
 
-constexpr std::uint64_t file_bytes_max = std::uint64_t{16} << 20;
+constexpr std::uint64_t audience_file_bytes_max = std::uint64_t{16} << 20;
 
 std::optional<std::string> copy_at(Bytes bytes, std::size_t at, std::uint64_t seed) {
   const auto header = audience_header_at(bytes, at, seed);
@@ -26,7 +26,7 @@ Result<void> AudienceFile::open() {
   }
   const auto file = files_.open(audience_name, false);
   if (!file) return file.error();
-  const auto bytes = read_whole(**file, file_bytes_max);
+  const auto bytes = read_whole(**file, audience_file_bytes_max);
   if (!bytes) {
     say_("the file " + std::string(audience_name) + " cannot be read: who may have written what is here is not known any more: " + bytes.error().text);
     return {};

@@ -7,7 +7,7 @@
 namespace onced::disk {
 namespace {
 
-constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 30;
+constexpr std::uint64_t session_file_bytes_max = std::uint64_t{1} << 30;
 constexpr std::uint64_t numbers_per_second = 65'536;         // when nobody knows any more which were given
 constexpr std::uint64_t year_2020_ms = 1'577'836'800'000;
 
@@ -43,7 +43,7 @@ struct Pages {
 Result<std::uint64_t> SessionFile::open() {
   if (const auto opened = open_file(); !opened) return opened.error();
   if (!file_) return std::uint64_t{0};
-  auto read = read_whole(*file_, file_bytes_max);
+  auto read = read_whole(*file_, session_file_bytes_max);
   if (!read) return read.error();
   Pages pages(std::move(*read));
   const std::size_t size = pages.bytes.size();

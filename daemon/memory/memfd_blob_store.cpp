@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "memory/memfd.hpp"
+#include "memory/pages.hpp"
 
 namespace onced::memory {
 
@@ -17,13 +18,8 @@ using engine::BlobId;
 
 namespace {
 
-constexpr std::uint64_t page_bytes = 4096;
 constexpr int size_seals = F_SEAL_SHRINK | F_SEAL_GROW;
 constexpr int published_seals = size_seals | F_SEAL_WRITE | F_SEAL_SEAL;
-
-std::uint64_t whole_pages(std::uint64_t bytes) {
-  return (bytes + page_bytes - 1) / page_bytes * page_bytes;
-}
 
 Error refused(const char* step, int reason) {
   const ErrorCode code = reason == EMFILE || reason == ENFILE ? ErrorCode::limit_reached : ErrorCode::out_of_memory;
@@ -91,7 +87,7 @@ Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
   return add(std::move(descriptor), bytes, false);
 }
 
-std::uint64_t MemfdBlobStore::Blob::charged() const { return file ? 0 : whole_pages(bytes); }
+std::uint64_t MemfdBlobStore::Blob::charged() const { return file ? 0 : align_up(bytes, page_bytes); }
 
 BlobId MemfdBlobStore::add(FileDescriptor descriptor, std::uint64_t bytes, bool file) {
   std::uint64_t place = next_;

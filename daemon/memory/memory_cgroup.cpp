@@ -104,9 +104,9 @@ Result<void> check_memory_cgroup(std::uint64_t segments_bytes, std::uint64_t blo
 
 std::uint64_t memory_available_bytes(const CgroupFiles& files) {
   const long pages = ::sysconf(_SC_PHYS_PAGES);
-  const long page_bytes = ::sysconf(_SC_PAGESIZE);
+  const long page_size = ::sysconf(_SC_PAGESIZE);
   const std::uint64_t machine =
-      pages > 0 && page_bytes > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes) : 0;
+      pages > 0 && page_size > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_size) : 0;
   const auto limit = memory_cgroup_limit(files);
   if (!limit) return machine;
   return machine == 0 ? *limit : std::min(machine, *limit);

@@ -6,16 +6,14 @@
 #include <onced/protocol/limits.hpp>
 #include <onced/protocol/result.hpp>
 
+#include "memory/pages.hpp"
+
 namespace onced::memory {
 
 using protocol::PartEntry;
 using protocol::RecordHeader;
 
 namespace {
-
-constexpr std::size_t align_up(std::size_t value, std::size_t alignment) {
-  return (value + alignment - 1) / alignment * alignment;
-}
 
 struct Shape {
   bool plain = false;

@@ -4,19 +4,16 @@
 #include <bit>
 #include <string>
 
+#include "memory/pages.hpp"
+
 namespace onced::memory {
 
 namespace {
 
-constexpr std::uint64_t page_bytes = 4096;
 constexpr std::uint64_t sessions_min = 8;
 constexpr std::uint64_t sessions_max = 65536;
 constexpr std::uint64_t blobs_min = 64;
 constexpr std::uint64_t blobs_max = 65536;
-
-constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
-  return (value + alignment - 1) / alignment * alignment;
-}
 
 }  // namespace
 
