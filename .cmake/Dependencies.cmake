@@ -1,7 +1,7 @@
 # One interface target per library: what its headers need to compile under every compiler we support, in one place.
 
-# Boost: headers only (Asio, Interprocess). 1.74 is the floor (Debian 12). <utility> must come before Asio's coroutine
-# headers with g++ 12; clang does not detect coroutines in 1.74 by itself.
+# Boost: headers only (Asio, Interprocess). 1.74 is the floor (Debian 12); with g++ 12 its coroutine headers want <utility> to have been
+# included before any of Asio's. clang does not detect coroutines in 1.74 by itself.
 if(POLICY CMP0167)
   cmake_policy(SET CMP0167 NEW)  # CMake 3.30 has no FindBoost of its own any more: Boost's own configuration, then
 endif()
@@ -10,7 +10,6 @@ add_library(onced_boost INTERFACE)
 target_include_directories(onced_boost SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})
 target_compile_definitions(onced_boost INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_CO_AWAIT=1
   BOOST_ASIO_HAS_STD_COROUTINE=1 BOOST_ERROR_CODE_HEADER_ONLY)
-target_compile_options(onced_boost INTERFACE $<$<COMPILE_LANGUAGE:CXX>:SHELL:-include utility>)
 
 # msgpack-c for C++ without its optional Boost part, so that our public headers stay free of Boost.
 find_path(MSGPACK_INCLUDE_DIR msgpack.hpp REQUIRED)

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <functional>
+#include <utility>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
