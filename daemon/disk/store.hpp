@@ -161,8 +161,9 @@ class Store {
     std::uint64_t bytes = 0;
     bool stopped = false;
   };
-  // Reads everything that is live and checks it; what is damaged, or void by a label, is absent from then on. `progress` hears bytes done and bytes in all,
-  // and says whether to go on.
+  // Reads everything that is live and checks it; what is damaged, or void by a label, is absent from then on. What is there from its beginning to its end is
+  // looked at, wherever it is moved meanwhile; what comes or is replaced meanwhile may be. `progress` hears bytes done and bytes in all, as far as these are
+  // known, and says whether to go on: also between the pieces in which all are found, before any is done. No lock is held while it is asked.
   Result<Verified> verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
   // Rewrites every segment without what is dead in it.
   Result<void> compact(std::uint64_t now_ms);
@@ -240,6 +241,15 @@ class Store {
   Result<std::uint64_t> copy(const Live& one, Read& read);
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
   Result<bool> find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read);  // false: there is none that counts
+  struct ToVerify {
+    Digest digest;
+    std::uint32_t segment = 0;  // where it was when it was found: they are read in this order
+    std::uint32_t offset = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::optional<std::vector<ToVerify>> all_to_verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const;  // nothing: to be stopped
+  Result<void> verify(const Digest& digest, std::uint64_t now_ms, Read& read, Verified& verified);
+  std::optional<std::uint64_t> find_entry(const Digest& digest, std::uint64_t now_ms, Read& read) const;  // bytes of its files; nothing: none that is usable
   void found_damaged(const Digest& digest, const IndexEntry& entry, std::string_view key, const std::string& what);  // no key: it cannot be read
   bool same(const Digest& digest, const IndexEntry& entry) const;
   void discard(const PartFiles& files);
