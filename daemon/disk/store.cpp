@@ -106,7 +106,11 @@ Result<void> Store::open_parts() {
 std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, bool stable, std::uint64_t now_ms) {
   log_.note_time(now_ms);
   std::vector<Outcome> outcomes(operations.size(), Outcome::failed);
-  std::vector<std::uint64_t> sequences(operations.size());  // the latest that each has written
+  struct Asked {  // of the log and of the file of sessions, up to and with each operation
+    std::uint64_t sequence = 0;
+    std::uint64_t session_changes = 0;
+  };
+  std::vector<Asked> asked(operations.size());
   std::size_t applied = 0;
   std::optional<Error> error;
   drops_in_batch_ = false;
@@ -116,7 +120,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     const auto outcome = std::visit([&](const auto& operation) { return apply(operation, now_ms); }, operations[i]);
     if (outcome) outcomes[i] = *outcome;
     else error = outcome.error();
-    sequences[i] = log_.next_sequence() - 1;
+    asked[i] = {log_.next_sequence() - 1, sessions_.changes()};
     ++applied;
   }
   if (!error) {
@@ -125,14 +129,23 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     error = settled.error();
   }
   if (!degraded()) fail(*error);
+  // Each by itself: what is on stable storage is so, whatever has failed behind it.
+  const auto is_stable = [&](std::size_t i) {
+    const Operation& operation = operations[i];
+    if (std::holds_alternative<KeepAudience>(operation)) return true;  // it is not done before
+    if (std::holds_alternative<EndSession>(operation)) return asked[i].session_changes <= sessions_.written_changes();
+    const Put* const put = std::get_if<Put>(&operation);
+    const bool with_sessions = is_of_session(operation) || (put != nullptr && options_.session_of(put->value.key) != 0);
+    if (with_sessions && asked[i].session_changes > sessions_.stable_changes()) return false;
+    return is_of_session(operation) || asked[i].sequence <= log_.stable_sequence();
+  };
   for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (outcomes[i] != Outcome::failed && is_stable(i)) continue;
+    outcomes[i] = Outcome::failed;
     if (is_held(operations[i])) {
       if (i >= applied) hold_in_memory(operations[i]);
-      outcomes[i] = Outcome::failed;
       continue;
     }
-    if (outcomes[i] != Outcome::failed && sequences[i] <= log_.stable_sequence()) continue;
-    outcomes[i] = Outcome::failed;
     // What it replaces or drops is dropped at least in memory, and on the disk as soon as that is possible.
     const auto owe_key = [&](std::string_view key) {
       if (const auto digest = place_of(key)) owe(*digest);
