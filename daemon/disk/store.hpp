@@ -28,6 +28,7 @@
 
 #include <onced/protocol/result.hpp>
 
+#include "disk/aside.hpp"
 #include "disk/audience_file.hpp"
 #include "disk/directory.hpp"
 #include "disk/files.hpp"
@@ -149,7 +150,8 @@ class Store {
     std::size_t segments = 0;
     std::uint64_t evicted = 0;
     std::uint64_t damaged = 0;         // found so far
-    std::uint64_t aside_bytes = 0;
+    std::uint64_t aside_bytes = 0;     // of what was found damaged
+    std::uint64_t older_bytes = 0;     // of stores of older formats
     std::size_t sessions = 0;
     bool degraded = false;
   };
@@ -176,6 +178,7 @@ class Store {
   Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory);
   Result<void> open_log(std::uint64_t wall_ms);
   Result<void> open_parts();
+  void keep_older_within_budget();
 
   struct Pending {  // added to the log, not yet readable
     Digest digest;
@@ -258,6 +261,7 @@ class Store {
   StoreOptions options_;
   std::unique_ptr<Lock> lock_;
   std::uint64_t seed_;
+  Aside aside_;
   Log log_;
   PartFileStore parts_;
   SessionFile sessions_;

@@ -189,9 +189,9 @@ Result<std::optional<std::string>> Store::read_part(const Digest& digest, const 
   const ErrorCode code = filled.error().code;
   if (view.in_file && code != ErrorCode::malformed && code != ErrorCode::not_found) return filled.error();
   if (view.in_file && code == ErrorCode::malformed && same(digest, read.entry)) {
-    const bool keep = log_.aside_bytes() + view.bytes <= options_.budget_bytes / 16;
+    const bool keep = aside_.has_room_for_damaged(view.bytes);
     parts_.set_aside(read.body.file_id, file, keep);
-    if (keep) log_.count_aside(view.bytes);
+    if (keep) aside_.count_damaged(view.bytes);
   }
   return std::optional(filled.error().text);
 }

@@ -157,6 +157,7 @@ class DiskTier {
     std::uint64_t queued_bytes = 0;  // still to be written
     std::uint64_t evicted = 0;
     std::uint64_t damaged = 0;       // values that were found so
+    std::uint64_t older_bytes = 0;   // of stores of older formats, which go when their room is needed
     std::uint64_t left_out = 0;      // values that were put, and for which there was no room, or the disk failed
     bool degraded = false;           // nothing can be written
   };

@@ -462,7 +462,7 @@ void NamespaceDisk::drop_in_session(engine::DiskTicket ticket, std::uint64_t num
 engine::DiskTier::Usage NamespaceDisk::usage() const {
   const disk::Store::Status status = tier_->store().status();
   return {.sessions = status.sessions, .values = status.values, .used_bytes = status.used_bytes, .budget_bytes = status.budget_bytes, .queued_bytes = tier_->queued_bytes(),
-          .evicted = status.evicted, .damaged = status.damaged, .left_out = tier_->left_out(), .degraded = status.degraded};
+          .evicted = status.evicted, .damaged = status.damaged, .older_bytes = status.older_bytes, .left_out = tier_->left_out(), .degraded = status.degraded};
 }
 
 protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
@@ -484,6 +484,7 @@ protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
   add("left_out", tier_->left_out());
   add("damaged", status.damaged);
   add("aside_bytes", status.aside_bytes);
+  add("older_bytes", status.older_bytes);
   add("degraded", std::uint64_t{status.degraded ? 1U : 0U});
   add("degraded_why", status.degraded ? tier_->store().degraded_text() : std::string());
   maintenance_.report(report.fields);
