@@ -91,7 +91,7 @@ bool Computations::store_loaded(Entry& entry, DiskValue& value, bool has_room, S
   if (value.epoch != context_.settings.epoch) origin.past->of_before = copy;
   value.version = origin.version;
   parts = std::make_shared<const std::vector<protocol::Part>>(std::move(value.parts));
-  if (!has_room || (!sums_of(*parts).blobs.empty() && !catalog_.make_room_for_blob(0, std::nullopt))) return false;
+  if (!has_room || (!sums_of(*parts).blobs.empty() && !catalog_.make_places_for_blobs(0))) return false;
   DependencyGraph& graph = directory_.dependencies();
   Derivation* const made = hang_on_copies(entry, value.version, value.upstreams);
   directory_.set_tags(entry, value.tags);

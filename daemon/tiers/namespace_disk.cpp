@@ -152,6 +152,31 @@ class NamespaceDisk::MappedBlob {
   void* at_ = nullptr;
 };
 
+// What a load has read, as the engine gets it. Borrows the blob store, which is that of the engine.
+class NamespaceDisk::Brought final : public engine::BroughtParts {
+ public:
+  Brought(memory::MemfdBlobStore& blobs, std::vector<ReadPart> read) : blobs_(blobs), read_(std::move(read)) {}
+
+  std::size_t blobs() const override { return read_.size(); }
+  Result<void> place(std::vector<protocol::Part>& parts) override {
+    std::vector<engine::BlobId> made;
+    for (ReadPart& one : read_) {
+      const auto blob = one.is_file ? blobs_.adopt_file(std::move(one.memory), one.bytes) : blobs_.adopt(std::move(one.memory), one.bytes);
+      if (!blob) {
+        for (const engine::BlobId other : made) blobs_.release(other);
+        return blob.error();
+      }
+      made.push_back(*blob);
+    }
+    for (std::size_t i = 0; i < made.size(); ++i) parts[read_[i].number].blob = static_cast<std::uint64_t>(made[i]);
+    return {};
+  }
+
+ private:
+  memory::MemfdBlobStore& blobs_;
+  std::vector<ReadPart> read_;
+};
+
 // A load on its way: a reader's thread fills it, and posts what has become of it.
 class NamespaceDisk::Loading final : public disk::PartSink {
  public:
@@ -343,26 +368,11 @@ std::vector<engine::Event> NamespaceDisk::take(std::size_t max) {
       continue;
     }
     auto& loaded = std::get<engine::DiskLoaded>(letter.event);
-    if (loaded.value && (!set_times(*loaded.value, letter.facts, tier_->now_ms()) || !adopt(letter))) loaded.value.reset();
+    if (loaded.value && !set_times(*loaded.value, letter.facts, tier_->now_ms())) loaded.value.reset();
+    if (loaded.value && !letter.read.empty()) loaded.value->brought = std::make_shared<Brought>(*blobs_, std::move(letter.read));
     events.emplace_back(std::move(loaded));
   }
   return events;
-}
-
-bool NamespaceDisk::adopt(Letter& letter) {
-  auto& loaded = std::get<engine::DiskLoaded>(letter.event);
-  std::vector<engine::BlobId> made;
-  for (ReadPart& one : letter.read) {
-    const auto blob = one.is_file ? blobs_->adopt_file(std::move(one.memory), one.bytes) : blobs_->adopt(std::move(one.memory), one.bytes);
-    if (!blob) {
-      for (const engine::BlobId other : made) blobs_->release(other);
-      loaded.problem = blob.error().text;
-      return false;
-    }
-    made.push_back(*blob);
-    loaded.value->parts[one.number].blob = static_cast<std::uint64_t>(*blob);
-  }
-  return true;
 }
 
 // ---- engine::DiskTier -----------------------------------------------------------------------------------------------
