@@ -317,6 +317,10 @@ Findings check_disk(const protocol::Report& status) {
     findings.push_back({Level::warn, "disk", plural(left_out, "value") + " could not be kept on disk since the start",
                         "compare the setting disk.size with the free space of its file system (df), and what is published with what the disk can write"});
   }
+  if (const std::uint64_t older = count(status, "disk_older_bytes"); older > 0) {
+    findings.push_back({Level::warn, "disk", human_bytes(older) + " of it belong to a store of an older format, which this daemon does not read",
+                        "it goes by itself when its room is needed; to have that now, remove aside/format-* in the directory that `oncectl disk` names"});
+  }
   if (const std::uint64_t damaged = count(status, "disk_damaged"); damaged > 0) {
     findings.push_back({Level::warn, "disk", plural(damaged, "value") + " found damaged since the start, and absent now",
                         "the daemon's log names them; look at the disk's health (smartctl), and at all else with `oncectl disk verify`"});

@@ -80,7 +80,7 @@ Result<void> set_aside(FileSystem& files, std::uint32_t version, const Say& say)
   if (!taken) return taken.error();
   std::string to;
   for (int i = 1; to.empty() || std::count(taken->begin(), taken->end(), to) != 0; ++i) {
-    to = "format-" + std::to_string(version) + "-" + std::to_string(i);
+    to = older_format_prefix + std::to_string(version) + "-" + std::to_string(i);
   }
   to = std::string(aside_directory) + "/" + to;
   if (const auto made = files.make_directory(to); !made) return made;
@@ -100,7 +100,7 @@ Result<void> set_aside(FileSystem& files, std::uint32_t version, const Say& say)
   if (const auto moved = move({log_directory, parts_directory}); !moved) return moved;
   if (const auto moved = move({identity_name}); !moved) return moved;
   say("the store had format " + std::to_string(version) + ", this daemon writes " + std::to_string(format_version) + ": it was moved to " + to +
-      ", and the store starts empty");
+      ", and the store starts empty. What is there counts in the size, and goes when its room is needed");
   return {};
 }
 

@@ -17,6 +17,7 @@ namespace onced::disk {
 inline constexpr const char* log_directory = "log";
 inline constexpr const char* parts_directory = "parts";
 inline constexpr const char* aside_directory = "aside";
+inline constexpr const char* older_format_prefix = "format-";  // in it: directories of stores
 inline constexpr const char* sessions_name = "sessions";
 inline constexpr const char* audience_name = "audience";
 

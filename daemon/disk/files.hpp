@@ -57,7 +57,7 @@ class FileSystem {
   virtual Result<std::unique_ptr<File>> create(const std::string& path) = 0;  // 0600; empties one that is there
   virtual Result<void> make_directory(const std::string& path) = 0;           // 0700; success when it is there
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;  // replaces `to`
-  virtual Result<void> remove(const std::string& path) = 0;
+  virtual Result<void> remove(const std::string& path) = 0;                   // a file, or a directory with nothing in it
   // Names that were made, changed or removed in it are on stable storage with success.
   virtual Result<void> sync_directory(const std::string& path) = 0;
   // limit_reached when another process, or another Lock, has it.

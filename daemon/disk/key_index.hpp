@@ -139,6 +139,23 @@ class KeyIndex {
   void each(Visit visit) const {
     for (const auto& [digest, entry] : entries_) visit(digest, entry);
   }
+  // A walk in pieces, between which anything may change. What is there from the walk's beginning to its end is visited once, whatever becomes of it;
+  // what comes or goes meanwhile is visited once or not at all. Where the table was built anew since the piece before, it begins again.
+  struct Walk {
+    std::size_t buckets = 0;  // of the table that is walked; 0: it has not begun
+    std::size_t next = 0;
+  };
+  enum class Walked : std::uint8_t { some, all, again };  // again: nothing was visited, and what was before is to be forgotten
+  // `most`: entries and empty places, and what lies in one place with the last of them.
+  template <typename Visit>
+  Walked walk(Walk& walk, std::size_t most, Visit visit) const {
+    const bool again = walk.buckets != 0 && walk.buckets != entries_.bucket_count();
+    if (walk.buckets != entries_.bucket_count()) walk = {entries_.bucket_count(), 0};
+    if (again) return Walked::again;
+    for (std::size_t looked_at = 0; walk.next < walk.buckets && looked_at < most; ++walk.next, ++looked_at)
+      for (auto at = entries_.begin(walk.next); at != entries_.end(walk.next); ++at, ++looked_at) visit(at->first, at->second);
+    return walk.next < walk.buckets ? Walked::some : Walked::all;
+  }
   template <typename Visit>
   void each_with_files(Visit visit) const {
     for (const auto& [digest, files] : files_) visit(digest, files);

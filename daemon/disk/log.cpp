@@ -15,8 +15,8 @@ constexpr std::size_t buffer_bytes_max = 1 << 20;
 
 }  // namespace
 
-Log::Log(FileSystem& files, std::uint64_t seed, LogOptions options, const Say& say)
-    : files_(files), seed_(seed), options_(options), say_(say) {}
+Log::Log(FileSystem& files, std::uint64_t seed, LogOptions options, Aside& aside, const Say& say)
+    : files_(files), seed_(seed), options_(options), aside_(aside), say_(say) {}
 
 std::string Log::name(std::uint32_t number, const char* suffix) {
   char text[32];
@@ -58,11 +58,6 @@ Result<Log::Recovered> Log::open(const std::function<void(std::uint32_t, const I
   if (!found) return found.error();
   // A name that was made before a kill may not be on the disk yet; what follows relies on it.
   if (const auto synced = files_.sync_directory(log_directory); !synced) return synced.error();
-  if (const auto aside = files_.list(aside_directory)) {
-    for (const std::string& each : *aside) {
-      if (const auto status = files_.status(std::string(aside_directory) + "/" + each)) count_aside(status->bytes);
-    }
-  }
   struct Opened {
     std::shared_ptr<Segment> segment;
     std::optional<SegmentHeader> header;
@@ -410,13 +405,13 @@ Result<std::vector<IndexRow>> Log::rows(const Segment& segment) const {
 Result<void> Log::remove_oldest() {
   const std::shared_ptr<Segment> segment = oldest();
   const std::string log = path(segment->number, "log");
-  const bool keep = segment->damaged && aside_bytes() + segment->bytes <= options_.aside_bytes_max;
+  const bool keep = segment->damaged && aside_.has_room_for_damaged(segment->bytes);
   if (const auto removed = files_.remove(path(segment->number, "index")); !removed && removed.error().code != ErrorCode::not_found) return removed;
   const auto gone = keep ? files_.rename(log, std::string(aside_directory) + "/" + name(segment->number, "log")) : files_.remove(log);
   if (!gone && gone.error().code != ErrorCode::not_found) return gone;
   if (const auto synced = files_.sync_directory(log_directory); !synced) return synced;
   if (segment->damaged) say_(log + " was damaged, and " + (keep ? "was moved to aside/" : "is removed now: aside/ is full"));
-  if (keep) count_aside(segment->bytes);
+  if (keep) aside_.count_damaged(segment->bytes);
   const std::lock_guard lock(mutex_);
   segments_.pop_front();
   if (active_ == segment.get()) active_ = segments_.empty() ? nullptr : segments_.back().get();

@@ -1,7 +1,7 @@
 // The log: segments in a row, records appended to the last one, the oldest removed (DISK.md, "Segments and records", "Writing").
 //
 // Ownership: the segments' files; who reads shares one, so that it stays readable after its removal.
-// Threads:   one writer; find(), segments(), segment_count(), oldest() and aside from any thread.
+// Threads:   one writer; find(), segments(), segment_count() and oldest() from any thread.
 // Errors:    after any failure of add(), flush() or sync(): abandon(), and nothing but begin() until that succeeds.
 #pragma once
 
@@ -16,6 +16,7 @@
 
 #include <onced/protocol/result.hpp>
 
+#include "disk/aside.hpp"
 #include "disk/directory.hpp"
 #include "disk/files.hpp"
 #include "disk/format.hpp"
@@ -35,12 +36,11 @@ struct Segment {
 
 struct LogOptions {
   std::uint64_t segment_bytes = 32 << 20;
-  std::uint64_t aside_bytes_max = 0;
 };
 
 class Log {
  public:
-  Log(FileSystem& files, std::uint64_t seed, LogOptions options, const Say& say);
+  Log(FileSystem& files, std::uint64_t seed, LogOptions options, Aside& aside, const Say& say);
 
   struct Recovered {
     std::uint64_t void_before = 0;     // what is older in sequence is void
@@ -89,8 +89,6 @@ class Log {
   Result<std::vector<IndexRow>> rows(const Segment& segment) const;
   // Removes its oldest, complete segment; a damaged one is moved aside as far as there is room.
   Result<void> remove_oldest();
-  std::uint64_t aside_bytes() const { return aside_bytes_.load(std::memory_order_relaxed); }
-  void count_aside(std::uint64_t bytes) { aside_bytes_.fetch_add(bytes, std::memory_order_relaxed); }
 
  private:
   static std::string name(std::uint32_t number, const char* suffix);
@@ -103,6 +101,7 @@ class Log {
   FileSystem& files_;
   std::uint64_t seed_;
   LogOptions options_;
+  Aside& aside_;
   const Say& say_;
 
   mutable std::mutex mutex_;  // of segments_
@@ -118,7 +117,6 @@ class Log {
   std::uint64_t now_ms_ = 0;           // the latest that was heard of
   std::vector<std::byte> buffer_;
   std::vector<IndexRow> rows_;         // of the active segment
-  std::atomic<std::uint64_t> aside_bytes_{0};  // relaxed: a sum
 };
 
 }  // namespace onced::disk

@@ -140,8 +140,9 @@ class PosixFileSystem final : public FileSystem {
     return {};
   }
   Result<void> remove(const std::string& path) override {
-    if (::unlinkat(directory_.get(), path.c_str(), 0) != 0) return error_of(errno, "remove", whole(path));
-    return {};
+    if (::unlinkat(directory_.get(), path.c_str(), 0) == 0) return {};
+    if (errno == EISDIR && ::unlinkat(directory_.get(), path.c_str(), AT_REMOVEDIR) == 0) return {};
+    return error_of(errno, "remove", whole(path));
   }
   Result<void> sync_directory(const std::string& path) override {
     const Descriptor opened = open_directory(path);

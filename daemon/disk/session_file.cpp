@@ -244,6 +244,7 @@ Result<void> SessionFile::write_all() {
   for (auto& [number, live] : live_) live.copies = stable;
   header_ = stable;
   written_.clear();
+  written_changes_ = stable_changes_ = changes_;
   dirty_ = to_repair_ = false;
   free_.insert(free_.end(), freed_.begin(), freed_.end());
   freed_.clear();
@@ -263,6 +264,7 @@ std::size_t SessionFile::free_slot() {
 
 Result<void> SessionFile::keep(const SessionFacts& facts) {
   ONCED_ASSERT(facts.number != 0);
+  ++changes_;
   const bool more_numbers = facts.number >= numbers_below_;
   const std::uint64_t pairs_before = pairs_;
   auto found = live_.find(facts.number);
@@ -315,6 +317,7 @@ Result<void> SessionFile::use(std::uint64_t number, std::uint64_t used_ms) {
 Result<void> SessionFile::end(std::uint64_t number) {
   const auto found = live_.find(number);
   if (found == live_.end()) return {};
+  ++changes_;
   const std::size_t slot = found->second.slot;
   {
     const std::lock_guard lock(mutex_);
@@ -333,6 +336,7 @@ Result<void> SessionFile::sync() {
     return synced;
   };
   if (const auto synced = sync_file(); !synced) return synced;
+  written_changes_ = changes_;
   std::vector<Live*> others;
   for (const std::uint64_t number : std::exchange(written_, {})) {
     const auto found = live_.find(number);
@@ -354,6 +358,7 @@ Result<void> SessionFile::sync() {
     written_.clear();
     header_.unstable = none;
   }
+  stable_changes_ = changes_;
   dirty_ = false;
   free_.insert(free_.end(), freed_.begin(), freed_.end());
   freed_.clear();
@@ -364,6 +369,7 @@ Result<void> SessionFile::recover() {
   if (const auto opened = open_file(); !opened) return opened;
   if (!file_ && live_.empty()) {
     broken_ = dirty_ = false;
+    written_changes_ = stable_changes_ = changes_;
     return {};
   }
   const auto written = file_ ? write_all() : make_file();

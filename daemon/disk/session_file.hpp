@@ -60,6 +60,11 @@ class SessionFile {
   Result<void> end(std::uint64_t number);
   Result<void> sync();
   bool has_unstable() const { return dirty_; }  // the writer's
+  // What was asked for by keep() and end(), counted. Of these so many are on stable storage; and so many also so that no copy says otherwise any
+  // more, which a change of a session's id needs and its end does not. The writer's.
+  std::uint64_t changes() const { return changes_; }
+  std::uint64_t written_changes() const { return written_changes_; }
+  std::uint64_t stable_changes() const { return stable_changes_; }
   void abandon() { broken_ = true; }
   Result<void> recover();
 
@@ -117,6 +122,9 @@ class SessionFile {
   bool broken_ = false;
   bool dirty_ = false;          // since the last sync something was written
   bool to_repair_ = false;
+  std::uint64_t changes_ = 0;
+  std::uint64_t written_changes_ = 0;
+  std::uint64_t stable_changes_ = 0;
   std::uint64_t pairs_ = 1;     // of the file, when there is one
   std::uint64_t sequence_ = 0;  // the latest
   Copies header_{};

@@ -29,7 +29,8 @@ IndexEntry entry_of(const IndexRow& row, std::uint32_t segment) {
 
 Store::Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory)
     : files_(std::move(files)), options_(std::move(options)), lock_(std::move(directory.lock)), seed_(directory.seed),
-      log_(*files_, seed_, {.segment_bytes = options_.segment_bytes, .aside_bytes_max = options_.budget_bytes / 16}, options_.say),
+      aside_(*files_, options_.budget_bytes / 16, options_.say),
+      log_(*files_, seed_, {.segment_bytes = options_.segment_bytes}, aside_, options_.say),
       parts_(*files_),
       sessions_(*files_, seed_, options_.random, options_.say),
       audience_(*files_, seed_, options_.say),
@@ -42,9 +43,11 @@ Result<std::unique_ptr<Store>> Store::open(std::unique_ptr<FileSystem> files, St
   auto directory = open_directory(*files, options.random, options.say);
   if (!directory) return directory.error();
   std::unique_ptr<Store> store(new Store(std::move(files), std::move(options), std::move(*directory)));
+  store->aside_.open();
   if (const auto opened = store->audience_.open(); !opened) return opened.error();
   if (const auto opened = store->open_log(wall_ms); !opened) return opened.error();
   if (const auto opened = store->open_parts(); !opened) return opened.error();
+  store->keep_older_within_budget();
   return store;
 }
 
@@ -99,14 +102,24 @@ Result<void> Store::open_parts() {
   if (!incomplete.empty()) {  // an eviction before a crash does that too
     options_.say(std::to_string(incomplete.size()) + " values on disk have lost their part files, and are gone");
   }
-  used_.store(used_bytes(), std::memory_order_relaxed);
   return {};
+}
+
+// One that was full is as large as what this may have in all.
+void Store::keep_older_within_budget() {
+  const std::uint64_t used = used_bytes();
+  if (used > options_.budget_bytes) aside_.make_room(used - options_.budget_bytes);
+  used_.store(used_bytes(), std::memory_order_relaxed);
 }
 
 std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, bool stable, std::uint64_t now_ms) {
   log_.note_time(now_ms);
   std::vector<Outcome> outcomes(operations.size(), Outcome::failed);
-  std::vector<std::uint64_t> sequences(operations.size());  // the latest that each has written
+  struct Asked {  // of the log and of the file of sessions, up to and with each operation
+    std::uint64_t sequence = 0;
+    std::uint64_t session_changes = 0;
+  };
+  std::vector<Asked> asked(operations.size());
   std::size_t applied = 0;
   std::optional<Error> error;
   drops_in_batch_ = false;
@@ -116,7 +129,7 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     const auto outcome = std::visit([&](const auto& operation) { return apply(operation, now_ms); }, operations[i]);
     if (outcome) outcomes[i] = *outcome;
     else error = outcome.error();
-    sequences[i] = log_.next_sequence() - 1;
+    asked[i] = {log_.next_sequence() - 1, sessions_.changes()};
     ++applied;
   }
   if (!error) {
@@ -125,14 +138,23 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     error = settled.error();
   }
   if (!degraded()) fail(*error);
+  // Each by itself: what is on stable storage is so, whatever has failed behind it.
+  const auto is_stable = [&](std::size_t i) {
+    const Operation& operation = operations[i];
+    if (std::holds_alternative<KeepAudience>(operation)) return true;  // it is not done before
+    if (std::holds_alternative<EndSession>(operation)) return asked[i].session_changes <= sessions_.written_changes();
+    const Put* const put = std::get_if<Put>(&operation);
+    const bool with_sessions = is_of_session(operation) || (put != nullptr && options_.session_of(put->value.key) != 0);
+    if (with_sessions && asked[i].session_changes > sessions_.stable_changes()) return false;
+    return is_of_session(operation) || asked[i].sequence <= log_.stable_sequence();
+  };
   for (std::size_t i = 0; i < operations.size(); ++i) {
+    if (outcomes[i] != Outcome::failed && is_stable(i)) continue;
+    outcomes[i] = Outcome::failed;
     if (is_held(operations[i])) {
       if (i >= applied) hold_in_memory(operations[i]);
-      outcomes[i] = Outcome::failed;
       continue;
     }
-    if (outcomes[i] != Outcome::failed && sequences[i] <= log_.stable_sequence()) continue;
-    outcomes[i] = Outcome::failed;
     // What it replaces or drops is dropped at least in memory, and on the disk as soon as that is possible.
     const auto owe_key = [&](std::string_view key) {
       if (const auto digest = place_of(key)) owe(*digest);
@@ -491,7 +513,7 @@ bool Store::is_void(const std::vector<Label>& labels, std::uint64_t sequence) co
 
 std::uint64_t Store::used_bytes() const {
   const std::lock_guard lock(mutex_);
-  return log_.bytes() + index_.file_bytes() + pending_file_bytes_ + garbage_bytes_ + log_.aside_bytes() + sessions_.bytes() + audience_.bytes();
+  return log_.bytes() + index_.file_bytes() + pending_file_bytes_ + garbage_bytes_ + aside_.damaged_bytes() + aside_.older_bytes() + sessions_.bytes() + audience_.bytes();
 }
 
 Store::Status Store::status() const {
@@ -506,7 +528,8 @@ Store::Status Store::status() const {
   status.live_bytes = index_.record_bytes() + index_.file_bytes();
   status.evicted = evicted_;
   status.damaged = damaged_;
-  status.aside_bytes = log_.aside_bytes();
+  status.aside_bytes = aside_.damaged_bytes();
+  status.older_bytes = aside_.older_bytes();
   return status;
 }
 

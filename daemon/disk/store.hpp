@@ -28,6 +28,7 @@
 
 #include <onced/protocol/result.hpp>
 
+#include "disk/aside.hpp"
 #include "disk/audience_file.hpp"
 #include "disk/directory.hpp"
 #include "disk/files.hpp"
@@ -149,7 +150,8 @@ class Store {
     std::size_t segments = 0;
     std::uint64_t evicted = 0;
     std::uint64_t damaged = 0;         // found so far
-    std::uint64_t aside_bytes = 0;
+    std::uint64_t aside_bytes = 0;     // of what was found damaged
+    std::uint64_t older_bytes = 0;     // of stores of older formats
     std::size_t sessions = 0;
     bool degraded = false;
   };
@@ -161,8 +163,9 @@ class Store {
     std::uint64_t bytes = 0;
     bool stopped = false;
   };
-  // Reads everything that is live and checks it; what is damaged, or void by a label, is absent from then on. `progress` hears bytes done and bytes in all,
-  // and says whether to go on.
+  // Reads everything that is live and checks it; what is damaged, or void by a label, is absent from then on. What is there from its beginning to its end is
+  // looked at, wherever it is moved meanwhile; what comes or is replaced meanwhile may be. `progress` hears bytes done and bytes in all, as far as these are
+  // known, and says whether to go on: also between the pieces in which all are found, before any is done. No lock is held while it is asked.
   Result<Verified> verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress);
   // Rewrites every segment without what is dead in it.
   Result<void> compact(std::uint64_t now_ms);
@@ -175,6 +178,7 @@ class Store {
   Store(std::unique_ptr<FileSystem> files, StoreOptions options, OpenDirectory directory);
   Result<void> open_log(std::uint64_t wall_ms);
   Result<void> open_parts();
+  void keep_older_within_budget();
 
   struct Pending {  // added to the log, not yet readable
     Digest digest;
@@ -240,6 +244,15 @@ class Store {
   Result<std::uint64_t> copy(const Live& one, Read& read);
   Result<Found> read_record(const Digest& digest, const IndexEntry& entry, Read& read) const;
   Result<bool> find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read);  // false: there is none that counts
+  struct ToVerify {
+    Digest digest;
+    std::uint32_t segment = 0;  // where it was when it was found: they are read in this order
+    std::uint32_t offset = 0;
+    std::uint64_t bytes = 0;
+  };
+  std::optional<std::vector<ToVerify>> all_to_verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const;  // nothing: to be stopped
+  Result<void> verify(const Digest& digest, std::uint64_t now_ms, Read& read, Verified& verified);
+  std::optional<std::uint64_t> find_entry(const Digest& digest, std::uint64_t now_ms, Read& read) const;  // bytes of its files; nothing: none that is usable
   void found_damaged(const Digest& digest, const IndexEntry& entry, std::string_view key, const std::string& what);  // no key: it cannot be read
   bool same(const Digest& digest, const IndexEntry& entry) const;
   void discard(const PartFiles& files);
@@ -248,6 +261,7 @@ class Store {
   StoreOptions options_;
   std::unique_ptr<Lock> lock_;
   std::uint64_t seed_;
+  Aside aside_;
   Log log_;
   PartFileStore parts_;
   SessionFile sessions_;

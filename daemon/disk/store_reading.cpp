@@ -1,6 +1,8 @@
 // Store: loading, verifying, and what is done about damage.
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "disk/sealed_value.hpp"
@@ -11,6 +13,9 @@ namespace {
 
 constexpr int tries_max = 8;  // a value may be moved or replaced while it is read
 constexpr std::uint64_t progress_bytes = 4 << 20;
+// Of the index at a time, and then a pause: a mutex is not fair, and who has waited for it must wake up before it is taken again.
+constexpr std::size_t verify_piece = 512;
+constexpr std::chrono::microseconds verify_pause{100};
 
 }  // namespace
 
@@ -90,16 +95,19 @@ Result<bool> Store::hand_over(std::uint64_t id, std::uint32_t number, std::size_
   return descriptor >= 0;
 }
 
+std::optional<std::uint64_t> Store::find_entry(const Digest& digest, std::uint64_t now_ms, Read& read) const {
+  const std::lock_guard lock(mutex_);
+  const IndexEntry* const present = index_.find(digest);
+  if (present == nullptr || present->usable_until_ms <= now_ms) return std::nullopt;
+  read.entry = *present;
+  const PartFiles* const files = index_.files(digest);
+  read.checked = files != nullptr && files->checked;
+  return files == nullptr ? 0 : files->bytes;
+}
+
 Result<bool> Store::find_record(std::string_view key, const Digest& digest, std::uint64_t now_ms, Read& read) {
   for (int tries = 0; tries < tries_max; ++tries) {
-    {
-      const std::lock_guard lock(mutex_);
-      const IndexEntry* const present = index_.find(digest);
-      if (present == nullptr || present->usable_until_ms <= now_ms) return false;
-      read.entry = *present;
-      const PartFiles* const files = index_.files(digest);
-      read.checked = files != nullptr && files->checked;
-    }
+    if (!find_entry(digest, now_ms, read)) return false;
     const auto found = read_record(digest, read.entry, read);
     if (!found) return found.error();
     if (*found != Found::whole) {
@@ -181,9 +189,9 @@ Result<std::optional<std::string>> Store::read_part(const Digest& digest, const 
   const ErrorCode code = filled.error().code;
   if (view.in_file && code != ErrorCode::malformed && code != ErrorCode::not_found) return filled.error();
   if (view.in_file && code == ErrorCode::malformed && same(digest, read.entry)) {
-    const bool keep = log_.aside_bytes() + view.bytes <= options_.budget_bytes / 16;
+    const bool keep = aside_.has_room_for_damaged(view.bytes);
     parts_.set_aside(read.body.file_id, file, keep);
-    if (keep) log_.count_aside(view.bytes);
+    if (keep) aside_.count_damaged(view.bytes);
   }
   return std::optional(filled.error().text);
 }
@@ -199,59 +207,86 @@ Result<void> Store::fill_sink(const Read& read, std::size_t number, std::uint32_
   return parts_.read(read.body.file_id, file, view.bytes, sink, view.content_check, read.part_key());
 }
 
-Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
-  struct Wanted {
-    Digest digest;
-    IndexEntry entry;
-    PartFiles files;
-  };
-  std::vector<Wanted> all;
-  std::uint64_t total = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    all.reserve(index_.size());
-    index_.each([&](const Digest& digest, const IndexEntry& entry) {
-      if (entry.usable_until_ms <= now_ms) return;
-      const PartFiles* const files = index_.files(digest);
-      all.push_back({digest, entry, files == nullptr ? PartFiles{} : *files});
-      total += entry.length + all.back().files.bytes;
-    });
+// In pieces, each under the lock for some tens of microseconds: loads and writes of others go between them.
+std::optional<std::vector<Store::ToVerify>> Store::all_to_verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress) const {
+  std::vector<ToVerify> all;
+  std::vector<ToVerify> piece;
+  std::uint64_t bytes = 0;
+  KeyIndex::Walk walk;
+  for (KeyIndex::Walked walked = KeyIndex::Walked::some; walked != KeyIndex::Walked::all;) {
+    piece.clear();
+    {
+      const std::lock_guard lock(mutex_);
+      walked = index_.walk(walk, verify_piece, [&](const Digest& digest, const IndexEntry& entry) {
+        if (entry.usable_until_ms <= now_ms) return;
+        const PartFiles* const files = entry.has_files ? index_.files(digest) : nullptr;
+        piece.push_back({digest, entry.segment, entry.offset, entry.length + (files == nullptr ? 0 : files->bytes)});
+      });
+    }
+    if (walked == KeyIndex::Walked::again) {
+      all.clear();
+      bytes = 0;
+    }
+    for (const ToVerify& each : piece) bytes += each.bytes;
+    all.insert(all.end(), piece.begin(), piece.end());
+    if (!progress(0, bytes)) return std::nullopt;
+    std::this_thread::sleep_for(verify_pause);
   }
-  std::sort(all.begin(), all.end(), [](const Wanted& a, const Wanted& b) {
-    return std::pair(a.entry.segment, a.entry.offset) < std::pair(b.entry.segment, b.entry.offset);
-  });
-  Verified verified;
-  std::uint64_t looked_at = 0;
-  std::uint64_t told = 0;
-  Read read;
+  std::sort(all.begin(), all.end(), [](const ToVerify& a, const ToVerify& b) { return std::pair(a.segment, a.offset) < std::pair(b.segment, b.offset); });
+  return all;
+}
+
+// By what the index says of it now.
+Result<void> Store::verify(const Digest& digest, std::uint64_t now_ms, Read& read, Verified& verified) {
   Nowhere nowhere;
-  for (const Wanted& each : all) {
-    const auto found = read_record(each.digest, each.entry, read);
+  for (int tries = 0; tries < tries_max; ++tries) {
+    const std::optional<std::uint64_t> file_bytes = find_entry(digest, now_ms, read);
+    if (!file_bytes) return {};
+    const auto found = read_record(digest, read.entry, read);
     if (!found) return found.error();
-    const bool is_dropped = *found == Found::whole && is_void(read.body.labels, each.entry.sequence);
-    if (is_dropped) erase_if_same(each.digest, each.entry);
-    bool damaged = *found == Found::damaged;
-    std::string what = "its record in the log";
-    std::uint32_t file_number = 0;
-    if (*found == Found::whole && !is_dropped) {
+    std::optional<std::string> damage;
+    if (*found == Found::damaged) damage = "its record in the log";
+    if (*found == Found::whole) {
+      if (is_void(read.body.labels, read.entry.sequence)) {
+        erase_if_same(digest, read.entry);
+        return {};
+      }
+      std::uint32_t file_number = 0;
       for (const PartView& part : read.body.parts) {
         if (!part.in_file) continue;
         const auto filled = parts_.read(read.body.file_id, file_number++, part.bytes, nowhere, part.content_check, read.part_key());
         if (filled) continue;
         if (filled.error().code == ErrorCode::unavailable) return filled.error();
-        damaged = true;
-        what = filled.error().text;
+        damage = filled.error().text;
       }
     }
-    looked_at += each.entry.length + each.files.bytes;
-    if (!is_dropped) {
-      ++verified.values;
-      verified.bytes += each.entry.length + each.files.bytes;
-    }
-    if (damaged && same(each.digest, each.entry)) {
-      ++verified.damaged;
-      found_damaged(each.digest, each.entry, *found == Found::whole ? read.body.key : std::string_view(), what);
-    }
+    if (!same(digest, read.entry)) continue;  // moved or replaced while it was read
+    if (*found == Found::gone) return {};     // with its session, which is just being ended
+    ++verified.values;
+    verified.bytes += read.entry.length + *file_bytes;
+    if (!damage) return {};
+    ++verified.damaged;
+    found_damaged(digest, read.entry, *found == Found::whole ? read.body.key : std::string_view(), *damage);
+    return {};
+  }
+  return {};
+}
+
+Result<Store::Verified> Store::verify(std::uint64_t now_ms, const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
+  Verified verified;
+  const auto all = all_to_verify(now_ms, progress);
+  if (!all) {
+    verified.stopped = true;
+    return verified;
+  }
+  std::uint64_t total = 0;
+  for (const ToVerify& each : *all) total += each.bytes;
+  std::uint64_t looked_at = 0;
+  std::uint64_t told = 0;
+  Read read;
+  for (const ToVerify& each : *all) {
+    if (const auto done = verify(each.digest, now_ms, read, verified); !done) return done.error();
+    looked_at += each.bytes;
     if (looked_at - told < progress_bytes) continue;
     told = looked_at;
     if (!progress(looked_at, total)) {

@@ -18,10 +18,12 @@ Result<Store::Outcome> Store::make_room(std::uint64_t bytes, std::uint64_t now_m
   if (bytes > options_.budget_bytes / value_share_max) return Outcome::refused;
   // What is copied lies there twice until its segment is gone.
   const std::uint64_t limit = options_.budget_bytes - options_.segment_bytes / copied_share - 4096;
-  const auto is_short = [&](std::uint64_t given_back) {
+  const auto shortage = [&](std::uint64_t given_back) {
     const std::uint64_t used = used_bytes();
-    return used - std::min(used, given_back) + bytes > limit;
+    const std::uint64_t needed = used - std::min(used, given_back) + bytes;
+    return needed - std::min(needed, limit);
   };
+  const auto is_short = [&](std::uint64_t given_back) { return shortage(given_back) > 0; };
   const auto to_be_given_back = [&] {
     const std::lock_guard lock(mutex_);
     return garbage_bytes_;
@@ -31,6 +33,8 @@ Result<Store::Outcome> Store::make_room(std::uint64_t bytes, std::uint64_t now_m
     return index_.size() + pending_.size() >= options_.entries_max;
   };
   while (is_short(to_be_given_back()) || too_many() || has_too_long_a_log()) {
+    // First what nobody can read any more.
+    if (const std::uint64_t missing = shortage(to_be_given_back()); missing > 0 && aside_.make_room(missing)) continue;
     if (const auto settled = settle(); !settled) return settled.error();
     const std::shared_ptr<Segment> oldest = log_.oldest();
     std::optional<std::pair<float, Digest>> least;

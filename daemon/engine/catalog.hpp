@@ -9,7 +9,7 @@
 //
 // Ownership: borrows the RecordStore; the values' descriptions live in the directory's entries.
 // L6:        drop() returns when no reader finds the value any more; the signal comes after it.
-// Bounds:    a store() or make_room_for_blob() looks at victims_per_store_max values at most to evict them, and at as many to
+// Bounds:    a store() or make_room_for_blobs() looks at victims_per_store_max values at most to evict them, and at as many to
 //            sum up what they are worth; let_time_pass() changes at most changed_per_step_max.
 #pragma once
 
@@ -107,6 +107,8 @@ class Catalog {
   // The budget has room for a blob of so many bytes, after eviction if need be; or limit_reached, out_of_memory: also when
   // much more would be thrown away for it than the newcomer is worth. Without one that does not count.
   Result<Room> make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer);
+  // The same for what the disk has brought: places for so many more, and all that are there within the budget.
+  Result<Room> make_places_for_blobs(std::size_t places);
   // A part of the key's value got no memory; `who` had asked for it.
   void memory_refused(std::string_view key, const std::string& who, const std::string& why);
   // Frees retired records that hold blobs, or are of sessions: at the end of each step; again and again, less and less often, while pinned.
@@ -123,7 +125,7 @@ class Catalog {
 
   static constexpr std::size_t victims_per_store_max = 256;
   static constexpr std::size_t changed_per_step_max = 256;
-  // Each try of store(), after the first, is a scan of all pins, and a round of make_room_for_blob() is two (catalog.cpp and eviction.cpp say why).
+  // Each try of store(), after the first, is a scan of all pins, and a round of make_room_for_blobs() is two (catalog.cpp and eviction.cpp say why).
   static constexpr std::uint64_t deeper_by = 4;  // each round than the one before
   static constexpr int store_tries_max = 7;      // the first, one for a full bucket, five rounds
   static constexpr int blob_rounds_max = 3;
@@ -153,20 +155,26 @@ class Catalog {
   void advance(Entry& entry);
   void evict(Entry& victim, GoneReason reason);
   std::uint64_t evict_least(const Entry& keep, std::uint64_t bytes, std::size_t victims_least, std::size_t& victims_left);
-  enum class Missing : std::uint8_t { memory, places };  // for one more blob
+  enum class Missing : std::uint8_t { memory, places };  // for more blobs
   struct ComingBack {
     std::uint64_t bytes = 0;
     std::size_t blobs = 0;
   };
   ComingBack coming_back(const Entry& entry) const;
-  std::size_t evict_least_blobs(Missing what, std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left);
+  std::size_t evict_least_blobs(Missing what, std::uint64_t missing, std::uint64_t among, std::size_t& victims_left);
   bool worth_evicting_for(const Entry& newcomer, std::uint64_t bytes, double worth_us);
   // What the values at the front of an order are worth, as far as their bytes make up `bytes`: expected to be saved by them
   // within about a half-life of their use.
   template <typename BytesOf, typename PlaceOf>
   double worth_of_least(const EvictionOrder& order, const Entry* keep, std::uint64_t bytes, BytesOf bytes_of, PlaceOf place_of) const;
-  std::optional<Room> room_for_blob(std::uint64_t bytes) const;
-  Result<void> room_without_all_values(std::uint64_t bytes) const;
+  // What is wanted of the budget.
+  struct BlobRoom {
+    std::uint64_t bytes = 0;
+    std::size_t places = 0;
+  };
+  Result<Room> make_room_for_blobs(const BlobRoom& wanted, const std::optional<Newcomer>& newcomer);
+  std::optional<Room> room_for_blobs(const BlobRoom& wanted) const;
+  Result<void> room_without_all_values(const BlobRoom& wanted) const;
   Error too_many_blobs() const;
   Error no_blob_memory(std::uint64_t bytes) const;
   Error not_worth_a_blob(std::uint64_t bytes, double lost_us, const Newcomer& newcomer);

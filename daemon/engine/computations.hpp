@@ -184,12 +184,20 @@ class Computations {
   Derivation* record_upstreams(Entry& entry, std::uint64_t version, const std::vector<protocol::Dependency>& upstreams);
   // Of what a value names, with keys: protocol::Dependency, DiskUpstream.
   template <typename Upstream>
-  bool make_room_for(const std::vector<Upstream>& upstreams) {
-    if (upstreams.empty()) return true;
-    std::size_t key_bytes = 0;
-    for (const Upstream& upstream : upstreams) key_bytes += upstream.key.size();
-    return make_room_for_edges(upstreams.size(), key_bytes);
+  static std::size_t key_bytes_of(const std::vector<Upstream>& upstreams) {
+    std::size_t bytes = 0;
+    for (const Upstream& upstream : upstreams) bytes += upstream.key.size();
+    return bytes;
   }
+  template <typename Upstream>
+  bool has_room_for(const std::vector<Upstream>& upstreams) const {
+    return upstreams.empty() || has_room_for_edges(upstreams.size(), key_bytes_of(upstreams));
+  }
+  template <typename Upstream>
+  bool make_room_for(const std::vector<Upstream>& upstreams) {
+    return upstreams.empty() || make_room_for_edges(upstreams.size(), key_bytes_of(upstreams));
+  }
+  bool has_room_for_edges(std::size_t edges, std::size_t key_bytes) const;
   bool make_room_for_edges(std::size_t edges, std::size_t key_bytes);
   void note_dependencies_full();
   // Stores a value whose upstreams are not condemned, records them, and begins with what depends on the value it replaces.

@@ -72,10 +72,14 @@ Derivation* Computations::record_upstreams(Entry& entry, std::uint64_t version, 
   return made;
 }
 
+bool Computations::has_room_for_edges(std::size_t edges, std::size_t key_bytes) const {
+  return directory_.dependencies().fits(edges, key_bytes, context_.settings.dependency_edges_max, context_.settings.dependency_key_bytes_max);
+}
+
 // Values go whose own upstreams are recorded, those first that were stored longest ago: without what is recorded they must not stay.
 bool Computations::make_room_for_edges(std::size_t edges, std::size_t key_bytes) {
   DependencyGraph& graph = directory_.dependencies();
-  const auto fits = [&] { return graph.fits(edges, key_bytes, context_.settings.dependency_edges_max, context_.settings.dependency_key_bytes_max); };
+  const auto fits = [&] { return has_room_for_edges(edges, key_bytes); };
   if (fits()) return true;
   graph.forget_kept();
   directory_.release_dependencies(Directory::released_per_step_max);

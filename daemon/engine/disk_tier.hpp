@@ -73,7 +73,18 @@ struct DiskImage {
   const std::vector<DiskUpstream>* upstreams = nullptr;  // null: none
 };
 
-// A value that was loaded. Each blob that the parts name is sealed and has one hold, which is the engine's now.
+// Large parts that a load has brought, in memory or files of the tier's own: there are no blobs of them yet.
+class BroughtParts {
+ public:
+  virtual ~BroughtParts() = default;
+  // Places in the blob store that they need.
+  virtual std::size_t blobs() const = 0;
+  // Makes these blobs, once, and has the value's parts name them; or, with an error, none. What is being closed takes no place from them.
+  virtual Result<void> place(std::vector<protocol::Part>& parts) = 0;
+};
+
+// A value that was loaded. Each blob that the parts name is sealed and has one hold, which is the engine's now. Of those that it has yet to
+// make room for, `brought` makes them.
 struct DiskValue {
   std::uint64_t epoch = 0;
   std::uint64_t version = 0;
@@ -86,6 +97,7 @@ struct DiskValue {
   std::vector<std::string> tags;
   std::vector<protocol::Part> parts;
   std::vector<DiskUpstream> upstreams{};  // which are on disk as they were
+  std::shared_ptr<BroughtParts> brought{};  // null: every blob is there
 };
 
 // Done: written, and on stable storage if that was asked for; what drops always is. Refused: of a put, not stored (it is too large, or too much
@@ -157,6 +169,7 @@ class DiskTier {
     std::uint64_t queued_bytes = 0;  // still to be written
     std::uint64_t evicted = 0;
     std::uint64_t damaged = 0;       // values that were found so
+    std::uint64_t older_bytes = 0;   // of stores of older formats, which go when their room is needed
     std::uint64_t left_out = 0;      // values that were put, and for which there was no room, or the disk failed
     bool degraded = false;           // nothing can be written
   };

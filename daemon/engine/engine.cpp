@@ -57,6 +57,7 @@ struct Engine::State {
   void on(const Draining&);
   void on(const DiskWritten& event) { computations.written(event); }
   void on(DiskLoaded&& event);
+  void place(DiskLoaded& event);
   void on(const SessionsFound& event) { sessions.found(event); }
 
   // One overload per request. Those without a ReplyAddress have no answer.
@@ -233,7 +234,18 @@ void Engine::State::on(const Draining& event) {
   blobs.drain();
 }
 
+// What the disk has brought needs places, and the cache has taken them all before long: values go for it, but for nothing that nobody wants.
+void Engine::State::place(DiskLoaded& event) {
+  const auto brought = std::exchange(event.value->brought, nullptr);
+  if (disk.take(event.ticket) != nullptr) static_cast<void>(catalog.make_places_for_blobs(brought->blobs()));
+  const auto placed = brought->place(event.value->parts);
+  if (placed) return;
+  event.value.reset();
+  event.problem = placed.error().text;
+}
+
 void Engine::State::on(DiskLoaded&& event) {
+  if (event.value && event.value->brought) place(event);
   if (event.value) blobs.adopt(event.value->parts);
   computations.loaded(std::move(event));
   blobs.give_claims_back();

@@ -123,30 +123,22 @@ bool Catalog::evict_candidate(const Entry& keep, const std::vector<RecordRef>& c
 
 // ---- blobs ----------------------------------------------------------------------------------------------------------
 
-namespace {
-
-// What the disk has brought is there already, and asks for no bytes.
-std::size_t places_for(std::uint64_t bytes) { return bytes == 0 ? 0 : 1; }
-
-}  // namespace
-
 // Nothing when values must go first.
-std::optional<Room> Catalog::room_for_blob(std::uint64_t bytes) const {
-  const std::size_t places = places_for(bytes);
+std::optional<Room> Catalog::room_for_blobs(const BlobRoom& wanted) const {
   const BlobStore::Usage usage = blobs_.usage();
   const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
-  if (usage.charged_bytes + bytes <= bytes_max && usage.count + places <= usage.count_max) return Room::is_there;
-  if (usage.charged_bytes - usage.closing_bytes + bytes <= bytes_max && usage.count - usage.closing_count + places <= usage.count_max)
+  if (usage.charged_bytes + wanted.bytes <= bytes_max && usage.count + wanted.places <= usage.count_max) return Room::is_there;
+  if (usage.charged_bytes - usage.closing_bytes + wanted.bytes <= bytes_max && usage.count - usage.closing_count + wanted.places <= usage.count_max)
     return Room::being_given_back;
   return std::nullopt;
 }
 
 // Whether it helps to evict: what is reserved, lent or pinned does not come back.
-Result<void> Catalog::room_without_all_values(std::uint64_t bytes) const {
+Result<void> Catalog::room_without_all_values(const BlobRoom& wanted) const {
   const BlobStore::Usage usage = blobs_.usage();
-  if (usage.count - usage.closing_count - live_blobs_ + places_for(bytes) > usage.count_max) return too_many_blobs();
-  if (usage.charged_bytes - usage.closing_bytes - live_blob_memory_ + bytes > context_.settings.blob_bytes_max)
-    return no_blob_memory(bytes);
+  if (usage.count - usage.closing_count - live_blobs_ + wanted.places > usage.count_max) return too_many_blobs();
+  if (usage.charged_bytes - usage.closing_bytes - live_blob_memory_ + wanted.bytes > context_.settings.blob_bytes_max)
+    return no_blob_memory(wanted.bytes);
   return {};
 }
 
@@ -176,21 +168,29 @@ void Catalog::memory_refused(std::string_view key, const std::string& who, const
   gone_.remember(key, Gone{GoneReason::memory_refused, context_.now, "memory for it was refused to " + who + ": " + why, protocol::NotStored::no_room});
 }
 
+Result<Room> Catalog::make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer) {
+  return make_room_for_blobs({bytes, 1}, newcomer);
+}
+
+Result<Room> Catalog::make_places_for_blobs(std::size_t places) { return make_room_for_blobs({0, places}, std::nullopt); }
+
 // In rounds, each with two scans of the pins: one to choose whom to evict, one to free. So there are few: the first looks at as many values as
 // would do, the next at all that may be looked at, and one more is for what has been pinned between choosing and freeing.
-Result<Room> Catalog::make_room_for_blob(std::uint64_t bytes, const std::optional<Newcomer>& newcomer) {
+Result<Room> Catalog::make_room_for_blobs(const BlobRoom& wanted, const std::optional<Newcomer>& newcomer) {
+  const std::uint64_t bytes = wanted.bytes;
   const std::uint64_t bytes_max = context_.settings.blob_bytes_max;
   std::size_t victims_left = std::min(victims_per_store_max, blob_order_.size());  // each is looked at once
   for (int round = 0;; ++round) {
-    if (const auto room = room_for_blob(bytes)) return *room;
+    if (const auto room = room_for_blobs(wanted)) return *room;
     if (store_.usage().retired_with_blobs > 0) {
       store_.reclaim();
-      if (const auto room = room_for_blob(bytes)) return *room;
+      if (const auto room = room_for_blobs(wanted)) return *room;
     }
-    if (auto in_vain = room_without_all_values(bytes); !in_vain) return in_vain.error();
+    if (auto in_vain = room_without_all_values(wanted); !in_vain) return in_vain.error();
     const BlobStore::Usage usage = blobs_.usage();
     const std::uint64_t needed = usage.charged_bytes - usage.closing_bytes + bytes;
-    const std::uint64_t missing = needed - std::min(needed - 1, bytes_max);  // at least one value goes
+    const std::uint64_t places = usage.count - usage.closing_count + wanted.places;
+    const std::uint64_t missing = needed > bytes_max ? needed - bytes_max : std::max<std::uint64_t>(1, places - std::min(places, usage.count_max));
     if (round == 0 && newcomer && needed > bytes_max) {
       harvest();
       const double lost = worth_of_least(blob_order_, nullptr, missing, [](const Entry& one) { return one.value->blob_memory; },
@@ -215,10 +215,10 @@ Catalog::ComingBack Catalog::coming_back(const Entry& entry) const {
   return back;
 }
 
-// Evicts values whose blobs have so many bytes, of those with the first `among` bytes; returns how many it has looked at.
+// Evicts values until so many bytes, or places, come back, of those with the first `among` bytes; returns how many it has looked at.
 // One that readers pin is in use, and its memory would not come back, nor that of one that is lent, and one in files has none: it moves to the end
 // of the order until its next use.
-std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t bytes, std::uint64_t among, std::size_t& victims_left) {
+std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t missing, std::uint64_t among, std::size_t& victims_left) {
   harvest();
   std::vector<RecordRef> candidates;
   std::uint64_t looked_at_bytes = 0;
@@ -232,7 +232,7 @@ std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t bytes, std::u
   const std::vector<std::uint32_t> pins = store_.pins(candidates);
   std::uint64_t freed = 0;
   std::size_t looked_at = 0;
-  for (std::size_t i = 0; i < candidates.size() && freed < bytes; ++i, ++looked_at) {
+  for (std::size_t i = 0; i < candidates.size() && freed < missing; ++i, ++looked_at) {
     Entry& entry = *by_record_.at(candidates[i]);
     const ComingBack back = pins[i] > 0 ? ComingBack{} : coming_back(entry);
     if (what == Missing::memory ? back.bytes == 0 : back.blobs == 0) {
@@ -240,7 +240,7 @@ std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t bytes, std::u
       continue;
     }
     ++context_.counters.blob_evictions;
-    freed += std::max<std::uint64_t>(1, back.bytes);
+    freed += what == Missing::memory ? back.bytes : back.blobs;
     evict(entry, GoneReason::evicted_blobs_full);
   }
   victims_left -= looked_at;

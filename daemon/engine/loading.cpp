@@ -45,8 +45,12 @@ void Computations::loaded(DiskLoaded event) {
   const Loading loading = *entry.loading;
   const bool is_void = loading.is_void || (event.value && fences_.of(event.value->tags, loading.stamp));
   const auto may_be_given = [&] { return !is_void && event.value && is_usable(*event.value) && has_current_upstreams(entry, *event.value, loading); };
-  const bool has_room = may_be_given() && make_room_for(event.value->upstreams);
-  const bool is_given = may_be_given();  // again: what hangs nowhere may have gone for it
+  bool is_given = may_be_given();
+  bool has_room = is_given && has_room_for(event.value->upstreams);
+  if (is_given && !has_room) {
+    has_room = make_room_for(event.value->upstreams);
+    is_given = may_be_given();  // again: what hangs nowhere may have gone for it
+  }
   disk_.end_load(entry);
   forget_fences();
   directory_.may_be_unused(entry);
@@ -87,7 +91,7 @@ bool Computations::store_loaded(Entry& entry, DiskValue& value, bool has_room, S
   if (value.epoch != context_.settings.epoch) origin.past->of_before = copy;
   value.version = origin.version;
   parts = std::make_shared<const std::vector<protocol::Part>>(std::move(value.parts));
-  if (!has_room || (!sums_of(*parts).blobs.empty() && !catalog_.make_room_for_blob(0, std::nullopt))) return false;
+  if (!has_room || (!sums_of(*parts).blobs.empty() && !catalog_.make_places_for_blobs(0))) return false;
   DependencyGraph& graph = directory_.dependencies();
   Derivation* const made = hang_on_copies(entry, value.version, value.upstreams);
   directory_.set_tags(entry, value.tags);

@@ -109,7 +109,7 @@ protocol::StatusReport Reports::status(Time now) const {
     const DiskTier::Usage disk = context_.disk->usage();
     const std::initializer_list<std::pair<const char*, std::uint64_t>> numbers{
         {"disk_values", disk.values}, {"disk_sessions", disk.sessions}, {"disk_bytes", disk.used_bytes}, {"disk_bytes_max", disk.budget_bytes}, {"disk_queued_bytes", disk.queued_bytes},
-        {"disk_degraded", disk.degraded ? 1U : 0U}, {"disk_evictions", disk.evicted}, {"disk_damaged", disk.damaged}, {"disk_left_out", disk.left_out},
+        {"disk_degraded", disk.degraded ? 1U : 0U}, {"disk_evictions", disk.evicted}, {"disk_damaged", disk.damaged}, {"disk_older_bytes", disk.older_bytes}, {"disk_left_out", disk.left_out},
         {"mapped_files", blobs.file_count}, {"mapped_file_bytes", blobs.file_bytes}};
     for (const auto& [name, number] : numbers) report.fields.emplace_back(name, number);
   }

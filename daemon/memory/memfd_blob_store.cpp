@@ -54,9 +54,8 @@ MemfdBlobStore::MemfdBlobStore(BlobTable table, BlobOptions options) : table_(ta
 
 MemfdBlobStore::~MemfdBlobStore() = default;
 
-std::optional<Error> MemfdBlobStore::no_place() const {
+std::optional<Error> MemfdBlobStore::no_place(std::uint64_t count) const {
   const std::size_t count_max = std::min(options_.count_max, table_.size());
-  const std::uint64_t count = usage().count;
   if (count < count_max) return std::nullopt;
   return Error{ErrorCode::limit_reached, std::to_string(count) + " blobs >= " + std::to_string(count_max) +
                                              ", what the limit of open files (LimitNOFILE, ulimit -n) and the "
@@ -67,7 +66,7 @@ Result<BlobId> MemfdBlobStore::adopt(FileDescriptor sealed, std::uint64_t bytes)
 Result<BlobId> MemfdBlobStore::adopt_file(FileDescriptor file, std::uint64_t bytes) { return adopt(std::move(file), bytes, true); }
 
 Result<BlobId> MemfdBlobStore::adopt(FileDescriptor descriptor, std::uint64_t bytes, bool file) {
-  if (auto problem = no_place()) return std::move(*problem);
+  if (auto problem = no_place(blobs_.size())) return std::move(*problem);
   const BlobId blob = add(std::move(descriptor), bytes, file);
   if (auto examined = examine(blob); !examined) {
     release(blob);
@@ -77,7 +76,7 @@ Result<BlobId> MemfdBlobStore::adopt(FileDescriptor descriptor, std::uint64_t by
 }
 
 Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {
-  if (auto problem = no_place()) return std::move(*problem);
+  if (auto problem = no_place(usage().count)) return std::move(*problem);
   FileDescriptor descriptor = create_memfd("onced-blob");
   if (!descriptor) return refused("memfd_create", errno);
   if (::ftruncate(descriptor.get(), static_cast<off_t>(bytes)) != 0) return refused("ftruncate", errno);

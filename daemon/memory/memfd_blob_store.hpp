@@ -49,7 +49,8 @@ class MemfdBlobStore final : public engine::BlobStore {
   bool is_file(engine::BlobId blob) const override;
   Usage usage() const override;
 
-  // A blob of memory that the daemon has filled and sealed itself, of this size; one hold is the caller's. Errors: as create().
+  // A blob of memory that the daemon has filled and sealed itself, of this size; one hold is the caller's. Errors: as create(); but what is being closed
+  // takes no place from one whose descriptor is open already.
   Result<engine::BlobId> adopt(FileDescriptor sealed, std::uint64_t bytes);
   // The same of a file that was opened only to be read.
   Result<engine::BlobId> adopt_file(FileDescriptor file, std::uint64_t bytes);
@@ -81,7 +82,7 @@ class MemfdBlobStore final : public engine::BlobStore {
     std::atomic<std::uint64_t> count{0};
   };
   Blob& at(engine::BlobId blob);
-  std::optional<Error> no_place() const;
+  std::optional<Error> no_place(std::uint64_t count) const;  // beside so many
   engine::BlobId add(FileDescriptor descriptor, std::uint64_t bytes, bool file);
   Result<engine::BlobId> adopt(FileDescriptor descriptor, std::uint64_t bytes, bool file);
   std::shared_ptr<const FileDescriptor> shared(FileDescriptor descriptor, std::uint64_t charged) const;

@@ -152,6 +152,31 @@ class NamespaceDisk::MappedBlob {
   void* at_ = nullptr;
 };
 
+// What a load has read, as the engine gets it. Borrows the blob store, which is that of the engine.
+class NamespaceDisk::Brought final : public engine::BroughtParts {
+ public:
+  Brought(memory::MemfdBlobStore& blobs, std::vector<ReadPart> read) : blobs_(blobs), read_(std::move(read)) {}
+
+  std::size_t blobs() const override { return read_.size(); }
+  Result<void> place(std::vector<protocol::Part>& parts) override {
+    std::vector<engine::BlobId> made;
+    for (ReadPart& one : read_) {
+      const auto blob = one.is_file ? blobs_.adopt_file(std::move(one.memory), one.bytes) : blobs_.adopt(std::move(one.memory), one.bytes);
+      if (!blob) {
+        for (const engine::BlobId other : made) blobs_.release(other);
+        return blob.error();
+      }
+      made.push_back(*blob);
+    }
+    for (std::size_t i = 0; i < made.size(); ++i) parts[read_[i].number].blob = static_cast<std::uint64_t>(made[i]);
+    return {};
+  }
+
+ private:
+  memory::MemfdBlobStore& blobs_;
+  std::vector<ReadPart> read_;
+};
+
 // A load on its way: a reader's thread fills it, and posts what has become of it.
 class NamespaceDisk::Loading final : public disk::PartSink {
  public:
@@ -343,26 +368,11 @@ std::vector<engine::Event> NamespaceDisk::take(std::size_t max) {
       continue;
     }
     auto& loaded = std::get<engine::DiskLoaded>(letter.event);
-    if (loaded.value && (!set_times(*loaded.value, letter.facts, tier_->now_ms()) || !adopt(letter))) loaded.value.reset();
+    if (loaded.value && !set_times(*loaded.value, letter.facts, tier_->now_ms())) loaded.value.reset();
+    if (loaded.value && !letter.read.empty()) loaded.value->brought = std::make_shared<Brought>(*blobs_, std::move(letter.read));
     events.emplace_back(std::move(loaded));
   }
   return events;
-}
-
-bool NamespaceDisk::adopt(Letter& letter) {
-  auto& loaded = std::get<engine::DiskLoaded>(letter.event);
-  std::vector<engine::BlobId> made;
-  for (ReadPart& one : letter.read) {
-    const auto blob = one.is_file ? blobs_->adopt_file(std::move(one.memory), one.bytes) : blobs_->adopt(std::move(one.memory), one.bytes);
-    if (!blob) {
-      for (const engine::BlobId other : made) blobs_->release(other);
-      loaded.problem = blob.error().text;
-      return false;
-    }
-    made.push_back(*blob);
-    loaded.value->parts[one.number].blob = static_cast<std::uint64_t>(*blob);
-  }
-  return true;
 }
 
 // ---- engine::DiskTier -----------------------------------------------------------------------------------------------
@@ -462,7 +472,7 @@ void NamespaceDisk::drop_in_session(engine::DiskTicket ticket, std::uint64_t num
 engine::DiskTier::Usage NamespaceDisk::usage() const {
   const disk::Store::Status status = tier_->store().status();
   return {.sessions = status.sessions, .values = status.values, .used_bytes = status.used_bytes, .budget_bytes = status.budget_bytes, .queued_bytes = tier_->queued_bytes(),
-          .evicted = status.evicted, .damaged = status.damaged, .left_out = tier_->left_out(), .degraded = status.degraded};
+          .evicted = status.evicted, .damaged = status.damaged, .older_bytes = status.older_bytes, .left_out = tier_->left_out(), .degraded = status.degraded};
 }
 
 protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
@@ -484,6 +494,7 @@ protocol::DiskReport NamespaceDisk::report(protocol::DiskAction action) {
   add("left_out", tier_->left_out());
   add("damaged", status.damaged);
   add("aside_bytes", status.aside_bytes);
+  add("older_bytes", status.older_bytes);
   add("degraded", std::uint64_t{status.degraded ? 1U : 0U});
   add("degraded_why", status.degraded ? tier_->store().degraded_text() : std::string());
   maintenance_.report(report.fields);

@@ -1,7 +1,8 @@
 // The values of one namespace on disk: the engine's DiskTier over disk::Tier, with blobs as memfds.
 //
 //   put:   parts in frames as they are, blobs mapped; both stay until they are written
-//   load:  on a reader's thread large parts are read into new memfds and sealed, or their files are opened (map_files); the loop makes blobs of them
+//   load:  on a reader's thread large parts are read into new memfds and sealed, or their files are opened (map_files); the engine makes room, and
+//          has blobs made of them
 //
 // Ownership: the store and its threads, from open() to stop(). Between attach() and detach() it serves one engine: what was begun for another is
 //            dropped when it ends.
@@ -106,14 +107,13 @@ class NamespaceDisk final : public engine::DiskTier {
   };
   using Box = Mailbox<Letter>;
   class Loading;
+  class Brought;
   class MappedBlob;
 
   NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, bool map_files, std::function<void()> ring);
   disk::Tier::Written tell(engine::DiskTicket ticket);
   std::optional<disk::PartInput> input_of(const protocol::Part& part, const std::shared_ptr<const std::vector<protocol::Part>>& parts,
                                           std::vector<std::pair<std::uint64_t, std::shared_ptr<const MappedBlob>>>& mapped) const;
-  // Makes blobs of what was read. False: there is no room for them, and no value.
-  bool adopt(Letter& letter);
 
   std::shared_ptr<Box> box_;
   std::unique_ptr<disk::Tier> tier_;

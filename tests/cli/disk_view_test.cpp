@@ -37,6 +37,10 @@ TEST_CASE("the screen says where, how full and whether it works") {
   CHECK(contains(disk_screen(report({{"sessions", std::uint64_t{1200}}}), output), "sessions       1,200, which go on after a restart\n"));
   CHECK(contains(well, "to be written  2.0 KiB\n"));
   CHECK(contains(well, "left out       0 values since the start\n"));
+  CHECK_FALSE(contains(well, "older format"));
+  CHECK(contains(disk_screen(report({{"older_bytes", std::uint64_t{2} << 20}}), output),
+                 "\nolder format   2.0 MiB of it: goes by itself when its room is needed; to have that now, remove\n"
+                 "               /var/lib/onced/default/aside/format-*\n"));
   CHECK_FALSE(contains(well, "\nlast"));
   CHECK_FALSE(contains(well, "\nnow"));
   const std::string bad = disk_screen(report({{"degraded", std::uint64_t{1}}, {"degraded_why", std::string("cannot sync\x1b log/00000001.log")},
@@ -96,6 +100,13 @@ TEST_CASE("doctor fails a degraded disk, warns of damage, and says nothing of on
   REQUIRE(well.size() == 1);
   CHECK(well[0].level == Level::ok);
   CHECK(well[0].text == "1.0 MiB of 4.0 MiB (25.0 %), 2 values");
+  auto with_older = status(0, 0);
+  with_older.emplace_back("disk_older_bytes", std::uint64_t{3} << 20);
+  const Findings older = check_disk(with_older);
+  REQUIRE(older.size() == 2);
+  CHECK(older[1].level == Level::warn);
+  CHECK(contains(older[1].text, "3.0 MiB of it belong to a store of an older format"));
+  CHECK(contains(older[1].remedy, "remove aside/format-*"));
   const Findings bad = check_disk(status(1, 3));
   REQUIRE(bad.size() == 2);
   CHECK(bad[0].level == Level::fail);

@@ -196,7 +196,10 @@ struct MemoryDisk {
           }
           break;
         case Operation::Kind::remove:
-          if (!lost(operation.path, i)) named.erase(operation.path);
+          if (!lost(operation.path, i)) {
+            named.erase(operation.path);
+            image.erase(operation.path);
+          }
           break;
         default: break;
       }
@@ -313,9 +316,11 @@ class MemoryFiles final : public disk::FileSystem {
     return {};
   }
   Result<void> remove(const std::string& path) override {
-    if (!disk_->names.contains(path)) return missing(path);
-    if (disk_->fails()) return MemoryDisk::error();
+    const bool is_directory = disk_->directories.contains(path);
+    if (!is_directory && !disk_->names.contains(path)) return missing(path);
+    if (disk_->fails() || (is_directory && !list(path)->empty())) return MemoryDisk::error();
     disk_->names.erase(path);
+    disk_->directories.erase(path);
     disk_->log.push_back({.kind = Operation::Kind::remove, .path = path, .to = {}, .bytes = {}});
     return {};
   }

@@ -74,7 +74,10 @@ void BlobModel::adopted(const Parts& parts) {
   }
 }
 
-bool BlobModel::was_too_much(const Parts& parts) const {
+bool BlobModel::has_no_places_for(std::size_t places) const { return not_to_evict_ + places > blobs_.usage().count_max; }
+
+bool BlobModel::was_too_much(const Parts& parts, std::size_t places) const {
+  if (count_ + places > blobs_.usage().count_max) return true;
   std::uint64_t bytes = charged_bytes_;
   for (const std::uint64_t blob : blobs_in(parts)) bytes += charges_.at(blob);
   return bytes > schedule_.profile.settings.blob_bytes_max;

@@ -38,8 +38,10 @@ class BlobModel {
 
   // Blobs that the disk has made for a value that it brings.
   void adopted(const Parts& parts);
-  // Memory for these was short before the present step.
-  bool was_too_much(const Parts& parts) const;
+  // Memory for these was short before the present step, or so many places were.
+  bool was_too_much(const Parts& parts, std::size_t places) const;
+  // Whatever goes that can.
+  bool has_no_places_for(std::size_t places) const;
   // Nor would there be any if all went that can.
   bool is_too_much(const Parts& parts) const;
 

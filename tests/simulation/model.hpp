@@ -216,6 +216,7 @@ class Model {
   struct Loaded {
     std::string key;
     std::optional<engine::DiskValue> value;
+    std::size_t places = 0;     // that its blobs need
     bool is_good = false;       // it is what the key has on disk
     std::uint64_t version = 0;  // under which it was taken; 0: it was not
   };

@@ -382,7 +382,7 @@ void Model::on_change(const protocol::Signal& signal) {
       require(key.value && key.value->version == signal.version, "`evicted` of a value that is not there");
       require(schedule_.profile.small_arena || has_few_edges() || key.value->superseded || over_quota(signal.key) || over_function_limit(signal.key) ||
                   (!contents_.at({signal.key, signal.version}).blobs.empty() &&
-                   (step_.reserving || (step_.loaded && step_.loaded->value && blobs_.was_too_much(step_.loaded->value->parts)))),
+                   (step_.reserving || (step_.loaded && step_.loaded->value && blobs_.was_too_much(step_.loaded->value->parts, step_.loaded->places)))),
               "`evicted` though there is room");
       require(!step_.reserving || key.value->superseded || !blobs_.has_room_for(*step_.reserving), "`evicted` for a blob that there is room for");
       key.value.reset();

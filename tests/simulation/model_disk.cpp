@@ -34,7 +34,7 @@ void Model::before_disk(const engine::Event& event) {
   Loaded& loaded = step_.loaded.emplace();
   loaded.key = disk_->key_of_load();
   loaded.value = ended->value;
-  if (loaded.value) blobs_.adopted(loaded.value->parts);
+  loaded.places = loaded.value && loaded.value->brought ? loaded.value->brought->blobs() : 0;
   const auto known = on_disk_.find(loaded.key);
   if (!loaded.value || known == on_disk_.end()) return;
   const OnDisk& copy = known->second;
@@ -88,6 +88,13 @@ void Model::learn_of_load(const engine::Effects& effects) {
   if (step_.put && !step_.void_put) disk_->loads_are_over(*step_.publishing);
   if (!step_.loaded) return;
   Loaded& loaded = *step_.loaded;
+  if (loaded.places > 0) {
+    const bool wanted = disk_->was_wanted() && step_.were_loading.contains(loaded.key);
+    require(disk_->placed() || !wanted || blobs_.has_no_places_for(loaded.places), "what the disk has brought found no place, though values could go for it");
+    if (!disk_->placed()) loaded.is_good = false;
+    loaded.value->parts = disk_->placed().value_or(std::vector<protocol::Part>());
+    blobs_.adopted(loaded.value->parts);
+  }
   bool is_stored = false;
   for (const engine::Effect& effect : effects) {
     const auto* send = std::get_if<engine::Send>(&effect);

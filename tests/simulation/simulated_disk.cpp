@@ -297,7 +297,8 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
     if (random_.percent(50)) event.problem = "a checksum is wrong";
     load.found.reset();
   }
-  if (load.found && !make_blobs(load.found->parts)) {
+  const std::size_t blobs = load.found ? blobs_in(load.found->parts) : 0;
+  if (load.found && !has_memory_for(blobs)) {
     event.problem = "no memory for a part";
     load.found.reset();
   }
@@ -322,15 +323,38 @@ void SimulatedDisk::load_ends(DiskTicket ticket) {
     value.origin = copy.origin;
     value.tags = copy.tags;
     value.parts = copy.parts;
+    for (protocol::Part& part : value.parts) part.blob = part.offset = 0;
+    if (blobs > 0) value.brought = std::make_shared<Brought>(*this, copy.parts, blobs);
     value.upstreams = copy.upstreams;
   }
   key_of_load_ = load.key;
+  was_wanted_ = load.wanted;
   schedule_.trace([&] { return "        disk: load of " + name_of_key(load.key) + (event.value ? " brings version " + std::to_string(event.value->version) : " brings nothing"); });
   deliver_(std::move(event));
 }
 
-// False: there is no memory for one, or no place; then there are none.
-bool SimulatedDisk::make_blobs(std::vector<protocol::Part>& parts) {
+std::size_t SimulatedDisk::blobs_in(const std::vector<protocol::Part>& parts) {
+  return static_cast<std::size_t>(std::count_if(parts.begin(), parts.end(), [](const protocol::Part& one) { return one.blob != 0; }));
+}
+
+bool SimulatedDisk::has_memory_for(std::size_t blobs) {
+  for (; blobs > 0; --blobs)
+    if (random_.percent(no_memory_percent_)) return false;
+  return true;
+}
+
+// The model hears of the parts, or that there was no place for them.
+Result<void> SimulatedDisk::Brought::place(std::vector<protocol::Part>& parts) {
+  disk_.placed_.reset();
+  const std::vector<engine::BlobId> made = disk_.make_blobs(contents_);
+  if (made.empty()) return Error{ErrorCode::limit_reached, "no place for a part"};
+  parts = contents_;
+  disk_.placed_ = parts;
+  return {};
+}
+
+// All that the parts name, which name them then. None: there is no place for one.
+std::vector<engine::BlobId> SimulatedDisk::make_blobs(std::vector<protocol::Part>& parts) {
   std::vector<engine::BlobId> made;
   for (protocol::Part& part : parts) {
     if (part.blob == 0) continue;
@@ -338,17 +362,17 @@ bool SimulatedDisk::make_blobs(std::vector<protocol::Part>& parts) {
     const bool is_sealed = ::ftruncate(memory.get(), static_cast<off_t>(part.length)) == 0 &&
                            ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0;
     if (!is_sealed) throw Violation("this machine has no memory for a blob");
-    const auto blob = random_.percent(no_memory_percent_) ? Result<engine::BlobId>(Error{ErrorCode::out_of_memory, "none"}) : blobs_->adopt(std::move(memory), part.length);
+    const auto blob = blobs_->adopt(std::move(memory), part.length);
     if (!blob) {
       for (const engine::BlobId one : made) blobs_->release(one);
-      return false;
+      return {};
     }
     made.push_back(*blob);
     contents_.fill(static_cast<std::uint64_t>(*blob), {part.blob, part.offset});
     part.blob = static_cast<std::uint64_t>(*blob);
     part.offset = 0;
   }
-  return true;
+  return made;
 }
 
 bool SimulatedDisk::is_loading(const std::string& key) const {

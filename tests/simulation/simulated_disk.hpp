@@ -72,8 +72,11 @@ class SimulatedDisk final : public engine::DiskTier {
   protocol::DiskReport report(protocol::DiskAction) override { return {}; }
 
   // For the model -------------------------------------------------------------------------------------------------------
+  // Of what was brought last, with the blobs that it got; nothing: there was no place for them.
+  const std::optional<std::vector<protocol::Part>>& placed() const { return placed_; }
   // Of the load that has just ended.
   const std::string& key_of_load() const { return key_of_load_; }
+  bool was_wanted() const { return was_wanted_; }
   bool is_loading(const std::string& key) const;
   // From here on nobody waits for the loads of this key that are under way.
   void loads_are_over(const std::string& key);
@@ -132,7 +135,21 @@ class SimulatedDisk final : public engine::DiskTier {
   void is_written(const std::string& key, std::uint64_t order);
   bool is_of_ended_session(const std::string& key) const;
   void load_ends(engine::DiskTicket ticket);
-  bool make_blobs(std::vector<protocol::Part>& parts);
+  // What a load brings: there is memory for it, and places when the engine has made room.
+  class Brought final : public engine::BroughtParts {
+   public:
+    Brought(SimulatedDisk& disk, std::vector<protocol::Part> contents, std::size_t blobs) : disk_(disk), contents_(std::move(contents)), blobs_(blobs) {}
+    std::size_t blobs() const override { return blobs_; }
+    Result<void> place(std::vector<protocol::Part>& parts) override;
+
+   private:
+    SimulatedDisk& disk_;
+    std::vector<protocol::Part> contents_;
+    std::size_t blobs_;
+  };
+  static std::size_t blobs_in(const std::vector<protocol::Part>& parts);
+  bool has_memory_for(std::size_t blobs);
+  std::vector<engine::BlobId> make_blobs(std::vector<protocol::Part>& parts);
   void forget_written(const std::string& key);
   void tell(engine::DiskTicket ticket, engine::DiskOutcome outcome);
 
@@ -156,6 +173,8 @@ class SimulatedDisk final : public engine::DiskTier {
   std::map<std::string, std::vector<Change>> keys_;
   std::map<engine::DiskTicket, Load> loads_;
   std::string key_of_load_;
+  bool was_wanted_ = false;
+  std::optional<std::vector<protocol::Part>> placed_;
   std::size_t labels_open_ = 0;
   std::set<std::tuple<std::string, std::uint64_t, std::uint64_t>> durable_;
   std::uint64_t failures_ = 0;

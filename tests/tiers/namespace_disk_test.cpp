@@ -79,13 +79,23 @@ struct Stage {
     open();
   }
   DiskTicket ticket() { return DiskTicket{++last_ticket}; }
+  // With blobs of what it has brought, as the engine has them made when it has made room.
+  static Event placed(Event event) {
+    auto* const loaded = std::get_if<DiskLoaded>(&event);
+    if (loaded == nullptr || !loaded->value || !loaded->value->brought) return event;
+    if (const auto made = loaded->value->brought->place(loaded->value->parts); !made) {
+      loaded->problem = made.error().text;
+      loaded->value.reset();
+    }
+    return event;
+  }
   // Of the event with this ticket.
   template <typename Kind>
   Kind await(DiskTicket of) {
     Kind found{};
     wait_until(
         [&] {
-          for (Event& event : disk->take(100)) events.push_back(std::move(event));
+          for (Event& event : disk->take(100)) events.push_back(placed(std::move(event)));
           for (Event& event : events) {
             auto* const one = std::get_if<Kind>(&event);
             if (one == nullptr || one->ticket != of) continue;
@@ -237,6 +247,56 @@ TEST_CASE("the descriptor of a blob that is being written is given back to the l
         return stage.memory.blobs.usage().count == 0;
       },
       "the descriptor");
+}
+
+TEST_CASE("large parts that were read ask for their places, and get them when there is room, though what made it is still being closed") {
+  Stage stage;
+  const BlobId large = stage.blob(100'000, 2);
+  const BlobId second = stage.blob(90'000, 3);
+  CHECK(stage.put(1, {blob_part("rows", large, 0, 100'000), blob_part("head", second, 0, 90'000), inline_part("note", "small")}) == DiskOutcome::done);
+  for (const BlobId one : {large, second}) stage.memory.blobs.release(one);
+  std::vector<memory::FileDescriptor> closing;  // for as long as the test lasts
+  std::vector<protocol::BlobEntry> entries{64};
+  std::atomic<std::uint64_t> dropped{0};
+  memory::MemfdBlobStore blobs{memory::BlobTable(entries, dropped),
+                               memory::BlobOptions{.count_max = 2, .close_later = [&](memory::FileDescriptor last, std::function<void()>) { closing.push_back(std::move(last)); }}};
+  stage.disk->detach();
+  stage.disk->attach(blobs);
+  const std::vector<BlobId> others{*blobs.create(4096), *blobs.create(4096)};
+  const auto load = [&] {
+    const DiskTicket of = stage.ticket();
+    REQUIRE(stage.disk->load(of, key_of(1)));
+    std::vector<Event> taken;
+    wait_until([&] {
+      for (Event& event : stage.disk->take(100)) taken.push_back(std::move(event));
+      return !taken.empty();
+    }, "the load");
+    return std::move(*std::get<DiskLoaded>(taken.at(0)).value);
+  };
+  DiskValue in_vain = load();
+  REQUIRE(in_vain.brought);
+  CHECK(in_vain.brought->blobs() == 2);
+  const auto refused = in_vain.brought->place(in_vain.parts);
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().code == ErrorCode::limit_reached);
+  CHECK(in_vain.parts[0].blob == 0);
+  CHECK(blobs.usage().count == 2);
+
+  DiskValue halfway = load();
+  blobs.release(others[0]);
+  CHECK_FALSE(halfway.brought->place(halfway.parts).ok());  // one of two
+  CHECK(blobs.usage().count - blobs.usage().closing_count == 1);
+
+  DiskValue loaded = load();
+  blobs.release(others[1]);
+  CHECK(blobs.usage().count >= 2);
+  CHECK_FALSE(blobs.create(4096).ok());  // the descriptors of those that are being closed are still there
+  REQUIRE(loaded.brought->place(loaded.parts).ok());
+  CHECK(blobs.size(BlobId{loaded.parts[0].blob}) == 100'000);
+  CHECK(blobs.size(BlobId{loaded.parts[1].blob}) == 90'000);
+  CHECK(loaded.parts[2].blob == 0);
+  stage.disk->detach();
+  stage.disk->attach(stage.memory.blobs);
 }
 
 TEST_CASE("so many small blobs that they would not fit into a frame are blobs again") {
