@@ -3,6 +3,7 @@
 
 #include "disk/format.hpp"
 #include "workload.hpp"
+#include "support/stride.hpp"
 
 namespace onced::testing {
 namespace {
@@ -52,7 +53,7 @@ TEST_CASE("after a power loss at any operation nothing wrong is found and what w
       REQUIRE((*store)->status().segments > 2);
     }
     std::mt19937_64 random(seed);
-    for (std::size_t n = 0; n <= disk->log.size(); ++n) {
+    for (std::size_t n = 0; n <= disk->log.size(); n += stride) {
       CAPTURE(n);
       check_image(disk->after(n, MemoryDisk::Loss::nothing, random), workload, n, true);
       check_image(disk->after(n, MemoryDisk::Loss::all_unsynced, random), workload, n, true);
@@ -90,7 +91,7 @@ TEST_CASE("the same while values are evicted and segments are cleaned: nothing w
     CHECK((*store)->status().evicted > 20);
   }
   std::mt19937_64 random(5);
-  for (std::size_t n = begin; n <= disk->log.size(); n += 3) {
+  for (std::size_t n = begin; n <= disk->log.size(); n += 3 * stride) {
     CAPTURE(n);
     const auto after = std::make_shared<MemoryDisk>(disk->after(n, MemoryDisk::Loss::random, random));
     auto store = open_store(after, options);
@@ -120,7 +121,7 @@ TEST_CASE("after a power loss at any operation of setting an older format aside 
   { REQUIRE(open_store(disk).ok()); }
   CHECK(disk->directories.contains("aside/format-1-1/log"));
   std::mt19937_64 random(3);
-  for (std::size_t n = 0; n <= disk->log.size(); ++n) {
+  for (std::size_t n = 0; n <= disk->log.size(); n += stride) {
     CAPTURE(n);
     for (int i = 0; i < 40; ++i) {
       const auto loss = i == 0 ? MemoryDisk::Loss::nothing : i == 1 ? MemoryDisk::Loss::all_unsynced : MemoryDisk::Loss::random;
