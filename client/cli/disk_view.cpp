@@ -45,8 +45,8 @@ std::string disk_screen(const protocol::Report& report, const Output& output) {
   }
   screen += row("used", use_text(count(report, "used_bytes"), count(report, "budget_bytes")));
   if (const std::uint64_t older = count(report, "older_bytes"); older > 0) {
-    screen += row("older format", output.yellow(human_bytes(older) + " of it: goes by itself when its room is needed; to have that now, remove"));
-    screen += row("", text(report, "path") + "/aside/format-*");
+    screen += row("older format", output.yellow(human_bytes(older) + " of it: goes by itself when its room is needed; to have that sooner, remove"));
+    screen += row("", text(report, "path") + "/aside/format-* (seen at the next start)");
   }
   screen += row("values", human_count(count(report, "values")) + ", " + human_bytes(count(report, "live_bytes")) + " in " +
                               plural(count(report, "segments"), "segment"));

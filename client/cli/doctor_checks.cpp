@@ -319,7 +319,7 @@ Findings check_disk(const protocol::Report& status) {
   }
   if (const std::uint64_t older = count(status, "disk_older_bytes"); older > 0) {
     findings.push_back({Level::warn, "disk", human_bytes(older) + " of it belong to a store of an older format, which this daemon does not read",
-                        "it goes by itself when its room is needed; to have that now, remove aside/format-* in the directory that `oncectl disk` names"});
+                        "it goes by itself when its room is needed; to have that sooner, remove aside/format-* in the directory that `oncectl disk` names (seen at the next start)"});
   }
   if (const std::uint64_t damaged = count(status, "disk_damaged"); damaged > 0) {
     findings.push_back({Level::warn, "disk", plural(damaged, "value") + " found damaged since the start, and absent now",

@@ -47,17 +47,22 @@ void Aside::look_into(const std::string& path, std::vector<Older>& found) {
 
 bool Aside::make_room(std::uint64_t bytes) {
   std::uint64_t removed_bytes = 0;
-  while (!older_.empty() && (removed_bytes < bytes || older_.back().bytes == 0)) {  // and the directory that is empty now
-    const Older one = std::move(older_.back());
+  // And the directory of this store that is empty now.
+  const auto is_left_over = [this](const Older& one) { return one.bytes == 0 && store_of(one.path) == being_removed_; };
+  while (!older_.empty() && (removed_bytes < bytes || is_left_over(older_.back()))) {
+    Older one = std::move(older_.back());
     older_.pop_back();
-    if (const std::string store = store_of(one.path); store != being_removed_) {
+    const std::string store = store_of(one.path);
+    if (store != being_removed_) {
       being_removed_ = store;
       say_(store + ", the store of an older format, is being removed: its room is needed");
     }
     const auto removed = files_.remove(one.path);
     if (!removed && removed.error().code != ErrorCode::not_found) {  // people may have removed it
-      say_(one.path + " could not be removed, and counts in the size until somebody does: " + removed.error().text);
-      continue;
+      if (store != failed_with_) say_(one.path + " could not be removed, and is tried again when room is needed: " + removed.error().text);
+      failed_with_ = store;
+      older_.insert(older_.begin(), std::move(one));  // the others first; and in this order again, what lies in it before the directory
+      break;
     }
     older_bytes_.fetch_sub(one.bytes, std::memory_order_relaxed);
     removed_bytes += one.bytes;

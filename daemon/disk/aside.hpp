@@ -3,7 +3,7 @@
 //
 // Ownership: borrows the file system.
 // Threads:   open() and make_room() by the writer; the rest from any.
-// Errors:    none: what cannot be looked at or removed is said, and what cannot be removed counts for as long as it is there.
+// Errors:    none: what cannot be looked at or removed is said; what cannot be removed counts, and is tried again when room is needed.
 #pragma once
 
 #include <atomic>
@@ -30,7 +30,7 @@ class Aside {
 
   // Of stores of older formats: whole blocks of their files.
   std::uint64_t older_bytes() const { return older_bytes_.load(std::memory_order_relaxed); }
-  // Removes of these so many bytes, or all. False: there is nothing that could be removed.
+  // Removes of these so many bytes, or all, up to the first that cannot be removed. False: it was the first of all, or there is none.
   bool make_room(std::uint64_t bytes);
 
  private:
@@ -45,6 +45,7 @@ class Aside {
   const Say& say_;
   std::vector<Older> older_;  // what is to be removed next is last: the files of a directory behind it
   std::string being_removed_;  // the store that was said to be
+  std::string failed_with_;    // the store of which something could not be: said once
   std::atomic<std::uint64_t> damaged_bytes_{0};  // relaxed, both: sums
   std::atomic<std::uint64_t> older_bytes_{0};
 };

@@ -144,7 +144,9 @@ std::vector<Store::Outcome> Store::write(std::span<const Operation> operations, 
     if (std::holds_alternative<KeepAudience>(operation)) return true;  // it is not done before
     if (std::holds_alternative<EndSession>(operation)) return asked[i].session_changes <= sessions_.written_changes();
     const Put* const put = std::get_if<Put>(&operation);
-    const bool with_sessions = is_of_session(operation) || (put != nullptr && options_.session_of(put->value.key) != 0);
+    const Drop* const drop = std::get_if<Drop>(&operation);  // one behind the end of its session wrote nothing itself
+    const std::string_view key = put != nullptr ? std::string_view(put->value.key) : drop != nullptr ? std::string_view(drop->key) : std::string_view();
+    const bool with_sessions = is_of_session(operation) || (!key.empty() && options_.session_of(key) != 0);
     if (with_sessions && asked[i].session_changes > sessions_.stable_changes()) return false;
     return is_of_session(operation) || asked[i].sequence <= log_.stable_sequence();
   };

@@ -201,8 +201,10 @@ Result<std::uint64_t> Store::compact_oldest(std::uint64_t up_to, std::uint64_t n
       const std::lock_guard lock(mutex_);
       sums = index_.sums(oldest->number);
     }
-    // Its copies need room beside it.
-    const bool has_room = used_bytes() + sums.bytes <= options_.budget_bytes;
+    // Its copies need room beside it; a store of an older format goes for it before any value does.
+    const auto has_room_for_copies = [&] { return used_bytes() + sums.bytes <= options_.budget_bytes; };
+    while (!has_room_for_copies() && aside_.make_room(used_bytes() + sums.bytes - options_.budget_bytes)) continue;
+    const bool has_room = has_room_for_copies();
     return clean_oldest(has_room ? oldest->bytes : oldest->bytes / copied_share, now_ms);
   };
   if (const auto done = run(); !done) {

@@ -215,17 +215,17 @@ Catalog::ComingBack Catalog::coming_back(const Entry& entry) const {
   return back;
 }
 
-// Evicts values until so many bytes, or places, come back, of those with the first `among` bytes; returns how many it has looked at.
+// Evicts values until so many bytes, or places, come back, of those with the first `among` of them; returns how many it has looked at.
 // One that readers pin is in use, and its memory would not come back, nor that of one that is lent, and one in files has none: it moves to the end
 // of the order until its next use.
 std::size_t Catalog::evict_least_blobs(Missing what, std::uint64_t missing, std::uint64_t among, std::size_t& victims_left) {
   harvest();
   std::vector<RecordRef> candidates;
-  std::uint64_t looked_at_bytes = 0;
+  std::uint64_t among_these = 0;
   for (const Entry* entry = blob_order_.least(); entry != nullptr; entry = blob_order_.after(*entry->value->in_blob_order)) {
-    if (looked_at_bytes >= among || candidates.size() == victims_left) break;
+    if (among_these >= among || candidates.size() == victims_left) break;
     candidates.push_back(entry->value->record);
-    looked_at_bytes += std::max<std::uint64_t>(1, entry->value->blob_memory);
+    among_these += std::max<std::uint64_t>(1, what == Missing::memory ? entry->value->blob_memory : entry->value->blobs);
   }
   context_.counters.eviction_looks += candidates.size();
   if (candidates.empty()) return 0;

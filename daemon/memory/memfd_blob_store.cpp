@@ -66,13 +66,24 @@ Result<BlobId> MemfdBlobStore::adopt(FileDescriptor sealed, std::uint64_t bytes)
 Result<BlobId> MemfdBlobStore::adopt_file(FileDescriptor file, std::uint64_t bytes) { return adopt(std::move(file), bytes, true); }
 
 Result<BlobId> MemfdBlobStore::adopt(FileDescriptor descriptor, std::uint64_t bytes, bool file) {
-  if (auto problem = no_place(blobs_.size())) return std::move(*problem);
+  if (auto problem = no_place(blobs_.size())) {
+    discard(std::move(descriptor), bytes, file);
+    return std::move(*problem);
+  }
   const BlobId blob = add(std::move(descriptor), bytes, file);
   if (auto examined = examine(blob); !examined) {
     release(blob);
     return examined.error();
   }
   return blob;
+}
+
+void MemfdBlobStore::discard(FileDescriptor descriptor, std::uint64_t bytes, bool file) {
+  if (!descriptor) return;
+  const std::uint64_t charged = Blob{.descriptor = {}, .bytes = bytes, .file = file}.charged();
+  closing_->bytes.fetch_add(charged, std::memory_order_relaxed);
+  closing_->count.fetch_add(1, std::memory_order_relaxed);
+  shared(std::move(descriptor), charged).reset();
 }
 
 Result<BlobId> MemfdBlobStore::create(std::uint64_t bytes) {

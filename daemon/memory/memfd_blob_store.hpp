@@ -50,10 +50,14 @@ class MemfdBlobStore final : public engine::BlobStore {
   Usage usage() const override;
 
   // A blob of memory that the daemon has filled and sealed itself, of this size; one hold is the caller's. Errors: as create(); but what is being closed
-  // takes no place from one whose descriptor is open already.
+  // takes no place from one whose descriptor is open already. On error it is discarded.
   Result<engine::BlobId> adopt(FileDescriptor sealed, std::uint64_t bytes);
   // The same of a file that was opened only to be read.
   Result<engine::BlobId> adopt_file(FileDescriptor file, std::uint64_t bytes);
+
+  // Closes what was to be adopted and is not: as what is released, by who closes (a gigabyte takes a tenth of a second), and counted as closing
+  // until then.
+  void discard(FileDescriptor descriptor, std::uint64_t bytes, bool file);
 
   // Another number of descriptors; fewer than there are ends none.
   void set_count_max(std::size_t count_max) { options_.count_max = count_max; }

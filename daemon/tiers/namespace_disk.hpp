@@ -110,6 +110,8 @@ class NamespaceDisk final : public engine::DiskTier {
   class Brought;
   class MappedBlob;
 
+  void forget(Letter& letter);
+
   NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, bool map_files, std::function<void()> ring);
   disk::Tier::Written tell(engine::DiskTicket ticket);
   std::optional<disk::PartInput> input_of(const protocol::Part& part, const std::shared_ptr<const std::vector<protocol::Part>>& parts,

@@ -39,8 +39,8 @@ TEST_CASE("the screen says where, how full and whether it works") {
   CHECK(contains(well, "left out       0 values since the start\n"));
   CHECK_FALSE(contains(well, "older format"));
   CHECK(contains(disk_screen(report({{"older_bytes", std::uint64_t{2} << 20}}), output),
-                 "\nolder format   2.0 MiB of it: goes by itself when its room is needed; to have that now, remove\n"
-                 "               /var/lib/onced/default/aside/format-*\n"));
+                 "\nolder format   2.0 MiB of it: goes by itself when its room is needed; to have that sooner, remove\n"
+                 "               /var/lib/onced/default/aside/format-* (seen at the next start)\n"));
   CHECK_FALSE(contains(well, "\nlast"));
   CHECK_FALSE(contains(well, "\nnow"));
   const std::string bad = disk_screen(report({{"degraded", std::uint64_t{1}}, {"degraded_why", std::string("cannot sync\x1b log/00000001.log")},

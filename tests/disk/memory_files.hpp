@@ -7,9 +7,6 @@
 // Threads: one at a time; the tests with threads use the real file system.
 #pragma once
 
-#include <algorithm>
-#include <cstring>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -61,19 +58,9 @@ struct MemoryDisk {
   bool fail_reads = false;
   std::set<std::size_t> unreadable;  // inodes of which nothing can be read
 
-  void arm(std::size_t at, std::size_t count, Fault kind) {
-    fail_at = at;
-    fail_count = count;
-    fault = kind;
-    counted = failed = 0;
-  }
+  void arm(std::size_t at, std::size_t count, Fault kind);
   void disarm() { fail_at.reset(); }
-  bool fails() {
-    const std::size_t number = counted++;
-    if (!fail_at || number < *fail_at || number >= *fail_at + fail_count) return false;
-    ++failed;
-    return true;
-  }
+  bool fails();
   static Error error() { return Error{ErrorCode::unavailable, "injected fault"}; }
 
   explicit MemoryDisk(const Image& image = {{"", Node{true, 0700, {}}}}) : start(image) {
@@ -86,24 +73,12 @@ struct MemoryDisk {
       }
     }
   }
-  Image image() const {
-    Image all;
-    for (const auto& [path, mode] : directories) all[path] = Node{true, mode, {}};
-    for (const auto& [path, inode] : names) all[path] = Node{false, 0600, inodes[inode].content};
-    return all;
-  }
+  Image image() const;
 
-  static std::string parent(const std::string& path) {
-    const auto slash = path.rfind('/');
-    return slash == std::string::npos ? "" : path.substr(0, slash);
-  }
+  static std::string parent(const std::string& path);
   static std::string stem(const std::string& path) { return path.ends_with(".new") ? path.substr(0, path.size() - 4) : path; }
 
-  static void put(std::string& content, std::uint64_t offset, std::string_view bytes) {
-    if (bytes.empty()) return;
-    if (content.size() < offset + bytes.size()) content.resize(offset + bytes.size());
-    std::memcpy(content.data() + offset, bytes.data(), bytes.size());
-  }
+  static void put(std::string& content, std::uint64_t offset, std::string_view bytes);
 
   // What lies in a directory that is moved, in each of these.
   template <typename... ByPath>
@@ -122,136 +97,17 @@ struct MemoryDisk {
 
   // After the first `n` operations and a power loss. `keep`: whether an unsynced change is there (asked once for each).
   enum class Loss { nothing, all_unsynced, random };
-  Image after(std::size_t n, Loss loss, std::mt19937_64& random) const {
-    // Which data operations are safe: those before the last sync of their file within the first n.
-    std::vector<std::size_t> synced(inodes.size(), 0);
-    std::map<std::string, std::size_t> directory_synced;
-    for (std::size_t i = 0; i < n; ++i) {
-      if (log[i].kind == Operation::Kind::sync) synced[log[i].inode] = i;
-      if (log[i].kind == Operation::Kind::sync_directory) directory_synced[log[i].path] = i;
-    }
-    std::map<std::string, std::size_t> cut;  // by directory, or by directory and name: from this operation on its changes are lost
-    std::map<std::string, bool> by_name;
-    const auto lost = [&](const std::string& path, std::size_t i) {
-      if (loss == Loss::nothing) return false;
-      const std::string in = parent(path);
-      const auto safe = directory_synced.find(in);
-      if (safe != directory_synced.end() && i < safe->second) return false;
-      if (loss == Loss::all_unsynced) return true;
-      if (!by_name.contains(in)) by_name[in] = random() % 2 == 0;
-      const std::string group = by_name[in] ? stem(path) : in + "/*";
-      if (!cut.contains(group)) cut[group] = random() % 3 == 0 ? n : i + random() % (n - i + 1);
-      return i >= cut[group];
-    };
-    Image image = start;
-    std::map<std::string, std::size_t> named;  // path -> inode of this replay
-    std::vector<std::string> contents(inodes.size());
-    std::size_t next = 0;
-    for (const auto& [path, node] : start) {
-      if (!node.directory) {
-        contents[next] = node.content;
-        named[path] = next++;
-      }
-    }
-    for (std::size_t i = 0; i < n; ++i) {
-      const Operation& operation = log[i];
-      const bool data_safe = i < synced[operation.inode];
-      switch (operation.kind) {
-        case Operation::Kind::create:
-          if (!lost(operation.path, i)) named[operation.path] = operation.inode;
-          break;
-        case Operation::Kind::write: {
-          if (data_safe || loss == Loss::nothing) {
-            put(contents[operation.inode], operation.offset, operation.bytes);
-          } else if (loss == Loss::random) {
-            std::string bytes = operation.bytes;
-            switch (random() % 4) {
-              case 0: break;                                          // whole
-              case 1: bytes.clear(); break;                           // missing
-              case 2: bytes.resize(random() % (bytes.size() + 1)); break;  // its first part
-              default:                                                // some of its sectors, the others as they were
-                for (std::size_t at = 0; at < bytes.size();) {
-                  const std::size_t sector = std::min<std::size_t>(512 - (operation.offset + at) % 512, bytes.size() - at);
-                  if (random() % 2 == 0) put(contents[operation.inode], operation.offset + at, std::string_view(bytes).substr(at, sector));
-                  at += sector;
-                }
-                bytes.clear();
-            }
-            put(contents[operation.inode], operation.offset, bytes);
-          }
-          break;
-        }
-        case Operation::Kind::truncate:
-          if (data_safe || loss == Loss::nothing || (loss == Loss::random && random() % 2 == 0)) contents[operation.inode].resize(operation.offset);
-          break;
-        case Operation::Kind::make_directory:
-          if (!lost(operation.path, i)) image[operation.path] = Node{true, 0700, {}};
-          break;
-        case Operation::Kind::rename:
-          if (lost(operation.to, i)) break;
-          if (image.contains(operation.path)) move_below(operation.path, operation.to, image, named);
-          if (named.contains(operation.path)) {
-            named[operation.to] = named[operation.path];
-            named.erase(operation.path);
-          }
-          break;
-        case Operation::Kind::remove:
-          if (!lost(operation.path, i)) {
-            named.erase(operation.path);
-            image.erase(operation.path);
-          }
-          break;
-        default: break;
-      }
-    }
-    for (auto at = image.begin(); at != image.end();) at = at->second.directory ? std::next(at) : image.erase(at);
-    for (const auto& [path, inode] : named) {
-      if (image.contains(parent(path))) image[path] = Node{false, 0600, contents[inode]};
-    }
-    for (auto at = image.begin(); at != image.end();) {  // below a directory that is not there
-      at = at->first.empty() || image.contains(parent(at->first)) ? std::next(at) : image.erase(at);
-    }
-    return image;
-  }
+  Image after(std::size_t n, Loss loss, std::mt19937_64& random) const;
 };
 
 class MemoryFile final : public disk::File {
  public:
   MemoryFile(std::shared_ptr<MemoryDisk> disk, std::size_t inode) : disk_(std::move(disk)), inode_(inode) {}
 
-  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override {
-    if (disk_->unreadable.contains(inode_) || (disk_->fail_reads && disk_->fails())) return MemoryDisk::error();
-    const std::string& content = disk_->inodes[inode_].content;
-    if (offset >= content.size()) return std::size_t{0};
-    const std::size_t n = std::min<std::size_t>(into.size(), content.size() - offset);
-    if (n != 0) std::memcpy(into.data(), content.data() + offset, n);
-    return n;
-  }
-  Result<void> write(std::span<const std::byte> bytes, std::uint64_t offset) override {
-    std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    const bool fails = disk_->fails();
-    if (fails && disk_->fault != Fault::half_written) return MemoryDisk::error();
-    if (fails) text.resize(text.size() / 2);
-    MemoryDisk::put(disk_->inodes[inode_].content, offset, text);
-    disk_->log.push_back({.kind = Operation::Kind::write, .path = {}, .to = {}, .inode = inode_, .offset = offset, .bytes = std::move(text)});
-    if (fails) return MemoryDisk::error();
-    return {};
-  }
-  Result<void> sync() override {
-    if (sync_failed_) throw std::logic_error("a second sync on a file for which one failed");
-    if (disk_->fails()) {
-      sync_failed_ = true;
-      return MemoryDisk::error();
-    }
-    disk_->log.push_back({.kind = Operation::Kind::sync, .path = {}, .to = {}, .inode = inode_, .bytes = {}});
-    return {};
-  }
-  Result<void> truncate(std::uint64_t size) override {
-    if (disk_->fails()) return MemoryDisk::error();
-    disk_->inodes[inode_].content.resize(size);
-    disk_->log.push_back({.kind = Operation::Kind::truncate, .path = {}, .to = {}, .inode = inode_, .offset = size, .bytes = {}});
-    return {};
-  }
+  Result<std::size_t> read(std::span<std::byte> into, std::uint64_t offset) const override;
+  Result<void> write(std::span<const std::byte> bytes, std::uint64_t offset) override;
+  Result<void> sync() override;
+  Result<void> truncate(std::uint64_t size) override;
   Result<std::uint64_t> size() const override { return std::uint64_t{disk_->inodes[inode_].content.size()}; }
 
  private:
@@ -264,79 +120,15 @@ class MemoryFiles final : public disk::FileSystem {
  public:
   explicit MemoryFiles(std::shared_ptr<MemoryDisk> disk) : disk_(std::move(disk)) {}
 
-  Result<Status> status(const std::string& path) const override {
-    if (const auto found = disk_->directories.find(path); found != disk_->directories.end()) return Status{Kind::directory, found->second, true, 0};
-    const auto found = disk_->names.find(path);
-    if (found == disk_->names.end()) return missing(path);
-    return Status{Kind::file, 0600, true, disk_->inodes[found->second].content.size()};
-  }
-  Result<std::vector<std::string>> list(const std::string& directory) const override {
-    if (!disk_->directories.contains(directory)) return missing(directory);
-    std::vector<std::string> found;
-    const auto look = [&](const std::string& path) {
-      if (!path.empty() && MemoryDisk::parent(path) == directory) found.push_back(directory.empty() ? path : path.substr(directory.size() + 1));
-    };
-    for (const auto& [path, mode] : disk_->directories) look(path);
-    for (const auto& [path, inode] : disk_->names) look(path);
-    return found;
-  }
-  Result<std::unique_ptr<disk::File>> open(const std::string& path, bool) override {
-    const auto found = disk_->names.find(path);
-    if (found == disk_->names.end()) return missing(path);
-    return std::unique_ptr<disk::File>(std::make_unique<MemoryFile>(disk_, found->second));
-  }
-  Result<std::unique_ptr<disk::File>> create(const std::string& path) override {
-    if (disk_->fails()) return MemoryDisk::error();
-    const auto found = disk_->names.find(path);
-    if (found != disk_->names.end()) {  // O_TRUNC
-      disk_->inodes[found->second].content.clear();
-      disk_->log.push_back({.kind = Operation::Kind::truncate, .path = {}, .to = {}, .inode = found->second, .offset = 0, .bytes = {}});
-      return open(path, true);
-    }
-    disk_->names[path] = disk_->inodes.size();
-    disk_->inodes.emplace_back();
-    disk_->log.push_back({.kind = Operation::Kind::create, .path = path, .to = {}, .inode = disk_->names[path], .bytes = {}});
-    return open(path, true);
-  }
-  Result<void> make_directory(const std::string& path) override {
-    if (disk_->directories.contains(path)) return {};
-    if (disk_->fails()) return MemoryDisk::error();
-    disk_->directories[path] = 0700;
-    disk_->log.push_back({.kind = Operation::Kind::make_directory, .path = path, .to = {}, .bytes = {}});
-    return {};
-  }
-  Result<void> rename(const std::string& from, const std::string& to) override {
-    if (disk_->directories.contains(from)) return rename_directory(from, to);
-    const auto found = disk_->names.find(from);
-    if (found == disk_->names.end()) return missing(from);
-    if (disk_->fails()) return MemoryDisk::error();
-    disk_->names[to] = found->second;
-    disk_->names.erase(from);
-    disk_->log.push_back({.kind = Operation::Kind::rename, .path = from, .to = to, .bytes = {}});
-    return {};
-  }
-  Result<void> remove(const std::string& path) override {
-    const bool is_directory = disk_->directories.contains(path);
-    if (!is_directory && !disk_->names.contains(path)) return missing(path);
-    if (disk_->fails() || (is_directory && !list(path)->empty())) return MemoryDisk::error();
-    disk_->names.erase(path);
-    disk_->directories.erase(path);
-    disk_->log.push_back({.kind = Operation::Kind::remove, .path = path, .to = {}, .bytes = {}});
-    return {};
-  }
-  Result<void> sync_directory(const std::string& path) override {
-    if (disk_->fails()) return MemoryDisk::error();
-    disk_->log.push_back({.kind = Operation::Kind::sync_directory, .path = path, .to = {}, .bytes = {}});
-    return {};
-  }
-  Result<std::unique_ptr<disk::Lock>> lock(const std::string& path) override {
-    if (disk_->locked) return Error{ErrorCode::limit_reached, "in use"};
-    if (!disk_->names.contains(path)) {
-      if (const auto made = create(path); !made) return made.error();
-    }
-    disk_->locked = true;
-    return std::unique_ptr<disk::Lock>(std::make_unique<MemoryLock>(disk_));
-  }
+  Result<Status> status(const std::string& path) const override;
+  Result<std::vector<std::string>> list(const std::string& directory) const override;
+  Result<std::unique_ptr<disk::File>> open(const std::string& path, bool) override;
+  Result<std::unique_ptr<disk::File>> create(const std::string& path) override;
+  Result<void> make_directory(const std::string& path) override;
+  Result<void> rename(const std::string& from, const std::string& to) override;
+  Result<void> remove(const std::string& path) override;
+  Result<void> sync_directory(const std::string& path) override;
+  Result<std::unique_ptr<disk::Lock>> lock(const std::string& path) override;
 
  private:
   struct MemoryLock final : disk::Lock {
@@ -345,12 +137,7 @@ class MemoryFiles final : public disk::FileSystem {
     std::shared_ptr<MemoryDisk> disk;
   };
   static Error missing(const std::string& path) { return Error{ErrorCode::not_found, "no " + path}; }
-  Result<void> rename_directory(const std::string& from, const std::string& to) {
-    if (disk_->fails()) return MemoryDisk::error();
-    MemoryDisk::move_below(from, to, disk_->directories, disk_->names);
-    disk_->log.push_back({.kind = Operation::Kind::rename, .path = from, .to = to, .bytes = {}});
-    return {};
-  }
+  Result<void> rename_directory(const std::string& from, const std::string& to);
 
   std::shared_ptr<MemoryDisk> disk_;
 };

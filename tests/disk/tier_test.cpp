@@ -328,9 +328,25 @@ TEST_CASE_FIXTURE(Stage, "many threads put, drop and load at once: never a wrong
       }
     });
   }
+  // Beside them somebody verifies all the time: what goes or moves meanwhile is not damaged.
+  std::atomic<bool> over{false};
+  std::atomic<int> problems{0};
+  std::atomic<std::uint64_t> verified{0};
+  std::thread verifying([&] {
+    const auto verify = tier->verification();
+    while (!over) {
+      const auto one = verify([](std::uint64_t, std::uint64_t) { return true; });
+      if (!one || one->damaged != 0) ++problems;
+      else verified += one->values;
+    }
+  });
   for (std::thread& thread : threads) thread.join();
+  over = true;
+  verifying.join();
   CHECK(wrong == 0);
   CHECK(found > 1'400);
+  CHECK(problems == 0);
+  CHECK(verified > 100);
   CHECK(tier->store().status().used_bytes <= store_options.budget_bytes);
   CHECK(tier->store().status().damaged == 0);
 }

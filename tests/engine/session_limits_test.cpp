@@ -4,6 +4,7 @@
 #include <onced/protocol/session.hpp>
 
 #include "scene.hpp"
+#include "support/stride.hpp"
 
 using namespace onced;
 using namespace onced::engine;
@@ -333,7 +334,7 @@ TEST_CASE("a connection remembers so many opened sessions; the one opened longes
 
 // The whole of it: ids never come twice, memory is what the limits allow, no step does more than its share.
 TEST_CASE("a million sessions are made, used and expire") {
-  constexpr std::size_t sessions_wanted = 1'000'000;
+  constexpr std::size_t sessions_wanted = 1'000'000 / onced::testing::stride;
   Settings settings = Scene::prepared(with({.idle_ttl = 10s, .absolute_ttl = 0s, .sessions_max = 4096}));
   FakeBlobStore blobs;
   FakeStore store(blobs);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "memory/memfd.hpp"
 #include "memory/segment_store.hpp"
 #include "tests/memory/aligned_memory.hpp"
 #include "tests/support/temp_directory.hpp"
@@ -293,6 +294,37 @@ TEST_CASE("a blob that is released counts, bytes and descriptor, until it is clo
   CHECK(blobs.usage().charged_bytes == 4096);
   CHECK(blobs.usage().closing_bytes == 0);
   CHECK(blobs.usage().closing_count == 0);
+}
+
+TEST_CASE("what cannot be adopted, or is not wanted any more, is closed by who closes and counts until then") {
+  std::vector<std::pair<FileDescriptor, std::function<void()>>> closing;
+  test::AlignedMemory memory(1024 * 1024);
+  const auto store = std::move(*SegmentStore::create(
+      memory.bytes(), 77, 88,
+      memory::BlobOptions{.count_max = 1, .close_later = [&](FileDescriptor last, std::function<void()> closed) {
+                            closing.emplace_back(std::move(last), std::move(closed));
+                          }}));
+  memory::MemfdBlobStore& blobs = store->blobs();
+  REQUIRE(blobs.create(4096).ok());
+  const auto filled = [] {
+    FileDescriptor memory_file = memory::create_memfd("filled");
+    REQUIRE(ftruncate(memory_file.get(), 2 * 4096) == 0);
+    return memory_file;
+  };
+  CHECK(blobs.adopt(filled(), 2 * 4096).error().code == ErrorCode::limit_reached);
+  REQUIRE(closing.size() == 1);
+  blobs.discard(filled(), 2 * 4096, false);
+  blobs.discard(FileDescriptor(), 2 * 4096, false);  // there is none
+  REQUIRE(closing.size() == 2);
+  CHECK(blobs.usage().closing_bytes == 4 * 4096);
+  CHECK(blobs.usage().closing_count == 2);
+  for (auto& [last, closed] : closing) {
+    CHECK(last);
+    last = FileDescriptor();
+    closed();
+  }
+  CHECK(blobs.usage().closing_bytes == 0);
+  CHECK(blobs.usage().count == 1);
 }
 
 TEST_CASE("a file takes a place and no memory, and is refused when it could be written or has another size") {

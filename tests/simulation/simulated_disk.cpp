@@ -275,6 +275,7 @@ bool SimulatedDisk::load(DiskTicket ticket, std::string_view name) {
 }
 
 void SimulatedDisk::load_ends(DiskTicket ticket) {
+  placed_.reset();
   Load load = std::move(loads_.at(ticket));
   loads_.erase(ticket);
   engine::DiskLoaded event{.ticket = ticket};
@@ -345,7 +346,6 @@ bool SimulatedDisk::has_memory_for(std::size_t blobs) {
 
 // The model hears of the parts, or that there was no place for them.
 Result<void> SimulatedDisk::Brought::place(std::vector<protocol::Part>& parts) {
-  disk_.placed_.reset();
   const std::vector<engine::BlobId> made = disk_.make_blobs(contents_);
   if (made.empty()) return Error{ErrorCode::limit_reached, "no place for a part"};
   parts = contents_;

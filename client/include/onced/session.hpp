@@ -40,7 +40,7 @@ namespace onced {
 class Session {
  public:
   // To give back later: client.session(id).
-  const std::string& id() const;
+  const std::string& id() const ONCED_LIFETIMEBOUND;
   // In keys; no secret.
   std::uint64_t number() const;
   // For how long it may not be used before it ends; 0: for ever. For hits up to a quarter more.

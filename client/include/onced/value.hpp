@@ -83,9 +83,9 @@ class Value {
   }
 
   // Of the part without a name; empty when there is none.
-  std::span<const std::byte> bytes() const { return bytes_; }
-  std::string_view text() const { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
-  std::string_view content_type() const { return content_type_; }
+  std::span<const std::byte> bytes() const ONCED_LIFETIMEBOUND { return bytes_; }
+  std::string_view text() const ONCED_LIFETIMEBOUND { return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()}; }
+  std::string_view content_type() const ONCED_LIFETIMEBOUND { return content_type_; }
 
   // In the order in which they were published.
   std::size_t part_count() const;

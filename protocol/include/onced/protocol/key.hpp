@@ -45,12 +45,12 @@ class Key {
   // Checks that `bytes` is one canonical key within the limits, all of it; copies it.
   static Result<Key> parse(std::string_view bytes);
 
-  std::string_view bytes() const { return bytes_; }
+  std::string_view bytes() const ONCED_LIFETIMEBOUND { return bytes_; }
   // The parts of it, decoded on demand. `arguments` are the encoded bytes of the arguments value alone.
   std::optional<std::uint64_t> session() const;
   std::string function() const;
   std::string version() const;
-  std::string_view arguments() const;
+  std::string_view arguments() const ONCED_LIFETIMEBOUND;
 
   // "name@version(1, \"x\")", "name{}" without named arguments; escaped and cut to `width` characters: for people, never for identity.
   std::string display(std::size_t width = 120) const;

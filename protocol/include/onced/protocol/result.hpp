@@ -13,6 +13,17 @@
 #include <utility>
 #include <variant>
 
+// What is returned looks into the object that was asked: a compiler that understands it (clang) warns where a temporary is asked and its answer
+// kept, as in `auto bytes = client.wait(key)->bytes();`.
+#if defined(__has_cpp_attribute)
+#if __has_cpp_attribute(clang::lifetimebound)
+#define ONCED_LIFETIMEBOUND [[clang::lifetimebound]]
+#endif
+#endif
+#ifndef ONCED_LIFETIMEBOUND
+#define ONCED_LIFETIMEBOUND
+#endif
+
 namespace onced {
 
 // Stable numbers: they travel on the wire (WIRE.md, "Error codes").
@@ -55,15 +66,15 @@ class [[nodiscard]] Result {
   explicit operator bool() const { return ok(); }
 
   // Precondition of value(): ok(). Precondition of error(): !ok().
-  T& value() & { return std::get<0>(state_); }
-  const T& value() const& { return std::get<0>(state_); }
-  T&& value() && { return std::get<0>(std::move(state_)); }
-  T& operator*() & { return value(); }
-  const T& operator*() const& { return value(); }
-  T&& operator*() && { return std::move(*this).value(); }
-  T* operator->() { return &value(); }
-  const T* operator->() const { return &value(); }
-  const Error& error() const { return std::get<1>(state_); }
+  T& value() & ONCED_LIFETIMEBOUND { return std::get<0>(state_); }
+  const T& value() const& ONCED_LIFETIMEBOUND { return std::get<0>(state_); }
+  T&& value() && ONCED_LIFETIMEBOUND { return std::get<0>(std::move(state_)); }
+  T& operator*() & ONCED_LIFETIMEBOUND { return value(); }
+  const T& operator*() const& ONCED_LIFETIMEBOUND { return value(); }
+  T&& operator*() && ONCED_LIFETIMEBOUND { return std::move(*this).value(); }
+  T* operator->() ONCED_LIFETIMEBOUND { return &value(); }
+  const T* operator->() const ONCED_LIFETIMEBOUND { return &value(); }
+  const Error& error() const ONCED_LIFETIMEBOUND { return std::get<1>(state_); }
 
  private:
   std::variant<T, Error> state_;
@@ -76,7 +87,7 @@ class [[nodiscard]] Result<void> {
   Result(Error error) : error_(std::move(error)), ok_(false) {}
   bool ok() const { return ok_; }
   explicit operator bool() const { return ok_; }
-  const Error& error() const { return error_; }
+  const Error& error() const ONCED_LIFETIMEBOUND { return error_; }
 
  private:
   Error error_;
