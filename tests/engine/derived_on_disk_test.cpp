@@ -79,8 +79,6 @@ struct Left {
   }
 };
 
-protocol::Scope tag_scope(const std::string& tag) { return {protocol::ScopeKind::tag, tag}; }
-
 }  // namespace
 
 // ---- what is written ------------------------------------------------------------------------------------------------

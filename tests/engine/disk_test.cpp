@@ -1,5 +1,4 @@
-// Values on disk: what is written, what is read and when, and that nothing which was dropped comes back (L6, L11 seen from the engine).
-#include "blob_scene.hpp"
+// Values on disk: what is written, and what is read and when (L11 seen from the engine). Drops: disk_drops_test.cpp; blobs: disk_blobs_test.cpp.
 #include "engine/text.hpp"
 #include "fake_disk.hpp"
 
@@ -11,20 +10,6 @@ namespace {
 
 const std::string key = key_of("chart", 1);
 const std::string other = key_of("chart", 2);
-
-protocol::Scope tag_scope(const std::string& tag) { return {protocol::ScopeKind::tag, tag}; }
-
-protocol::Put tagged(const std::string& of, const std::string& bytes, std::vector<std::string> tags) {
-  return {of, Scene::value(bytes), {.ttl_ms = 0, .tags = std::move(tags)}};
-}
-
-// What memory has lost and the disk has.
-struct OnDisk : DiskScene {
-  explicit OnDisk(FakeDisk& its_disk) : DiskScene(its_disk) {
-    put(a, key, "of before");
-    evict();
-  }
-};
 
 }  // namespace
 
@@ -60,7 +45,7 @@ TEST_CASE("of a value that only an earlier daemon had, explain says that it is o
 
 TEST_CASE("a value that memory has lost is read from disk once, however many ask, and then found in memory") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   CHECK(scene.says(key, "its value is on disk"));
   const RequestId first = scene.ask(scene.a, scene.acquire(key));
   const RequestId second = scene.ask(scene.b, scene.acquire(key));
@@ -116,7 +101,7 @@ TEST_CASE("under another daemon it has a version of its own") {
 
 TEST_CASE("when the disk has nothing, one of those who asked computes, and who was not to wait is told so") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   disk.problem = "its record is damaged";
   const RequestId passive = scene.ask(scene.admin, scene.get(key));
   const RequestId first = scene.ask(scene.a, scene.acquire(key));
@@ -138,7 +123,7 @@ TEST_CASE("when the disk has nothing, one of those who asked computes, and who w
 
 TEST_CASE("who may not compute and does not wait hears that there is nothing") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   disk.problem = "gone";
   const RequestId asked = scene.ask(scene.admin, scene.get(key));
   scene.deliver();
@@ -147,7 +132,7 @@ TEST_CASE("who may not compute and does not wait hears that there is nothing") {
 
 TEST_CASE("who is not to wait for others waits for the disk as long as it said, half a minute if it said nothing") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   protocol::Acquire request = scene.acquire(key);
   request.may_compute = false;
   request.wait_ms = 0;
@@ -166,14 +151,14 @@ TEST_CASE("who is not to wait for others waits for the disk as long as it said, 
 
 TEST_CASE("with too many loads under way it is computed") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   disk.takes_loads = false;
   CHECK(scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, scene.acquire(key))).cause == LeaseCause::absent);
 }
 
 TEST_CASE("a forced request is not answered by the disk") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   protocol::Acquire forced = scene.acquire(key);
   forced.force = true;
   CHECK(scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, forced)).cause == LeaseCause::absent);
@@ -181,7 +166,7 @@ TEST_CASE("a forced request is not answered by the disk") {
 
   const RequestId loading = scene.ask(scene.b, scene.acquire(other));  // nobody has it anywhere
   scene.take<protocol::Lease>(scene.b, loading);
-  OnDisk second(disk);
+  OnDisk second(disk, key);
   const RequestId plain = second.ask(second.a, second.acquire(key));
   const RequestId late = second.ask(second.b, forced);
   second.deliver();
@@ -191,7 +176,7 @@ TEST_CASE("a forced request is not answered by the disk") {
 
 TEST_CASE("what holds whoever waits for a load ends: the daemon, the connection, the deadline") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   const RequestId timed = scene.ask(scene.a, scene.acquire(key, 100));
   scene.pass(200ms);
   const auto refused = scene.take<protocol::Refused>(scene.a, timed);
@@ -208,7 +193,7 @@ TEST_CASE("what holds whoever waits for a load ends: the daemon, the connection,
 
 TEST_CASE("waiting for a load cannot close a circle: who would wait for himself afterwards is refused then") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   disk.problem = "gone";
   const protocol::Token held = scene.lease(scene.b, other);
   const RequestId first = scene.ask(scene.a, scene.acquire(key));
@@ -273,152 +258,6 @@ TEST_CASE("one whose time is over is as good as not there") {
   scene.take<protocol::Lease>(scene.a, asked);
 }
 
-// ---- dropping (L6) --------------------------------------------------------------------------------------------------
-
-TEST_CASE("an invalidated key is answered when its tombstone is written, and is not found again") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
-  CHECK_FALSE(scene.has_reply(scene.admin, invalidated));
-  CHECK(scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, scene.acquire(key))).cause == LeaseCause::absent);
-  scene.deliver();
-  CHECK(scene.take<protocol::Done>(scene.admin, invalidated).count == 1);
-  CHECK(disk.values.find(key) == disk.values.end());
-  const RequestId again = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
-  scene.deliver();
-  CHECK(scene.take<protocol::Done>(scene.admin, again).count == 0);
-}
-
-TEST_CASE("an invalidation leaves a tombstone also where the tier finds nothing: a crash may bring back what it does not find any more") {
-  for (const bool soft : {false, true}) {
-    CAPTURE(soft);
-    FakeDisk disk;
-    OnDisk scene(disk);
-    disk.values.clear();  // evicted there, and nothing stable says so yet
-    const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), soft});
-    CHECK_FALSE(scene.has_reply(scene.admin, invalidated));
-    scene.deliver();
-    CHECK(scene.take<protocol::Done>(scene.admin, invalidated).count == 0);
-  }
-}
-
-TEST_CASE("what is being read when its key is invalidated is not kept and not told") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  for (const bool soft : {false, true}) {
-    CAPTURE(soft);
-    const RequestId asked = scene.ask(scene.a, scene.acquire(key));
-    scene.ask(scene.admin, protocol::Invalidate{key_scope(key), soft});
-    const RequestId later = scene.ask(scene.b, scene.acquire(key));
-    scene.deliver();
-    const auto lease = scene.take<protocol::Lease>(scene.a, asked);
-    CHECK_FALSE(scene.store.find(key));
-    scene.publish(scene.a, lease.token, "new");
-    CHECK(scene.inline_bytes(scene.b, later) == "new");
-    scene.ask(scene.admin, protocol::Invalidate{function_scope("filler"), false});
-    scene.deliver();
-    scene.evict();
-  }
-}
-
-TEST_CASE("the same for its function, a tag that nobody knows of yet, and everything") {
-  const std::vector<protocol::Scope> scopes{function_scope("chart"), tag_scope("blue"), everything()};
-  for (const protocol::Scope& scope : scopes) {
-    for (const bool soft : {false, true}) {
-      CAPTURE(static_cast<int>(scope.kind));
-      CAPTURE(soft);
-      FakeDisk disk;
-      DiskScene scene(disk);
-      scene.ask(scene.a, tagged(key, "of before", {"blue"}));
-      scene.evict();
-      const RequestId during = scene.ask(scene.a, scene.acquire(key));
-      const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{scope, soft});
-      scene.pass(10ms);
-      CHECK_FALSE(scene.has_reply(scene.admin, invalidated));
-      scene.deliver_loads();  // of before
-      const auto lease = scene.take<protocol::Lease>(scene.a, during);
-      CHECK_FALSE(scene.store.find(key));
-      scene.ask(scene.a, protocol::Abandon{lease.token});
-      // From now on what is asked for is read only when the label is written: until then the disk may bring the old one.
-      const RequestId after = scene.ask(scene.b, scene.acquire(key));
-      scene.deliver();
-      scene.take<protocol::Done>(scene.admin, invalidated);
-      scene.take<protocol::Lease>(scene.b, after);
-      CHECK(disk.values.find(key) == disk.values.end());
-    }
-  }
-}
-
-TEST_CASE("a load waits for the labels that were dropped before it, and for no later ones") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  scene.ask(scene.admin, protocol::Invalidate{tag_scope("other"), false});
-  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
-  CHECK(disk.loads == 0);
-  scene.ask(scene.admin, protocol::Invalidate{tag_scope("another"), false});
-  scene.step(*disk.next_written());
-  CHECK(disk.loads == 1);
-  scene.deliver();
-  CHECK(scene.inline_bytes(scene.a, asked) == "of before");
-}
-
-TEST_CASE("a load that could not begin when its labels were written ends like one that found nothing") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  scene.ask(scene.admin, protocol::Invalidate{tag_scope("other"), false});
-  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
-  disk.takes_loads = false;
-  scene.deliver();
-  scene.take<protocol::Lease>(scene.a, asked);
-}
-
-TEST_CASE("a function that this daemon has never seen is dropped on disk all the same") {
-  FakeDisk disk;
-  {
-    DiskScene before(disk);
-    before.put(before.a, key, "of before");
-  }
-  DiskScene scene(disk, 8);
-  const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{function_scope("chart"), false});
-  scene.deliver();
-  scene.take<protocol::Done>(scene.admin, invalidated);
-  CHECK(disk.values.empty());
-}
-
-TEST_CASE("a drop that cannot be written is said to be one that may not last") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  disk.outcome = DiskOutcome::failed;
-  const RequestId of_key = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
-  const RequestId of_all = scene.ask(scene.admin, protocol::Invalidate{everything(), false});
-  scene.deliver();
-  CHECK(scene.refused(scene.admin, of_key) == ErrorCode::not_durable);
-  CHECK(scene.refused(scene.admin, of_all) == ErrorCode::not_durable);
-  CHECK(scene.counted("disk_not_durable") == 2);
-}
-
-TEST_CASE("who asked for a drop and is gone is not answered; the next is") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  scene.ask(scene.b, protocol::Invalidate{key_scope(key), false});
-  scene.ask(scene.b, protocol::Invalidate{everything(), false});
-  scene.step(Disconnected{scene.b});
-  const RequestId asked = scene.ask(scene.admin, protocol::Invalidate{everything(), false});
-  scene.deliver();
-  scene.take<protocol::Done>(scene.admin, asked);
-}
-
-TEST_CASE("a daemon that ends answers who waits for the disk") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  const RequestId invalidated = scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
-  const RequestId put = scene.ask(scene.a, protocol::Put{other, Scene::value("x"), {.ttl_ms = 0, .durable = true}});
-  scene.step(Draining{});
-  CHECK(scene.refused(scene.admin, invalidated) == ErrorCode::unavailable);
-  CHECK_FALSE(scene.take<protocol::Published>(scene.a, put).durable);
-  scene.deliver();
-}
-
 // ---- writing --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("a durable value is answered when it is written, and says what became of it") {
@@ -451,7 +290,7 @@ TEST_CASE("without a disk a durable value is stored, and said not to be") {
 
 TEST_CASE("a put while its key is being read counts, and what is read does not") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   const RequestId asked = scene.ask(scene.a, scene.acquire(key));
   scene.put(scene.b, key, "newer");
   CHECK(scene.inline_bytes(scene.a, asked) == "newer");
@@ -471,7 +310,7 @@ TEST_CASE("what is not kept in memory is not left on disk as it was before") {
 
 TEST_CASE("what is computed from a value that was read becomes stale with it") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   const RequestId asked = scene.ask(scene.a, scene.acquire(key));
   scene.deliver();
   const std::uint64_t version = scene.take<protocol::Value>(scene.a, asked).version;
@@ -516,154 +355,9 @@ TEST_CASE("what an evicted value is worth is told to the disk") {
   CHECK(disk.merits.contains(key));
 }
 
-// ---- blobs ----------------------------------------------------------------------------------------------------------
-
-TEST_CASE("blobs of a value that was read belong to its record, or go when it cannot be stored") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  for (const bool fits : {true, false}) {
-    CAPTURE(fits);
-    const BlobId blob = *scene.blobs.create(1000);
-    static_cast<void>(scene.blobs.examine(blob));
-    disk.values.find(key)->second.value.parts = {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}};
-    if (!fits) scene.store.too_large = true;
-    const RequestId asked = scene.ask(scene.a, scene.acquire(key));
-    scene.deliver();
-    const auto value = scene.take<protocol::Value>(scene.a, asked);
-    CHECK(value.parts.at(0).length == 1000);
-    scene.ask(scene.a, protocol::Release{{static_cast<std::uint64_t>(blob)}});
-    CHECK(scene.blobs.blobs.contains(blob) == fits);
-    if (!fits) break;
-    CHECK(scene.store.find(key));
-    scene.step(Disconnected{scene.a});
-    scene.a = scene.connect();
-    const auto kept = disk.values.find(key)->second;
-    scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
-    scene.deliver();
-    disk.values[key] = kept;
-    CHECK_FALSE(scene.blobs.blobs.contains(blob));
-  }
-}
-
-TEST_CASE("what nobody waits for any more gives its blobs back") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  scene.ask(scene.a, scene.acquire(key));
-  const BlobId blob = *scene.blobs.create(1000);
-  static_cast<void>(scene.blobs.examine(blob));
-  disk.loaded.front().value->parts = {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}};
-  scene.put(scene.b, key, "newer");
-  scene.deliver();
-  CHECK(scene.blobs.blobs.empty());
-}
-
-namespace {
-
-// Large parts without names, as a tier brings them: places for them are wanted when the engine says so.
-struct Brought final : BroughtParts {
-  Brought(FakeBlobStore& its_store, std::size_t its_count) : store(its_store), count(its_count) {}
-  std::size_t blobs() const override { return count; }
-  Result<void> place(std::vector<protocol::Part>& parts) override {
-    CHECK_FALSE(std::exchange(is_placed, true));
-    if (store.blobs.size() + count > store.count_max) return Error{ErrorCode::limit_reached, "all places are taken"};
-    const std::uint64_t count_max = std::exchange(store.count_max, 1'000);
-    for (std::size_t i = 0; i < count; ++i) {
-      const BlobId blob = *store.create(1000);
-      static_cast<void>(store.examine(blob));
-      parts.at(i).blob = static_cast<std::uint64_t>(blob);
-    }
-    store.count_max = count_max;
-    return {};
-  }
-  FakeBlobStore& store;
-  std::size_t count;
-  bool is_placed = false;
-};
-
-struct AllPlacesTaken : OnDisk {
-  explicit AllPlacesTaken(FakeDisk& its_disk, std::size_t parts = 1) : OnDisk(its_disk) {
-    blobs.count_max = 4;
-    for (int i = 0; i < 4; ++i) taken.push_back(put_blob("other " + std::to_string(i)));
-    ask(a, acquire(key));
-    std::vector<protocol::Part> of_value;
-    for (std::size_t i = 0; i < parts; ++i) of_value.push_back({"part " + std::to_string(i), "text/plain", {}, 0, 0, 1000});
-    disk.loaded.front().value->parts = of_value;
-    disk.loaded.front().value->brought = brought = std::make_shared<Brought>(blobs, parts);
-  }
-  BlobId put_blob(const std::string& of) {
-    const BlobId blob = reserve();
-    CHECK(take<protocol::Published>(b, ask(b, protocol::Put{key_of(of, 1), {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}}, 0})).stored);
-    return blob;
-  }
-  BlobId reserve() {
-    const auto blob = take<protocol::Blob>(b, ask(b, protocol::Reserve{1000, receipt, false, {}}));
-    receipt = blob.receipt;
-    return BlobId{blob.blob};
-  }
-  std::size_t left() const {
-    return static_cast<std::size_t>(std::count_if(taken.begin(), taken.end(), [&](BlobId one) { return blobs.blobs.contains(one); }));
-  }
-  std::vector<BlobId> taken;
-  std::uint64_t receipt = 0;
-  std::shared_ptr<Brought> brought;
-};
-
-}  // namespace
-
-TEST_CASE("with all places for blobs taken values go for what the disk has brought, as many as it needs, though what goes is still being closed") {
-  for (const std::size_t parts : {1U, 2U, 3U}) {
-    for (const bool slow_close : {false, true}) {
-      CAPTURE(parts);
-      CAPTURE(slow_close);
-      FakeDisk disk;
-      AllPlacesTaken scene(disk, parts);
-      scene.blobs.slow_close = slow_close;
-      const RequestId asked = scene.last_request;
-      scene.deliver_loads();
-      const auto value = scene.take<protocol::Value>(scene.a, asked);
-      CHECK(scene.store.find(key));
-      CHECK(scene.brought->is_placed);
-      CHECK(scene.left() == 4 - parts);
-      CHECK(scene.blobs.blobs.size() == 4);
-    }
-  }
-}
-
-TEST_CASE("nothing goes for what nobody wants any more, and nothing in vain") {
-  FakeDisk disk;
-  SUBCASE("it was put meanwhile") {
-    AllPlacesTaken scene(disk);
-    scene.put(scene.b, key, "newer");
-    scene.deliver_loads();
-    CHECK(scene.left() == 4);
-    CHECK(scene.blobs.blobs.size() == 4);
-  }
-  SUBCASE("it needs more places than there are") {
-    AllPlacesTaken scene(disk, 5);
-    const RequestId asked = scene.last_request;
-    scene.deliver_loads();
-    CHECK(scene.left() == 4);
-    static_cast<void>(scene.take<protocol::Lease>(scene.a, asked));
-  }
-}
-
-TEST_CASE("clear drops what is on disk, also what is being read, and nothing in memory") {
-  FakeDisk disk;
-  OnDisk scene(disk);
-  const RequestId asked = scene.ask(scene.a, scene.acquire(key));
-  const RequestId cleared = scene.ask(scene.admin, protocol::Disk{protocol::DiskAction::clear});
-  CHECK_FALSE(scene.has_reply(scene.admin, cleared));
-  scene.deliver();
-  CHECK(scene.take<protocol::Done>(scene.admin, cleared).count == 2);
-  scene.take<protocol::Lease>(scene.a, asked);
-  CHECK(disk.values.empty());
-  CHECK(scene.store.records.size() == 1);
-  CHECK(scene.take<protocol::DiskReport>(scene.admin, scene.ask(scene.admin, protocol::Disk{})).fields.size() == 1);
-}
-
 TEST_CASE("a lease that comes after a load has to be taken up, or goes to the next who waits") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   disk.problem = "gone";
   const RequestId first = scene.ask(scene.a, scene.acquire(key));
   const RequestId second = scene.ask(scene.b, scene.acquire(key));
@@ -675,7 +369,7 @@ TEST_CASE("a lease that comes after a load has to be taken up, or goes to the ne
 
 TEST_CASE("an older version that is being read while a newer one retires it is not kept") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   const RequestId asked = scene.ask(scene.a, scene.acquire(key));
   const std::string newer(KeyBuilder("chart", "2").add(1).build().value().bytes());
   scene.ask(scene.b, protocol::Put{newer, Scene::value("two"), {.ttl_ms = 0, .retire_older = true}});
@@ -686,7 +380,7 @@ TEST_CASE("an older version that is being read while a newer one retires it is n
 
 TEST_CASE("who was not to wait is told so when a put ends the load and is too old for it") {
   FakeDisk disk;
-  OnDisk scene(disk);
+  OnDisk scene(disk, key);
   const RequestId asked = scene.ask(scene.admin, scene.get(key));
   scene.ask(scene.b, protocol::Put{key, Scene::value("outdated"), {.ttl_ms = 0, .depends_on = {{other, 0}}}});
   CHECK(scene.refused(scene.admin, asked) == ErrorCode::not_found);

@@ -103,4 +103,16 @@ struct DiskScene : Scene {
   int last_filler = 0;
 };
 
+// With a value that memory has lost and the disk has.
+struct OnDisk : DiskScene {
+  OnDisk(FakeDisk& its_disk, const std::string& key) : DiskScene(its_disk) {
+    put(a, key, "of before");
+    evict();
+  }
+};
+
+inline protocol::Put tagged(const std::string& of, const std::string& bytes, std::vector<std::string> tags) {
+  return {of, Scene::value(bytes), {.ttl_ms = 0, .tags = std::move(tags)}};
+}
+
 }  // namespace onced::engine

@@ -12,8 +12,6 @@ namespace {
 const std::string key = key_of("chart");
 const std::string other = key_of("other");
 
-protocol::Scope tag_scope(const std::string& tag) { return {protocol::ScopeKind::tag, tag}; }
-
 struct Tagged : Scene {
   explicit Tagged(Settings settings_ = {}) : Scene(std::move(settings_)) {}
   protocol::Published put_tagged(const std::string& of, std::vector<std::string> tags, std::uint64_t grace_ms = 0) {

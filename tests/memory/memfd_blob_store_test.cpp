@@ -262,15 +262,27 @@ TEST_CASE("a record's blobs go as soon as nobody pins it, whatever waits to be w
   CHECK(scene.store->usage().retired_with_blobs == 0);
 }
 
-TEST_CASE("a blob that is released counts, bytes and descriptor, until it is closed") {
+namespace {
+
+// What is to be closed waits for the test.
+struct ClosedLater {
+  explicit ClosedLater(std::size_t count_max)
+      : store(std::move(*SegmentStore::create(
+            memory.bytes(), 77, 88,
+            memory::BlobOptions{.count_max = count_max, .close_later = [this](FileDescriptor last, std::function<void()> closed) {
+                                  closing.emplace_back(std::move(last), std::move(closed));
+                                }}))) {}
   std::vector<std::pair<FileDescriptor, std::function<void()>>> closing;
-  test::AlignedMemory memory(1024 * 1024);
-  const auto store = std::move(*SegmentStore::create(
-      memory.bytes(), 77, 88,
-      memory::BlobOptions{.count_max = 2, .close_later = [&](FileDescriptor last, std::function<void()> closed) {
-                            closing.emplace_back(std::move(last), std::move(closed));
-                          }}));
-  memory::MemfdBlobStore& blobs = store->blobs();
+  test::AlignedMemory memory{1024 * 1024};
+  std::unique_ptr<SegmentStore> store;
+};
+
+}  // namespace
+
+TEST_CASE("a blob that is released counts, bytes and descriptor, until it is closed") {
+  ClosedLater scene(2);
+  auto& closing = scene.closing;
+  memory::MemfdBlobStore& blobs = scene.store->blobs();
   const BlobId first = *blobs.create(4096);
   const BlobId second = *blobs.create(2 * 4096);
   std::shared_ptr<const FileDescriptor> to_be_sent = blobs.descriptor(first);
@@ -297,14 +309,9 @@ TEST_CASE("a blob that is released counts, bytes and descriptor, until it is clo
 }
 
 TEST_CASE("what cannot be adopted, or is not wanted any more, is closed by who closes and counts until then") {
-  std::vector<std::pair<FileDescriptor, std::function<void()>>> closing;
-  test::AlignedMemory memory(1024 * 1024);
-  const auto store = std::move(*SegmentStore::create(
-      memory.bytes(), 77, 88,
-      memory::BlobOptions{.count_max = 1, .close_later = [&](FileDescriptor last, std::function<void()> closed) {
-                            closing.emplace_back(std::move(last), std::move(closed));
-                          }}));
-  memory::MemfdBlobStore& blobs = store->blobs();
+  ClosedLater scene(1);
+  auto& closing = scene.closing;
+  memory::MemfdBlobStore& blobs = scene.store->blobs();
   REQUIRE(blobs.create(4096).ok());
   const auto filled = [] {
     FileDescriptor memory_file = memory::create_memfd("filled");

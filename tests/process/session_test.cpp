@@ -53,45 +53,41 @@ std::string secret_text() {
   return text + std::string(40, '!') + std::to_string(getpid());
 }
 
+// Of one daemon, by one of two clients in this program.
+struct TwoSessions {
+  DaemonProcess daemon;
+  Client client{options_for(daemon.socket())};
+  Client other{options_for(daemon.socket())};
+  Session first = client.new_session().value();
+  Session second = client.new_session().value();
+  Session first_elsewhere = other.session(first.id()).value();
+};
+
 std::uint64_t sessions_of(Client& client) { return client.list_sessions()->rows.size(); }
 
 }  // namespace
 
 TEST_CASE("a key is computed once in each session and once for all without one, in the same program") {
-  DaemonProcess daemon;
-  Client client(options_for(daemon.socket()));
-  Client other(options_for(daemon.socket()));
-  auto first = client.new_session();
-  auto second = client.new_session();
-  REQUIRE(first.ok());
-  REQUIRE(second.ok());
-  CHECK(protocol::is_session_id(first->id()));
-  CHECK(first->id() != second->id());
-  auto first_elsewhere = other.session(first->id());
-  REQUIRE(first_elsewhere.ok());
+  TwoSessions of_one;
+  CHECK(protocol::is_session_id(of_one.first.id()));
+  CHECK(of_one.first.id() != of_one.second.id());
   int computed = 0;
   const auto text_in = [&](Session& session, const std::string& text) {
     return session.get_or_compute(key_in(session), {}, [&](Computation&) { ++computed; return text; })->text() == text;
   };
-  CHECK(text_in(*first, "one"));
-  CHECK(text_in(*first_elsewhere, "one"));
-  CHECK(text_in(*second, "two"));
+  CHECK(text_in(of_one.first, "one"));
+  CHECK(text_in(of_one.first_elsewhere, "one"));
+  CHECK(text_in(of_one.second, "two"));
   CHECK(computed == 2);
   const Key shared = key_named("f");
-  for (Client* asking : {&client, &other})
+  for (Client* asking : {&of_one.client, &of_one.other})
     CHECK(asking->get_or_compute(shared, {}, [&](Computation&) { ++computed; return std::string("all"); })->text() == "all");
   CHECK(computed == 3);
-  CHECK(first->peek(key_in(*first))->in_shared_memory());
+  CHECK(of_one.first.peek(key_in(of_one.first))->in_shared_memory());
 }
 
 TEST_CASE("a function that is memoized in a session is computed once in it, by all handles, and for nobody else") {
-  DaemonProcess daemon;
-  Client client(options_for(daemon.socket()));
-  Client other(options_for(daemon.socket()));
-  auto first = client.new_session();
-  auto second = client.new_session();
-  REQUIRE(first.ok());
-  REQUIRE(second.ok());
+  TwoSessions of_one;
   std::string computed;
   const auto of = [&](const std::string& user) {
     return [&computed, user](int year) {
@@ -99,10 +95,10 @@ TEST_CASE("a function that is memoized in a session is computed once in it, by a
       return user + std::to_string(year);
     };
   };
-  const auto basket_of_first = memoize(*first, "basket", of("a"));
-  const auto again = memoize(*other.session(first->id()), "basket", of("x"));
-  const auto basket_of_second = memoize_as<std::string(int)>(*second, "basket", of("b"));
-  const auto of_all = memoize(client, "basket", of("all"));
+  const auto basket_of_first = memoize(of_one.first, "basket", of("a"));
+  const auto again = memoize(of_one.first_elsewhere, "basket", of("x"));
+  const auto basket_of_second = memoize_as<std::string(int)>(of_one.second, "basket", of("b"));
+  const auto of_all = memoize(of_one.client, "basket", of("all"));
   for (int time = 0; time < 2; ++time) {
     CHECK(basket_of_first(26).value() == "a26");
     CHECK(again(26).value() == "a26");
@@ -110,8 +106,8 @@ TEST_CASE("a function that is memoized in a session is computed once in it, by a
     CHECK(of_all(26).value() == "all26");
   }
   CHECK(computed == "a26 b26 all26 ");
-  CHECK(first->peek(*basket_of_first.key_of(26)).has_value());
-  REQUIRE(first->end().ok());
+  CHECK(of_one.first.peek(*basket_of_first.key_of(26)).has_value());
+  REQUIRE(of_one.first.end().ok());
   CHECK(basket_of_first(26).error().code == ErrorCode::session_ended);
   CHECK(again(26).error().code == ErrorCode::session_ended);
   CHECK(computed == "a26 b26 all26 ");
