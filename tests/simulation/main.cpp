@@ -1,6 +1,7 @@
 // Runs seeded schedules of the engine in a simulated world.
 //
 //   onced_simulation [--schedules N] [--seed S] [--must-fail [--first S]]
+//   onced_simulation_broken --broken NUMBER ...   the same with a broken engine
 //
 // Without --seed: N schedules (ONCED_SIMULATION_SCHEDULES, else 100,000) from seed 1 on. The first violation is printed
 // and its seed run again with a trace. With --seed: that one schedule, traced. --must-fail turns the exit status round:
@@ -18,6 +19,7 @@
 #include <optional>
 #include <string>
 
+#include "broken_engine.hpp"
 #include "world.hpp"
 
 namespace {
@@ -75,7 +77,7 @@ Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) 
 }
 
 int usage() {
-  std::fprintf(stderr, "usage: onced_simulation [--schedules N] [--seed S] [--must-fail [--first S]]\n");
+  std::fprintf(stderr, "usage: onced_simulation[_broken --broken NUMBER] [--schedules N] [--seed S] [--must-fail [--first S]]\n");
   return 2;
 }
 
@@ -95,6 +97,8 @@ int main(int argc, char** argv) {
       only = std::strtoull(argv[++i], nullptr, 10);
     } else if (argument == "--first" && i + 1 < argc) {
       first = std::strtoull(argv[++i], nullptr, 10);
+    } else if (argument == "--broken" && i + 1 < argc) {
+      onced::simulation::broken_engine = std::atoi(argv[++i]);
     } else {
       return usage();
     }
