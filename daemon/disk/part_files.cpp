@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <system_error>
 
 #include "disk/long_hash.hpp"
 

@@ -1,6 +1,8 @@
 // Verify walks the index in pieces, and others change it between these.
 #include <doctest/doctest.h>
 
+#include <stdexcept>
+
 #include "disk/key_index.hpp"
 #include "workload.hpp"
 

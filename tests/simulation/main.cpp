@@ -1,9 +1,9 @@
 // Runs seeded schedules of the engine in a simulated world.
 //
-//   onced_simulation [--schedules N] [--seed S] [--must-fail [--first S]]
+//   onced_simulation [--schedules N [--from S]] [--seed S] [--must-fail [--first S]]
 //   onced_simulation_broken --broken NUMBER ...   the same with a broken engine
 //
-// Without --seed: N schedules (ONCED_SIMULATION_SCHEDULES, else 100,000) from seed 1 on. The first violation is printed
+// Without --seed: N schedules (ONCED_SIMULATION_SCHEDULES, else 100,000) from seed 1, or S, on. The first violation is printed
 // and its seed run again with a trace. With --seed: that one schedule, traced. --must-fail turns the exit status round:
 // it is for the broken engines, which must be caught. --first: schedule S goes before all others; it caught the engine once
 // (broken/caught_by), and when it does not any more the others still may.
@@ -77,7 +77,7 @@ Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) 
 }
 
 int usage() {
-  std::fprintf(stderr, "usage: onced_simulation[_broken --broken NUMBER] [--schedules N] [--seed S] [--must-fail [--first S]]\n");
+  std::fprintf(stderr, "usage: onced_simulation[_broken --broken NUMBER] [--schedules N [--from S]] [--seed S] [--must-fail [--first S]]\n");
   return 2;
 }
 
@@ -86,6 +86,7 @@ int usage() {
 int main(int argc, char** argv) {
   std::uint64_t schedules = 100'000;
   if (const char* wanted = std::getenv("ONCED_SIMULATION_SCHEDULES")) schedules = std::strtoull(wanted, nullptr, 10);
+  std::uint64_t from = 1;
   std::optional<std::uint64_t> only, first;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -93,6 +94,8 @@ int main(int argc, char** argv) {
       must_fail = 1;
     } else if (argument == "--schedules" && i + 1 < argc) {
       schedules = std::strtoull(argv[++i], nullptr, 10);
+    } else if (argument == "--from" && i + 1 < argc) {
+      from = std::strtoull(argv[++i], nullptr, 10);
     } else if (argument == "--seed" && i + 1 < argc) {
       only = std::strtoull(argv[++i], nullptr, 10);
     } else if (argument == "--first" && i + 1 < argc) {
@@ -115,7 +118,7 @@ int main(int argc, char** argv) {
   const auto begin = std::chrono::steady_clock::now();
   std::uint64_t events = 0;
   for (std::uint64_t number = first ? 0 : 1; number <= schedules; ++number) {
-    const std::uint64_t seed = number == 0 ? *first : number;
+    const std::uint64_t seed = number == 0 ? *first : from + number - 1;
     const Outcome outcome = run(seed, false, memory, coverage);
     events += outcome.events;
     if (!outcome.violation && number == 0) std::printf("schedule %llu catches it no longer: run broken/remember\n", static_cast<unsigned long long>(seed));

@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
@@ -25,6 +26,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "architecture/source_text.hpp"
 
 namespace {
 
@@ -41,71 +44,32 @@ struct Version {
   std::vector<Piece> pieces;
 };
 
-// Goes through C++ and knows what is code: neither comments nor literals.
-class Scanner {
- public:
-  explicit Scanner(std::string_view text) : text_(text) {}
-
-  // Takes over the character at the present position; gives it back if it is code, else a space.
-  char next() {
-    const char c = text_[at_];
-    const char before = at_ > 0 ? text_[at_ - 1] : ' ';
-    ++at_;
-    if (state_ == State::line_comment) {
-      if (c == '\n') state_ = State::code;
-      return ' ';
-    }
-    if (state_ == State::raw) {
-      if (c == '"' && before == ')') state_ = State::code;
-      return ' ';
-    }
-    if (state_ == State::string || state_ == State::character) {
-      if (c == '\\') ++at_;
-      else if (c == (state_ == State::string ? '"' : '\'')) state_ = State::code;
-      return ' ';
-    }
-    if (c == '/' && at_ < text_.size() && text_[at_] == '/') state_ = State::line_comment;
-    else if (c == '"') state_ = before == 'R' ? State::raw : State::string;
-    else if (c == '\'' && std::isalnum(static_cast<unsigned char>(before)) == 0) state_ = State::character;  // else it groups digits
-    else return c;
-    return ' ';
-  }
-  bool at_end() const { return at_ >= text_.size(); }
-  std::size_t position() const { return at_; }
-
- private:
-  enum class State { code, line_comment, string, character, raw };
-  std::string_view text_;
-  std::size_t at_ = 0;
-  State state_ = State::code;
-};
-
 bool begins_definition(std::string_view line) {
   if (line.empty() || std::string_view(" \n}/#").find(line.front()) != std::string_view::npos) return false;
   return !line.starts_with("namespace ") && !line.starts_with("using ");
 }
 
 std::vector<Piece> pieces_of(const std::string& text) {
+  const std::string code = onced::testing::code_of(text);
   std::vector<Piece> pieces;
   std::size_t line = 1;
   for (std::size_t begin = 0; begin < text.size();) {
     Piece piece{{}, line, std::string::npos};
     std::size_t end = std::min(text.find('\n', begin), text.size() - 1) + 1;
     if (begins_definition(std::string_view(text).substr(begin, end - begin))) {
-      Scanner scanner(std::string_view(text).substr(begin));
       int braces = 0, parentheses = 0;
-      char last = ' ';  // of the code
-      while (true) {
-        if (scanner.at_end()) throw std::runtime_error("the definition in line " + std::to_string(line) + " has no end");
-        const char c = scanner.next();
+      char last = ' ';
+      for (end = begin; ; ++end) {
+        if (end == code.size()) throw std::runtime_error("the definition in line " + std::to_string(line) + " has no end");
+        const char c = code[end];
         if (c == '(') ++parentheses;
         if (c == ')') --parentheses;
-        if (c == '{' && ++braces == 1 && parentheses == 0 && piece.body == std::string::npos) piece.body = scanner.position() - 1;
+        if (c == '{' && ++braces == 1 && parentheses == 0 && piece.body == std::string::npos) piece.body = end - begin;
         if (c == '}') --braces;
         if (c == '\n' && braces == 0 && parentheses == 0 && (last == ';' || last == '}')) break;
         if (std::isspace(static_cast<unsigned char>(c)) == 0) last = c;
       }
-      end = begin + scanner.position();
+      ++end;
     }
     piece.text = text.substr(begin, end - begin);
     line += static_cast<std::size_t>(std::count(piece.text.begin(), piece.text.end(), '\n'));
