@@ -21,5 +21,12 @@ if(ONCED_SANITIZE)
   target_compile_options(onced_compiler INTERFACE -fsanitize=${ONCED_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(onced_compiler INTERFACE -fsanitize=${ONCED_SANITIZE})
 endif()
+# Code that nobody waits for when it runs: command lines. What it is made of takes long to optimize.
+set(ONCED_LITTLE_OPTIMIZED)
+if(ONCED_SANITIZE)
+  set(ONCED_LITTLE_OPTIMIZED -O0)
+elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+  set(ONCED_LITTLE_OPTIMIZED -O1 $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # of an optional, where there is none
+endif()
 find_package(Threads REQUIRED)
 target_link_libraries(onced_compiler INTERFACE Threads::Threads)
