@@ -45,8 +45,6 @@ constexpr std::array<std::string_view, 10> foreign_namespaces{"std", "CLI", "doc
 // Words before a parenthesis that are no functions.
 constexpr std::array<std::string_view, 12> operators{"sizeof", "alignas", "alignof", "offsetof", "decltype", "noexcept", "static_assert", "if", "for", "while", "switch", "catch"};
 
-bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
-
 // A name in code, with what stands around it.
 struct Word {
   std::string_view text;

@@ -6,8 +6,6 @@
 namespace onced::testing {
 namespace {
 
-bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
-
 std::size_t line_at(std::string_view text, std::size_t position) {
   return static_cast<std::size_t>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(position), '\n')) + 1;
 }
@@ -36,6 +34,8 @@ std::size_t end_of_blank(std::string_view source, std::size_t at) {
 }
 
 }  // namespace
+
+bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
 std::string code_of(std::string_view source) {
   std::string code(source);

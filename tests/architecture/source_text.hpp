@@ -13,6 +13,8 @@ struct Include {
   std::size_t line = 0; // from 1
 };
 
+bool is_name(char c);  // may stand in one
+
 std::vector<Include> includes_of(std::string_view source);
 
 // The same text with comments, and what string and character literals hold, replaced by blanks; lines stay lines.

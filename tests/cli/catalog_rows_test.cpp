@@ -1,4 +1,5 @@
 #include "catalog_rows.hpp"
+#include "support/contains.hpp"
 
 #include <doctest/doctest.h>
 
@@ -26,7 +27,7 @@ std::vector<std::uint64_t> sizes_by(RowOrder order, std::optional<std::size_t> l
   return sizes;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using testing::contains;
 
 }  // namespace
 

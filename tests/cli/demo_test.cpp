@@ -6,14 +6,13 @@
 #include <string>
 
 #include "command.hpp"
+#include "support/contains.hpp"
 #include "support/watchdog.hpp"
 
 namespace onced::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // Enough files that progress is seen before the end.
 void write_input(const TempDirectory& directory, int files) {

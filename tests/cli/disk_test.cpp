@@ -255,8 +255,6 @@ struct SlowDisk {
   }
 };
 
-CommandOptions on_terminal() { return {.environment = {{"TERM", "xterm"}, {"NO_COLOR", "1"}}, .terminal = true}; }
-
 }  // namespace
 
 TEST_CASE("get waits for the disk as long as --timeout says, then has timed out: that is no miss") {

@@ -5,11 +5,12 @@
 #include <cmath>
 
 #include "doctor_checks.hpp"
+#include "support/contains.hpp"
 
 namespace onced::cli {
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using testing::contains;
 
 protocol::Report report(protocol::Report more = {}) {
   protocol::Report all{{"path", std::string("/var/lib/onced/default")}, {"values", std::uint64_t{1234}}, {"live_bytes", std::uint64_t{3} << 20},

@@ -11,11 +11,12 @@
 #include <onced/client.hpp>
 
 #include "command.hpp"
+#include "support/contains.hpp"
 #include "support/daemon_process.hpp"
 
 namespace onced::testing {
 
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+inline CommandOptions on_terminal() { return {.environment = {{"TERM", "xterm"}, {"NO_COLOR", "1"}}, .terminal = true}; }
 
 // What --json printed, a document a line.
 std::vector<nlohmann::json> lines_of(const std::string& out);

@@ -15,8 +15,6 @@
 namespace onced::testing {
 namespace {
 
-CommandOptions on_terminal() { return {.environment = {{"TERM", "xterm"}, {"NO_COLOR", "1"}}, .terminal = true}; }
-
 }  // namespace
 
 TEST_CASE("bytes that are no text go to a terminal only when they are forced") {

@@ -1,3 +1,4 @@
+#include "support/contains.hpp"
 #include "top_view.hpp"
 
 #include <doctest/doctest.h>
@@ -46,7 +47,7 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+using testing::contains;
 
 }  // namespace
 

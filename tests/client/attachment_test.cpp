@@ -10,14 +10,13 @@
 
 #include "child.hpp"
 #include "fake_daemon.hpp"
+#include "one_key.hpp"
 
 using namespace onced;
 using namespace onced::testing;
 using client_detail::Process;
 
 namespace {
-
-const Key key = key_named("f");
 
 ClientOptions options_for(const FakeDaemon& daemon) {
   ClientOptions options;

@@ -12,13 +12,13 @@
 
 #include "child.hpp"
 #include "fake_daemon.hpp"
+#include "one_key.hpp"
 
 using namespace onced;
 using namespace onced::testing;
 using client_detail::BackOff;
 
 namespace {
-const Key key = key_named("f");
 }
 
 TEST_CASE("delays double up to their limit, with jitter, and start anew after a success") {

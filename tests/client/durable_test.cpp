@@ -4,16 +4,14 @@
 #include <onced/memoize.hpp>
 
 #include "connected.hpp"
+#include "one_key.hpp"
+#include "support/contains.hpp"
 
 using namespace onced;
 using namespace onced::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-const Key key = key_named("f");
-
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 ComputeOptions durable() {
   ComputeOptions options;

@@ -2,13 +2,13 @@
 #include <doctest/doctest.h>
 
 #include "connected.hpp"
+#include "one_key.hpp"
 
 using namespace onced;
 using namespace onced::testing;
 
 namespace {
 
-const Key key = key_named("f");
 constexpr std::uint64_t now_ms = 100'000;
 
 constexpr FakeNamespace::Life stale{.fresh_until_ms = now_ms - 1, .grace_ms = 1000};

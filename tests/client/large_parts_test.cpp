@@ -43,9 +43,9 @@ std::size_t open_descriptors() {
   return count;
 }
 
-struct Pair {
-  Pair() : Pair(ends()) {}
-  explicit Pair(std::pair<int, int> both)
+struct BlobPair {
+  BlobPair() : BlobPair(ends()) {}
+  explicit BlobPair(std::pair<int, int> both)
       : channel(Socket(Descriptor(both.first)), protocol::FrameReader(limits::frame_payload_bytes_max), nullptr), peer(both.second) {}
   static std::pair<int, int> ends() {
     int both[2];
@@ -88,7 +88,7 @@ protocol::Part part_in(std::uint64_t blob, std::string name = {}, std::uint64_t 
 }  // namespace
 
 TEST_CASE("every request for memory carries the receipt of the one before") {
-  Pair pair;
+  BlobPair pair;
   std::vector<Result<Channel::BlobMemory>> answers;
   std::jthread caller([&] {
     answers.push_back(pair.channel.reserve(large, true, deadline_in(watchdog_limit)));
@@ -113,7 +113,7 @@ TEST_CASE("every request for memory carries the receipt of the one before") {
 }
 
 TEST_CASE("many threads ask for memory one after the other, while others are answered") {
-  Pair pair;
+  BlobPair pair;
   constexpr int callers = 8;
   std::atomic<int> right{0};
   std::vector<std::jthread> threads;
@@ -143,7 +143,7 @@ TEST_CASE("many threads ask for memory one after the other, while others are ans
 }
 
 TEST_CASE("memory that comes after its caller has gone is closed and given back, and its receipt counts") {
-  Pair pair;
+  BlobPair pair;
   const std::size_t before = open_descriptors();
   CHECK(pair.channel.reserve(large, true, deadline_in(std::chrono::milliseconds(20))).error().code == ErrorCode::unavailable);
   const auto late = pair.peer.expect<protocol::Reserve>();
@@ -165,7 +165,7 @@ TEST_CASE("memory that comes after its caller has gone is closed and given back,
 TEST_CASE("a descriptor, or a Blob, that is not the answer to a request for memory ends the connection") {
   const std::size_t before = open_descriptors();
   const auto broken_by = [](const std::function<void(FakeConnection&, protocol::RequestId)>& answer) {
-    Pair pair;
+    BlobPair pair;
     std::optional<Result<Channel::BlobMemory>> result;
     std::jthread caller([&] { result.emplace(pair.channel.reserve(large, true, deadline_in(watchdog_limit))); });
     const auto asked = pair.peer.expect<protocol::Reserve>();
@@ -369,7 +369,7 @@ TEST_CASE("a file of another user is no value") {
 }
 
 TEST_CASE("a lent value that comes after its caller has gone is given back") {
-  Pair pair;
+  BlobPair pair;
   protocol::Acquire request;
   request.key = key_named("late").bytes();
   request.wait_ms = 1;
@@ -385,7 +385,7 @@ TEST_CASE("a lent value that comes after its caller has gone is given back") {
 }
 
 TEST_CASE("a blob is given back once, however many parts of a lent value are in it") {
-  Pair pair;
+  BlobPair pair;
   protocol::Acquire request;
   request.key = key_named("late").bytes();
   request.wait_ms = 1;
@@ -567,7 +567,7 @@ TEST_CASE("a daemon that goes for good between a value and its memory is away: t
 }
 
 TEST_CASE("without a free descriptor that one request for memory fails, and its receipt counts") {
-  Pair pair;
+  BlobPair pair;
   const Descriptor file = sealed_file(large, reserved);
   const auto ask = [&](auto request) {
     std::optional<Result<Channel::BlobMemory>> answer;

@@ -10,14 +10,13 @@
 #include <onced/protocol/limits.hpp>
 
 #include "connected.hpp"
+#include "one_key.hpp"
 
 using namespace onced;
 using namespace onced::testing;
 using namespace std::chrono_literals;
 
 namespace {
-
-const Key key = key_named("f");
 
 ComputeOptions with(const std::function<void(ComputeOptions&)>& change) {
   ComputeOptions options;

@@ -11,13 +11,13 @@
 #include <onced/client.hpp>
 
 #include "fake_daemon.hpp"
+#include "one_key.hpp"
 
 using namespace onced;
 using namespace onced::testing;
 
 namespace {
 
-const Key key = key_named("f");
 constexpr Milliseconds an_hour{3'600'000};
 constexpr Milliseconds shortly{50};
 

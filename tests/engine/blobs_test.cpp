@@ -7,7 +7,7 @@ using namespace onced::engine;
 namespace protocol = onced::protocol;
 
 namespace {
-const std::string key = key_of("frame");
+const std::string frame = key_of("frame");
 }  // namespace
 
 TEST_CASE("a reservation is charged when it is made and passed with its descriptor") {
@@ -77,7 +77,7 @@ TEST_CASE("a refused reservation does not change the receipt") {
 TEST_CASE("who dies or leaves after reserving leaves nothing behind") {
   BlobScene scene;
   const auto a = scene.connect();
-  scene.lease(a, key);
+  scene.lease(a, frame);
   scene.reserve(a);
   scene.reserve(a);
   SUBCASE("the process has died") { scene.step(ProcessDied{a}); }
@@ -108,20 +108,20 @@ TEST_CASE("a published blob is held by its record, charged as it was reserved, a
   BlobScene scene;
   const auto a = scene.connect(), b = scene.connect();
   scene.store.mapped = {b};
-  const auto token = scene.lease(a, key);
+  const auto token = scene.lease(a, frame);
   const BlobId blob = scene.reserve(a, 1000);
   const auto published = scene.ask(a, protocol::Publish{token, BlobScene::in_blob(blob, 300, 64), 0});
   CHECK(scene.take<protocol::Published>(a, published).stored);
   CHECK(scene.counted("blobs_reserved") == 0);
   CHECK(scene.counted("blob_bytes") == 1000);
   CHECK(scene.blobs.blobs.at(blob).holds == 1);
-  const auto value = scene.take<protocol::Value>(b, scene.ask(b, scene.acquire(key)));
+  const auto value = scene.take<protocol::Value>(b, scene.ask(b, scene.acquire(frame)));
   CHECK(value.record != 0);  // pinned: nothing is lent
   CHECK(scene.blobs.blobs.at(blob).holds == 1);
   CHECK(scene.taken(b, scene.ask_to_fetch(b, blob)).bytes == 1000);
   scene.step(Disconnected{a});
   CHECK(scene.exists(blob));
-  scene.ask(b, protocol::Invalidate{key_scope(key)});
+  scene.ask(b, protocol::Invalidate{key_scope(frame)});
   CHECK_FALSE(scene.exists(blob));
   CHECK(scene.refused(b, scene.ask_to_fetch(b, blob)) == ErrorCode::not_found);
 }
@@ -138,7 +138,7 @@ TEST_CASE("a reserved blob is fetched by nobody: its maker may still write to it
 TEST_CASE("a refused publish says what is wrong, gives its blobs back, and the lease stays") {
   BlobScene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
+  const auto token = scene.lease(a, frame);
   BlobId blob = scene.reserve(a, 1000);
   auto parts = BlobScene::in_blob(blob);
   ErrorCode code = ErrorCode::invalid_argument;
@@ -189,9 +189,9 @@ TEST_CASE("a foreign reservation that somebody names stays its owner's") {
   BlobScene scene;
   const auto a = scene.connect(), b = scene.connect();
   const BlobId blob = scene.reserve(a);
-  scene.refused(b, scene.ask(b, protocol::Put{key, BlobScene::in_blob(blob), 0}));
+  scene.refused(b, scene.ask(b, protocol::Put{frame, BlobScene::in_blob(blob), 0}));
   CHECK(scene.exists(blob));
-  CHECK(scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{key, BlobScene::in_blob(blob), 0})).stored);
+  CHECK(scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{frame, BlobScene::in_blob(blob), 0})).stored);
 }
 
 TEST_CASE("a publish that comes too late gives its blobs back as well") {
@@ -203,7 +203,7 @@ TEST_CASE("a publish that comes too late gives its blobs back as well") {
   }
   SUBCASE("the daemon is going") {
     scene.step(Draining{});
-    CHECK(scene.refused(a, scene.ask(a, protocol::Put{key, BlobScene::in_blob(blob), 0})) == ErrorCode::unavailable);
+    CHECK(scene.refused(a, scene.ask(a, protocol::Put{frame, BlobScene::in_blob(blob), 0})) == ErrorCode::unavailable);
   }
   CHECK_FALSE(scene.exists(blob));
 }
@@ -211,12 +211,12 @@ TEST_CASE("a publish that comes too late gives its blobs back as well") {
 TEST_CASE("a blob belongs to one value: naming it again is refused and harms nobody") {
   BlobScene scene;
   const auto a = scene.connect();
-  const BlobId blob = scene.put_blob(a, key);
+  const BlobId blob = scene.put_blob(a, frame);
   const auto again = scene.ask(a, protocol::Put{key_of("other"), BlobScene::in_blob(blob), 0});
   CHECK(scene.refused_with(a, again, "published or released before") == ErrorCode::invalid_argument);
   scene.release(a, blob);  // nor is it a reservation any longer
   CHECK(scene.exists(blob));
-  CHECK(scene.store.visible(key));
+  CHECK(scene.store.visible(frame));
 }
 
 TEST_CASE("several parts share a blob, which is charged once, as it was reserved") {
@@ -227,9 +227,9 @@ TEST_CASE("several parts share a blob, which is charged once, as it was reserved
   parts.push_back(BlobScene::in_blob(blob, 100, 0).front());
   parts.back().name = "first";
   parts.push_back({"inline", "", "bytes"});
-  CHECK(scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{key, parts, 0})).stored);
+  CHECK(scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{frame, parts, 0})).stored);
   CHECK(scene.counted("blob_bytes") == 4096);
-  const auto row = scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key})).row;
+  const auto row = scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{frame})).row;
   CHECK(row.parts == 3);
   CHECK(row.bytes == 205);
   CHECK(row.blob_bytes == 200);
@@ -238,14 +238,14 @@ TEST_CASE("several parts share a blob, which is charged once, as it was reserved
 TEST_CASE("who is told a stored value inline has its blobs on loan, until each loan is given back") {
   BlobScene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const BlobId blob = scene.put_blob(a, key);
-  const auto value = scene.take<protocol::Value>(b, scene.ask(b, scene.acquire(key)));
+  const BlobId blob = scene.put_blob(a, frame);
+  const auto value = scene.take<protocol::Value>(b, scene.ask(b, scene.acquire(frame)));
   REQUIRE(value.parts.size() == 1);
   CHECK(value.parts[0].blob == static_cast<std::uint64_t>(blob));
   CHECK(value.parts[0].length == 1000);
-  scene.ask(b, scene.acquire(key));
+  scene.ask(b, scene.acquire(frame));
   CHECK(scene.blobs.blobs.at(blob).holds == 3);
-  scene.ask(a, protocol::Invalidate{key_scope(key)});
+  scene.ask(a, protocol::Invalidate{key_scope(frame)});
   CHECK(scene.blobs.blobs.at(blob).holds == 2);
   scene.taken(b, scene.ask_to_fetch(b, blob));
   scene.release(b, blob);
@@ -258,8 +258,8 @@ TEST_CASE("who is told a stored value inline has its blobs on loan, until each l
 TEST_CASE("a value that cannot be stored is lent to those who waited, and to nobody else") {
   BlobScene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect(), d = scene.connect();
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key)), of_c = scene.ask(c, scene.acquire(key));
+  const auto token = scene.lease(a, frame);
+  const auto of_b = scene.ask(b, scene.acquire(frame)), of_c = scene.ask(c, scene.acquire(frame));
   const BlobId blob = scene.reserve(a);
   SUBCASE("the arena is blocked") { scene.store.too_large = true; }
   SUBCASE("the lease is detached") { scene.ask(d, protocol::Invalidate{everything()}); }
@@ -280,7 +280,7 @@ TEST_CASE("a blob that nobody waits for goes with the publish that could not sto
   const auto a = scene.connect();
   const BlobId blob = scene.reserve(a);
   scene.store.too_large = true;
-  CHECK_FALSE(scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{key, BlobScene::in_blob(blob), 0})).stored);
+  CHECK_FALSE(scene.take<protocol::Published>(a, scene.ask(a, protocol::Put{frame, BlobScene::in_blob(blob), 0})).stored);
   CHECK_FALSE(scene.exists(blob));
 }
 
@@ -288,9 +288,9 @@ TEST_CASE("a connection with as many blobs as it may have is told so instead of 
   BlobScene scene;
   scene.blobs.count_max = 5000;
   const auto a = scene.connect(), b = scene.connect();
-  scene.put_blob(a, key);
+  scene.put_blob(a, frame);
   for (std::size_t i = 0; i < limits::blobs_reserved_per_connection_max; ++i) scene.reserve(b, 1);
-  CHECK(scene.refused_with(b, scene.ask(b, scene.acquire(key)), "release") == ErrorCode::limit_reached);
+  CHECK(scene.refused_with(b, scene.ask(b, scene.acquire(frame)), "release") == ErrorCode::limit_reached);
   scene.put(a, key_of("small"), "inline");
   CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(key_of("small")))) == "inline");
 }
@@ -316,7 +316,7 @@ TEST_CASE("over the budget the least recently used values with blobs go, and no 
 TEST_CASE("nothing is evicted for a blob that would not fit even then") {
   BlobScene scene(with_budget(3 * 4096));
   const auto a = scene.connect(), b = scene.connect();
-  scene.put_blob(a, key, 4096);
+  scene.put_blob(a, frame, 4096);
   SUBCASE("because it is larger than the budget") {
     CHECK(scene.refused_with(b, scene.ask_to_reserve(b, 3 * 4096 + 1), "the setting blobs") == ErrorCode::out_of_memory);
   }
@@ -324,7 +324,7 @@ TEST_CASE("nothing is evicted for a blob that would not fit even then") {
     scene.reserve(a, 2 * 4096);
     CHECK(scene.refused_with(b, scene.ask_to_reserve(b, 4097), "the setting blobs") == ErrorCode::out_of_memory);
   }
-  CHECK(scene.store.visible(key));
+  CHECK(scene.store.visible(frame));
   CHECK(scene.counted("evictions") == 0);
   CHECK(scene.counted("reservations_refused") == 1);
 }
@@ -417,7 +417,7 @@ TEST_CASE("reservations that wait count for their connection, and are granted in
   BlobScene scene(with_budget(1000));
   scene.blobs.slow_close = true;
   const auto a = scene.connect(), b = scene.connect();
-  scene.put_blob(a, key);
+  scene.put_blob(a, frame);
   const auto first = scene.ask_to_reserve(a, 1000);
   for (std::size_t i = 1; i < limits::blobs_reserved_per_connection_max; ++i) scene.ask_to_reserve(a, 1000);
   CHECK(scene.refused_with(a, scene.ask_to_reserve(a, 1), "still to be reserved") == ErrorCode::limit_reached);
@@ -448,10 +448,10 @@ TEST_CASE("what a reader pins is in use: others go in its place, and it does not
 TEST_CASE("the memory of dropped blobs returns in the same step, or soon after the last reader lets go") {
   BlobScene scene;
   const auto a = scene.connect();
-  const BlobId blob = scene.put_blob(a, key);
+  const BlobId blob = scene.put_blob(a, frame);
   SUBCASE("at once") {
     SUBCASE("by invalidation") { scene.ask(a, protocol::Invalidate{everything()}); }
-    SUBCASE("by a new value") { scene.put(a, key, "small"); }
+    SUBCASE("by a new value") { scene.put(a, frame, "small"); }
     CHECK_FALSE(scene.exists(blob));
     CHECK_FALSE(scene.engine.next_deadline());
   }
@@ -476,10 +476,10 @@ TEST_CASE("a blob whose descriptor goes with an answer is there until that is se
   BlobScene scene;
   const auto a = scene.connect();
   const BlobId blob = scene.reserve(a);
-  scene.ask(a, protocol::Put{key, BlobScene::in_blob(blob), 100});
+  scene.ask(a, protocol::Put{frame, BlobScene::in_blob(blob), 100});
   scene.now += 200ms;  // the tick is late
   scene.taken(a, scene.ask_to_fetch(a, blob));
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(frame));
   CHECK(scene.exists(blob));
   CHECK(scene.engine.next_deadline() == std::optional<Time>(scene.now));
   scene.step(Ticked{});
@@ -489,7 +489,7 @@ TEST_CASE("a blob whose descriptor goes with an answer is there until that is se
 TEST_CASE("values without blobs cause no scan of the pins when they go") {
   BlobScene scene;
   const auto a = scene.connect();
-  scene.put(a, key, "small");
+  scene.put(a, frame, "small");
   scene.ask(a, protocol::Invalidate{everything()});
   CHECK(scene.store.reclaims == 0);
 }
@@ -511,10 +511,10 @@ TEST_CASE("explain says where each part lives, and a listing counts readers with
     parts.push_back(BlobScene::in_blob(blob, 2048, parts.size() == 1 ? 0 : 2048).front());
     parts.back().name = name;
   }
-  scene.ask(a, protocol::Put{key, parts, 0});
+  scene.ask(a, protocol::Put{frame, parts, 0});
   scene.put(a, key_of("zzzzzz"), "small");
-  scene.store.pin_counts = {{*scene.store.find(key), 2}};
-  const auto told = scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key}));
+  scene.store.pin_counts = {{*scene.store.find(frame), 2}};
+  const auto told = scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{frame}));
   REQUIRE(told.parts.size() == 3);
   CHECK(told.parts[0].name == "meta");
   CHECK(told.parts[0].bytes == 2);

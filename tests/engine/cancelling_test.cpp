@@ -10,8 +10,6 @@ namespace protocol = onced::protocol;
 
 namespace {
 
-const std::string key = key_of("chart");
-
 }  // namespace
 
 TEST_CASE("a cancellation ends the computation and is told to holder and waiters") {

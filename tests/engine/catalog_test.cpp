@@ -5,8 +5,7 @@ using namespace onced::engine;
 namespace protocol = onced::protocol;
 
 namespace {
-const std::string key = key_of("chart");
-std::string numbered(int number) { return key_of("n", number); }
+std::string row_number(int number) { return key_of("n", number); }
 }  // namespace
 
 TEST_CASE("a value is never a hit at or after its time-to-live") {
@@ -41,11 +40,11 @@ TEST_CASE("thousands of values that expire together go in steps, and none is a h
   Scene scene;
   scene.store.records_max = 5000;
   const auto a = scene.connect();
-  for (int i = 0; i < 1000; ++i) scene.put(a, numbered(i), "value", 10);
+  for (int i = 0; i < 1000; ++i) scene.put(a, row_number(i), "value", 10);
   scene.now += 1s;
   scene.step(Ticked{});
   CHECK(scene.store.records.size() > 0);
-  for (int i = 0; i < 1000; ++i) CHECK_FALSE(scene.store.visible(numbered(i)));
+  for (int i = 0; i < 1000; ++i) CHECK_FALSE(scene.store.visible(row_number(i)));
   CHECK(*scene.engine.next_deadline() <= scene.now);  // the host comes back at once
   for (int i = 0; i < 10; ++i) scene.step(Ticked{});
   CHECK(scene.store.records.empty());
@@ -54,11 +53,11 @@ TEST_CASE("thousands of values that expire together go in steps, and none is a h
 TEST_CASE("when both buckets of a key are full, of the values in them the one goes that saves the least") {
   Scene scene;
   const auto a = scene.connect();
-  for (int i = 0; i < 3; ++i) scene.put(a, numbered(i), "value");
-  scene.ask(a, scene.acquire(numbered(0)));
+  for (int i = 0; i < 3; ++i) scene.put(a, row_number(i), "value");
+  scene.ask(a, scene.acquire(row_number(0)));
   scene.store.full_buckets = {key};
   CHECK(scene.put(a, key, "value").stored);
-  CHECK_FALSE(scene.store.visible(numbered(1)));
+  CHECK_FALSE(scene.store.visible(row_number(1)));
   CHECK(scene.store.records.size() == 3);
 }
 
@@ -102,7 +101,7 @@ TEST_CASE("replacing the only value that fits does not evict anything else") {
 TEST_CASE("an arena that pins block is not emptied in vain") {
   Scene scene;
   const auto a = scene.connect();
-  for (int i = 0; i < 900; ++i) scene.put(a, numbered(i), "value");
+  for (int i = 0; i < 900; ++i) scene.put(a, row_number(i), "value");
   scene.store.records_max = 900;
   scene.store.pinned = true;
   CHECK_FALSE(scene.put(a, key, "value").stored);
@@ -114,7 +113,7 @@ TEST_CASE("hits are not harvested more than once in a millisecond") {
   Scene scene;
   scene.store.records_max = 1;
   const auto a = scene.connect();
-  for (int i = 0; i < 10; ++i) scene.put(a, numbered(i), "value");
+  for (int i = 0; i < 10; ++i) scene.put(a, row_number(i), "value");
   CHECK(scene.store.harvests == 1);
   scene.now += 1ms;
   scene.put(a, key, "value");

@@ -6,7 +6,6 @@ using namespace onced::engine;
 namespace protocol = onced::protocol;
 
 namespace {
-const std::string key = key_of("chart");
 }
 
 TEST_CASE("the first to ask gets the lease, and the others wait for its value (L1, L3)") {

@@ -16,9 +16,9 @@ const std::string page = key_of("page");
 
 using Upstreams = std::vector<protocol::Dependency>;
 
-struct Stage : DiskScene {
-  explicit Stage(FakeDisk& its_disk, std::uint64_t epoch = 7) : DiskScene(its_disk, epoch) {}
-  Stage(FakeDisk& its_disk, Settings with) : DiskScene(its_disk, std::move(with)) {}
+struct DerivedStage : DiskScene {
+  explicit DerivedStage(FakeDisk& its_disk, std::uint64_t epoch = 7) : DiskScene(its_disk, epoch) {}
+  DerivedStage(FakeDisk& its_disk, Settings with) : DiskScene(its_disk, std::move(with)) {}
 
   RequestId ask_put(const std::string& key, Upstreams upstreams, std::vector<std::string> tags = {}, bool retire_older = false) {
     return ask(a, protocol::Put{key, value("of " + std::to_string(settings.epoch)),
@@ -74,7 +74,7 @@ struct Stage : DiskScene {
 // Left by a daemon that was killed.
 struct Left {
   explicit Left(FakeDisk& disk, std::vector<std::string> tags = {}) {
-    Stage before(disk, 7);
+    DerivedStage before(disk, 7);
     before.make_chain(std::move(tags));
   }
 };
@@ -85,7 +85,7 @@ struct Left {
 
 TEST_CASE("a derived value is written with all that it was computed from, over all steps, with their tags") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   stage.make_chain({"blue", "round"});
   REQUIRE(disk.values.contains(page));
   std::vector<DiskUpstream> named = disk.values.find(page)->second.value.upstreams;
@@ -98,7 +98,7 @@ TEST_CASE("a derived value is written with all that it was computed from, over a
 
 TEST_CASE("a durable derived value is answered as such") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   const std::uint64_t version = stage.put_on(source, {});
   const RequestId asked = stage.ask(stage.a, protocol::Put{chart, Scene::value("x"), {.ttl_ms = 0, .depends_on = {{source, version}}, .durable = true}});
   CHECK_FALSE(stage.has_reply(stage.a, asked));
@@ -108,7 +108,7 @@ TEST_CASE("a durable derived value is answered as such") {
 
 TEST_CASE("what could never be read again is not written, and takes with it what was there") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   const std::uint64_t version = stage.put_on(source, {});
   const auto is_written_on = [&](Upstreams upstreams) {
     stage.put_on(page, {});
@@ -126,7 +126,7 @@ TEST_CASE("what could never be read again is not written, and takes with it what
 
 TEST_CASE("one that depends on more than a record may name, over all steps, is not written") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   Upstreams most;
   for (int i = 0; i < static_cast<int>(limits::disk_upstreams_max); ++i) most.push_back({key_of("part", i), stage.put_on(key_of("part", i), {})});
   const std::uint64_t of_all = stage.put_on(chart, most);
@@ -141,7 +141,7 @@ TEST_CASE("one that depends on more than a record may name, over all steps, is n
 
 TEST_CASE("names that take too much room are not written") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   const auto long_key = [](int number) { return std::string(KeyBuilder("part").add(number).add(std::string(4'000, 'x')).build().value().bytes()); };
   Upstreams upstreams;
   for (int i = 0; i < 4; ++i) upstreams.push_back({long_key(i), stage.put_on(long_key(i), {})});
@@ -154,7 +154,7 @@ TEST_CASE("names that take too much room are not written") {
 
 TEST_CASE("a value that was computed from its own key's former one, by way of another, is not written") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   const std::uint64_t first = stage.put_on(chart, {});
   const std::uint64_t of_page = stage.put_on(page, {{chart, first}});
   stage.put_on(chart, {{page, of_page}});
@@ -170,7 +170,7 @@ TEST_CASE("after a restart it comes back, in whatever order, and every value of 
       for (const bool soft : {false, true}) {
         FakeDisk disk;
         const Left left(disk);
-        Stage stage(disk, 8);
+        DerivedStage stage(disk, 8);
         for (const std::string& key : order) CHECK(stage.find(key) != 0);
         for (const std::string& key : order) CHECK(stage.is_fresh(key));
         if (soft) stage.put_on(changed, {});
@@ -189,7 +189,7 @@ TEST_CASE("after a restart it comes back, in whatever order, and every value of 
 
 TEST_CASE("under the daemon that wrote it it comes back under its version, and hangs on what it was computed from") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   stage.make_chain();
   const std::uint64_t version = disk.values.find(page)->second.value.version;
   stage.lose_memory();
@@ -207,7 +207,7 @@ TEST_CASE("what was replaced, invalidated, made stale, evicted or has expired be
       CAPTURE(how);
       FakeDisk disk;
       const Left left(disk, {"blue"});
-      Stage stage(disk, 8);
+      DerivedStage stage(disk, 8);
       switch (how) {
         case 0: stage.put_on(changed, {}); break;
         case 1: stage.invalidate(key_scope(changed)); break;
@@ -230,10 +230,10 @@ TEST_CASE("nothing that was computed from a value that a newer version has retir
   for (const bool is_in_memory : {false, true}) {
     FakeDisk disk;
     {
-      Stage before(disk, 7);
+      DerivedStage before(disk, 7);
       before.put_on(chart, {{version_of("1"), before.put_on(version_of("1"), {})}});
     }
-    Stage stage(disk, 8);
+    DerivedStage stage(disk, 8);
     if (is_in_memory) CHECK(stage.find(chart) != 0);
     stage.put_on(version_of("2"), {}, {}, true);
     CHECK(stage.find(chart) == 0);
@@ -251,7 +251,7 @@ TEST_CASE("what happens to an upstream while the value is read makes it a miss, 
         CAPTURE(is_in_memory);
         FakeDisk disk;
         const Left left(disk, {"blue"});
-        Stage stage(disk, 8);
+        DerivedStage stage(disk, 8);
         if (is_in_memory) CHECK(stage.find(changed) != 0);
         const RequestId asked = stage.begin_load(page);
         switch (how) {
@@ -279,7 +279,7 @@ TEST_CASE("what happens to an upstream while the value is read makes it a miss, 
 TEST_CASE("what happens to others meanwhile, or to memory alone, does not") {
   FakeDisk disk;
   const Left left(disk);
-  Stage stage(disk, 8);
+  DerivedStage stage(disk, 8);
   CHECK(stage.find(source) != 0);
   CHECK(stage.find(chart) != 0);
   const RequestId asked = stage.begin_load(page);
@@ -299,7 +299,7 @@ TEST_CASE("what happens to others meanwhile, or to memory alone, does not") {
 TEST_CASE("with more changes under way than are remembered for loads, one that began before them is a miss") {
   FakeDisk disk;
   const Left left(disk);
-  Stage stage(disk, 8);
+  DerivedStage stage(disk, 8);
   const RequestId asked = stage.begin_load(page);
   stage.store.records_max = 16;
   for (std::size_t i = 0; i <= limits::disk_changes_max; ++i) stage.put(stage.a, key_of("other", static_cast<int>(i)), "x");
@@ -316,7 +316,7 @@ TEST_CASE("an upstream that is on disk only is found by its key, its function, i
       CAPTURE(static_cast<int>(scope.kind));
       FakeDisk disk;
       const Left left(disk, {"blue"});
-      Stage stage(disk, 8);
+      DerivedStage stage(disk, 8);
       CHECK(stage.find(page) != 0);
       stage.invalidate(scope, soft);
       CHECK_FALSE(stage.is_fresh(page));
@@ -330,7 +330,7 @@ TEST_CASE("an upstream that is on disk only is found by its key, its function, i
 TEST_CASE("it goes with the last value that hangs on it") {
   FakeDisk disk;
   const Left left(disk, {"blue"});
-  Stage stage(disk, 8);
+  DerivedStage stage(disk, 8);
   CHECK(stage.find(page) != 0);
   CHECK(stage.engine.tags_of(source) == std::vector<std::string>{"blue"});
   stage.lose_memory();
@@ -341,7 +341,7 @@ TEST_CASE("it goes with the last value that hangs on it") {
 
 TEST_CASE("who names a version that only stands for a copy has not read it here: the value is stale at once") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   stage.make_chain();
   const std::uint64_t of_chart = disk.values.find(chart)->second.value.version;
   stage.lose_memory();
@@ -359,10 +359,10 @@ TEST_CASE("a copy that is read again has the version that it was given before, s
   const std::string later = key_of("later");
   FakeDisk disk;
   {
-    Stage before(disk, 7);
+    DerivedStage before(disk, 7);
     before.put_on(wide, {});
   }
-  Stage stage(disk, 8);
+  DerivedStage stage(disk, 8);
   const std::uint64_t version = stage.find(wide);
   stage.put_on(own, {{wide, version}});
   for (int uses = 0; uses < 20; ++uses) CHECK(stage.find(own) != 0);
@@ -386,7 +386,7 @@ TEST_CASE("what is computed from a value that an earlier daemon wrote names it a
   const std::string second = key_of("second");
   const std::string third = key_of("third");
   {
-    Stage stage(disk, 8);
+    DerivedStage stage(disk, 8);
     for (int i = 0; i < 5; ++i) stage.put_on(key_of("other"), {});  // numbers rise here, too
     const std::uint64_t version = stage.find(source);
     stage.put_on(second, {{source, version}});
@@ -394,7 +394,7 @@ TEST_CASE("what is computed from a value that an earlier daemon wrote names it a
     CHECK(disk.values.find(second)->second.value.upstreams.at(0).identity == of_source);
   }
   {
-    Stage stage(disk, 9);
+    DerivedStage stage(disk, 9);
     const std::uint64_t version = stage.find(second);
     CHECK(version != 0);
     stage.put_on(third, {{second, version}});
@@ -402,7 +402,7 @@ TEST_CASE("what is computed from a value that an earlier daemon wrote names it a
     CHECK(disk.values.find(third)->second.value.upstreams.size() == 2);
     CHECK(disk.values.find(third)->second.value.upstreams.at(1).identity == of_source);
   }
-  Stage stage(disk, 10);
+  DerivedStage stage(disk, 10);
   CHECK(stage.find(third) != 0);
   CHECK(stage.find(second) != 0);
   CHECK(stage.find(page) != 0);
@@ -414,7 +414,7 @@ TEST_CASE("what is computed from a value that an earlier daemon wrote names it a
 
 TEST_CASE("what was cleared from disk stays in memory, and what is computed from it is not written") {
   FakeDisk disk;
-  Stage stage(disk);
+  DerivedStage stage(disk);
   stage.make_chain();
   stage.ask(stage.admin, protocol::Disk{protocol::DiskAction::clear});
   stage.deliver();
@@ -429,14 +429,14 @@ TEST_CASE("what was cleared from disk stays in memory, and what is computed from
 TEST_CASE("one that was stale in memory because of an upstream is not found again on disk as it was, nor after a restart") {
   FakeDisk disk;
   {
-    Stage stage(disk, 7);
+    DerivedStage stage(disk, 7);
     stage.make_chain();
     stage.put_on(source, {});
     CHECK_FALSE(stage.is_fresh(page));
     stage.lose_memory();
     CHECK(stage.find(page) == 0);
   }
-  Stage stage(disk, 8);
+  DerivedStage stage(disk, 8);
   CHECK(stage.find(page) == 0);
   CHECK(stage.find(chart) == 0);
   CHECK(stage.find(source) != 0);
@@ -449,7 +449,7 @@ TEST_CASE("without room for what it was computed from it is told and not kept") 
   const Left left(disk);
   Settings settings = DiskScene::with_epoch(8);
   settings.dependency_edges_max = 1;
-  Stage stage(disk, settings);
+  DerivedStage stage(disk, settings);
   CHECK(stage.find(page) != 0);
   CHECK(stage.is_gone(page));
   CHECK(stage.find(chart) != 0);
@@ -459,7 +459,7 @@ TEST_CASE("without room for what it was computed from it is told and not kept") 
 TEST_CASE("one that memory cannot take leaves nothing behind, and tags of what others hang on stay") {
   FakeDisk disk;
   const Left left(disk, {"blue"});
-  Stage stage(disk, 8);
+  DerivedStage stage(disk, 8);
   stage.store.too_large = true;
   CHECK(stage.find(page) != 0);
   CHECK(stage.is_gone(page));
@@ -484,7 +484,7 @@ TEST_CASE("a session's values may depend on each other and on shared ones; what 
   std::string own;
   std::string derived;
   {
-    Stage stage(disk, 7);
+    DerivedStage stage(disk, 7);
     const RequestId asked = stage.ask(stage.a, protocol::NewSession{});
     stage.deliver();
     const auto session = stage.take<protocol::SessionOpened>(stage.a, asked);
@@ -506,7 +506,7 @@ TEST_CASE("a session's values may depend on each other and on shared ones; what 
   }
   for (const bool ends : {true, false}) {
     FakeDisk copy = disk;
-    Stage stage(copy, 8);
+    DerivedStage stage(copy, 8);
     stage.take<protocol::SessionOpened>(stage.b, stage.ask(stage.b, protocol::OpenSession{id}));
     stage.take<protocol::SessionOpened>(stage.a, stage.ask(stage.a, protocol::OpenSession{id}));
     CHECK(stage.find(derived) != 0);

@@ -12,8 +12,6 @@ namespace protocol = onced::protocol;
 
 namespace {
 
-const std::string key = key_of("chart", 1);
-
 // Large parts without names, as a tier brings them: places for them are wanted when the engine says so.
 struct Brought final : BroughtParts {
   Brought(FakeBlobStore& its_store, std::size_t its_count) : store(its_store), count(its_count) {}
@@ -36,10 +34,10 @@ struct Brought final : BroughtParts {
 };
 
 struct AllPlacesTaken : OnDisk {
-  explicit AllPlacesTaken(FakeDisk& its_disk, std::size_t parts = 1) : OnDisk(its_disk, key) {
+  explicit AllPlacesTaken(FakeDisk& its_disk, std::size_t parts = 1) : OnDisk(its_disk, disk_key) {
     blobs.count_max = 4;
     for (int i = 0; i < 4; ++i) taken.push_back(put_blob("other " + std::to_string(i)));
-    ask(a, acquire(key));
+    ask(a, acquire(disk_key));
     std::vector<protocol::Part> of_value;
     for (std::size_t i = 0; i < parts; ++i) of_value.push_back({"part " + std::to_string(i), "text/plain", {}, 0, 0, 1000});
     disk.loaded.front().value->parts = of_value;
@@ -67,39 +65,39 @@ struct AllPlacesTaken : OnDisk {
 
 TEST_CASE("blobs of a value that was read belong to its record, or go when it cannot be stored") {
   FakeDisk disk;
-  OnDisk scene(disk, key);
+  OnDisk scene(disk, disk_key);
   for (const bool fits : {true, false}) {
     CAPTURE(fits);
     const BlobId blob = *scene.blobs.create(1000);
     static_cast<void>(scene.blobs.examine(blob));
-    disk.values.find(key)->second.value.parts = {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}};
+    disk.values.find(disk_key)->second.value.parts = {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}};
     if (!fits) scene.store.too_large = true;
-    const RequestId asked = scene.ask(scene.a, scene.acquire(key));
+    const RequestId asked = scene.ask(scene.a, scene.acquire(disk_key));
     scene.deliver();
     const auto value = scene.take<protocol::Value>(scene.a, asked);
     CHECK(value.parts.at(0).length == 1000);
     scene.ask(scene.a, protocol::Release{{static_cast<std::uint64_t>(blob)}});
     CHECK(scene.blobs.blobs.contains(blob) == fits);
     if (!fits) break;
-    CHECK(scene.store.find(key));
+    CHECK(scene.store.find(disk_key));
     scene.step(Disconnected{scene.a});
     scene.a = scene.connect();
-    const auto kept = disk.values.find(key)->second;
-    scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
+    const auto kept = disk.values.find(disk_key)->second;
+    scene.ask(scene.admin, protocol::Invalidate{key_scope(disk_key), false});
     scene.deliver();
-    disk.values[key] = kept;
+    disk.values[disk_key] = kept;
     CHECK_FALSE(scene.blobs.blobs.contains(blob));
   }
 }
 
 TEST_CASE("what nobody waits for any more gives its blobs back") {
   FakeDisk disk;
-  OnDisk scene(disk, key);
-  scene.ask(scene.a, scene.acquire(key));
+  OnDisk scene(disk, disk_key);
+  scene.ask(scene.a, scene.acquire(disk_key));
   const BlobId blob = *scene.blobs.create(1000);
   static_cast<void>(scene.blobs.examine(blob));
   disk.loaded.front().value->parts = {protocol::Part{"", "text/plain", {}, static_cast<std::uint64_t>(blob), 0, 1000}};
-  scene.put(scene.b, key, "newer");
+  scene.put(scene.b, disk_key, "newer");
   scene.deliver();
   CHECK(scene.blobs.blobs.empty());
 }
@@ -115,7 +113,7 @@ TEST_CASE("with all places for blobs taken values go for what the disk has broug
       const RequestId asked = scene.last_request;
       scene.deliver_loads();
       const auto value = scene.take<protocol::Value>(scene.a, asked);
-      CHECK(scene.store.find(key));
+      CHECK(scene.store.find(disk_key));
       CHECK(scene.brought->is_placed);
       CHECK(scene.left() == 4 - parts);
       CHECK(scene.blobs.blobs.size() == 4);
@@ -127,7 +125,7 @@ TEST_CASE("nothing goes for what nobody wants any more, and nothing in vain") {
   FakeDisk disk;
   SUBCASE("it was put meanwhile") {
     AllPlacesTaken scene(disk);
-    scene.put(scene.b, key, "newer");
+    scene.put(scene.b, disk_key, "newer");
     scene.deliver_loads();
     CHECK(scene.left() == 4);
     CHECK(scene.blobs.blobs.size() == 4);

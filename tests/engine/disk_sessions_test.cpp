@@ -10,18 +10,13 @@ namespace protocol = onced::protocol;
 
 namespace {
 
-std::string key_in(const protocol::SessionOpened& session, int argument = 0) {
-  return std::string(KeyBuilder("f", "", session.number).add(argument).build().value().bytes());
-}
-protocol::Scope session_scope(const protocol::SessionOpened& session) { return {protocol::ScopeKind::session, std::to_string(session.number)}; }
-
 struct KeepingDisk : FakeDisk {
   KeepingDisk() { with_sessions = true; }
 };
 
-struct Stage : DiskScene {
-  explicit Stage(FakeDisk& its_disk, std::uint64_t epoch = 7) : DiskScene(its_disk, epoch) { last_secret = epoch * 1'000; }
-  Stage(FakeDisk& its_disk, Settings with) : DiskScene(its_disk, std::move(with)) {}
+struct KeptSessionsStage : DiskScene {
+  explicit KeptSessionsStage(FakeDisk& its_disk, std::uint64_t epoch = 7) : DiskScene(its_disk, epoch) { last_secret = epoch * 1'000; }
+  KeptSessionsStage(FakeDisk& its_disk, Settings with) : DiskScene(its_disk, std::move(with)) {}
 
   protocol::SessionOpened begin(protocol::NewSession request = {}) {
     const RequestId asked = ask(a, request);
@@ -41,7 +36,7 @@ struct Stage : DiskScene {
 
 TEST_CASE("a new session is answered when it is on the disk, and its id is not what is there") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const RequestId asked = stage.ask(stage.a, protocol::NewSession{.idle_ttl_ms = 60'000, .absolute_ttl_ms = 3'600'000});
   CHECK_FALSE(stage.has_reply(stage.a, asked));
   stage.deliver();
@@ -58,7 +53,7 @@ TEST_CASE("a new session is answered when it is on the disk, and its id is not w
 
 TEST_CASE("when the disk fails a session begins and rotates in memory, which is said in the log, and its end is not called durable") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   disk.outcome = DiskOutcome::failed;
   const auto session = stage.begin();
   CHECK(stage.noted("sessions begin and get new ids in memory"));
@@ -77,7 +72,7 @@ TEST_CASE("when the disk fails a session begins and rotates in memory, which is 
 
 TEST_CASE("a rotation is answered when it is on the disk; the old id is dead before") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin();
   const RequestId asked = stage.ask(stage.a, protocol::RotateSession{session.id});
   CHECK_FALSE(stage.has_reply(stage.a, asked));
@@ -94,7 +89,7 @@ TEST_CASE("an end is answered when it is on the disk and nothing is left in memo
   settings.invalidated_per_step_max = 4;
   for (const bool disk_first : {false, true}) {
     CAPTURE(disk_first);
-    Stage stage(disk, settings);
+    KeptSessionsStage stage(disk, settings);
     stage.last_secret = disk_first ? 1'000 : 2'000;
     const auto session = stage.begin();
     for (int i = 0; i < 20; ++i) stage.put(stage.a, key_in(session, i), "value");
@@ -112,7 +107,7 @@ TEST_CASE("an end is answered when it is on the disk and nothing is left in memo
 
 TEST_CASE("who asked for an end and has gone is not waited for, and a daemon that ends answers all") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin();
   const auto other = stage.begin();
   stage.ask(stage.a, protocol::EndSession{session.id});
@@ -130,7 +125,7 @@ TEST_CASE("who asked for an end and has gone is not waited for, and a daemon tha
 
 TEST_CASE("uses of a session are told to the disk four times in its idle time") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin({.idle_ttl_ms = 1'000, .absolute_ttl_ms = 0});
   for (int i = 0; i < 400; ++i) {
     stage.pass(10ms);
@@ -145,7 +140,7 @@ TEST_CASE("uses of a session are told to the disk four times in its idle time") 
 
 TEST_CASE("a value of a session goes to the disk and comes back from there") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin();
   const std::string key = key_in(session);
   protocol::Put put{key, Scene::value("mine"), {}};
@@ -170,7 +165,7 @@ TEST_CASE("a value of a session goes to the disk and comes back from there") {
 
 TEST_CASE("a session that ends while its value is read: the value goes nowhere") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin();
   const std::string key = key_in(session);
   stage.put(stage.a, key, "mine");
@@ -188,7 +183,7 @@ TEST_CASE("a session that ends while its value is read: the value goes nowhere")
 
 TEST_CASE("a session that is rotated while its value is read keeps it") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin();
   const std::string key = key_in(session);
   stage.put(stage.a, key, "mine");
@@ -204,7 +199,7 @@ TEST_CASE("a session that is rotated while its value is read keeps it") {
 
 TEST_CASE("a session that ends while its value is computed: what is published goes to no disk") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin();
   const std::string key = key_in(session);
   const protocol::Token token = stage.lease(stage.a, key);
@@ -218,7 +213,7 @@ TEST_CASE("a session that ends while its value is computed: what is published go
 
 TEST_CASE("dropping a session's values drops those that only the disk has, and reads wait for that") {
   KeepingDisk disk;
-  Stage stage(disk);
+  KeptSessionsStage stage(disk);
   const auto session = stage.begin();
   const auto other = stage.begin();
   const std::string key = key_in(session);
@@ -242,7 +237,7 @@ TEST_CASE("after a restart a session goes on with its id, number, generation, va
   protocol::SessionOpened session;
   protocol::SessionOpened ended;
   {
-    Stage stage(disk);
+    KeptSessionsStage stage(disk);
     session = stage.begin({.idle_ttl_ms = 60'000, .absolute_ttl_ms = 600'000});
     stage.put(stage.a, key_in(session), "of before");
     ended = stage.begin();
@@ -251,7 +246,7 @@ TEST_CASE("after a restart a session goes on with its id, number, generation, va
     stage.take<protocol::Done>(stage.a, ending);
   }
   disk.later_ms = 20'000;
-  Stage stage(disk, 8);
+  KeptSessionsStage stage(disk, 8);
   CHECK(stage.noted("1 sessions go on"));
   CHECK(stage.refusal(stage.a, protocol::OpenSession{ended.id}) == ErrorCode::session_ended);
   // Nobody has shown its id to this daemon.
@@ -288,11 +283,11 @@ TEST_CASE("the first use after a restart is told to the disk, however short a ti
   KeepingDisk disk;
   protocol::SessionOpened session;
   {
-    Stage stage(disk);
+    KeptSessionsStage stage(disk);
     session = stage.begin({.idle_ttl_ms = 1'000, .absolute_ttl_ms = 0});
   }
   disk.later_ms = 100;
-  Stage stage(disk, 8);
+  KeptSessionsStage stage(disk, 8);
   disk.uses = 0;
   stage.open(stage.a, session.id);
   CHECK(disk.uses == 1);
@@ -306,13 +301,13 @@ TEST_CASE("after a restart a session ends when its time is over, and then on the
   protocol::SessionOpened idle;
   protocol::SessionOpened aged;
   {
-    Stage stage(disk);
+    KeptSessionsStage stage(disk);
     idle = stage.begin({.idle_ttl_ms = 60'000, .absolute_ttl_ms = 6'000'000});
     aged = stage.begin({.idle_ttl_ms = 600'000, .absolute_ttl_ms = 90'000});
     stage.put(stage.a, key_in(idle), "of one that idles");
   }
   disk.later_ms = 50'000;
-  Stage stage(disk, 8);
+  KeptSessionsStage stage(disk, 8);
   stage.pass(9s);
   CHECK(disk.sessions.size() == 2);
   stage.pass(2s);
@@ -330,13 +325,13 @@ TEST_CASE("an old id is dead after a restart, too, and so is what was told of it
   protocol::SessionOpened session;
   protocol::SessionOpened rotated;
   {
-    Stage stage(disk);
+    KeptSessionsStage stage(disk);
     session = stage.begin();
     const RequestId asked = stage.ask(stage.a, protocol::RotateSession{session.id});
     stage.deliver();
     rotated = stage.take<protocol::SessionOpened>(stage.a, asked);
   }
-  Stage stage(disk, 8);
+  KeptSessionsStage stage(disk, 8);
   CHECK(stage.refusal(stage.a, protocol::OpenSession{session.id}) == ErrorCode::session_ended);
   CHECK(stage.open(stage.a, rotated.id).generation == rotated.generation);
   CHECK(stage.store.generations.at(session.number % stage.store.places) != session.generation);
@@ -353,7 +348,7 @@ TEST_CASE("more sessions than places: of two at one place the one that was used 
   disk.session_numbers = 1'000;
   Settings settings = DiskScene::with_epoch(7);
   settings.sessions.sessions_max = 5;
-  Stage stage(disk, settings);
+  KeptSessionsStage stage(disk, settings);
   CHECK(disk.sessions.size() == 10);
   CHECK_FALSE(disk.sessions.contains(65));
   CHECK_FALSE(disk.sessions.contains(66));

@@ -7,7 +7,6 @@ using namespace onced::engine;
 namespace protocol = onced::protocol;
 
 namespace {
-const std::string key = key_of("chart");
 }
 
 TEST_CASE("after the reply to an invalidation no reader finds the value (L6)") {

@@ -10,7 +10,6 @@ namespace protocol = onced::protocol;
 
 namespace {
 
-const std::string key = key_of("chart");
 std::string numbered(int number) { return key_of("n", number); }
 
 struct EvictionScene : BlobScene {

@@ -7,7 +7,6 @@ using namespace onced::engine;
 namespace protocol = onced::protocol;
 
 namespace {
-const std::string key = key_of("chart");
 
 std::vector<std::string> explain(Scene& scene, ConnectionId from) {
   return scene.take<protocol::Explanation>(from, scene.ask(from, protocol::Explain{key})).lines;

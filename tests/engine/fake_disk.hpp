@@ -19,6 +19,9 @@
 
 namespace onced::engine {
 
+// Of one function.
+inline const std::string disk_key = key_of("chart", 1), other_disk_key = key_of("chart", 2);
+
 class FakeDisk : public DiskTier {
  public:
   FakeDisk();

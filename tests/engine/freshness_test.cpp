@@ -8,8 +8,6 @@ namespace protocol = onced::protocol;
 
 namespace {
 
-const std::string key = key_of("chart");
-
 // One value that is fresh for 100 ms and usable for another 1000.
 struct Kept : Scene {
   explicit Kept(protocol::Retention retention = {.ttl_ms = 100, .grace_ms = 1000}, Settings settings_ = {}) : Scene(std::move(settings_)) {

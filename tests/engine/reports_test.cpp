@@ -13,7 +13,6 @@ using namespace onced::engine;
 namespace protocol = onced::protocol;
 
 namespace {
-const std::string key = key_of("chart");
 }  // namespace
 
 TEST_CASE("the status has the names that scripts rely on") {

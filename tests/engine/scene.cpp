@@ -8,6 +8,12 @@ std::string key_of(const std::string& function, int argument) {
   return std::string(KeyBuilder(function).add(argument).build().value().bytes());
 }
 
+std::string key_in(const protocol::SessionOpened& session, const std::string& function, int argument) {
+  return std::string(KeyBuilder(function, "", session.number).add(argument).build().value().bytes());
+}
+
+protocol::Scope session_scope(const protocol::SessionOpened& session) { return {protocol::ScopeKind::session, std::to_string(session.number)}; }
+
 Scene::Scene(Settings settings_, DiskTier* disk_tier)
     : settings(prepared(std::move(settings_))), engine(settings, store, blobs, disk_tier) {}
 

@@ -25,9 +25,15 @@ using protocol::RequestId;
 using protocol::SignalEvent;
 
 std::string key_of(const std::string& function, int argument = 0);
+// Of two functions.
+inline const std::string key = key_of("chart"), other = key_of("other");
 inline protocol::Scope key_scope(const std::string& key) { return {protocol::ScopeKind::key, key}; }
 inline protocol::Scope tag_scope(const std::string& tag) { return {protocol::ScopeKind::tag, tag}; }
 inline protocol::Scope function_scope(const std::string& function) { return {protocol::ScopeKind::function, function}; }
+// In a session.
+std::string key_in(const protocol::SessionOpened& session, const std::string& function = "f", int argument = 0);
+inline std::string key_in(const protocol::SessionOpened& session, int argument) { return key_in(session, "f", argument); }
+protocol::Scope session_scope(const protocol::SessionOpened& session);
 inline protocol::Scope everything() { return {protocol::ScopeKind::everything, {}}; }
 
 struct Scene {

@@ -11,10 +11,6 @@ using namespace onced::engine;
 
 namespace {
 
-std::string key_in(const protocol::SessionOpened& session, int argument = 0) {
-  return std::string(KeyBuilder("f", "", session.number).add(argument).build().value().bytes());
-}
-
 Settings with(SessionSettings sessions) {
   Settings settings;
   settings.sessions = sessions;

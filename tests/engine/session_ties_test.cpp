@@ -9,10 +9,6 @@ namespace {
 
 constexpr int many = 12;
 
-std::string key_in(const protocol::SessionOpened& session, const std::string& function = "f", int argument = 0) {
-  return std::string(KeyBuilder(function, "", session.number).add(argument).build().value().bytes());
-}
-
 struct Tied : Scene {
   explicit Tied(Settings with = {}) : Scene(std::move(with)) {}
   ConnectionId one = connect("pid 1 (one)", {0, 1});

@@ -9,16 +9,9 @@ using namespace onced::engine;
 
 namespace {
 
-std::string key_in(const protocol::SessionOpened& session, const std::string& function = "f", int argument = 0) {
-  return std::string(KeyBuilder(function, "", session.number).add(argument).build().value().bytes());
-}
-protocol::Scope session_scope(const protocol::SessionOpened& session) {
-  return {protocol::ScopeKind::session, std::to_string(session.number)};
-}
-
 // A session that two connections have open.
-struct Stage : Scene {
-  explicit Stage(Settings with = {}) : Scene(std::move(with)) {}
+struct SessionsStage : Scene {
+  explicit SessionsStage(Settings with = {}) : Scene(std::move(with)) {}
   ConnectionId one = connect("pid 1 (one)", {0, 1});
   ConnectionId two = connect("pid 2 (two)", {0, 2});
   protocol::SessionOpened session = new_session(one);
@@ -33,7 +26,7 @@ struct Stage : Scene {
 }  // namespace
 
 TEST_CASE("a session's id is made of the bytes that come with the event, and told once") {
-  Stage stage;
+  SessionsStage stage;
   Scene twin;
   CHECK(stage.session.id == protocol::session_id_of(twin.fresh_secret()));
   CHECK(protocol::is_session_id(stage.session.id));
@@ -45,7 +38,7 @@ TEST_CASE("a session's id is made of the bytes that come with the event, and tol
 }
 
 TEST_CASE("an unknown id is refused, and is unknown afterwards too") {
-  Stage stage;
+  SessionsStage stage;
   const std::string unknown(43, 'A');
   REQUIRE(protocol::is_session_id(unknown));
   for (int times = 0; times < 2; ++times) {
@@ -59,7 +52,7 @@ TEST_CASE("an unknown id is refused, and is unknown afterwards too") {
 }
 
 TEST_CASE("a key may name a session only on a connection that has opened it") {
-  Stage stage;
+  SessionsStage stage;
   const std::string key = key_in(stage.session);
   stage.put(stage.one, key, "mine");
   const std::vector<protocol::Request> requests{
@@ -81,7 +74,7 @@ TEST_CASE("a key may name a session only on a connection that has opened it") {
 }
 
 TEST_CASE("a key is computed once in each session, and one without a session once for all") {
-  Stage stage;
+  SessionsStage stage;
   stage.open(stage.two, stage.session.id);
   const auto other = stage.new_session(stage.two);
   const auto computes = [&](ConnectionId from, const std::string& key, const std::string& bytes) {
@@ -101,7 +94,7 @@ TEST_CASE("a key is computed once in each session, and one without a session onc
 }
 
 TEST_CASE("a session that ends while its value is computed: waiters are told, the result is not stored") {
-  Stage stage;
+  SessionsStage stage;
   const std::string key = key_in(stage.session);
   stage.open(stage.two, stage.session.id);
   const RequestId computing = stage.ask(stage.one, stage.acquire(key));
@@ -123,7 +116,7 @@ TEST_CASE("a session that ends while its value is computed: waiters are told, th
 }
 
 TEST_CASE("a detached computation of a session that ends answers nobody any more") {
-  Stage stage;
+  SessionsStage stage;
   const std::string key = key_in(stage.session);
   stage.open(stage.two, stage.session.id);
   const RequestId computing = stage.ask(stage.one, stage.acquire(key));
@@ -141,7 +134,7 @@ TEST_CASE("a detached computation of a session that ends answers nobody any more
 TEST_CASE("a session ends at once for readers and requests, however much it has, and is answered when nothing is left") {
   Settings settings;
   settings.invalidated_per_step_max = 4;
-  Stage stage(settings);
+  SessionsStage stage(settings);
   stage.open(stage.two, stage.session.id);
   for (int i = 0; i < 20; ++i) stage.put(stage.one, key_in(stage.session, "f", i), "value");
   const std::string computed = key_in(stage.session, "g");
@@ -168,7 +161,7 @@ TEST_CASE("a session ends at once for readers and requests, however much it has,
 }
 
 TEST_CASE("after a rotation the data is under the new id, and the old one is dead") {
-  Stage stage;
+  SessionsStage stage;
   const std::string key = key_in(stage.session);
   stage.open(stage.two, stage.session.id);
   stage.put(stage.one, key, "kept");
@@ -187,7 +180,7 @@ TEST_CASE("after a rotation the data is under the new id, and the old one is dea
 }
 
 TEST_CASE("what was begun under the old id is nobody's after a rotation") {
-  Stage stage;
+  SessionsStage stage;
   const std::string key = key_in(stage.session);
   const std::string failed = key_in(stage.session, "g");
   stage.open(stage.two, stage.session.id);
@@ -207,7 +200,7 @@ TEST_CASE("what was begun under the old id is nobody's after a rotation") {
 }
 
 TEST_CASE("subscriptions in a session hear of its end, and end with it and with its id") {
-  Stage stage;
+  SessionsStage stage;
   stage.open(stage.two, stage.session.id);
   const std::string key = key_in(stage.session);
   const RequestId all = stage.ask(stage.one, protocol::Subscribe{everything()});
@@ -238,7 +231,7 @@ TEST_CASE("subscriptions in a session hear of its end, and end with it and with 
 }
 
 TEST_CASE("a session's values can be dropped without ending it, and its computations cancelled") {
-  Stage stage;
+  SessionsStage stage;
   const auto other = stage.new_session(stage.one);
   for (int i = 0; i < 3; ++i) stage.put(stage.one, key_in(stage.session, "f", i), "value");
   stage.put(stage.one, key_in(other), "another");
@@ -252,7 +245,7 @@ TEST_CASE("a session's values can be dropped without ending it, and its computat
 }
 
 TEST_CASE("an invalidation of a function or of everything is one for sessions too") {
-  Stage stage;
+  SessionsStage stage;
   stage.put(stage.one, key_in(stage.session), "value");
   CHECK(stage.take<protocol::Done>(stage.two, stage.ask(stage.two, protocol::Invalidate{function_scope("f")})).count == 1);
   stage.put(stage.one, key_in(stage.session), "value");
@@ -261,7 +254,7 @@ TEST_CASE("an invalidation of a function or of everything is one for sessions to
 }
 
 TEST_CASE("records of sessions are wiped as soon as nobody pins them") {
-  Stage stage;
+  SessionsStage stage;
   const std::string key = key_in(stage.session);
   stage.put(stage.one, key_of("f"), "of no session");
   stage.ask(stage.one, protocol::Invalidate{key_scope(key_of("f"))});
@@ -282,7 +275,7 @@ TEST_CASE("records of sessions are wiped as soon as nobody pins them") {
 TEST_CASE("whoever has asked for an end and is gone is not answered; the end goes on") {
   Settings settings;
   settings.invalidated_per_step_max = 2;
-  Stage stage(settings);
+  SessionsStage stage(settings);
   for (int i = 0; i < 9; ++i) stage.put(stage.one, key_in(stage.session, "f", i), "value");
   const RequestId ending = stage.ask(stage.one, protocol::EndSession{stage.session.id});
   stage.step(Disconnected{stage.one});
@@ -295,7 +288,7 @@ TEST_CASE("whoever has asked for an end and is gone is not answered; the end goe
 TEST_CASE("the end of the daemon answers who waits for a session's end") {
   Settings settings;
   settings.invalidated_per_step_max = 2;
-  Stage stage(settings);
+  SessionsStage stage(settings);
   for (int i = 0; i < 9; ++i) stage.put(stage.one, key_in(stage.session, "f", i), "value");
   const RequestId ending = stage.ask(stage.one, protocol::EndSession{stage.session.id});
   stage.step(Draining{});
@@ -303,7 +296,7 @@ TEST_CASE("the end of the daemon answers who waits for a session's end") {
 }
 
 TEST_CASE("a session's row has its digest, never its id, and neither has the log") {
-  Stage stage;
+  SessionsStage stage;
   stage.put(stage.one, key_in(stage.session), "12345");
   stage.pass(2s);
   const auto listing = stage.take<protocol::SessionListing>(stage.two, stage.ask(stage.two, protocol::ListSessions{}));
@@ -327,7 +320,7 @@ TEST_CASE("a session's row has its digest, never its id, and neither has the log
 
 TEST_CASE("many sessions are listed page by page") {
   Settings settings;
-  Stage stage(settings);
+  SessionsStage stage(settings);
   stage.store.places = 64;
   for (int i = 1; i < 64; ++i) stage.new_session(stage.one);
   const auto listing = stage.take<protocol::SessionListing>(stage.one, stage.ask(stage.one, protocol::ListSessions{}));
@@ -336,7 +329,7 @@ TEST_CASE("many sessions are listed page by page") {
 }
 
 TEST_CASE("explain, listings and the state of a subscription show what a session has") {
-  Stage stage;
+  SessionsStage stage;
   const std::string key = key_in(stage.session);
   stage.put(stage.one, key, "value");
   stage.put(stage.one, key_of("f"), "shared");
@@ -352,7 +345,7 @@ TEST_CASE("explain, listings and the state of a subscription show what a session
 TEST_CASE("cancelling what is computed in a session leaves what others have queued") {
   Settings settings;
   settings.max_concurrent["f"] = 1;
-  Stage stage(settings);
+  SessionsStage stage(settings);
   const auto three = stage.connect("pid 3 (three)", {0, 3});
   stage.lease(stage.one, key_in(stage.session, "f", 1));
   const auto of_session = stage.ask(stage.one, stage.acquire(key_in(stage.session, "f", 2)));
@@ -365,7 +358,7 @@ TEST_CASE("cancelling what is computed in a session leaves what others have queu
 TEST_CASE("who waits for a turn in a session that ends is told so, and the turn is another's") {
   Settings settings;
   settings.max_concurrent["f"] = 1;
-  Stage stage(settings);
+  SessionsStage stage(settings);
   const auto three = stage.connect("pid 3 (three)", {0, 3});
   stage.lease(three, key_of("f", 1));
   const auto queued = stage.ask(stage.one, stage.acquire(key_in(stage.session, "f", 2)));
@@ -375,7 +368,7 @@ TEST_CASE("who waits for a turn in a session that ends is told so, and the turn 
 }
 
 TEST_CASE("what was computed from a session's value goes with the session, also where it is nobody's") {
-  Stage stage;
+  SessionsStage stage;
   const std::string upstream = key_in(stage.session, "basket"), dependant = key_of("total");
   stage.put(stage.one, upstream, "three apples");
   const std::uint64_t version = stage.take<protocol::Value>(stage.one, stage.ask(stage.one, stage.acquire(upstream))).version;
@@ -391,7 +384,7 @@ TEST_CASE("what was computed from a session's value goes with the session, also 
 TEST_CASE("a wait under an id that is dead, and was not told so yet, closes no circle") {
   Settings settings;
   settings.invalidated_per_step_max = 1;
-  Stage stage(settings);
+  SessionsStage stage(settings);
   const auto three = stage.connect("pid 3 (three)", {0, 3});
   stage.open(three, stage.session.id);
   for (int i = 0; i < 3; ++i) stage.lease(stage.one, key_in(stage.session, "f", i));

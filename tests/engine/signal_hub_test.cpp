@@ -5,7 +5,6 @@ using namespace onced::engine;
 namespace protocol = onced::protocol;
 
 namespace {
-const std::string key = key_of("chart"), other = key_of("other");
 
 Settings small() {
   Settings settings;

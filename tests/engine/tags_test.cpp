@@ -9,9 +9,6 @@ namespace protocol = onced::protocol;
 
 namespace {
 
-const std::string key = key_of("chart");
-const std::string other = key_of("other");
-
 struct Tagged : Scene {
   explicit Tagged(Settings settings_ = {}) : Scene(std::move(settings_)) {}
   protocol::Published put_tagged(const std::string& of, std::vector<std::string> tags, std::uint64_t grace_ms = 0) {

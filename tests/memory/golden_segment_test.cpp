@@ -72,7 +72,7 @@ const Sample samples[] = {
      250'000,
      0},
 };
-constexpr protocol::SessionGrant grant{69, 12};
+constexpr protocol::SessionGrant golden_grant{69, 12};
 
 void fill(std::span<std::byte> bytes) {
   const auto layout = memory::layout_for(bytes.size());
@@ -80,7 +80,7 @@ void fill(std::span<std::byte> bytes) {
   header.life = 4711;
   header.time_ms = 12'345;
   auto* const sessions = reinterpret_cast<protocol::SessionEntry*>(bytes.data() + layout->sessions_offset);
-  sessions[grant.number % layout->sessions_count].generation = grant.generation;
+  sessions[golden_grant.number % layout->sessions_count].generation = golden_grant.generation;
   memory::IndexWriter index(
       {reinterpret_cast<protocol::Bucket*>(bytes.data() + layout->index_offset), layout->bucket_count}, header.buckets_used);
   std::uint64_t offset = layout->arena_offset + 1024 + protocol::record_phase;
@@ -148,7 +148,7 @@ TEST_CASE("the reader finds all values in the golden segment") {
   CHECK(reader->alive());
   test::HeapPinPage page;
   for (const Sample& sample : samples) {
-    const auto found = sample.version == 3 ? reader->lookup_in_session(sample.key, reader->hash(sample.key), *page, 0, protocol::LineUse::exclusive, grant)
+    const auto found = sample.version == 3 ? reader->lookup_in_session(sample.key, reader->hash(sample.key), *page, 0, protocol::LineUse::exclusive, golden_grant)
                                            : reader->lookup(sample.key, reader->hash(sample.key), *page, 0);
     REQUIRE(found.outcome == protocol::LookupOutcome::hit);
     CHECK(found.record->version == sample.version);

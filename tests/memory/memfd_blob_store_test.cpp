@@ -28,8 +28,8 @@ namespace {
 
 constexpr std::uint64_t blob_bytes = 64 * 1024;
 
-struct Scene {
-  explicit Scene(std::size_t count_max = 8, std::size_t segment_bytes = 1024 * 1024) : memory(segment_bytes) {
+struct BlobScene {
+  explicit BlobScene(std::size_t count_max = 8, std::size_t segment_bytes = 1024 * 1024) : memory(segment_bytes) {
     store = std::move(*SegmentStore::create(memory.bytes(), 77, 88, memory::BlobOptions{.count_max = count_max}));
     store->add_page(engine::ConnectionId{1}, *page);
     reader.emplace(*protocol::SegmentReader::open(store->segment()));
@@ -69,7 +69,7 @@ struct Scene {
 }  // namespace
 
 TEST_CASE("a blob is charged with whole pages of its size from its making to its end, though a sealed one fills its holes") {
-  Scene scene;
+  BlobScene scene;
   const BlobId blob = *scene.blobs().create(64 * 4096 - 1);
   CHECK(scene.blobs().usage().charged_bytes == 64 * 4096);
   CHECK(scene.blobs().charged(blob) == 64 * 4096);
@@ -97,7 +97,7 @@ TEST_CASE("a blob is charged with whole pages of its size from its making to its
 }
 
 TEST_CASE("a blob that is not sealed is refused by the names of the seals that are missing") {
-  Scene scene;
+  BlobScene scene;
   const BlobId blob = *scene.blobs().create(4096);
   const auto bare = scene.blobs().examine(blob);
   REQUIRE(!bare.ok());
@@ -112,7 +112,7 @@ TEST_CASE("a blob that is not sealed is refused by the names of the seals that a
 }
 
 TEST_CASE("a client cannot change the size of a blob, sealed or not") {
-  Scene scene;
+  BlobScene scene;
   const BlobId blob = *scene.blobs().create(2 * 4096);
   const FileDescriptor end = scene.client_end(blob);
   CHECK(::ftruncate(end.get(), 4096) == -1);
@@ -122,7 +122,7 @@ TEST_CASE("a client cannot change the size of a blob, sealed or not") {
 }
 
 TEST_CASE("a mapping that can still write keeps a blob from being sealed, and so from being published") {
-  Scene scene;
+  BlobScene scene;
   const BlobId blob = *scene.blobs().create(4096);
   const FileDescriptor end = scene.client_end(blob);
   void* const writable = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, end.get(), 0);
@@ -136,7 +136,7 @@ TEST_CASE("a mapping that can still write keeps a blob from being sealed, and so
 }
 
 TEST_CASE("nothing changes a byte of a published blob: write, mapping, mprotect, a hole, a new descriptor from /proc") {
-  Scene scene;
+  BlobScene scene;
   const BlobId blob = scene.published('v');
   const FileDescriptor end = scene.client_end(blob);
   const FileDescriptor reopened(::open(("/proc/self/fd/" + std::to_string(end.get())).c_str(), O_RDWR));
@@ -160,7 +160,7 @@ TEST_CASE("nothing changes a byte of a published blob: write, mapping, mprotect,
 }
 
 TEST_CASE("more blobs than there are descriptors for are refused, and one that went makes room") {
-  Scene scene(2);
+  BlobScene scene(2);
   const BlobId first = *scene.blobs().create(1);
   REQUIRE(scene.blobs().create(1).ok());
   const auto third = scene.blobs().create(1);
@@ -174,11 +174,11 @@ TEST_CASE("more blobs than there are descriptors for are refused, and one that w
 }
 
 TEST_CASE("a record keeps its blobs while it is found or pinned, and readers are told when it is found no more") {
-  Scene scene;
+  BlobScene scene;
   const BlobId blob = scene.published('v');
   const auto id = static_cast<std::uint64_t>(blob);
   CHECK(!scene.reader->blob_live(id));
-  const auto record = scene.place("key", {Scene::part("data", blob), {"note", "text/plain", "small"}});
+  const auto record = scene.place("key", {BlobScene::part("data", blob), {"note", "text/plain", "small"}});
   scene.blobs().release(blob);  // the reservation's hold
   CHECK(scene.reader->blob_live(id));
 
@@ -208,12 +208,12 @@ TEST_CASE("a record keeps its blobs while it is found or pinned, and readers are
 }
 
 TEST_CASE("a value that replaces another takes its own blobs and gives the old ones back") {
-  Scene scene;
+  BlobScene scene;
   const BlobId before = scene.published('a');
-  const auto record = scene.place("key", {Scene::part("", before)});
+  const auto record = scene.place("key", {BlobScene::part("", before)});
   scene.blobs().release(before);
   const BlobId after = scene.published('b');
-  scene.place("key", {Scene::part("x", after, 10), Scene::part("y", after, 20)}, record);
+  scene.place("key", {BlobScene::part("x", after, 10), BlobScene::part("y", after, 20)}, record);
   scene.blobs().release(after);
   scene.store->reclaim();
   CHECK(scene.blobs().size(before) == 0);
@@ -222,23 +222,23 @@ TEST_CASE("a value that replaces another takes its own blobs and gives the old o
 }
 
 TEST_CASE("a value's parts are read back as they were given") {
-  Scene scene;
+  BlobScene scene;
   const BlobId blob = scene.published('v');
-  const std::vector<protocol::Part> parts{{"small", "text/plain", "hello"}, Scene::part("large", blob), {"", "", "unnamed"}};
+  const std::vector<protocol::Part> parts{{"small", "text/plain", "hello"}, BlobScene::part("large", blob), {"", "", "unnamed"}};
   const auto record = scene.place("key", parts);
   CHECK(scene.store->read(record) == parts);
 }
 
 TEST_CASE("a record's blobs go as soon as nobody pins it, whatever waits to be wiped before it") {
   constexpr std::size_t record_bytes = 60 * 1024;
-  Scene scene(8, 128 * 1024 * 1024);
+  BlobScene scene(8, 128 * 1024 * 1024);
   std::vector<engine::RecordRef> inline_records;
   const std::vector<protocol::Part> small{{"", "", std::string(record_bytes, 'x')}};
   for (int i = 0; i < 1100; ++i) inline_records.push_back(scene.place("small" + std::to_string(i), small));
   std::vector<engine::RecordRef> records;
   for (int i = 0; i < 2; ++i) {
     const BlobId blob = scene.published('v');
-    records.push_back(scene.place("large" + std::to_string(i), {Scene::part("", blob)}));
+    records.push_back(scene.place("large" + std::to_string(i), {BlobScene::part("", blob)}));
     scene.blobs().release(blob);
   }
   const auto pinned = scene.reader->lookup("large1", scene.reader->hash("large1"), *scene.page, 0);
@@ -341,7 +341,7 @@ TEST_CASE("a file takes a place and no memory, and is refused when it could be w
   FileDescriptor writable(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   REQUIRE(::write(writable.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size()));
   const auto opened = [&] { return FileDescriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)); };
-  Scene scene;
+  BlobScene scene;
   const auto memory = scene.published('m');
   const BlobId file = *scene.blobs().adopt_file(opened(), content.size());
   CHECK(scene.blobs().is_file(file));

@@ -15,8 +15,8 @@ using namespace onced;
 using engine::ConnectionId;
 
 namespace {
-struct Scene {
-  explicit Scene(std::size_t arena_bytes, memory::ReaderBarrier barrier = {})
+struct ReclaimerScene {
+  explicit ReclaimerScene(std::size_t arena_bytes, memory::ReaderBarrier barrier = {})
       : memory(arena_bytes),
         arena(*memory::Arena::create(memory.bytes())),
         reclaimer(memory.bytes().data(), arena, pins, std::move(barrier)) {
@@ -39,7 +39,7 @@ struct Scene {
 }  // namespace
 
 TEST_CASE("what nobody pins is wiped and freed, what somebody pins stays until the pin is cleared") {
-  Scene scene(64 * 1024);
+  ReclaimerScene scene(64 * 1024);
   const std::uint64_t pinned = scene.retired(1024);
   const std::uint64_t granted = scene.retired(1024);
   const std::uint64_t free = scene.retired(2048);
@@ -63,7 +63,7 @@ TEST_CASE("what nobody pins is wiped and freed, what somebody pins stays until t
 }
 
 TEST_CASE("what pins keep from reuse is known of each connection, blobs with it, and a record counts once for a page") {
-  Scene scene(64 * 1024);
+  ReclaimerScene scene(64 * 1024);
   test::HeapPinPage second;
   scene.pins.add(ConnectionId{2}, *second);
   const std::uint64_t a = scene.retired(1024);
@@ -97,7 +97,7 @@ TEST_CASE("what pins keep from reuse is known of each connection, blobs with it,
 }
 
 TEST_CASE("a pin beside a record, not at its start, holds nothing") {
-  Scene scene(64 * 1024);
+  ReclaimerScene scene(64 * 1024);
   const std::uint64_t record = scene.retired(1024);
   scene.page->client_lines[0].pins[0] = record + 64;
   scene.page->client_lines[0].pins[1] = record - 1;
@@ -105,7 +105,7 @@ TEST_CASE("a pin beside a record, not at its start, holds nothing") {
 }
 
 TEST_CASE("one call wipes a bounded number of bytes and the next ones the rest") {
-  Scene scene(std::size_t{32} << 20);
+  ReclaimerScene scene(std::size_t{32} << 20);
   std::size_t retired = 0;
   for (int i = 0; i < 200; ++i) {
     (void)scene.retired(100 * 1024);
@@ -124,7 +124,7 @@ TEST_CASE("one call wipes a bounded number of bytes and the next ones the rest")
 
 TEST_CASE("a pin that becomes visible no earlier than at the barrier holds its record") {
   std::function<void()> store_buffer = [] {};
-  Scene scene(64 * 1024, [&] { store_buffer(); });
+  ReclaimerScene scene(64 * 1024, [&] { store_buffer(); });
   const std::uint64_t record = scene.retired(1024);
   store_buffer = [&] { scene.page->client_lines[0].pins[0] = record; };
   CHECK(scene.reclaimer.reclaim() == 0);
@@ -135,7 +135,7 @@ TEST_CASE("a pin that becomes visible no earlier than at the barrier holds its r
 
 TEST_CASE("there is one barrier for a scan of whatever is retired, and none when there is nothing to scan for") {
   int barriers = 0;
-  Scene scene(std::size_t{32} << 20, [&] { ++barriers; });
+  ReclaimerScene scene(std::size_t{32} << 20, [&] { ++barriers; });
   CHECK(scene.reclaimer.reclaim() == 0);
   CHECK(barriers == 0);
   for (int i = 0; i < 200; ++i) (void)scene.retired(100 * 1024);

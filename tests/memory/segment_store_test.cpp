@@ -17,8 +17,8 @@ using Outcome = engine::RecordStore::Outcome;
 using protocol::LookupOutcome;
 
 namespace {
-struct Scene {
-  explicit Scene(std::size_t bytes = 256 * 1024, memory::ReaderBarrier barrier = {}) : memory(bytes) {
+struct StoreScene {
+  explicit StoreScene(std::size_t bytes = 256 * 1024, memory::ReaderBarrier barrier = {}) : memory(bytes) {
     auto created = memory::SegmentStore::create(memory.bytes(), 77, 88, {}, std::move(barrier));
     REQUIRE(created.ok());
     store = std::move(*created);
@@ -54,7 +54,7 @@ struct Scene {
 }  // namespace
 
 TEST_CASE("what is placed is found and read, what is unlinked is not found") {
-  Scene scene;
+  StoreScene scene;
   const auto placed = scene.place("key", "value");
   REQUIRE(placed.outcome == Outcome::placed);
   CHECK(scene.look_up("key") == "value");
@@ -68,7 +68,7 @@ TEST_CASE("what is placed is found and read, what is unlinked is not found") {
 }
 
 TEST_CASE("a replacement is found in place of the old value, which a reader may go on reading") {
-  Scene scene;
+  StoreScene scene;
   const auto old = scene.place("key", "old");
   const auto reader = protocol::SegmentReader::open(scene.store->segment());
   const auto held = reader->lookup("key", reader->hash("key"), *scene.page, 0);
@@ -82,7 +82,7 @@ TEST_CASE("a replacement is found in place of the old value, which a reader may 
 }
 
 TEST_CASE("a value that no arena of this size can hold is never placed") {
-  Scene scene;
+  StoreScene scene;
   std::string large(limits::value_bytes_max, 'x');
   CHECK(scene.place("key", large).outcome == Outcome::placed);  // the least segment holds the largest value
   const std::string long_key(limits::key_bytes_max, 'k');
@@ -90,7 +90,7 @@ TEST_CASE("a value that no arena of this size can hold is never placed") {
 }
 
 TEST_CASE("a full arena says so, and has room again for what was unlinked and is not pinned") {
-  Scene scene;
+  StoreScene scene;
   std::vector<RecordRef> records;
   for (int i = 0;; ++i) {
     const auto placed = scene.place("key " + std::to_string(i), std::string(20'000, 'x'));
@@ -109,7 +109,7 @@ TEST_CASE("a full arena says so, and has room again for what was unlinked and is
 
 TEST_CASE("a place that finds the arena full scans the pins once, however many records wait for their readers") {
   int scans = 0;  // each begins with the barrier
-  Scene scene(256 * 1024, [&scans] { ++scans; });
+  StoreScene scene(256 * 1024, [&scans] { ++scans; });
   std::vector<RecordRef> records;
   for (auto placed = scene.place("key 0", std::string(2000, 'x')); placed.outcome == Outcome::placed;
        placed = scene.place("key " + std::to_string(records.size()), std::string(2000, 'x')))
@@ -126,7 +126,7 @@ TEST_CASE("a place that finds the arena full scans the pins once, however many r
 }
 
 TEST_CASE("a key whose buckets are full names what stands in them") {
-  Scene scene;  // 256 KiB: 128 buckets, and room for all these records
+  StoreScene scene;  // 256 KiB: 128 buckets, and room for all these records
   engine::RecordStore::Placement full;
   std::map<RecordRef, std::string> live;
   std::string refused;
@@ -149,7 +149,7 @@ TEST_CASE("a key whose buckets are full names what stands in them") {
 }
 
 TEST_CASE("hits are reported for live records only, and counted") {
-  Scene scene;
+  StoreScene scene;
   const auto a = scene.place("a", "1");
   const auto b = scene.place("b", "2");
   CHECK(scene.look_up("a") == "1");
@@ -167,7 +167,7 @@ TEST_CASE("hits are reported for live records only, and counted") {
 }
 
 TEST_CASE("the time word never goes back and is never 0") {
-  Scene scene;
+  StoreScene scene;
   const auto reader = protocol::SegmentReader::open(scene.store->segment());
   scene.store->set_time_ms(0);
   CHECK(reader->time_ms() == 1);
@@ -177,7 +177,7 @@ TEST_CASE("the time word never goes back and is never 0") {
 }
 
 TEST_CASE("after thousands of random steps every key is what a plain map says, and all memory comes back") {
-  Scene scene;
+  StoreScene scene;
   const unsigned seed = 20250101;
   CAPTURE(seed);
   std::mt19937 random(seed);

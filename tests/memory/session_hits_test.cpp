@@ -18,8 +18,8 @@ namespace {
 
 constexpr SessionGrant grant{69, 12};
 
-struct Scene {
-  Scene() : memory(256 * 1024) {
+struct SessionScene {
+  SessionScene() : memory(256 * 1024) {
     store = std::move(*memory::SegmentStore::create(memory.bytes(), 77, 88));
     store->add_page(ConnectionId{1}, *page);
     reader.emplace(*protocol::SegmentReader::open(store->segment()));
@@ -53,7 +53,7 @@ struct Scene {
 }  // namespace
 
 TEST_CASE("a hit in a session needs the generation that is in the table, and leaves no pin behind otherwise") {
-  Scene scene;
+  SessionScene scene;
   CHECK(scene.look(grant) == LookupOutcome::miss);
   scene.place("key");
   CHECK(scene.look(grant) == LookupOutcome::hit);
@@ -73,7 +73,7 @@ TEST_CASE("a hit in a session needs the generation that is in the table, and lea
 }
 
 TEST_CASE("a hit marks its session as used, once, and a miss does not") {
-  Scene scene;
+  SessionScene scene;
   scene.place("key");
   CHECK_FALSE(scene.store->take_session_use(grant.number));
   CHECK(scene.look(grant, "another") == LookupOutcome::miss);
@@ -86,7 +86,7 @@ TEST_CASE("a hit marks its session as used, once, and a miss does not") {
 }
 
 TEST_CASE("the marks of a page that is gone are not lost") {
-  Scene scene;
+  SessionScene scene;
   scene.place("key");
   CHECK(scene.look(grant) == LookupOutcome::hit);
   scene.store->remove_page(ConnectionId{1});
@@ -95,7 +95,7 @@ TEST_CASE("the marks of a page that is gone are not lost") {
 }
 
 TEST_CASE("a scribbled page marks sessions as used and does nothing else") {
-  Scene scene;
+  SessionScene scene;
   for (auto& word : scene.page->session_uses) word = ~std::uint64_t{0};
   for (std::uint64_t number = 0; number < 2 * scene.store->session_places(); ++number)
     CHECK(scene.store->take_session_use(number) == (number < scene.store->session_places()));
@@ -104,7 +104,7 @@ TEST_CASE("a scribbled page marks sessions as used and does nothing else") {
 }
 
 TEST_CASE("records of sessions are wiped by the first reclaim after their pins, before all others") {
-  Scene scene;
+  SessionScene scene;
   const auto first = scene.place("key", "the first secret");
   const auto second = scene.place("other", "the second secret");
   const auto held = scene.reader->lookup_in_session("key", scene.reader->hash("key"), *scene.page, 0, protocol::LineUse::exclusive, grant);
@@ -125,7 +125,7 @@ TEST_CASE("records of sessions are wiped by the first reclaim after their pins, 
 // What is stored after a rotation is for the new id alone: a reader with the old grant must not find it, also when it looks up
 // while both happen. The value's first character is the generation under which it was stored.
 TEST_CASE("no look-up with an old grant finds what was stored after a rotation") {
-  Scene scene;
+  SessionScene scene;
   test::HeapPinPage readers_page{1};
   scene.store->add_page(ConnectionId{2}, *readers_page);
   std::atomic<std::uint64_t> generation{grant.generation};

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "process/bystander.hpp"
+#include "support/contains.hpp"
 #include "support/daemon_process.hpp"
 
 using namespace onced;
@@ -44,7 +45,7 @@ Refused refusal_of(const std::string& socket, std::string_view bytes, bool after
   return *refused;
 }
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+using onced::testing::contains;
 
 }  // namespace
 

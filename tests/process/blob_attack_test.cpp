@@ -22,11 +22,10 @@ using onced::testing::BlobEnd;
 using onced::testing::Bystander;
 using onced::testing::DaemonProcess;
 using onced::testing::key_bytes;
+using onced::testing::mebibyte;
 using onced::testing::wait_until;
 
 namespace {
-
-constexpr std::uint64_t mebibyte = 1 << 20;
 
 // A page that nobody fills: whoever touches it, a system call of ours too, waits until it is let go.
 class StuckPage {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <variant>
@@ -17,6 +18,8 @@
 #include "support/raw_client.hpp"
 
 namespace onced::testing {
+
+inline constexpr std::uint64_t mebibyte = 1 << 20;
 
 // A blob's number, and a descriptor that is closed with this object.
 class BlobEnd {

@@ -17,11 +17,10 @@ using onced::testing::BlobEnd;
 using onced::testing::Bystander;
 using onced::testing::DaemonProcess;
 using onced::testing::key_bytes;
+using onced::testing::mebibyte;
 using onced::testing::wait_until;
 
 namespace {
-
-constexpr std::uint64_t mebibyte = 1 << 20;
 
 // What a process keeps in blobs by its open descriptors: exact, whatever else the machine does.
 struct Blobs {

@@ -14,15 +14,15 @@ using namespace onced::testing;
 
 namespace {
 
-constexpr int keys = 8;
+constexpr int queued_keys = 8;
 constexpr int limit = 2;
 
-struct Counts {
+struct TurnCounts {
   std::atomic<int> running;
   std::atomic<int> running_most;
   std::atomic<int> computed;
   std::atomic<bool> was_full;
-  std::atomic<int> order[keys];
+  std::atomic<int> order[queued_keys];
   std::atomic<int> began;
 };
 
@@ -37,21 +37,21 @@ DaemonProcess limited_daemon(int most) { return DaemonProcess(DaemonProcess::opt
 
 TEST_CASE("8 processes that want 8 keys never compute more of them at once than the limit says, and compute each once") {
   DaemonProcess daemon = limited_daemon(limit);
-  Shared<Counts> shared;
+  Shared<TurnCounts> shared;
   std::vector<Worker> workers;
-  for (int number = 0; number < keys; ++number) {
+  for (int number = 0; number < queued_keys; ++number) {
     workers.emplace_back([&, number] {
       Client client(options_for(daemon.socket()));
       Client observer(options_for(daemon.socket()));
       if (!client.connect().ok()) return 1;
-      for (int i = 0; i < keys; ++i) {  // each begins with another one
-        const int argument = (number + i) % keys;
+      for (int i = 0; i < queued_keys; ++i) {  // each begins with another one
+        const int argument = (number + i) % queued_keys;
         const auto value = client.get_or_compute(key_named("f", argument), {}, [&](Computation&) {
           raise_to(shared->running_most, ++shared->running);
           // The first ones go on when all of them compute and all other keys are queued: whoever is let in too early is seen.
           wait_until(
               [&] {
-                if (!shared->was_full && shared->running == limit && status_of(observer, "queued") == keys - limit && status_of(observer, "computing") == limit)
+                if (!shared->was_full && shared->running == limit && status_of(observer, "queued") == queued_keys - limit && status_of(observer, "computing") == limit)
                   shared->was_full = true;
                 return shared->was_full.load();
               },
@@ -67,14 +67,14 @@ TEST_CASE("8 processes that want 8 keys never compute more of them at once than 
   }
   for (Worker& worker : workers) CHECK(worker.wait() == 0);
   CHECK(shared->running_most == limit);
-  CHECK(shared->computed == keys);
+  CHECK(shared->computed == queued_keys);
   Client client(options_for(daemon.socket()));
   CHECK(status_of(client, "queued") == 0);
 }
 
 TEST_CASE("a worker that is killed while it computes makes room for the next key") {
   DaemonProcess daemon = limited_daemon(1);
-  Shared<Counts> shared;
+  Shared<TurnCounts> shared;
   Worker doomed([&] {
     Client client(options_for(daemon.socket()));
     const auto lease = client.acquire(key_named("f", 1));
@@ -167,7 +167,7 @@ TEST_CASE("hits on a stale value of a full function ask the daemon now and then,
 TEST_CASE("callers in the background come after the others") {
   DaemonProcess daemon = limited_daemon(1);
   Client client(options_for(daemon.socket()));
-  Shared<Counts> shared;
+  Shared<TurnCounts> shared;
   auto first = std::make_unique<Result<Client::Acquired>>(client.acquire(key_named("f", 0)));
   REQUIRE(first->ok());
   std::vector<Worker> workers;

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "process/bystander.hpp"
+#include "support/contains.hpp"
 #include "support/daemon_process.hpp"
 
 using namespace onced;
@@ -20,7 +21,7 @@ using onced::testing::TempDirectory;
 
 namespace {
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+using onced::testing::contains;
 
 mode_t mode_of(const std::filesystem::path& path) {
   struct stat status {};

@@ -18,7 +18,7 @@ const Key chart = key_named("chart");
 const Key page = key_named("page");
 
 // page is computed from chart, and chart from source; each by reading the other through the client, which is all they do.
-struct Site {
+struct DependencySite {
   Client& client;
   int charts = 0;
   int pages = 0;
@@ -48,7 +48,7 @@ TEST_CASE("what was computed from a value that is put anew is stale, and is comp
   Client client(options_for(daemon.socket()));
   Client other(options_for(daemon.socket()));
   REQUIRE(other.put(source.bytes(), "old").ok());
-  Site site{client};
+  DependencySite site{client};
   CHECK(site.page_value().text() == "page with chart of old");
   CHECK(site.page_value().text() == "page with chart of old");
   CHECK(site.pages == 1);
@@ -68,7 +68,7 @@ TEST_CASE("what was computed from a value that is invalidated is gone with it, o
   Client client(options_for(daemon.socket()));
   Client other(options_for(daemon.socket()));
   REQUIRE(other.put(source.bytes(), "old").ok());
-  Site site{client};
+  DependencySite site{client};
   site.page_value();
   SUBCASE("by its key") { CHECK(*other.invalidate(source.bytes()) == 3); }
   SUBCASE("by its function") { CHECK(*other.invalidate_function("source") == 3); }
@@ -84,7 +84,7 @@ TEST_CASE("what was computed from a value that is invalidated softly is stale, a
   DaemonProcess daemon;
   Client client(options_for(daemon.socket()));
   REQUIRE(client.put(source.bytes(), "old").ok());
-  Site site{client};
+  DependencySite site{client};
   site.page_value();
   InvalidateOptions soft;
   soft.soft = true;

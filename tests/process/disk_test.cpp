@@ -398,18 +398,18 @@ class ReloadedOnDisk {
   std::optional<DaemonProcess> daemon_;
 };
 
-constexpr std::string_view charts = "[namespaces.charts]\nmemory = \"4MiB\"\n";
+constexpr std::string_view charts_on_disk = "[namespaces.charts]\nmemory = \"4MiB\"\n";
 
 }  // namespace
 
 TEST_CASE("a namespace that a reload ended and another began anew has nothing of before, and after a restart neither") {
-  ReloadedOnDisk disk(charts);
+  ReloadedOnDisk disk(charts_on_disk);
   {
     Client client = disk.client("charts");
     REQUIRE(client.put(key_named("f").bytes(), "of before", durable_put()).ok());
   }
   disk.reload("");
-  disk.reload(charts);
+  disk.reload(charts_on_disk);
   {
     Client client = disk.client("charts");
     CHECK_FALSE(text_of(client, key_named("f")));
@@ -422,12 +422,12 @@ TEST_CASE("a namespace that a reload ended and another began anew has nothing of
 }
 
 TEST_CASE("a namespace that fewer may use than before begins anew on disk, too") {
-  ReloadedOnDisk disk(charts);
+  ReloadedOnDisk disk(charts_on_disk);
   {
     Client client = disk.client("charts");
     REQUIRE(client.put(key_named("f").bytes(), "of before", durable_put()).ok());
   }
-  disk.reload(std::string(charts) + "allow_uids = [12345]\n");
+  disk.reload(std::string(charts_on_disk) + "allow_uids = [12345]\n");
   {
     Client client = disk.client("charts");  // the daemon's own user may always
     CHECK_FALSE(text_of(client, key_named("f")));
@@ -438,7 +438,7 @@ TEST_CASE("a namespace that fewer may use than before begins anew on disk, too")
 }
 
 TEST_CASE("what a restart finds that is of no namespace any more stays as it is, and is told") {
-  ReloadedOnDisk disk(charts);
+  ReloadedOnDisk disk(charts_on_disk);
   {
     Client client = disk.client("charts");
     REQUIRE(client.put(key_named("f").bytes(), "kept", durable_put()).ok());
@@ -446,7 +446,7 @@ TEST_CASE("what a restart finds that is of no namespace any more stays as it is,
   disk.write("");
   disk.restart();
   disk.daemon().wait_for_log("\"charts\" is of no namespace that keeps values there");
-  disk.write(charts);
+  disk.write(charts_on_disk);
   disk.restart();
   Client client = disk.client("charts");
   CHECK(text_of(client, key_named("f")) == "kept");

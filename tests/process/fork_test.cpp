@@ -9,7 +9,7 @@ using namespace onced::testing;
 
 namespace {
 
-struct Notes {
+struct ForkNotes {
   std::atomic<int> ready;
   std::atomic<int> computed;
   std::atomic<pid_t> child;
@@ -26,7 +26,7 @@ TEST_CASE("workers forked from a connected parent share one computation, and the
   const Key cold = key_named("cold");
   REQUIRE(client.put(warm.bytes(), "from before").ok());
   const auto view = client.peek(warm);
-  Shared<Notes> notes;
+  Shared<ForkNotes> notes;
   std::vector<Worker> workers;
   for (int i = 0; i < 8; ++i) {
     workers.emplace_back([&] {
@@ -57,7 +57,7 @@ TEST_CASE("a child reads its parent's view on after the parent is gone, while me
   const Key key = key_named("kept");
   const std::string bytes(1000, 'k');
   REQUIRE(*writer.put(key.bytes(), bytes) == 1);
-  Shared<Notes> notes;
+  Shared<ForkNotes> notes;
   notes->child_status = -1;
   Worker parent([&] {
     Client client(options_for(daemon.socket()));

@@ -11,7 +11,7 @@ using namespace onced::testing;
 
 namespace {
 
-struct Notes {
+struct HolderNotes {
   std::atomic<int> computing;
   std::atomic<int> computed;
   std::atomic<pid_t> other;
@@ -22,7 +22,7 @@ void sleep_for_ever() {
   for (;;) pause();
 }
 
-Worker holder_that_never_ends(const std::string& socket, const Key& key, Shared<Notes>& notes, Milliseconds limit = {}) {
+Worker holder_that_never_ends(const std::string& socket, const Key& key, Shared<HolderNotes>& notes, Milliseconds limit = {}) {
   return Worker([&] {
     Client client(options_for(socket));
     ComputeOptions options;
@@ -36,7 +36,7 @@ Worker holder_that_never_ends(const std::string& socket, const Key& key, Shared<
   });
 }
 
-Worker waiter_that_takes_over(const std::string& socket, const Key& key, Shared<Notes>& notes) {
+Worker waiter_that_takes_over(const std::string& socket, const Key& key, Shared<HolderNotes>& notes) {
   return Worker([&] {
     Client client(options_for(socket));
     const auto value = client.get_or_compute(key, {}, [&](Computation&) {
@@ -52,7 +52,7 @@ Worker waiter_that_takes_over(const std::string& socket, const Key& key, Shared<
 TEST_CASE("a holder that is killed is replaced by a waiter") {
   DaemonProcess daemon;
   const Key key = key_named("f");
-  Shared<Notes> notes;
+  Shared<HolderNotes> notes;
   Worker holder = holder_that_never_ends(daemon.socket(), key, notes);
   wait_until([&] { return notes->computing == 1; }, "the holder");
   std::vector<Worker> waiters;
@@ -67,7 +67,7 @@ TEST_CASE("a holder that is killed is replaced by a waiter") {
 TEST_CASE("also when a child that it forked keeps its socket open") {
   DaemonProcess daemon;
   const Key key = key_named("f");
-  Shared<Notes> notes;
+  Shared<HolderNotes> notes;
   Worker holder([&] {
     Client client(options_for(daemon.socket()));
     static_cast<void>(client.get_or_compute(key, {}, [&](Computation&) {
@@ -93,7 +93,7 @@ TEST_CASE("also when a child that it forked keeps its socket open") {
 TEST_CASE("a holder that is stopped past its limit loses the lease, and learns of it") {
   DaemonProcess daemon;
   const Key key = key_named("f");
-  Shared<Notes> notes;
+  Shared<HolderNotes> notes;
   Worker holder([&] {
     Client client(options_for(daemon.socket()));
     ComputeOptions options;
@@ -121,7 +121,7 @@ TEST_CASE("a holder that is stopped past its limit loses the lease, and learns o
 TEST_CASE("a computation that crashes its process does so three times, then it is a failure") {
   DaemonProcess daemon;
   const Key key = key_named("crash");
-  Shared<Notes> notes;
+  Shared<HolderNotes> notes;
   std::vector<Worker> workers;
   for (int i = 0; i < 8; ++i) {
     workers.emplace_back([&] {
@@ -151,7 +151,7 @@ TEST_CASE("a computation that crashes its process does so three times, then it i
 TEST_CASE("a wait that takes too long names the holder; on_deadline = compute computes instead") {
   DaemonProcess daemon;
   const Key key = key_named("f");
-  Shared<Notes> notes;
+  Shared<HolderNotes> notes;
   Worker holder = holder_that_never_ends(daemon.socket(), key, notes);
   wait_until([&] { return notes->computing == 1; }, "the holder");
   Client client(options_for(daemon.socket()));
@@ -232,7 +232,7 @@ TEST_CASE("a cycle between two processes is refused") {
   DaemonProcess daemon;
   const Key left = key_named("left");
   const Key right = key_named("right");
-  Shared<Notes> notes;
+  Shared<HolderNotes> notes;
   const auto cross = [&](const Key& own, const Key& others) {
     return Worker([&] {
       Client client(options_for(daemon.socket()));

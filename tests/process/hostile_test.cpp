@@ -13,12 +13,14 @@
 #include <onced/client.hpp>
 
 #include "process/hostile_clients.hpp"
+#include "process/proc_files.hpp"
 #include "process/processes.hpp"
 #include "support/daemon_process.hpp"
 
 using namespace onced;
 using onced::testing::DaemonProcess;
 using onced::testing::HostileCrowd;
+using onced::testing::memory_in_use;
 using onced::testing::RawClient;
 using onced::testing::wait_until;
 
@@ -35,14 +37,6 @@ std::map<std::string, std::uint64_t> numbers_in(const std::string& socket, const
   for (const auto& [field, number] : client.receive_only<protocol::Statistics>().fields)
     if (const auto* whole = std::get_if<std::uint64_t>(&number)) numbers[field] = *whole;
   return numbers;
-}
-
-std::size_t memory_in_use(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
-  std::size_t kilobytes = 0;
-  for (std::string word; in >> word;)
-    if (word == "RssAnon:" && in >> kilobytes) break;
-  return kilobytes * 1024;
 }
 
 Key key_of(std::int64_t number) { return KeyBuilder("work").add(number).build().value(); }  // as the hostile ones', elsewhere

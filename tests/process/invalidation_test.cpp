@@ -26,7 +26,7 @@ constexpr std::uint64_t invalidations = 1'000'000;
 constexpr int keys = 64;  // fewer: each is invalidated before anybody has computed it
 constexpr int publishers = 2;
 
-struct Notes {
+struct InvalidationNotes {
   std::atomic<std::uint64_t> source[keys];        // what a value is computed from: its key's last invalidation that was begun
   std::atomic<std::uint64_t> acknowledged[keys];  // the last one that was answered
   std::atomic<bool> over;
@@ -74,7 +74,7 @@ class Mapping {
 };
 
 // Computes whatever is wanted, from the source as it is after the grant.
-int publish_on(const std::string& socket, Notes& notes) {
+int publish_on(const std::string& socket, InvalidationNotes& notes) {
   RawClient client(socket);
   client.hello();
   RequestId id = 1;
@@ -102,7 +102,7 @@ int publish_on(const std::string& socket, Notes& notes) {
   return 0;
 }
 
-int read_on(const std::string& socket, Notes& notes) {
+int read_on(const std::string& socket, InvalidationNotes& notes) {
   Mapping mapping(socket);
   for (int turn = 0; !notes.over; ++turn) {
     const int number = turn % keys;
@@ -122,7 +122,7 @@ int read_on(const std::string& socket, Notes& notes) {
 
 TEST_CASE("a million invalidations against publishes, hard and soft: no reader takes for fresh what they concern") {
   DaemonProcess daemon;
-  Shared<Notes> notes;
+  Shared<InvalidationNotes> notes;
   std::vector<Worker> workers;
   for (int i = 0; i < publishers; ++i) workers.emplace_back([&] { return publish_on(daemon.socket(), *notes); });
   workers.emplace_back([&] { return read_on(daemon.socket(), *notes); });

@@ -38,7 +38,7 @@ std::string text_of(const Number& number) {
 }
 
 using Fields = std::map<std::string, std::string>;
-Fields statistics_of(RawClient& client) {
+Fields own_statistics_of(RawClient& client) {
   client.request(900, GetStats{});
   const auto statistics = client.receive_only<Statistics>();
   Fields fields;
@@ -81,7 +81,7 @@ class First {
     waiter_.receive_only<StatusReport>();
     listener_.request(18, Subscribe{{ScopeKind::everything, {}}, 0, 0});
     listener_.receive_only<State>();
-    before_ = statistics_of(client_);
+    before_ = own_statistics_of(client_);
   }
 
   const Token& token() const { return token_; }
@@ -90,7 +90,7 @@ class First {
 
   // Nothing is different, nobody has heard anything.
   void check_untouched() {
-    CHECK(statistics_of(client_) == before_);
+    CHECK(own_statistics_of(client_) == before_);
     Acquire acquire;
     acquire.key = key_bytes("computing", 1);
     client_.request(30, Explain{acquire.key});
@@ -197,7 +197,7 @@ TEST_CASE("the statistics of a namespace in which nothing was asked count nothin
   const auto of_second = [&] {
     RawClient client(daemon.socket());
     client.hello(false, "second");
-    return statistics_of(client);
+    return own_statistics_of(client);
   };
   const Fields before = of_second();
   First first(daemon.socket());

@@ -15,6 +15,7 @@
 #include <onced/session.hpp>
 
 #include "process/bystander.hpp"
+#include "process/proc_files.hpp"
 #include "process/processes.hpp"
 #include "support/daemon_process.hpp"
 #include "support/other_user.hpp"
@@ -24,6 +25,7 @@ using namespace onced::protocol;
 using onced::testing::Bystander;
 using onced::testing::DaemonProcess;
 using onced::testing::key_bytes;
+using onced::testing::open_descriptors;
 using onced::testing::RawClient;
 using onced::testing::TempDirectory;
 using onced::testing::wait_until;
@@ -95,12 +97,6 @@ class KeptSegment {
 void put(RawClient& client, const std::string& key, const std::string& bytes) {
   client.request(800, Put{key, {{"", "", bytes}}, {}});
   CHECK(client.receive_only<Published>().stored);
-}
-
-std::size_t open_descriptors(pid_t pid) {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) ++count;
-  return count;
 }
 
 }  // namespace

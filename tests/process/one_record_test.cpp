@@ -10,11 +10,11 @@ using namespace onced;
 using namespace onced::testing;
 
 namespace {
-struct Notes {
+struct OneRecordNotes {
   std::atomic<int> arrived;  // at the present key
   std::atomic<int> computed;
 };
-std::string value_of(int key) { return std::to_string(key) + std::string(60'000, static_cast<char>('a' + key % 26)); }
+std::string large_value_of(int key) { return std::to_string(key) + std::string(60'000, static_cast<char>('a' + key % 26)); }
 
 // Fills the arena with records that are being read, but for the room of one.
 struct Pinned {
@@ -24,7 +24,7 @@ struct Pinned {
       if (i % 7 == 0) clients.push_back(std::make_unique<Client>(options_for(socket)));
       Client& client = *clients.back();
       const Key key = key_named("filler", i);
-      const auto version = client.put(key.bytes(), value_of(i));
+      const auto version = client.put(key.bytes(), large_value_of(i));
       REQUIRE(version.ok());
       if (*version == 0) break;  // full, and nothing can be evicted
       views.push_back(std::move(*client.peek(key)));
@@ -46,7 +46,7 @@ TEST_CASE("32 waiters on each of 1,000 keys all get their value, each with one r
   daemon_options.memory = "1MiB";
   DaemonProcess daemon(daemon_options);
   const Pinned all_but_one(daemon.socket());
-  Shared<Notes> notes;
+  Shared<OneRecordNotes> notes;
   std::vector<Worker> workers;
   for (int worker = 0; worker < waiters; ++worker) {
     workers.emplace_back([&] {
@@ -54,7 +54,7 @@ TEST_CASE("32 waiters on each of 1,000 keys all get their value, each with one r
       if (!client.connect().ok()) return 1;
       for (int number = 0; number < keys; ++number) {
         const auto value = client.wait(key_named("f", number).bytes());
-        if (!value.ok() || value->text() != value_of(number)) return 2;
+        if (!value.ok() || value->text() != large_value_of(number)) return 2;
         ++notes->arrived;
         // Nobody goes on before all have the value: who came later would ask for one that is evicted.
         wait_until([&] { return notes->arrived >= (number + 1) * waiters; }, "the other waiters");
@@ -66,7 +66,7 @@ TEST_CASE("32 waiters on each of 1,000 keys all get their value, each with one r
   for (int number = 0; number < keys; ++number) {
     const auto value = client.get_or_compute(key_named("f", number), {}, [&](Computation&) {
       wait_until([&] { return status_of(client, "waiting") == waiters; }, "all waiters");
-      return value_of(number);
+      return large_value_of(number);
     });
     REQUIRE(value.ok());
     wait_until([&] { return notes->arrived >= (number + 1) * waiters; }, "the waiters");

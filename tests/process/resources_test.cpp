@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "process/bystander.hpp"
+#include "process/proc_files.hpp"
 #include "support/daemon_process.hpp"
 #include "support/descriptor_passing.hpp"
 
@@ -25,27 +26,8 @@ using onced::testing::wait_until;
 
 namespace {
 
-// Anonymous memory that a process has in use.
-std::size_t memory_in_use(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
-  std::string word;
-  while (in >> word) {
-    if (word != "RssAnon:") continue;
-    std::size_t kilobytes = 0;
-    in >> kilobytes;
-    return kilobytes * 1024;
-  }
-  return 0;
-}
-
-std::size_t open_descriptors(pid_t pid) {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
-    ++count;
-  }
-  return count;
-}
+using onced::testing::memory_in_use;
+using onced::testing::open_descriptors;
 
 // Sends until the socket takes no more for a while: the daemon has stopped reading.
 std::size_t send_until_full(RawClient& client, std::string_view request) {

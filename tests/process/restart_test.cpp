@@ -13,7 +13,7 @@ using namespace onced::testing;
 
 namespace {
 
-struct Notes {
+struct RestartNotes {
   std::atomic<bool> stop;
   std::atomic<std::uint64_t> values;
   std::atomic<std::uint64_t> wrong;
@@ -21,7 +21,7 @@ struct Notes {
 };
 
 // What a key's value must be, in every epoch of the daemon: any other byte is wrong.
-std::string value_of(int number) {
+std::string numbered_value(int number) {
   std::string bytes;
   std::minstd_rand random(static_cast<unsigned>(number + 1));
   for (int i = 0; i < 200; ++i) bytes += static_cast<char>(random());
@@ -32,7 +32,7 @@ std::string value_of(int number) {
 
 TEST_CASE("killed and restarted under load: no wrong byte, and the work goes on") {
   DaemonProcess daemon;
-  Shared<Notes> notes;
+  Shared<RestartNotes> notes;
   std::vector<Worker> workers;
   constexpr int keys = 50;
   for (int worker = 0; worker < 4; ++worker) {
@@ -45,20 +45,20 @@ TEST_CASE("killed and restarted under load: no wrong byte, and the work goes on"
       std::vector<std::string> expected;
       while (!notes->stop) {
         const int number = static_cast<int>(random() % keys);
-        auto value = client.get_or_compute(key_named("f", number), {}, [&](Computation&) { return value_of(number); });
+        auto value = client.get_or_compute(key_named("f", number), {}, [&](Computation&) { return numbered_value(number); });
         if (!value.ok()) {
           ++notes->errors;
           std::fprintf(stderr, "worker: %s\n", value.error().text.c_str());
           continue;
         }
-        if (value->text() != value_of(number)) ++notes->wrong;
+        if (value->text() != numbered_value(number)) ++notes->wrong;
         ++notes->values;
         if (random() % 8 == 0) static_cast<void>(client.invalidate(key_named("f", number).bytes()));
         // Some views live across restarts.
         if (random() % 4 == 0) {
           if (kept.size() == 5) kept.erase(kept.begin()), expected.erase(expected.begin());
           kept.push_back(std::move(*value));
-          expected.push_back(value_of(number));
+          expected.push_back(numbered_value(number));
         }
         for (std::size_t i = 0; i < kept.size(); ++i) {
           if (kept[i].text() != expected[i]) ++notes->wrong;

@@ -12,7 +12,7 @@ using namespace onced::testing;
 
 namespace {
 
-struct Notes {
+struct SubscriptionNotes {
   std::atomic<int> stage;
   std::atomic<std::uint64_t> events;
   std::atomic<std::uint64_t> resyncs;
@@ -168,7 +168,7 @@ TEST_CASE("a subscriber that is stopped, forks and reconnects in a storm of publ
   DaemonProcess daemon;
   const Key key = key_named("stormy");
   Client writer(options_for(daemon.socket()));
-  Shared<Notes> notes;
+  Shared<SubscriptionNotes> notes;
   constexpr std::uint64_t last_version = 30'000;
   Worker subscriber([&] {
     Client client(options_for(daemon.socket()));
