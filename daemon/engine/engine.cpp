@@ -234,10 +234,12 @@ void Engine::State::on(const Draining& event) {
   blobs.drain();
 }
 
-// What the disk has brought needs places, and the cache has taken them all before long: values go for it, but for nothing that nobody wants.
+// What the disk has brought needs places, and the cache has taken them all before long: values go for it, but for nothing that nobody wants
+// or that was invalidated meanwhile.
 void Engine::State::place(DiskLoaded& event) {
   const auto brought = std::exchange(event.value->brought, nullptr);
-  if (disk.take(event.ticket) != nullptr) static_cast<void>(catalog.make_places_for_blobs(brought->blobs()));
+  const Entry* const wanting = disk.take(event.ticket);
+  if (wanting != nullptr && !wanting->loading->is_void) static_cast<void>(catalog.make_places_for_blobs(brought->blobs()));
   const auto placed = brought->place(event.value->parts);
   if (placed) return;
   event.value.reset();

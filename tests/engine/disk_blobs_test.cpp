@@ -130,6 +130,14 @@ TEST_CASE("nothing goes for what nobody wants any more, and nothing in vain") {
     CHECK(scene.left() == 4);
     CHECK(scene.blobs.blobs.size() == 4);
   }
+  SUBCASE("it was invalidated meanwhile") {
+    AllPlacesTaken scene(disk);
+    const RequestId asked = scene.last_request;
+    scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
+    scene.deliver_loads();
+    CHECK(scene.left() == 4);
+    static_cast<void>(scene.take<protocol::Lease>(scene.a, asked));
+  }
   SUBCASE("it needs more places than there are") {
     AllPlacesTaken scene(disk, 5);
     const RequestId asked = scene.last_request;

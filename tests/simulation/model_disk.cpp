@@ -89,7 +89,7 @@ void Model::learn_of_load(const engine::Effects& effects) {
   if (!step_.loaded) return;
   Loaded& loaded = *step_.loaded;
   if (loaded.places > 0) {
-    const bool wanted = disk_->was_wanted() && step_.were_loading.contains(loaded.key);
+    const bool wanted = disk_->was_wanted() && step_.were_loading.contains(loaded.key) && loaded.is_good;
     require(disk_->placed() || !wanted || blobs_.has_no_places_for(loaded.places), "what the disk has brought found no place, though values could go for it");
     if (!disk_->placed()) loaded.is_good = false;
     loaded.value->parts = disk_->placed().value_or(std::vector<protocol::Part>());
