@@ -28,7 +28,7 @@ ClientOptions options_for(const FakeDaemon& daemon) {
 // A client that is connected to a namespace with one value.
 struct Connected {
   Connected() {
-    space.place(key, "the value");
+    space.place(f_key, "the value");
     client = std::make_unique<Client>(options_for(daemon));
     connection = connect(space);
   }
@@ -47,7 +47,7 @@ struct Connected {
 TEST_CASE("a hit is a view of the record, pinned while it lives") {
   Connected c;
   {
-    const auto value = c.client->peek(key);
+    const auto value = c.client->peek(f_key);
     REQUIRE(value.has_value());
     CHECK(value->text() == "the value");
     CHECK(value->content_type() == "text/plain");
@@ -65,7 +65,7 @@ TEST_CASE("a hit is a view of the record, pinned while it lives") {
 
 TEST_CASE("values move, and drop their pin once") {
   Connected c;
-  std::optional<Value> value = c.client->peek(key);
+  std::optional<Value> value = c.client->peek(f_key);
   Value moved(std::move(*value));
   value.reset();
   CHECK(c.space.pins_set() == 1);
@@ -80,7 +80,7 @@ TEST_CASE("values move, and drop their pin once") {
 TEST_CASE("a thread without a free pin gets a copy") {
   Connected c;
   std::vector<Value> views;
-  for (std::size_t i = 0; i < 20; ++i) views.push_back(std::move(*c.client->peek(key)));
+  for (std::size_t i = 0; i < 20; ++i) views.push_back(std::move(*c.client->peek(f_key)));
   CHECK(c.space.pins_set() == protocol::pins_per_line - 1);
   CHECK(views.back().text() == "the value");
   CHECK(views.back().content_type() == "text/plain");
@@ -98,7 +98,7 @@ TEST_CASE("more threads than lines share the last ones, and lines come back") {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 80; ++i) {
       threads.emplace_back([&] {
-        const auto value = c.client->peek(key);
+        const auto value = c.client->peek(f_key);
         if (value && value->text() == "the value") ++hits;
         while (!all) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       });
@@ -113,8 +113,8 @@ TEST_CASE("more threads than lines share the last ones, and lines come back") {
 
 TEST_CASE("a view outlives its client, and the socket is closed with the last one") {
   Connected c;
-  std::optional<Value> value = c.client->peek(key);
-  std::optional<Value> other = c.client->peek(key);
+  std::optional<Value> value = c.client->peek(f_key);
+  std::optional<Value> other = c.client->peek(f_key);
   c.client.reset();
   CHECK(value->text() == "the value");
   CHECK(Process::here().retired_attachments() == 1);
@@ -129,12 +129,12 @@ TEST_CASE("a view outlives its client, and the socket is closed with the last on
 
 TEST_CASE("an orphaned mapping gives no hit, and its views stay") {
   Connected c;
-  const std::optional<Value> old = c.client->peek(key);
+  const std::optional<Value> old = c.client->peek(f_key);
   c.space.die();
   FakeNamespace successor(2);
-  successor.place(key, "another value");
+  successor.place(f_key, "another value");
   std::optional<Value> fresh;
-  std::jthread reading([&] { fresh = c.client->peek(key); });
+  std::jthread reading([&] { fresh = c.client->peek(f_key); });
   FakeConnection next = c.daemon.welcome(successor);
   reading.join();
   REQUIRE(fresh.has_value());
@@ -148,12 +148,12 @@ TEST_CASE("with the daemon gone and nobody in its place there is no hit") {
   Connected c;
   c.space.die();
   c.daemon.stop_listening();
-  CHECK_FALSE(c.client->peek(key).has_value());
+  CHECK_FALSE(c.client->peek(f_key).has_value());
 }
 
 TEST_CASE("a view from before a fork keeps its pin in parent and child") {
   Connected c;
-  std::optional<Value> before = c.client->peek(key);
+  std::optional<Value> before = c.client->peek(f_key);
   const int child = in_child([&] {
     if (before->text() != "the value") return 1;
     before.reset();  // must not touch the parent's pin
@@ -164,17 +164,17 @@ TEST_CASE("a view from before a fork keeps its pin in parent and child") {
   CHECK(before->text() == "the value");
   before.reset();
   CHECK(c.space.pins_set() == 1);  // another child may still read
-  { const auto after = c.client->peek(key); }
+  { const auto after = c.client->peek(f_key); }
   CHECK(c.space.pins_set() == 1);  // taken after the fork: cleared
 }
 
 TEST_CASE("a child leaves its parent's connection alone and makes its own") {
   Connected c;
   FakeNamespace for_child;
-  for_child.place(key, "the value");
+  for_child.place(f_key, "the value");
   const pid_t pid = fork();
   if (pid == 0) {
-    const auto value = c.client->peek(key);
+    const auto value = c.client->peek(f_key);
     const bool right = value && value->text() == "the value" && c.client->counters().hits == 1;
     _exit(right ? 0 : 1);
   }
@@ -185,18 +185,18 @@ TEST_CASE("a child leaves its parent's connection alone and makes its own") {
   CHECK(status == 0);
   CHECK_FALSE(c.connection->readable());
   CHECK(c.space.pins_set() == 0);
-  const auto value = c.client->peek(key);  // the parent reads on
+  const auto value = c.client->peek(f_key);  // the parent reads on
   CHECK(value->text() == "the value");
 }
 
 TEST_CASE("a child made past glibc notices as well") {
   Connected c;
-  const std::optional<Value> before = c.client->peek(key);
+  const std::optional<Value> before = c.client->peek(f_key);
   FakeNamespace for_child;
-  for_child.place(key, "the value");
+  for_child.place(f_key, "the value");
   const pid_t pid = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
   if (pid == 0) {
-    const auto value = c.client->peek(key);
+    const auto value = c.client->peek(f_key);
     _exit(value && value->text() == "the value" ? 0 : 1);
   }
   FakeConnection connection = c.daemon.welcome(for_child);
@@ -214,13 +214,13 @@ TEST_CASE("a client may be destroyed in a child") {
     return 0;
   });
   CHECK(child == 0);
-  CHECK(c.client->peek(key).has_value());
+  CHECK(c.client->peek(f_key).has_value());
   CHECK_FALSE(c.connection->readable());
 }
 
 TEST_CASE("the socket stays open for a child that reads on after its parent's views are gone") {
   Connected c;
-  std::optional<Value> before = c.client->peek(key);
+  std::optional<Value> before = c.client->peek(f_key);
   int go[2];
   REQUIRE(pipe(go) == 0);
   const pid_t pid = fork();
@@ -247,19 +247,19 @@ TEST_CASE("the socket stays open for a child that reads on after its parent's vi
 TEST_CASE("a page that forks have worn out is replaced by a new connection") {
   Connected c;
   for (std::size_t i = 0; i < protocol::pins_per_line - 1; ++i) {
-    std::optional<Value> view = c.client->peek(key);
+    std::optional<Value> view = c.client->peek(f_key);
     CHECK(view->in_shared_memory());
     CHECK(in_child([] { return 0; }) == 0);
   }
   CHECK(c.space.pins_set() == protocol::pins_per_line - 1);
   FakeNamespace fresh;
-  fresh.place(key, "the value");
+  fresh.place(f_key, "the value");
   std::optional<FakeConnection> next;
   std::jthread welcoming([&] { next = c.daemon.welcome(fresh); });
-  const auto copied = c.client->peek(key);  // in this thread: it is this thread's pins that are gone
+  const auto copied = c.client->peek(f_key);  // in this thread: it is this thread's pins that are gone
   welcoming.join();
   CHECK_FALSE(copied->in_shared_memory());
-  const auto view = c.client->peek(key);
+  const auto view = c.client->peek(f_key);
   CHECK(view->in_shared_memory());
   c.connection->expect_closed();
 }

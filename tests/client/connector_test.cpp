@@ -47,7 +47,7 @@ TEST_CASE("with the daemon away, functions are computed locally, with one warnin
   options.on_warning = [&](std::string_view text) { warnings.emplace_back(text); };
   Client client(options);
   for (int i = 0; i < 20; ++i) {
-    const auto value = client.get_or_compute(key, {}, [&](Computation& computation) {
+    const auto value = client.get_or_compute(f_key, {}, [&](Computation& computation) {
       CHECK(computation.local());
       CHECK_FALSE(computation.cancelled());
       computation.progress(0.5);
@@ -61,7 +61,7 @@ TEST_CASE("with the daemon away, functions are computed locally, with one warnin
   CHECK(client.counters().computed_locally == 20);
   REQUIRE(warnings.size() == 1);
   CHECK(warnings[0].find(daemon.path()) != std::string::npos);
-  CHECK(client.put(key.bytes(), "x").error().code == ErrorCode::unavailable);
+  CHECK(client.put(f_key.bytes(), "x").error().code == ErrorCode::unavailable);
 
   // It comes, and goes again: a second outage, a second warning.
   FakeNamespace space;
@@ -71,7 +71,7 @@ TEST_CASE("with the daemon away, functions are computed locally, with one warnin
   connecting.join();
   space.die();
   daemon.stop_listening();
-  for (int i = 0; i < 3; ++i) CHECK_FALSE(client.peek(key).has_value());
+  for (int i = 0; i < 3; ++i) CHECK_FALSE(client.peek(f_key).has_value());
   CHECK(warnings.size() == 2);
 }
 
@@ -82,7 +82,7 @@ TEST_CASE("strict: with the daemon away there is an error and nothing is compute
   options.on_warning = [](std::string_view) {};
   Client client(options);
   bool called = false;
-  const auto value = client.get_or_compute(key, {}, [&](Computation&) {
+  const auto value = client.get_or_compute(f_key, {}, [&](Computation&) {
     called = true;
     return std::string();
   });
@@ -103,7 +103,7 @@ TEST_CASE("no attempt to connect is made before the back-off has passed") {
   daemon.accept();  // and closes at once
   first.join();
   for (int i = 0; i < 10; ++i) {
-    CHECK_FALSE(client.peek(key).has_value());
+    CHECK_FALSE(client.peek(f_key).has_value());
     CHECK(client.connect().error().code == ErrorCode::unavailable);
   }
   CHECK_FALSE(daemon.somebody_connects());
@@ -128,7 +128,7 @@ TEST_CASE("a request that meets a broken connection is asked again over a new on
   options.socket = daemon.path();
   Client client(options);
   std::optional<Result<std::uint64_t>> dropped;
-  std::jthread asking([&] { dropped = client.invalidate(key.bytes()); });
+  std::jthread asking([&] { dropped = client.invalidate(f_key.bytes()); });
   {
     FakeConnection first = daemon.welcome(space);
     first.expect<protocol::Invalidate>();
@@ -152,7 +152,7 @@ TEST_CASE("a result that meets a restarted daemon is published under a new lease
   std::atomic<bool> finish{false};
   std::optional<Result<Value>> value;
   std::jthread worker([&] {
-    value = client.get_or_compute(key, {}, [&](Computation&) {
+    value = client.get_or_compute(f_key, {}, [&](Computation&) {
       computing = true;
       while (!finish) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       return std::string("bytes");
@@ -187,11 +187,11 @@ TEST_CASE("a value that answers is a view with the pin that the daemon granted")
   options.socket = daemon.path();
   Client client(options);
   std::optional<Result<Value>> value;
-  std::jthread worker([&] { value = client.wait(key.bytes()); });
+  std::jthread worker([&] { value = client.wait(f_key.bytes()); });
   FakeConnection connection = daemon.welcome(space);
   const auto asked = connection.expect<protocol::Acquire>();
   CHECK_FALSE(asked.message.may_compute);
-  const auto record = space.place(key, "granted");
+  const auto record = space.place(f_key, "granted");
   const auto pin = space.store->grant_pin(FakeNamespace::connection, record);
   protocol::Value answer;
   answer.version = 1;
@@ -219,7 +219,7 @@ TEST_CASE("an answer that names no record of the key is an error, not a wild rea
   std::optional<Result<Value>> value;
   std::optional<FakeConnection> connection;
   for (const std::uint64_t record : {std::uint64_t{64}, std::uint64_t{1} << 40, static_cast<std::uint64_t>(other)}) {
-    std::jthread worker([&] { value = client.wait(key.bytes()); });
+    std::jthread worker([&] { value = client.wait(f_key.bytes()); });
     if (!connection) connection = daemon.welcome(space);
     const auto asked = connection->expect<protocol::Acquire>();
     protocol::Value answer;
@@ -238,7 +238,7 @@ TEST_CASE("a lease that must be taken up is taken up at once") {
   options.socket = daemon.path();
   Client client(options);
   std::jthread worker([&] {
-    const auto value = client.get_or_compute(key, {}, [](Computation&) -> Result<std::string> {
+    const auto value = client.get_or_compute(f_key, {}, [](Computation&) -> Result<std::string> {
       return Error{ErrorCode::internal, "no luck"};
     });
     CHECK(value.error().text == "no luck");
@@ -266,7 +266,7 @@ TEST_CASE("a daemon that refuses this client is not away: nothing is computed, a
     const std::string text = "the daemon's own words";
     std::optional<Result<Value>> value;
     std::jthread caller([&] {
-      value = client.get_or_compute(key, {}, [](Computation&) -> std::string {
+      value = client.get_or_compute(f_key, {}, [](Computation&) -> std::string {
         FAIL("computed");
         return {};
       });
@@ -279,9 +279,9 @@ TEST_CASE("a daemon that refuses this client is not away: nothing is computed, a
     CHECK(value->error().code == code);
     CHECK(value->error().text == text);
     // Within the back-off: from memory.
-    CHECK(client.wait(key.bytes()).error().code == code);
-    CHECK(client.get(key.bytes()).error().code == code);  // "no such namespace" is not "no such value"
-    CHECK(client.put(key.bytes(), "x").error().text == text);
+    CHECK(client.wait(f_key.bytes()).error().code == code);
+    CHECK(client.get(f_key.bytes()).error().code == code);  // "no such namespace" is not "no such value"
+    CHECK(client.put(f_key.bytes(), "x").error().text == text);
     CHECK(client.counters().computed_locally == 0);
   }
 }
@@ -294,7 +294,7 @@ TEST_CASE("a daemon that has no room is away") {
     options.on_warning = [](std::string_view) {};
     Client client(options);
     std::jthread caller([&] {
-      const auto value = client.get_or_compute(key, {}, [](Computation&) { return std::string("local"); });
+      const auto value = client.get_or_compute(f_key, {}, [](Computation&) { return std::string("local"); });
       CHECK(value->text() == "local");
     });
     FakeConnection connection = daemon.accept();
@@ -316,7 +316,7 @@ TEST_CASE("a socket that this user may not open is a refusal" * doctest::skip(::
     options.on_warning = [](std::string_view) {};
     Client client(options);
     bool computed = false;
-    const auto value = client.get_or_compute(key, {}, [&](Computation&) {
+    const auto value = client.get_or_compute(f_key, {}, [&](Computation&) {
       computed = true;
       return std::string();
     });
@@ -339,7 +339,7 @@ struct Publishing {
     options.on_warning = [](std::string_view) {};
     client = std::make_unique<Client>(options);
     worker = std::jthread([this] {
-      value = client->get_or_compute(key, {}, [&](Computation&) {
+      value = client->get_or_compute(f_key, {}, [&](Computation&) {
         wait_until([&] { return finish.load(); }, "the test");
         return std::string("bytes");
       });
@@ -432,7 +432,7 @@ TEST_CASE("a request names what its thread holds of the same daemon and namespac
   }
   const protocol::Token token{7, 3};
   std::jthread worker([&] {
-    auto held = clients[0].acquire(key);
+    auto held = clients[0].acquire(f_key);
     REQUIRE(held.ok());
     for (Client& client : clients) CHECK_FALSE(client.get(key_named("g").bytes())->has_value());
     std::get<Computation>(*held).abandon();

@@ -22,7 +22,7 @@ ComputeOptions durable() {
 // Of a computation that is published, and answered so.
 Value computed(ConnectedClient& c, const ComputeOptions& options, const protocol::Published& answer, std::optional<Key> upstream = {}) {
   const auto call = c.in_thread([&c, options, upstream] {
-    return c.client->get_or_compute(key, options, [&](Computation&) {
+    return c.client->get_or_compute(f_key, options, [&](Computation&) {
       if (upstream) static_cast<void>(c.client->peek(*upstream));
       return std::string("value");
     });
@@ -52,7 +52,7 @@ TEST_CASE("durable reaches the daemon with computations, memoized functions and 
   for (const bool said : {false, true}) {
     PutOptions put;
     put.durable = said;
-    const auto putting = c.in_thread([&] { return c.client->put(key.bytes(), "value", put); });
+    const auto putting = c.in_thread([&] { return c.client->put(f_key.bytes(), "value", put); });
     const auto asked = c.connection->expect<protocol::Put>();
     CHECK(asked.message.retention.durable == said);
     c.connection->send(asked.id, protocol::Published{.version = 5, .stored = true, .durable = said});
@@ -105,7 +105,7 @@ TEST_CASE("a put that is stored and not durable ends with not_durable; one that 
   PutOptions options;
   options.durable = true;
   const auto put = [&](const protocol::Published& answer) {
-    const auto putting = c.in_thread([&] { return c.client->put(key.bytes(), "value", options); });
+    const auto putting = c.in_thread([&] { return c.client->put(f_key.bytes(), "value", options); });
     const auto asked = c.connection->expect<protocol::Put>();
     c.connection->send(asked.id, answer);
     return putting->wait();
@@ -117,7 +117,7 @@ TEST_CASE("a put that is stored and not durable ends with not_durable; one that 
 
 TEST_CASE("an invalidation that the disk does not keep is an error that says so") {
   ConnectedClient c;
-  const auto dropping = c.in_thread([&] { return c.client->invalidate(key.bytes()); });
+  const auto dropping = c.in_thread([&] { return c.client->invalidate(f_key.bytes()); });
   const auto asked = c.connection->expect<protocol::Invalidate>();
   c.connection->send(asked.id, protocol::Refused{ErrorCode::not_durable, "the disk fails"});
   CHECK(dropping->wait().error().code == ErrorCode::not_durable);
@@ -131,7 +131,7 @@ TEST_CASE("whoever waits for the disk waits longer than for the daemon, which is
   ConnectedClient c(of_client);
   PutOptions options;
   options.durable = true;
-  const auto putting = c.in_thread([&] { return c.client->put(key.bytes(), "value", options); });
+  const auto putting = c.in_thread([&] { return c.client->put(f_key.bytes(), "value", options); });
   const auto asked = c.connection->expect<protocol::Put>();
   // Longer than the time in which it would have to answer at once.
   for (int ping = 0; ping < 3; ++ping) {
@@ -154,15 +154,15 @@ TEST_CASE("so does whoever gets a value that is read from disk, and whoever drop
     }
     c.connection->send(asked.id, reply);
   };
-  const auto getting = c.in_thread([&] { return c.client->get(key.bytes()); });
+  const auto getting = c.in_thread([&] { return c.client->get(f_key.bytes()); });
   slowly(c.connection->expect<protocol::Acquire>(), protocol::Value{.version = 7, .parts = {{"", "", "from disk"}}});
   const auto& got = getting->wait();
   REQUIRE((got.ok() && got->has_value()));
   CHECK((*got)->text() == "from disk");
-  const auto dropping = c.in_thread([&] { return c.client->invalidate(key.bytes()); });
+  const auto dropping = c.in_thread([&] { return c.client->invalidate(f_key.bytes()); });
   slowly(c.connection->expect<protocol::Invalidate>(), protocol::Done{1});
   CHECK(*dropping->wait() == 1);
-  const auto unanswered = c.in_thread([&] { return c.client->invalidate(key.bytes()); });
+  const auto unanswered = c.in_thread([&] { return c.client->invalidate(f_key.bytes()); });
   CHECK(unanswered->wait().error().code == ErrorCode::unavailable);  // or it would take an hour
 }
 
@@ -186,7 +186,7 @@ TEST_CASE("whoever has no time to wait gives the disk half of what an answer may
   ConnectedClient c;
   ComputeOptions options;
   options.wait_timeout = Milliseconds(0);
-  const auto computing = c.in_thread([&] { return c.client->acquire(key, options); });
+  const auto computing = c.in_thread([&] { return c.client->acquire(f_key, options); });
   const auto asked = c.connection->expect<protocol::Acquire>();
   CHECK(asked.message.wait_ms == 0);
   CHECK(asked.message.load_ms == 50);  // an answer has 100 ms at least
@@ -199,7 +199,7 @@ TEST_CASE("whoever gets a value that the disk does not bring in time is told so:
   of_client.request_timeout = 500ms;  // before it asks whether the daemon is alive
   of_client.disk_timeout = 500ms;
   ConnectedClient c(of_client);
-  const auto getting = c.in_thread([&] { return c.client->get(key.bytes()); });
+  const auto getting = c.in_thread([&] { return c.client->get(f_key.bytes()); });
   const auto asked = c.connection->expect<protocol::Acquire>();
   CHECK(asked.message.wait_ms == 0);
   CHECK(asked.message.load_ms == 1'000);  // the daemon does not give up before the caller does
@@ -220,7 +220,7 @@ TEST_CASE("whoever gets a value that the disk does not bring in time is told so:
   CHECK(got.error().text.find("still being read from disk after 500 ms") != std::string::npos);
   // Somebody computes it, or nobody has it: those are misses.
   for (const ErrorCode code : {ErrorCode::timed_out, ErrorCode::not_found}) {
-    const auto missing = c.in_thread([&] { return c.client->get(key.bytes()); });
+    const auto missing = c.in_thread([&] { return c.client->get(f_key.bytes()); });
     c.connection->send(c.connection->expect<protocol::Acquire>().id, protocol::Refused{code, "no"});
     CHECK(missing->wait().ok());
   }

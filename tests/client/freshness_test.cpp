@@ -21,10 +21,10 @@ constexpr FakeNamespace::Life nearly_stale_and_refreshing{.fresh_until_ms = now_
 struct Aged : ConnectedClient {
   explicit Aged(const FakeNamespace::Life& life, ClientOptions options = {}) : ConnectedClient(std::move(options)) {
     space.store->set_time_ms(now_ms);
-    space.place(key, "old", life);
+    space.place(f_key, "old", life);
   }
   Result<Value> get_or_compute(const ComputeOptions& options = {}) {
-    return client->get_or_compute(key, options, [this](Computation&) {
+    return client->get_or_compute(f_key, options, [this](Computation&) {
       ++computed;
       pins_while_computing = space.pins_set();
       return std::string("new");
@@ -51,7 +51,7 @@ TEST_CASE("a stale value that somebody refreshes is given at once, and nobody is
   REQUIRE(value.ok());
   check_old(*value, true);
   CHECK(value->in_shared_memory());
-  const auto acquired = c.client->acquire(key);
+  const auto acquired = c.client->acquire(f_key);
   REQUIRE(acquired.ok());
   check_old(std::get<Value>(*acquired), true);
   CHECK(c.unasked());
@@ -62,10 +62,10 @@ TEST_CASE("a stale value that somebody refreshes is given at once, and nobody is
 
 TEST_CASE("peek and get give a stale value and say so; they ask nobody to refresh it") {
   Aged c(stale);
-  const auto peeked = c.client->peek(key);
+  const auto peeked = c.client->peek(f_key);
   REQUIRE(peeked.has_value());
   check_old(*peeked, true);
-  const auto got = c.client->get(key.bytes());
+  const auto got = c.client->get(f_key.bytes());
   REQUIRE(got.ok());
   check_old(**got, true);
   CHECK(c.unasked());
@@ -75,13 +75,13 @@ TEST_CASE("peek and get give a stale value and say so; they ask nobody to refres
 TEST_CASE("past its grace a value is a miss") {
   Aged c(stale);
   c.space.store->set_time_ms(now_ms + 999);
-  CHECK_FALSE(c.client->peek(key).has_value());
+  CHECK_FALSE(c.client->peek(f_key).has_value());
 }
 
 TEST_CASE("a stale value keeps saying so when it is moved, swapped or copied for want of a pin") {
   Aged c(stale_and_refreshing);
   std::vector<Value> views;
-  for (std::size_t i = 0; i < 9; ++i) views.push_back(std::move(*c.client->peek(key)));
+  for (std::size_t i = 0; i < 9; ++i) views.push_back(std::move(*c.client->peek(f_key)));
   CHECK_FALSE(views.back().in_shared_memory());
   for (const Value& view : views) CHECK(view.stale());
   Value other;
@@ -191,8 +191,8 @@ TEST_CASE("who loses the draw, or sees that somebody is at it, has a fresh value
 
 TEST_CASE("peek and wait take part in no draw") {
   Aged c(nearly_stale);
-  check_old(*c.client->peek(key), false);
-  const auto waited = c.client->wait(key.bytes());
+  check_old(*c.client->peek(f_key), false);
+  const auto waited = c.client->wait(f_key.bytes());
   REQUIRE(waited.ok());
   check_old(*waited, false);
   CHECK(c.unasked());
@@ -209,7 +209,7 @@ TEST_CASE("with the daemon away the value at hand is the answer, in strict mode 
       const auto value = c.get_or_compute();
       REQUIRE(value.ok());
       check_old(*value, life.grace_ms != 0);
-      const auto acquired = c.client->acquire(key);
+      const auto acquired = c.client->acquire(f_key);
       REQUIRE(acquired.ok());
       check_old(std::get<Value>(*acquired), life.grace_ms != 0);
       CHECK(c.computed == 0);
@@ -233,7 +233,7 @@ TEST_CASE("a refusal to refresh leaves the value at hand") {
 TEST_CASE("who refreshes sees its own failure") {
   Aged c(stale);
   const auto call = c.in_thread([&] {
-    return c.client->get_or_compute(key, {}, [](Computation&) -> Result<std::string> { return Error{ErrorCode::not_found, "no such fruit"}; });
+    return c.client->get_or_compute(f_key, {}, [](Computation&) -> Result<std::string> { return Error{ErrorCode::not_found, "no such fruit"}; });
   });
   c.grant(protocol::LeaseCause::stale);
   CHECK(c.connection->expect<protocol::Fail>().message.text == "no such fruit");
@@ -253,11 +253,11 @@ TEST_CASE("wait takes a stale value only when it is told to") {
   Aged c(stale_and_refreshing);
   WaitOptions accepting;
   accepting.accept_stale = true;
-  const auto stale_value = c.client->wait(key.bytes(), accepting);
+  const auto stale_value = c.client->wait(f_key.bytes(), accepting);
   REQUIRE(stale_value.ok());
   check_old(*stale_value, true);
   CHECK(c.unasked());
-  const auto call = c.in_thread([&] { return c.client->wait(key.bytes()); });
+  const auto call = c.in_thread([&] { return c.client->wait(f_key.bytes()); });
   const auto asked = c.connection->expect<protocol::Acquire>();
   CHECK_FALSE(asked.message.may_compute);
   CHECK_FALSE(asked.message.accept_stale);
@@ -271,7 +271,7 @@ TEST_CASE("get takes a stale value unless it is told not to") {
   Aged c(stale);
   GetOptions options;
   options.accept_stale = false;
-  const auto call = c.in_thread([&] { return c.client->get(key.bytes(), options); });
+  const auto call = c.in_thread([&] { return c.client->get(f_key.bytes(), options); });
   const auto asked = c.connection->expect<protocol::Acquire>();
   CHECK_FALSE(asked.message.accept_stale);
   c.connection->send(asked.id, protocol::Refused{ErrorCode::not_found, "no such value"});

@@ -7,6 +7,6 @@
 
 namespace onced::testing {
 
-inline const Key key = key_named("f");
+inline const Key f_key = key_named("f");
 
 }  // namespace onced::testing

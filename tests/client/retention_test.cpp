@@ -92,14 +92,14 @@ TEST_CASE("a call with options that are refused asks nobody") {
     FAIL("called");
     return {};
   };
-  CHECK(c.client->get_or_compute(key, options, compute).error().code == ErrorCode::invalid_argument);
-  CHECK(c.client->acquire(key, options).error().code == ErrorCode::invalid_argument);
+  CHECK(c.client->get_or_compute(f_key, options, compute).error().code == ErrorCode::invalid_argument);
+  CHECK(c.client->acquire(f_key, options).error().code == ErrorCode::invalid_argument);
   ComputeOptions failing;
   failing.failure_ttl = -1s;
-  CHECK(c.client->get_or_compute(key, failing, compute).error().text == "failure_ttl of -1000 ms is negative");
+  CHECK(c.client->get_or_compute(f_key, failing, compute).error().text == "failure_ttl of -1000 ms is negative");
   PutOptions put;
   put.ttl = -1ms;
-  CHECK(c.client->put(key.bytes(), "value", put).error().code == ErrorCode::invalid_argument);
+  CHECK(c.client->put(f_key.bytes(), "value", put).error().code == ErrorCode::invalid_argument);
   CHECK(c.client->invalidate_tag("").error().code == ErrorCode::invalid_argument);
   CHECK(c.client->invalidate_tag(std::string(limits::tag_bytes_max + 1, 't')).error().code == ErrorCode::too_large);
   CHECK(c.unasked());
@@ -122,7 +122,7 @@ TEST_CASE("a computation's and a put's retention reach the daemon, a memoized fu
   PutOptions put;
   put.ttl = 2s;
   put.tags = {"a", "b"};
-  const auto putting = c.in_thread([&] { return c.client->put(key.bytes(), "value", put); });
+  const auto putting = c.in_thread([&] { return c.client->put(f_key.bytes(), "value", put); });
   const auto asked = c.connection->expect<protocol::Put>();
   CHECK(asked.message.retention == protocol::Retention{2000, protocol::as_configured, protocol::as_configured, {"a", "b"}, {}, false});
   c.connection->send(asked.id, protocol::Published{1, true});
@@ -136,7 +136,7 @@ TEST_CASE("how long a failure counts is the caller's to say") {
                                    std::pair{std::optional<Milliseconds>(0), std::uint64_t{0}}, std::pair{std::optional<Milliseconds>(7), std::uint64_t{7}}}) {
     options.failure_ttl = said;
     const auto call = c.in_thread([&] {
-      return c.client->get_or_compute(key, options, [](Computation&) -> Result<std::string> { return Error{ErrorCode::internal, "no"}; });
+      return c.client->get_or_compute(f_key, options, [](Computation&) -> Result<std::string> { return Error{ErrorCode::internal, "no"}; });
     });
     c.grant();
     CHECK(c.connection->expect<protocol::Fail>().message.failure_ttl_ms == sent);
@@ -154,7 +154,7 @@ TEST_CASE("invalidations name their scope, and are hard unless they are to be so
     c.connection->send(asked.id, protocol::Done{3});
     CHECK(*calling->wait() == 3);
   };
-  const std::string bytes(key.bytes());
+  const std::string bytes(f_key.bytes());
   for (const bool soft : {false, true}) {
     const InvalidateOptions options{.soft = soft};
     check([&] { return c.client->invalidate(bytes, options); }, protocol::ScopeKind::key, bytes, soft);

@@ -40,7 +40,7 @@ struct Patient {
   void check_local(Milliseconds wait = shortly) {
     ComputeOptions options;
     options.wait_timeout = wait;
-    const auto value = client->get_or_compute(key, options, [](Computation& computation) {
+    const auto value = client->get_or_compute(f_key, options, [](Computation& computation) {
       CHECK(computation.local());
       return std::string("local");
     });
@@ -69,7 +69,7 @@ FakeConnection::Received<Message> expect_after_pings(FakeConnection& connection)
 TEST_CASE("who has little time waits no longer for a connection than for a value") {
   Patient p;  // its connection is never accepted
   p.check_local();
-  CHECK(p.client->wait(key.bytes(), {shortly}).error().code == ErrorCode::unavailable);
+  CHECK(p.client->wait(f_key.bytes(), {shortly}).error().code == ErrorCode::unavailable);
   CHECK(p.client->counters().computed_locally == 1);
 }
 
@@ -100,7 +100,7 @@ TEST_CASE("a daemon that takes no requests is away too, also while another threa
   constexpr int senders = 20;  // more than the socket holds
   std::vector<std::jthread> threads;
   for (int i = 0; i < senders; ++i) {
-    threads.emplace_back([&] { CHECK_FALSE(p.client->put(key.bytes(), std::string(limits::value_bytes_max, 'x')).ok()); });
+    threads.emplace_back([&] { CHECK_FALSE(p.client->put(f_key.bytes(), std::string(limits::value_bytes_max, 'x')).ok()); });
   }
   wait_until([&] { return p.client->counters().requests == senders; }, "all to send");
   p.check_local();
@@ -114,7 +114,7 @@ TEST_CASE("a long computation is no silent daemon: pings are answered, and the w
   Patient p(options);
   FakeConnection connection = p.connect();
   std::optional<Result<Value>> value;
-  std::jthread waiter([&] { value = p.client->get_or_compute(key, {}, [](Computation&) { return std::string("not here"); }); });
+  std::jthread waiter([&] { value = p.client->get_or_compute(f_key, {}, [](Computation&) { return std::string("not here"); }); });
   const auto asked = connection.expect<protocol::Acquire>();
   for (int i = 0; i < 3; ++i) connection.send(connection.expect<protocol::Unsubscribe>().id, protocol::Done{0});
   protocol::Value answer;
@@ -158,7 +158,7 @@ TEST_CASE("while the daemon is silent calls are told at once, and hits go on") {
   p.check_local();
   const std::uint64_t asked = p.client->counters().requests;
   p.check_local(an_hour);
-  CHECK(p.client->put(key.bytes(), "x").error().code == ErrorCode::unavailable);
+  CHECK(p.client->put(f_key.bytes(), "x").error().code == ErrorCode::unavailable);
   CHECK(p.client->counters().requests == asked);
   CHECK(p.client->peek(key_named("g"))->text() == "there");
   CHECK(p.warnings.size() == 1);
@@ -172,7 +172,7 @@ TEST_CASE("a daemon that goes on is asked again over the same connection, and a 
   p.check_local();
   std::atomic<bool> served{false};
   std::jthread caller([&] {
-    wait_until([&] { return p.client->invalidate(key.bytes()).ok(); }, "the daemon to be asked again");
+    wait_until([&] { return p.client->invalidate(f_key.bytes()).ok(); }, "the daemon to be asked again");
     served = true;
   });
   while (!served) {
@@ -197,7 +197,7 @@ TEST_CASE("strict: that the daemon does not answer is an error, and no time-out 
   FakeConnection connection = p.connect();
   ComputeOptions hurried;
   hurried.wait_timeout = shortly;
-  const auto value = p.client->get_or_compute(key, hurried, [](Computation&) { return std::string(); });
+  const auto value = p.client->get_or_compute(f_key, hurried, [](Computation&) { return std::string(); });
   CHECK(value.error().code == ErrorCode::unavailable);
   CHECK(value.error().text.find("does not answer") != std::string::npos);
 }
@@ -209,7 +209,7 @@ TEST_CASE("get: nothing is there only when the daemon says so") {
   FakeConnection connection = p.connect();
   std::optional<Result<std::optional<Value>>> got;
   const auto get = [&](const std::optional<protocol::Reply>& reply) {
-    std::jthread caller([&] { got = p.client->get(key.bytes()); });
+    std::jthread caller([&] { got = p.client->get(f_key.bytes()); });
     const auto asked = expect_after_pings<protocol::Acquire>(connection);
     CHECK(asked.message.wait_ms == 0);
     if (reply) connection.send(asked.id, *reply);
@@ -229,7 +229,7 @@ TEST_CASE("get: a daemon that is given no longer for its disk than for an answer
   options.request_timeout = options.disk_timeout = Milliseconds(1'000);
   Patient p(options);
   FakeConnection connection = p.connect();
-  const auto got = p.client->get(key.bytes());
+  const auto got = p.client->get(f_key.bytes());
   CHECK(got.error().code == ErrorCode::unavailable);
   CHECK(got.error().text.find("does not answer") != std::string::npos);
 }
@@ -243,7 +243,7 @@ TEST_CASE("a lease that a daemon grants after its silence is given back") {
   // The next call reads it.
   std::atomic<bool> done{false};
   std::jthread caller([&] {
-    wait_until([&] { return p.client->invalidate(key.bytes()).ok(); }, "an answer");
+    wait_until([&] { return p.client->invalidate(f_key.bytes()).ok(); }, "an answer");
     done = true;
   });
   bool given_back = false;

@@ -15,9 +15,9 @@ namespace {
 TEST_CASE("a cancellation ends the computation and is told to holder and waiters") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect("pid 9 (oncectl)");
-  const auto of_a = scene.ask(a, scene.acquire(key));
+  const auto of_a = scene.ask(a, scene.acquire(chart_key));
   const auto token = scene.take<protocol::Lease>(a, of_a).token;
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   CHECK(scene.take<protocol::Done>(c, scene.ask(c, protocol::Cancel{function_scope("chart")})).count == 1);
   CHECK(scene.take<protocol::LeaseLost>(a, of_a).why == LeaseEnd::cancelled);
   CHECK(scene.take<protocol::Cancelled>(b, of_b).text == "cancelled by pid 9 (oncectl)");
@@ -28,10 +28,10 @@ TEST_CASE("a cancellation ends the computation and is told to holder and waiters
 TEST_CASE("a cancellation also ends computations that were detached before") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  scene.ask(b, protocol::Invalidate{key_scope(key)});
-  CHECK(scene.take<protocol::Done>(b, scene.ask(b, protocol::Cancel{key_scope(key)})).count == 1);
+  scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  scene.ask(b, protocol::Invalidate{key_scope(chart_key)});
+  CHECK(scene.take<protocol::Done>(b, scene.ask(b, protocol::Cancel{key_scope(chart_key)})).count == 1);
   scene.take<protocol::Cancelled>(b, of_b);
   CHECK(scene.counted("detached_leases") == 0);
 }
@@ -362,7 +362,7 @@ TEST_CASE("cancellations and invalidations that are cut into steps share their l
     CHECK(refused.code == ErrorCode::limit_reached);
     CHECK(contains(refused.text, "16 invalidations and cancellations; the limit is 16 (limits.invalidations_per_connection_max)"));
   }
-  CHECK(s.has_reply(s.admin, s.ask(s.admin, protocol::Cancel{key_scope(key)})));  // one of a key is none of them
+  CHECK(s.has_reply(s.admin, s.ask(s.admin, protocol::Cancel{key_scope(chart_key)})));  // one of a key is none of them
   s.settings.invalidations_max = limits::invalidations_per_connection_max;
   s.engine.reconfigure(s.settings);
   const auto refused = s.take<protocol::Refused>(s.other, s.ask(s.other, protocol::Cancel{everything()}));

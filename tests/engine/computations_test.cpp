@@ -12,9 +12,9 @@ TEST_CASE("the first to ask gets the lease, and the others wait for its value (L
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
   scene.store.mapped = {c};
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  const auto of_c = scene.ask(c, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  const auto of_c = scene.ask(c, scene.acquire(chart_key));
   CHECK_FALSE(scene.has_reply(b, of_b));
   scene.now += 3s;
   const auto published = scene.publish(a, token, "bytes");
@@ -33,48 +33,48 @@ TEST_CASE("the first to ask gets the lease, and the others wait for its value (L
 TEST_CASE("a value that is there is answered at once, unless it is forced") {
   Scene scene;
   const auto a = scene.connect();
-  scene.publish(a, scene.lease(a, key), "one");
-  const auto hit = scene.take<protocol::Value>(a, scene.ask(a, scene.acquire(key)));
+  scene.publish(a, scene.lease(a, chart_key), "one");
+  const auto hit = scene.take<protocol::Value>(a, scene.ask(a, scene.acquire(chart_key)));
   CHECK_FALSE(hit.waited);
-  auto forced = scene.acquire(key);
+  auto forced = scene.acquire(chart_key);
   forced.force = true;
   const auto lease = scene.take<protocol::Lease>(a, scene.ask(a, forced));
   CHECK(lease.cause == LeaseCause::forced);
-  CHECK(scene.store.visible(key));  // the old value is good until the new one is there
+  CHECK(scene.store.visible(chart_key));  // the old value is good until the new one is there
   CHECK(scene.publish(a, lease.token, "two").version > hit.version);
-  CHECK(scene.inline_bytes(a, scene.ask(a, scene.acquire(key))) == "two");
+  CHECK(scene.inline_bytes(a, scene.ask(a, scene.acquire(chart_key))) == "two");
 }
 
 TEST_CASE("a publish with an old token is refused and changes nothing (L1)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
+  const auto token = scene.lease(a, chart_key);
   scene.publish(a, token, "one");
   CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("again"), 0})) == ErrorCode::unknown_token);
   CHECK(scene.refused(b, scene.ask(b, protocol::Fail{token, "no", 0})) == ErrorCode::unknown_token);
   CHECK(scene.refused(b, scene.ask(b, protocol::Abandon{token})) == ErrorCode::unknown_token);
-  CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(key))) == "one");
+  CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(chart_key))) == "one");
 }
 
 TEST_CASE("a token of another connection or another epoch is refused (L1)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  auto token = scene.lease(a, key);
+  auto token = scene.lease(a, chart_key);
   CHECK(scene.refused(b, scene.ask(b, protocol::Publish{token, Scene::value("mine"), 0})) == ErrorCode::unknown_token);
   token.epoch += 1;
   CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("mine"), 0})) == ErrorCode::unknown_token);
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(chart_key));
 }
 
 TEST_CASE("a lease that ends without a result goes to the longest waiter that can compute (L2)") {
   Scene scene;
   const auto a = scene.connect(), passive = scene.connect(), b = scene.connect(), c = scene.connect();
-  const auto token = scene.lease(a, key);
-  auto only_wait = scene.acquire(key);
+  const auto token = scene.lease(a, chart_key);
+  auto only_wait = scene.acquire(chart_key);
   only_wait.may_compute = false;
   const auto of_passive = scene.ask(passive, only_wait);
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  const auto of_c = scene.ask(c, scene.acquire(key));
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  const auto of_c = scene.ask(c, scene.acquire(chart_key));
   LeaseCause expected = LeaseCause::abandoned;
   SUBCASE("abandoned") { scene.take<protocol::Done>(a, scene.ask(a, protocol::Abandon{token})); }
   SUBCASE("hang-up") {
@@ -101,9 +101,9 @@ TEST_CASE("a lease that ends without a result goes to the longest waiter that ca
 TEST_CASE("who does not take up a lease within the deadline is passed over (L2)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  const auto of_c = scene.ask(c, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  const auto of_c = scene.ask(c, scene.acquire(chart_key));
   scene.ask(a, protocol::Abandon{token});
   const auto passed = scene.take<protocol::Lease>(b, of_b);
   scene.pass(999ms);
@@ -123,11 +123,11 @@ TEST_CASE("who does not take up a lease within the deadline is passed over (L2)"
 TEST_CASE("a holder whose limit has passed loses the lease and its publish is refused (L2)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  auto limited = scene.acquire(key);
+  auto limited = scene.acquire(chart_key);
   limited.lease_limit_ms = 500;
   const auto of_a = scene.ask(a, limited);
   const auto token = scene.take<protocol::Lease>(a, of_a).token;
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   scene.pass(500ms);
   CHECK(scene.take<protocol::LeaseLost>(a, of_a).why == LeaseEnd::limit_passed);
   CHECK(scene.take<protocol::Lease>(b, of_b).cause == LeaseCause::limit_passed);
@@ -138,8 +138,8 @@ TEST_CASE("three holders dead in a row are a failure for everybody who waits, an
   Scene scene;
   std::vector<ConnectionId> crashing{scene.connect("pid 1"), scene.connect("pid 2"), scene.connect("pid 3")};
   const auto waiting = scene.connect(), later = scene.connect();
-  for (const auto connection : crashing) scene.ask(connection, scene.acquire(key));
-  const auto of_waiting = scene.ask(waiting, scene.acquire(key));
+  for (const auto connection : crashing) scene.ask(connection, scene.acquire(chart_key));
+  const auto of_waiting = scene.ask(waiting, scene.acquire(chart_key));
   for (const auto connection : crashing) {
     CHECK_FALSE(scene.has_reply(waiting, of_waiting));
     scene.step(Disconnected{connection});
@@ -148,9 +148,9 @@ TEST_CASE("three holders dead in a row are a failure for everybody who waits, an
   CHECK(failure.text ==
         "3 holders died in a row while computing chart(0); the last was pid 3; it fails for 60 s unless it is forced, put or invalidated");
   scene.pass(59s);
-  CHECK(scene.take<protocol::Failure>(later, scene.ask(later, scene.acquire(key))).age_ms == 59'000);
+  CHECK(scene.take<protocol::Failure>(later, scene.ask(later, scene.acquire(chart_key))).age_ms == 59'000);
   scene.pass(1s);
-  scene.lease(later, key);
+  scene.lease(later, chart_key);
 }
 
 TEST_CASE("processes that a supervisor starts one after the other do not die of one key for ever (L2)") {
@@ -158,7 +158,7 @@ TEST_CASE("processes that a supervisor starts one after the other do not die of 
   const auto other = scene.connect();
   const auto crash = [&](std::uint32_t pid) {
     const auto connection = scene.connect("pid " + std::to_string(pid), {1000, pid});
-    scene.lease(connection, key);  // nobody else waits for it
+    scene.lease(connection, chart_key);  // nobody else waits for it
     scene.step(ProcessDied{connection});
     scene.step(Disconnected{connection});
   };
@@ -168,37 +168,37 @@ TEST_CASE("processes that a supervisor starts one after the other do not die of 
   scene.pass(20s);
   SUBCASE("the third is the last") {
     crash(3);
-    scene.take<protocol::Failure>(other, scene.ask(other, scene.acquire(key)));
+    scene.take<protocol::Failure>(other, scene.ask(other, scene.acquire(chart_key)));
   }
   SUBCASE("unless a value comes between") {
-    scene.publish(other, scene.lease(other, key), "value");
-    scene.ask(other, protocol::Invalidate{key_scope(key)});
+    scene.publish(other, scene.lease(other, chart_key), "value");
+    scene.ask(other, protocol::Invalidate{key_scope(chart_key)});
     crash(3);
-    scene.lease(other, key);
+    scene.lease(other, chart_key);
   }
   SUBCASE("unless the key is invalidated") {
-    scene.ask(other, protocol::Invalidate{key_scope(key)});
+    scene.ask(other, protocol::Invalidate{key_scope(chart_key)});
     crash(3);
-    scene.lease(other, key);
+    scene.lease(other, chart_key);
   }
   SUBCASE("unless its function is invalidated") {
     scene.ask(other, protocol::Invalidate{function_scope("chart")});
     crash(3);
-    scene.lease(other, key);
+    scene.lease(other, chart_key);
   }
   SUBCASE("unless it was long ago") {
     scene.pass(41s);
     crash(3);
-    scene.lease(other, key);
+    scene.lease(other, chart_key);
   }
   SUBCASE("and one more when somebody insists") {
     crash(3);
-    auto forced = scene.acquire(key);
+    auto forced = scene.acquire(chart_key);
     forced.force = true;
     const auto insisting = scene.connect("pid 4", {1000, 4});
     scene.take<protocol::Lease>(insisting, scene.ask(insisting, forced));
     scene.step(Disconnected{insisting});
-    scene.take<protocol::Failure>(other, scene.ask(other, scene.acquire(key)));
+    scene.take<protocol::Failure>(other, scene.ask(other, scene.acquire(chart_key)));
   }
 }
 
@@ -207,8 +207,8 @@ TEST_CASE("a process that dies with several connections is one dead holder (L2)"
   std::vector<ConnectionId> of_one;
   for (int i = 0; i < 4; ++i) of_one.push_back(scene.connect("pid 1", {1000, 1}));
   const auto good = scene.connect("pid 2", {1000, 2});
-  for (const auto connection : of_one) scene.ask(connection, scene.acquire(key));
-  const auto of_good = scene.ask(good, scene.acquire(key));
+  for (const auto connection : of_one) scene.ask(connection, scene.acquire(chart_key));
+  const auto of_good = scene.ask(good, scene.acquire(chart_key));
   for (const auto connection : of_one) scene.step(ProcessDied{connection});
   CHECK(scene.take<protocol::Lease>(good, of_good).cause == LeaseCause::holder_died);
 }
@@ -232,13 +232,13 @@ TEST_CASE("a value between two deaths starts the count of deaths anew (L2)") {
   Scene scene;
   std::vector<ConnectionId> crashing{scene.connect(), scene.connect(), scene.connect()};
   const auto good = scene.connect();
-  scene.ask(crashing[0], scene.acquire(key));
-  scene.ask(crashing[1], scene.acquire(key));
-  const auto of_good = scene.ask(good, scene.acquire(key));
+  scene.ask(crashing[0], scene.acquire(chart_key));
+  scene.ask(crashing[1], scene.acquire(chart_key));
+  const auto of_good = scene.ask(good, scene.acquire(chart_key));
   scene.step(Disconnected{crashing[0]});
   scene.step(Disconnected{crashing[1]});
   scene.publish(good, scene.take<protocol::Lease>(good, of_good).token, "value");
-  auto forced = scene.acquire(key);
+  auto forced = scene.acquire(chart_key);
   forced.force = true;
   scene.ask(crashing[2], forced);
   const auto again = scene.ask(good, forced);
@@ -249,9 +249,9 @@ TEST_CASE("a value between two deaths starts the count of deaths anew (L2)") {
 TEST_CASE("a waiter's own deadline is answered with the name of the holder (L3)") {
   Scene scene;
   const auto a = scene.connect("pid 4711 (gunicorn)"), b = scene.connect();
-  scene.lease(a, key);
+  scene.lease(a, chart_key);
   scene.pass(2s);
-  const auto of_b = scene.ask(b, scene.acquire(key, 5000));
+  const auto of_b = scene.ask(b, scene.acquire(chart_key, 5000));
   scene.pass(4999ms);
   CHECK_FALSE(scene.has_reply(b, of_b));
   scene.pass(1ms);
@@ -263,8 +263,8 @@ TEST_CASE("a waiter's own deadline is answered with the name of the holder (L3)"
 TEST_CASE("who does not want to wait is told who computes") {
   Scene scene;
   const auto a = scene.connect("pid 4711 (gunicorn)"), b = scene.connect();
-  scene.lease(a, key);
-  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(key, 0)));
+  scene.lease(a, chart_key);
+  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(chart_key, 0)));
   CHECK(refused.code == ErrorCode::timed_out);
   CHECK(refused.text.find("pid 4711 (gunicorn)") == 0);
 }
@@ -272,17 +272,17 @@ TEST_CASE("who does not want to wait is told who computes") {
 TEST_CASE("who only waits also waits for a key that nobody computes yet (L3)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  auto only_wait = scene.acquire(key, 10'000);
+  auto only_wait = scene.acquire(chart_key, 10'000);
   only_wait.may_compute = false;
   SUBCASE("and gets the value of a later computation") {
     const auto waits = scene.ask(b, only_wait);
-    const auto token = scene.lease(a, key);
+    const auto token = scene.lease(a, chart_key);
     scene.publish(a, token, "value");
     CHECK(scene.inline_bytes(b, waits) == "value");
   }
   SUBCASE("and gets a value that is put") {
     const auto waits = scene.ask(b, only_wait);
-    scene.put(a, key, "put");
+    scene.put(a, chart_key, "put");
     CHECK(scene.inline_bytes(b, waits) == "put");
   }
   SUBCASE("until its deadline") {
@@ -299,9 +299,9 @@ TEST_CASE("who only waits also waits for a key that nobody computes yet (L3)") {
 TEST_CASE("a lease that was granted before its withdrawal was read ends as abandoned") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto of_a = scene.ask(a, scene.acquire(key));
+  const auto of_a = scene.ask(a, scene.acquire(chart_key));
   const auto token = scene.take<protocol::Lease>(a, of_a).token;
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   scene.ask(b, protocol::Withdraw{of_a});  // another connection's number means nothing
   CHECK_FALSE(scene.has_reply(b, of_b));
   scene.ask(a, protocol::Withdraw{of_a});
@@ -313,8 +313,8 @@ TEST_CASE("a lease that was granted before its withdrawal was read ends as aband
 TEST_CASE("a withdrawn request is not answered") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   scene.ask(b, protocol::Withdraw{of_b});
   scene.publish(a, token, "value");
   CHECK_FALSE(scene.has_reply(b, of_b));
@@ -323,46 +323,46 @@ TEST_CASE("a withdrawn request is not answered") {
 TEST_CASE("one failure is told to all waiters and stays an answer for its time-to-live (L4)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  const auto of_c = scene.ask(c, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  const auto of_c = scene.ask(c, scene.acquire(chart_key));
   scene.take<protocol::Done>(a, scene.ask(a, protocol::Fail{token, "division by zero", 1000}));
   CHECK(scene.take<protocol::Failure>(b, of_b).text == "division by zero");
   CHECK(scene.take<protocol::Failure>(c, of_c).text == "division by zero");
   scene.pass(300ms);
-  CHECK(scene.take<protocol::Failure>(b, scene.ask(b, scene.acquire(key))).age_ms == 300);
+  CHECK(scene.take<protocol::Failure>(b, scene.ask(b, scene.acquire(chart_key))).age_ms == 300);
   SUBCASE("then it is forgotten") {
     scene.pass(700ms);
-    scene.lease(b, key);
+    scene.lease(b, chart_key);
   }
   SUBCASE("unless an invalidation comes first") {
-    scene.ask(b, protocol::Invalidate{key_scope(key)});
-    scene.lease(b, key);
+    scene.ask(b, protocol::Invalidate{key_scope(chart_key)});
+    scene.lease(b, chart_key);
   }
   SUBCASE("or somebody insists") {
-    auto forced = scene.acquire(key);
+    auto forced = scene.acquire(chart_key);
     forced.force = true;
     scene.take<protocol::Lease>(b, scene.ask(b, forced));
-    CHECK_FALSE(scene.has_reply(c, scene.ask(c, scene.acquire(key))));  // waits like anybody
+    CHECK_FALSE(scene.has_reply(c, scene.ask(c, scene.acquire(chart_key))));  // waits like anybody
   }
 }
 
 TEST_CASE("a failure without time-to-live is told to the present waiters only (L4)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   scene.ask(a, protocol::Fail{token, "no", 0});
   scene.take<protocol::Failure>(b, of_b);
-  scene.lease(b, key);
+  scene.lease(b, chart_key);
 }
 
 TEST_CASE("requests that are in flight twice, and a second HELLO, end the connection") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  scene.lease(a, key);
-  const auto waits = scene.ask(b, scene.acquire(key));
-  scene.step(Requested{b, waits, scene.acquire(key)});
+  scene.lease(a, chart_key);
+  const auto waits = scene.ask(b, scene.acquire(chart_key));
+  scene.step(Requested{b, waits, scene.acquire(chart_key)});
   REQUIRE(scene.closed.size() == 1);
   CHECK(scene.closed[0].find("is in flight already") != std::string::npos);
   scene.ask(a, protocol::Hello{});
@@ -374,10 +374,10 @@ TEST_CASE("waiters above the limit are refused with the name of the setting") {
   settings.waiters_per_key_max = 2;
   Scene scene(settings);
   const auto a = scene.connect(), b = scene.connect();
-  scene.lease(a, key);
-  scene.ask(b, scene.acquire(key));
-  scene.ask(b, scene.acquire(key));
-  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(key)));
+  scene.lease(a, chart_key);
+  scene.ask(b, scene.acquire(chart_key));
+  scene.ask(b, scene.acquire(chart_key));
+  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(chart_key)));
   CHECK(refused.code == ErrorCode::limit_reached);
   CHECK(refused.text.find("waiters_per_key_max") != std::string::npos);
 }
@@ -391,8 +391,8 @@ TEST_CASE("leases that were handed over count for the limit of the connection th
     for (std::size_t i = 0; i < most; ++i)
       scene.engine.apply(Requested{from, 1'000'000 + i, scene.acquire(key_of("many", static_cast<int>(i)))}, scene.now, effects);
   scene.step(Disconnected{a});  // b has all its leases now
-  scene.lease(c, key);
-  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(key)));
+  scene.lease(c, chart_key);
+  const auto refused = scene.take<protocol::Refused>(b, scene.ask(b, scene.acquire(chart_key)));
   CHECK(refused.code == ErrorCode::limit_reached);
   CHECK(refused.text.find("requests_in_flight_per_connection_max") != std::string::npos);
 }
@@ -416,11 +416,11 @@ TEST_CASE("the key bytes that one connection, and all together, have under way a
   CHECK(refused(a, long_key) == "this connection has " + std::to_string(2 * long_key.size()) + " bytes of keys under way, this request adds " +
                                     size + "; the limit is " + std::to_string(2 * long_key.size()) +
                                     " (limits.under_way_bytes_per_connection_max)");
-  CHECK(refused(a, key).find("limits.under_way_bytes_per_connection_max") != std::string::npos);  // a lease as well
+  CHECK(refused(a, chart_key).find("limits.under_way_bytes_per_connection_max") != std::string::npos);  // a lease as well
   scene.ask(b, scene.acquire(long_key));
   CHECK(refused(b, long_key).find("(limits.under_way_bytes_max)") != std::string::npos);
   scene.publish(a, token, "value");  // nothing is under way any more
-  scene.lease(a, key);
+  scene.lease(a, chart_key);
   scene.lease(b, key_of("other"));
 }
 
@@ -429,10 +429,10 @@ TEST_CASE("what a computation says of its progress counts, and is left out above
   settings.under_way_bytes_per_connection_max = 500;
   Scene scene(settings);
   const auto a = scene.connect();
-  const auto token = scene.lease(a, key);
+  const auto token = scene.lease(a, chart_key);
   const auto explained = [&] {
     std::string all;
-    for (const auto& line : scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key})).lines) all += line;
+    for (const auto& line : scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{chart_key})).lines) all += line;
     return all;
   };
   scene.ask(a, protocol::Progress{token, 0.5, std::string(400, 'p')});
@@ -445,8 +445,8 @@ TEST_CASE("what a computation says of its progress counts, and is left out above
 TEST_CASE("draining answers every waiter and refuses what comes later (L3)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   scene.step(Draining{});
   CHECK(scene.refused(b, of_b) == ErrorCode::unavailable);
   CHECK(scene.refused(a, scene.ask(a, protocol::Publish{token, Scene::value("x"), 0})) == ErrorCode::unavailable);
@@ -457,8 +457,8 @@ TEST_CASE("draining answers every waiter and refuses what comes later (L3)") {
 TEST_CASE("who waits when it drains is told why that is") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   scene.step(Draining{"the namespace begins anew"});
   CHECK(scene.take<protocol::Refused>(b, of_b).text == "the namespace begins anew");
   CHECK(scene.take<protocol::Refused>(a, scene.ask(a, scene.acquire(key_of("other")))).text == "the namespace begins anew");
@@ -471,7 +471,7 @@ TEST_CASE("an event for a connection that is gone names nothing") {
   scene.step(Disconnected{a});
   scene.step(ProcessDied{a});
   scene.step(SignalsSent{a, 1, 5});
-  scene.ask(a, scene.acquire(key));
+  scene.ask(a, scene.acquire(chart_key));
   CHECK(scene.inbox.empty());
 }
 
@@ -479,9 +479,9 @@ TEST_CASE("time that goes back counts as standing still") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
   scene.now = 10s;
-  scene.lease(a, key);
+  scene.lease(a, chart_key);
   scene.now = 5s;
-  const auto of_b = scene.ask(b, scene.acquire(key, 1000));
+  const auto of_b = scene.ask(b, scene.acquire(chart_key, 1000));
   CHECK(scene.engine.next_deadline() == std::optional<Time>(11s));
   scene.now = 11s;
   scene.step(Ticked{});
@@ -491,11 +491,11 @@ TEST_CASE("time that goes back counts as standing still") {
 TEST_CASE("all who are told a value in their answers share one copy of it") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
-  for (int i = 0; i < 32; ++i) scene.ask(b, scene.acquire(key));  // without a pin page
+  const auto token = scene.lease(a, chart_key);
+  for (int i = 0; i < 32; ++i) scene.ask(b, scene.acquire(chart_key));  // without a pin page
   SUBCASE("when it is stored") {}
   SUBCASE("when it cannot be stored") { scene.store.too_large = true; }
-  SUBCASE("when its lease was detached") { scene.ask(a, protocol::Invalidate{key_scope(key)}); }
+  SUBCASE("when its lease was detached") { scene.ask(a, protocol::Invalidate{key_scope(chart_key)}); }
   Effects effects;
   scene.engine.apply(Requested{a, 1000, protocol::Publish{token, Scene::value("value"), 0}}, scene.now, effects);
   std::vector<SharedParts> told;

@@ -133,7 +133,7 @@ TEST_CASE("nothing goes for what nobody wants any more, and nothing in vain") {
   SUBCASE("it was invalidated meanwhile") {
     AllPlacesTaken scene(disk);
     const RequestId asked = scene.last_request;
-    scene.ask(scene.admin, protocol::Invalidate{key_scope(key), false});
+    scene.ask(scene.admin, protocol::Invalidate{key_scope(disk_key), false});
     scene.deliver_loads();
     CHECK(scene.left() == 4);
     static_cast<void>(scene.take<protocol::Lease>(scene.a, asked));

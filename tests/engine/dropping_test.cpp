@@ -13,10 +13,10 @@ TEST_CASE("after the reply to an invalidation no reader finds the value (L6)") {
   Scene scene;
   const auto a = scene.connect();
   const std::string other = key_of("other"), second = key_of("chart", 1);
-  for (const std::string& each : {key, second, other}) scene.put(a, each, "value");
+  for (const std::string& each : {chart_key, second, other}) scene.put(a, each, "value");
   SUBCASE("of a key") {
-    CHECK(scene.take<protocol::Done>(a, scene.ask(a, protocol::Invalidate{key_scope(key)})).count == 1);
-    CHECK_FALSE(scene.store.visible(key));
+    CHECK(scene.take<protocol::Done>(a, scene.ask(a, protocol::Invalidate{key_scope(chart_key)})).count == 1);
+    CHECK_FALSE(scene.store.visible(chart_key));
     CHECK(scene.store.visible(second));
   }
   SUBCASE("of a function") {
@@ -37,39 +37,39 @@ TEST_CASE("after the reply to an invalidation no reader finds the value (L6)") {
 TEST_CASE("an invalidation detaches a computation: its value reaches those who waited, and is not kept (L5)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
-  const auto of_a = scene.ask(a, scene.acquire(key));
+  const auto of_a = scene.ask(a, scene.acquire(chart_key));
   const auto old_token = scene.take<protocol::Lease>(a, of_a).token;
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  scene.ask(b, protocol::Invalidate{key_scope(key)});
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  scene.ask(b, protocol::Invalidate{key_scope(chart_key)});
   CHECK(scene.take<protocol::LeaseLost>(a, of_a).why == LeaseEnd::invalidated);
-  const auto new_token = scene.lease(c, key);  // later requests start anew
+  const auto new_token = scene.lease(c, chart_key);  // later requests start anew
   const auto published = scene.publish(a, old_token, "old");
   CHECK_FALSE(published.stored);
   CHECK(scene.inline_bytes(b, of_b) == "old");
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(chart_key));
   CHECK(scene.publish(c, new_token, "new").stored);
-  CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(key))) == "new");
+  CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(chart_key))) == "new");
 }
 
 TEST_CASE("waiters of a detached computation that dies take what the key has by then (L3, L5)") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
-  scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  scene.ask(c, protocol::Invalidate{key_scope(key)});
+  scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  scene.ask(c, protocol::Invalidate{key_scope(chart_key)});
   SUBCASE("a lease, when nobody computes") {
     scene.step(Disconnected{a});
     CHECK(scene.take<protocol::Lease>(b, of_b).cause == LeaseCause::holder_died);
   }
   SUBCASE("the present holder's value") {
-    const auto token = scene.lease(c, key);
+    const auto token = scene.lease(c, chart_key);
     scene.step(Disconnected{a});
     CHECK_FALSE(scene.has_reply(b, of_b));
     scene.publish(c, token, "new");
     CHECK(scene.inline_bytes(b, of_b) == "new");
   }
   SUBCASE("the value that is there") {
-    scene.publish(c, scene.lease(c, key), "new");
+    scene.publish(c, scene.lease(c, chart_key), "new");
     scene.step(Disconnected{a});
     CHECK(scene.inline_bytes(b, of_b) == "new");
   }
@@ -78,14 +78,14 @@ TEST_CASE("waiters of a detached computation that dies take what the key has by 
 TEST_CASE("a put answers the waiters and detaches the computation") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect();
-  const auto of_a = scene.ask(a, scene.acquire(key));
+  const auto of_a = scene.ask(a, scene.acquire(chart_key));
   const auto token = scene.take<protocol::Lease>(a, of_a).token;
-  const auto of_b = scene.ask(b, scene.acquire(key));
-  CHECK(scene.put(c, key, "put").stored);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
+  CHECK(scene.put(c, chart_key, "put").stored);
   CHECK(scene.inline_bytes(b, of_b) == "put");
   CHECK(scene.take<protocol::LeaseLost>(a, of_a).why == LeaseEnd::superseded);
   CHECK_FALSE(scene.publish(a, token, "computed").stored);
-  CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(key))) == "put");
+  CHECK(scene.inline_bytes(b, scene.ask(b, scene.acquire(chart_key))) == "put");
 }
 
 namespace {

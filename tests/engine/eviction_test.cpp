@@ -78,16 +78,16 @@ TEST_CASE("a value that was popular and is not asked for any more goes") {
   EvictionScene scene;
   scene.store.records_max = 3;
   const auto a = scene.connect();
-  scene.compute(a, key, 1s);
-  for (int i = 0; i < 8; ++i) scene.ask(a, scene.acquire(key));
+  scene.compute(a, chart_key, 1s);
+  for (int i = 0; i < 8; ++i) scene.ask(a, scene.acquire(chart_key));
   for (int i = 0; i < 2; ++i) scene.compute(a, numbered(i), 1s);
   int asked = 0;
-  for (; scene.store.visible(key) && asked < 20'000; ++asked) {
+  for (; scene.store.visible(chart_key) && asked < 20'000; ++asked) {
     if (asked % 100 == 0) scene.compute(a, key_of("m", asked), 1s, 90);  // a little smaller than its victims: one is enough
     for (int i = 0; i < 2; ++i)
       if (scene.store.visible(numbered(i))) scene.ask(a, scene.acquire(numbered(i)));
   }
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(chart_key));
   CHECK(asked > 100);
 }
 
@@ -95,16 +95,16 @@ TEST_CASE("a value that comes back goes on from its uses before its eviction") {
   EvictionScene scene;
   scene.store.records_max = 2;
   const auto a = scene.connect();
-  scene.compute(a, key, 1s);
-  scene.ask(a, scene.acquire(key));
+  scene.compute(a, chart_key, 1s);
+  scene.ask(a, scene.acquire(chart_key));
   scene.compute(a, numbered(0), 60s);
   scene.compute(a, numbered(1), 60s);  // the average rises, and the cheaper one goes
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(chart_key));
   scene.store.records_max = 4;
-  scene.compute(a, key, 1s);                 // its third use
+  scene.compute(a, chart_key, 1s);                 // its third use
   scene.compute(a, key_of("chart", 2), 1s);  // the first one of this, so it goes before
   scene.compute(a, key_of("chart", 3), 1s);
-  CHECK(scene.store.visible(key));
+  CHECK(scene.store.visible(chart_key));
   CHECK_FALSE(scene.store.visible(key_of("chart", 2)));
 }
 
@@ -112,7 +112,7 @@ TEST_CASE("a value that was put is worth what its function costs, and little whe
   EvictionScene scene;
   scene.store.records_max = 3;
   const auto a = scene.connect();
-  scene.compute(a, key, 10s);
+  scene.compute(a, chart_key, 10s);
   scene.put(a, key_of("chart", 1), std::string(100, 'x'));
   scene.put(a, key_of("settings"), std::string(100, 'x'));
   scene.compute(a, numbered(0), 1s);
@@ -128,7 +128,7 @@ TEST_CASE("one holder that was stopped for long does not make its value dearer t
   const auto a = scene.connect();
   for (int i = 0; i < 100; ++i) scene.compute(a, numbered(i), 10ms);
   scene.compute(a, numbered(100), 50min);  // the average of its function is half a minute then, thousandfold is not believed
-  scene.compute(a, key, 1s);
+  scene.compute(a, chart_key, 1s);
   CHECK(scene.seconds("seconds_evicted") == doctest::Approx(0.01).epsilon(0.01));
   scene.ask(a, protocol::Invalidate{key_scope(numbered(1))});
   const auto others = scene.counted("entries");
@@ -138,7 +138,7 @@ TEST_CASE("one holder that was stopped for long does not make its value dearer t
   REQUIRE(believed < 20 * 60);
   scene.compute(a, key_of("dear"), 20min);
   for (int i = 0; i < 100; ++i) scene.ask(a, protocol::Invalidate{key_scope(numbered(i))});
-  scene.ask(a, protocol::Invalidate{key_scope(key)});
+  scene.ask(a, protocol::Invalidate{key_scope(chart_key)});
   CHECK(scene.counted("entries") == 2);
   scene.store.records_max = 2;
   scene.put(a, key_of("m"), std::string(50, 'x'));  // smaller than either: one is enough
@@ -157,7 +157,7 @@ TEST_CASE("the work of eviction in one step is bounded, whatever readers hold") 
     scene.store.pinned = true;
     const auto before = scene.counted("eviction_looks");
     const int scans = scene.store.place_calls;
-    CHECK_FALSE(scene.put(a, key, "value").stored);
+    CHECK_FALSE(scene.put(a, chart_key, "value").stored);
     CHECK(scene.counted("eviction_looks") - before <= 256);
     CHECK(scene.counted("evictions") == 256);
     CHECK(scene.store.place_calls - scans <= 6);
@@ -176,7 +176,7 @@ TEST_CASE("the work of eviction in one step is bounded, whatever readers hold") 
     scene.store.record_bytes = 1;
     for (int i = 0; i < 2000; ++i) scene.put(a, numbered(i), "");
     const auto before = scene.counted("eviction_looks");
-    scene.put(a, key, std::string(60'000, 'x'));
+    scene.put(a, chart_key, std::string(60'000, 'x'));
     CHECK(scene.counted("eviction_looks") - before <= 2 * 256);
   }
   SUBCASE("among blobs that readers hold") {
@@ -208,11 +208,11 @@ TEST_CASE("blobs that readers hold are passed over, and the next ones go, though
     scene.compute_blob(a, numbered(i), 1ms, 1000);
     scene.store.pin_counts[*scene.store.find(numbered(i))] = 1;
   }
-  scene.compute_blob(a, key, 1s, 1000);
+  scene.compute_blob(a, chart_key, 1s, 1000);
   const auto first = scene.ask_to_reserve(a, 1000);  // looks at 256 of them in vain
   CHECK(scene.refused(a, first) == ErrorCode::out_of_memory);
   scene.reserve(a, 1000);
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(chart_key));
   CHECK(scene.counted("evictions") == 1);
 }
 
@@ -222,15 +222,15 @@ TEST_CASE("a large value for which far more computing time would be thrown away 
   const auto a = scene.connect(), b = scene.connect();
   for (int i = 0; i < 10; ++i) scene.compute(a, numbered(i), 10s, 3000);
   const std::size_t large = 11'000;  // of 40,960
-  const auto token = scene.lease(a, key);
-  const auto of_b = scene.ask(b, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  const auto of_b = scene.ask(b, scene.acquire(chart_key));
   SUBCASE("but holder and waiters have it") {
     scene.now += 10ms;
     CHECK_FALSE(scene.publish(a, token, std::string(large, 'x')).stored);
     CHECK(scene.inline_bytes(b, of_b).size() == large);
     CHECK(scene.counted("evictions") == 0);
     CHECK(scene.counted("not_worth_storing") == 1);
-    CHECK(scene.explained(a, key).at(0).find("but not kept: it is large, and values that save far more") != std::string::npos);
+    CHECK(scene.explained(a, chart_key).at(0).find("but not kept: it is large, and values that save far more") != std::string::npos);
   }
   SUBCASE("unless it was about as dear") {
     scene.now += 10s;
@@ -344,21 +344,21 @@ TEST_CASE("blobs that are lent are not evicted in vain: the next ones go") {
     scene.ask(b, scene.acquire(numbered(i)));  // b has no pin page: they are lent to it
   }
   for (int i = 0; i < 8; ++i) scene.ask(a, scene.acquire(numbered(0)));
-  scene.compute_blob(a, key, 10s, 1000);
+  scene.compute_blob(a, chart_key, 10s, 1000);
   scene.reserve(a, 1000);
   CHECK(scene.counted("evictions") == 1);
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(chart_key));
 }
 
 TEST_CASE("explain says what an evicted value had cost and when it was last used, and statistics what it was worth") {
   EvictionScene scene;
   scene.store.records_max = 1;
   const auto a = scene.connect();
-  scene.compute(a, key, 12ms);
+  scene.compute(a, chart_key, 12ms);
   scene.now += 3min;
   scene.put(a, numbered(0), "value");
-  CHECK(scene.explained(a, key) == std::vector<std::string>{"evicted 0.0 us ago because the arena was full; it cost 12 ms, last known use 3.0 min before"});
+  CHECK(scene.explained(a, chart_key) == std::vector<std::string>{"evicted 0.0 us ago because the arena was full; it cost 12 ms, last known use 3.0 min before"});
   CHECK(scene.seconds("seconds_evicted") == doctest::Approx(0.012));
-  scene.compute(a, key, 12ms);
+  scene.compute(a, chart_key, 12ms);
   CHECK(scene.explained(a, numbered(0)).at(0).find("; it was put, last known use 12 ms before") != std::string::npos);
 }

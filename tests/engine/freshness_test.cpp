@@ -11,12 +11,12 @@ namespace {
 // One value that is fresh for 100 ms and usable for another 1000.
 struct Kept : Scene {
   explicit Kept(protocol::Retention retention = {.ttl_ms = 100, .grace_ms = 1000}, Settings settings_ = {}) : Scene(std::move(settings_)) {
-    take<protocol::Published>(a, ask(a, protocol::Put{key, value("old"), std::move(retention)}));
+    take<protocol::Published>(a, ask(a, protocol::Put{chart_key, value("old"), std::move(retention)}));
   }
   void grow_stale() { pass(100ms); }
 
   protocol::Acquire tolerant(std::uint64_t wait_ms = 60'000) const {
-    protocol::Acquire request = acquire(key, wait_ms);
+    protocol::Acquire request = acquire(chart_key, wait_ms);
     request.accept_stale = true;
     return request;
   }
@@ -25,7 +25,7 @@ struct Kept : Scene {
   protocol::Done invalidate(protocol::Scope scope, bool soft = true) {
     return take<protocol::Done>(admin, ask(admin, protocol::Invalidate{std::move(scope), soft}));
   }
-  const FakeStore::Record& record() const { return store.records.at(*store.find(key)); }
+  const FakeStore::Record& record() const { return store.records.at(*store.find(chart_key)); }
 
   ConnectionId a = connect(), b = connect(), c = connect(), admin = connect();
 };
@@ -36,7 +36,7 @@ struct Kept : Scene {
 
 TEST_CASE("a value is fresh for its time-to-live, usable for its grace, and then gone") {
   Kept scene;
-  const auto watcher = scene.ask(scene.admin, protocol::Subscribe{key_scope(key), 0, 0});
+  const auto watcher = scene.ask(scene.admin, protocol::Subscribe{key_scope(chart_key), 0, 0});
   scene.pass(99ms);
   CHECK_FALSE(scene.take<protocol::Value>(scene.a, scene.ask_tolerantly(scene.a)).stale);
   scene.pass(1ms);
@@ -65,7 +65,7 @@ TEST_CASE("a value that is asked for between its end and the tick is stale for t
 
 TEST_CASE("a value whose grace has passed before anybody looked is not told to be stale") {
   Kept scene;
-  const auto watcher = scene.ask(scene.admin, protocol::Subscribe{key_scope(key), 0, 0});
+  const auto watcher = scene.ask(scene.admin, protocol::Subscribe{key_scope(chart_key), 0, 0});
   scene.now += 5s;
   scene.step(Ticked{});
   CHECK(scene.events(scene.admin, watcher) == std::vector{SignalEvent::expired});
@@ -88,7 +88,7 @@ TEST_CASE("the configuration decides what a publish leaves open, and a reload co
   settings.retention.functions.clear();
   scene.engine.reconfigure(settings);
   CHECK(scene.record().grace_ms == 70);
-  scene.put(scene.a, key, "new", protocol::as_configured);
+  scene.put(scene.a, chart_key, "new", protocol::as_configured);
   CHECK(scene.record().fresh_until_ms == 1101);
   CHECK(scene.record().grace_ms == 0);
 }
@@ -118,9 +118,9 @@ TEST_CASE("of those who find a stale value exactly one gets the lease, and the o
 TEST_CASE("who does not accept a stale value refreshes it, or waits for who does") {
   Kept scene;
   scene.grow_stale();
-  const auto lease = scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, scene.acquire(key)));
+  const auto lease = scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, scene.acquire(chart_key)));
   CHECK(lease.cause == LeaseCause::stale);
-  const auto of_b = scene.ask(scene.b, scene.acquire(key));
+  const auto of_b = scene.ask(scene.b, scene.acquire(chart_key));
   CHECK_FALSE(scene.has_reply(scene.b, of_b));
   scene.publish(scene.a, lease.token, "new");
   const auto value = scene.take<protocol::Value>(scene.b, of_b);
@@ -140,7 +140,7 @@ TEST_CASE("who only waits takes a stale value if it says so, and never the lease
   passive.wait_ms = 1000;
   const auto waits = scene.ask(scene.a, passive);
   CHECK_FALSE(scene.has_reply(scene.a, waits));
-  scene.put(scene.b, key, "new");
+  scene.put(scene.b, chart_key, "new");
   CHECK(scene.inline_bytes(scene.a, waits) == "new");
 }
 
@@ -171,7 +171,7 @@ TEST_CASE("a refresh that ends without a result leaves the old value and its gra
   const auto lease = scene.refresh(scene.a);
   SUBCASE("abandoned") { scene.ask(scene.a, protocol::Abandon{lease.token}); }
   SUBCASE("its holder died") { scene.step(ProcessDied{scene.a}); }
-  SUBCASE("cancelled") { scene.ask(scene.admin, protocol::Cancel{key_scope(key)}); }
+  SUBCASE("cancelled") { scene.ask(scene.admin, protocol::Cancel{key_scope(chart_key)}); }
   CHECK_FALSE(scene.record().refreshing);
   CHECK(scene.record().grace_ms == 1000);
   CHECK(scene.refresh(scene.b).cause == LeaseCause::stale);
@@ -182,7 +182,7 @@ TEST_CASE("a refresh that ends without a result goes to the longest waiter, and 
   Kept scene;
   scene.grow_stale();
   const auto lease = scene.refresh(scene.a);
-  const auto of_b = scene.ask(scene.b, scene.acquire(key));
+  const auto of_b = scene.ask(scene.b, scene.acquire(chart_key));
   scene.ask(scene.a, protocol::Abandon{lease.token});
   CHECK(scene.take<protocol::Lease>(scene.b, of_b).cause == LeaseCause::abandoned);
   CHECK(scene.record().refreshing);
@@ -192,12 +192,12 @@ TEST_CASE("after a failed refresh nobody tries again for the failure's time: the
   Kept scene;
   scene.grow_stale();
   const auto lease = scene.refresh(scene.a);
-  const auto of_b = scene.ask(scene.b, scene.acquire(key));
+  const auto of_b = scene.ask(scene.b, scene.acquire(chart_key));
   scene.ask(scene.a, protocol::Fail{lease.token, "no disk", 500});
   CHECK(scene.take<protocol::Failure>(scene.b, of_b).text == "no disk");
   CHECK(scene.record().refreshing);
   CHECK(scene.take<protocol::Value>(scene.c, scene.ask_tolerantly(scene.c)).stale);
-  CHECK(scene.take<protocol::Failure>(scene.c, scene.ask(scene.c, scene.acquire(key))).text == "no disk");
+  CHECK(scene.take<protocol::Failure>(scene.c, scene.ask(scene.c, scene.acquire(chart_key))).text == "no disk");
   scene.pass(500ms);
   CHECK_FALSE(scene.record().refreshing);
   CHECK(scene.refresh(scene.c).cause == LeaseCause::stale);
@@ -208,22 +208,22 @@ TEST_CASE("how long a failure counts is the configuration's when its caller leav
   settings.retention.functions["chart"].failure_ttl_ms = 300;
   Scene scene(settings);
   const auto a = scene.connect();
-  scene.ask(a, protocol::Fail{scene.lease(a, key), "no disk", protocol::as_configured});
+  scene.ask(a, protocol::Fail{scene.lease(a, chart_key), "no disk", protocol::as_configured});
   scene.pass(299ms);
-  scene.take<protocol::Failure>(a, scene.ask(a, scene.acquire(key)));
+  scene.take<protocol::Failure>(a, scene.ask(a, scene.acquire(chart_key)));
   scene.pass(1ms);
-  scene.take<protocol::Lease>(a, scene.ask(a, scene.acquire(key)));
+  scene.take<protocol::Lease>(a, scene.ask(a, scene.acquire(chart_key)));
 }
 
 TEST_CASE("a caller with too much under way gets the stale value, and not the refusal of a lease") {
   Settings settings;
-  settings.under_way_bytes_per_connection_max = key.size();
+  settings.under_way_bytes_per_connection_max = chart_key.size();
   Kept scene({.ttl_ms = 100, .grace_ms = 1000}, settings);
   scene.grow_stale();
   scene.lease(scene.a, key_of("other"));
   CHECK(scene.take<protocol::Value>(scene.a, scene.ask_tolerantly(scene.a)).stale);
   CHECK_FALSE(scene.record().refreshing);
-  CHECK(scene.refused(scene.a, scene.ask(scene.a, scene.acquire(key))) == ErrorCode::limit_reached);
+  CHECK(scene.refused(scene.a, scene.ask(scene.a, scene.acquire(chart_key))) == ErrorCode::limit_reached);
 }
 
 // ---- ahead of time --------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ namespace {
 struct Early : Kept {
   Early() : Kept({.ttl_ms = 1}) {
     pass(10ms);
-    const auto token = lease(a, key);
+    const auto token = lease(a, chart_key);
     pass(100ms);
     take<protocol::Published>(a, ask(a, protocol::Publish{token, value("old"), {.ttl_ms = 10'000, .grace_ms = 1000, .refresh_ahead_permille = 1000}}));
   }
@@ -257,7 +257,7 @@ TEST_CASE("a value's early stretch is 14 times its cost, and who offers to refre
   CHECK(lease.cause == LeaseCause::ahead);
   CHECK(scene.record().refreshing);
   CHECK_FALSE(scene.take<protocol::Value>(scene.c, scene.offer(scene.c)).stale);
-  CHECK_FALSE(scene.take<protocol::Value>(scene.c, scene.ask(scene.c, scene.acquire(key))).stale);
+  CHECK_FALSE(scene.take<protocol::Value>(scene.c, scene.ask(scene.c, scene.acquire(chart_key))).stale);
   CHECK(scene.counted("refreshes_ahead") == 1);
   scene.pass(100ms);
   CHECK(scene.publish(scene.b, lease.token, "new").stored);
@@ -299,8 +299,8 @@ TEST_CASE("the time word moves through an early stretch by a 64th of it, and not
 TEST_CASE("a soft invalidation makes a fresh value stale at once, for its grace") {
   Kept scene({.ttl_ms = 0, .grace_ms = 1000});
   scene.pass(5s);
-  const auto watcher = scene.ask(scene.c, protocol::Subscribe{key_scope(key), 0, 0});
-  SUBCASE("by key") { CHECK(scene.invalidate(key_scope(key)).count == 1); }
+  const auto watcher = scene.ask(scene.c, protocol::Subscribe{key_scope(chart_key), 0, 0});
+  SUBCASE("by key") { CHECK(scene.invalidate(key_scope(chart_key)).count == 1); }
   SUBCASE("by function") { CHECK(scene.invalidate(function_scope("chart")).count == 1); }
   SUBCASE("everything") { CHECK(scene.invalidate(everything()).count == 1); }
   CHECK(scene.store.time_ms >= scene.record().fresh_until_ms);  // or readers would still take it for fresh
@@ -316,7 +316,7 @@ TEST_CASE("a soft invalidation makes a fresh value stale at once, for its grace"
 
 TEST_CASE("a value without a grace is usable for a minute after a soft invalidation") {
   Kept scene({.ttl_ms = 0, .grace_ms = 0});
-  scene.invalidate(key_scope(key));
+  scene.invalidate(key_scope(chart_key));
   CHECK(scene.record().grace_ms == 60'000);
   scene.pass(59s);
   (void)scene.refresh(scene.a);
@@ -330,20 +330,20 @@ TEST_CASE("a soft invalidation of a stale value changes nothing about its grace,
   scene.grow_stale();
   const std::uint64_t fresh_until = scene.record().fresh_until_ms;
   scene.pass(500ms);
-  CHECK(scene.invalidate(key_scope(key)).count == 0);
+  CHECK(scene.invalidate(key_scope(chart_key)).count == 0);
   CHECK(scene.record().fresh_until_ms == fresh_until);
   CHECK(scene.record().grace_ms == 1000);
 }
 
 TEST_CASE("a soft invalidation detaches the computation: a late publish does not undo it (L5)") {
   Kept scene({.ttl_ms = 0, .grace_ms = 1000});
-  auto forced = scene.acquire(key);
+  auto forced = scene.acquire(chart_key);
   forced.force = true;
   const auto asked = scene.ask(scene.a, forced);
   const auto token = scene.take<protocol::Lease>(scene.a, asked).token;
   const auto waits = scene.ask(scene.b, forced);
-  const auto watcher = scene.ask(scene.c, protocol::Subscribe{key_scope(key), 0, 0});
-  CHECK(scene.invalidate(key_scope(key)).count == 1);
+  const auto watcher = scene.ask(scene.c, protocol::Subscribe{key_scope(chart_key), 0, 0});
+  CHECK(scene.invalidate(key_scope(chart_key)).count == 1);
   CHECK(scene.take<protocol::LeaseLost>(scene.a, asked).why == LeaseEnd::invalidated);
   CHECK(scene.events(scene.c, watcher) == std::vector{SignalEvent::abandoned, SignalEvent::stale});
   CHECK_FALSE(scene.record().refreshing);
@@ -355,11 +355,11 @@ TEST_CASE("a soft invalidation detaches the computation: a late publish does not
 
 TEST_CASE("who waited for a computation that a soft invalidation detached does not get the value that it made stale") {
   Kept scene({.ttl_ms = 0, .grace_ms = 1000});
-  auto forced = scene.acquire(key);
+  auto forced = scene.acquire(chart_key);
   forced.force = true;
   const auto token = scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, forced)).token;
   const auto waits = scene.ask(scene.b, forced);
-  scene.invalidate(key_scope(key));
+  scene.invalidate(key_scope(chart_key));
   scene.ask(scene.a, protocol::Abandon{token});
   CHECK(scene.take<protocol::Lease>(scene.b, waits).cause == LeaseCause::abandoned);
 }
@@ -369,7 +369,7 @@ TEST_CASE("a soft invalidation ends the time for which a failure is told") {
   scene.grow_stale();
   const auto lease = scene.refresh(scene.a);
   scene.ask(scene.a, protocol::Fail{lease.token, "no disk", 500});
-  scene.invalidate(key_scope(key));
+  scene.invalidate(key_scope(chart_key));
   CHECK_FALSE(scene.record().refreshing);
   CHECK(scene.refresh(scene.b).cause == LeaseCause::stale);
 }
@@ -412,8 +412,8 @@ TEST_CASE("a hard invalidation that follows a soft one under way drops what that
 
 TEST_CASE("an explanation says whether a value is stale by its time or was invalidated softly, when and by whom") {
   Kept scene({.ttl_ms = 10'000, .grace_ms = 60'000});
-  const auto explain = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})); };
-  const auto soften = [&] { scene.ask(scene.a, protocol::Invalidate{key_scope(key), true}); };
+  const auto explain = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{chart_key})); };
+  const auto soften = [&] { scene.ask(scene.a, protocol::Invalidate{key_scope(chart_key), true}); };
   CHECK(explain().stale_cause == protocol::StaleCause::fresh);
   CHECK(explain().softened_by.empty());
   SUBCASE("by its time") {
@@ -442,7 +442,7 @@ TEST_CASE("an explanation says whether a value is stale by its time or was inval
 
 TEST_CASE("of a refresh a row says how long it has been under way") {
   Kept scene({.ttl_ms = 10'000, .grace_ms = 60'000});
-  const auto row = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})).row; };
+  const auto row = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{chart_key})).row; };
   CHECK(row().under_way_ms == 0);
   scene.pass(13s);
   const auto lease = scene.refresh(scene.a);
@@ -455,7 +455,7 @@ TEST_CASE("of a refresh a row says how long it has been under way") {
 
 TEST_CASE("a listing and an explanation say how fresh a value is and who refreshes it") {
   Kept scene({.ttl_ms = 10'000, .grace_ms = 60'000});
-  const auto explain = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})); };
+  const auto explain = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{chart_key})); };
   CHECK(explain().lines.at(1) == "fresh for another 10 s, then usable for 60 s while it is refreshed");
   CHECK(explain().row.ttl_left_ms == 10'000);
   CHECK(explain().row.grace_left_ms == 60'000);
@@ -476,7 +476,7 @@ TEST_CASE("a listing and an explanation say how fresh a value is and who refresh
 
 TEST_CASE("an explanation says when a value may be refreshed ahead of time") {
   Early scene;
-  const auto line = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{key})).lines.at(1); };
+  const auto line = [&] { return scene.take<protocol::Explanation>(scene.admin, scene.ask(scene.admin, protocol::Explain{chart_key})).lines.at(1); };
   CHECK(line() == "fresh for another 10 s, then usable for 1.0 s while it is refreshed; in 8.6 s a reader may refresh it ahead of time");
   scene.pass(9s);
   CHECK(line() == "fresh for another 1.0 s, then usable for 1.0 s while it is refreshed; already now a reader may refresh it ahead of time");

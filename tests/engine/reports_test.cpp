@@ -31,13 +31,13 @@ TEST_CASE("the status has the names that scripts rely on") {
 TEST_CASE("hits of readers and of the daemon, waiters and computations are counted") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
-  scene.ask(b, scene.acquire(key));
+  const auto token = scene.lease(a, chart_key);
+  scene.ask(b, scene.acquire(chart_key));
   CHECK(scene.counted("waiting") == 1);
   CHECK(scene.counted("computing") == 1);
   scene.now += 2s;
   scene.publish(a, token, "12345");
-  scene.ask(b, scene.acquire(key));
+  scene.ask(b, scene.acquire(chart_key));
   scene.store.totals = {{10, 20'000'000}};
   CHECK(scene.counted("hits") == 11);
   CHECK(scene.counted("misses") == 2);
@@ -144,11 +144,11 @@ TEST_CASE("the functions that saved most are reported, though others computed mo
 TEST_CASE("who waited but would not have computed is served, and no duplicate is avoided") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  const auto token = scene.lease(a, key);
-  auto passive = scene.acquire(key);
+  const auto token = scene.lease(a, chart_key);
+  auto passive = scene.acquire(chart_key);
   passive.may_compute = false;
   scene.ask(b, passive);
-  scene.ask(b, scene.acquire(key));
+  scene.ask(b, scene.acquire(chart_key));
   scene.publish(a, token, "value");
   CHECK(scene.counted("waiters_served") == 2);
   CHECK(scene.counted("computations_avoided") == 2);
@@ -159,8 +159,8 @@ TEST_CASE("who waited but would not have computed is served, and no duplicate is
 TEST_CASE("what was saved more than an hour ago is in the totals only") {
   Scene scene;
   const auto a = scene.connect();
-  scene.publish(a, scene.lease(a, key), "value");
-  scene.ask(a, scene.acquire(key));
+  scene.publish(a, scene.lease(a, chart_key), "value");
+  scene.ask(a, scene.acquire(chart_key));
   scene.store.totals = {{10, 0}};
   scene.pass(50min);
   CHECK(scene.counted("computations_last_hour") == 1);
@@ -174,7 +174,7 @@ TEST_CASE("what was saved more than an hour ago is in the totals only") {
 TEST_CASE("while readers hit, the daemon looks at what they say once in five minutes; afterwards it sleeps") {
   Scene scene;
   const auto a = scene.connect();
-  scene.put(a, key, "value");
+  scene.put(a, chart_key, "value");
   CHECK_FALSE(scene.engine.next_deadline());
   scene.store.totals = {{10, 0}};
   scene.now = 301s;
@@ -187,13 +187,13 @@ TEST_CASE("while readers hit, the daemon looks at what they say once in five min
 TEST_CASE("readers' hits are known in a listing and in an explanation though nothing was ever evicted") {
   Scene scene;
   const auto a = scene.connect();
-  scene.put(a, key, "value");
-  const RecordRef record = *scene.store.find(key);
+  scene.put(a, chart_key, "value");
+  const RecordRef record = *scene.store.find(chart_key);
   scene.store.hits = {record, record};
   CHECK(scene.take<protocol::Listing>(a, scene.ask(a, protocol::List{})).rows.at(0).hits == 2);
   scene.now += 1ms;
   scene.store.hits = {record};
-  CHECK(scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{key})).row.hits == 3);
+  CHECK(scene.take<protocol::Explanation>(a, scene.ask(a, protocol::Explain{chart_key})).row.hits == 3);
   scene.now += 1s;  // and in a second of steps in any case, for a table holds one hit of a key
   scene.store.hits = {record};
   scene.put(a, key_of("another"), "value");
@@ -281,12 +281,12 @@ TEST_CASE("the listing of a function has its keys, and no others") {
 TEST_CASE("settings that a reload changes hold at once; epoch and identity stay") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect();
-  scene.lease(a, key);
+  scene.lease(a, chart_key);
   Settings reloaded;
   reloaded.epoch = 1234;
   reloaded.waiters_per_key_max = 0;
   scene.engine.reconfigure(reloaded);
-  CHECK(scene.refused(b, scene.ask(b, scene.acquire(key))) == ErrorCode::limit_reached);
+  CHECK(scene.refused(b, scene.ask(b, scene.acquire(chart_key))) == ErrorCode::limit_reached);
   CHECK(scene.counted("epoch") == 7);
   CHECK(scene.counted("pid") == 99);
 }

@@ -26,7 +26,7 @@ using protocol::SignalEvent;
 
 std::string key_of(const std::string& function, int argument = 0);
 // Of two functions.
-inline const std::string key = key_of("chart"), other = key_of("other");
+inline const std::string chart_key = key_of("chart"), other_key = key_of("other");
 inline protocol::Scope key_scope(const std::string& key) { return {protocol::ScopeKind::key, key}; }
 inline protocol::Scope tag_scope(const std::string& tag) { return {protocol::ScopeKind::tag, tag}; }
 inline protocol::Scope function_scope(const std::string& function) { return {protocol::ScopeKind::function, function}; }

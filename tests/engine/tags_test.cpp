@@ -35,15 +35,15 @@ struct Tagged : Scene {
 
 TEST_CASE("an invalidation of a tag drops the values that have it, and no other (L6)") {
   Tagged scene;
-  scene.put_tagged(key, {"blue", "round"});
-  scene.put_tagged(other, {"round", "round"});
+  scene.put_tagged(chart_key, {"blue", "round"});
+  scene.put_tagged(other_key, {"round", "round"});
   scene.put_tagged(key_of("plain"), {});
-  CHECK(scene.explains(key, "tags: blue, round"));
+  CHECK(scene.explains(chart_key, "tags: blue, round"));
   CHECK(scene.counted("tags_known") == 2);
   CHECK(scene.invalidate("blue") == 1);
-  CHECK_FALSE(scene.store.visible(key));
-  CHECK(scene.store.visible(other));
-  CHECK(scene.explains(key, "by pid 9 (oncectl) through its tag blue"));
+  CHECK_FALSE(scene.store.visible(chart_key));
+  CHECK(scene.store.visible(other_key));
+  CHECK(scene.explains(chart_key, "by pid 9 (oncectl) through its tag blue"));
   CHECK(scene.invalidate("blue") == 0);
   CHECK(scene.invalidate("unknown") == 0);
   CHECK(scene.invalidate("round") == 1);
@@ -54,19 +54,19 @@ TEST_CASE("an invalidation of a tag drops the values that have it, and no other 
 
 TEST_CASE("a value has the tags it was stored with last") {
   Tagged scene;
-  scene.put_tagged(key, {"blue"});
-  scene.put_tagged(key, {"red"});
+  scene.put_tagged(chart_key, {"blue"});
+  scene.put_tagged(chart_key, {"red"});
   CHECK(scene.invalidate("blue") == 0);
-  CHECK(scene.store.visible(key));
+  CHECK(scene.store.visible(chart_key));
   CHECK(scene.invalidate("red") == 1);
 }
 
 TEST_CASE("a soft invalidation of a tag makes the values that have it stale") {
   Tagged scene;
-  scene.put_tagged(key, {"blue"}, 1000);
+  scene.put_tagged(chart_key, {"blue"}, 1000);
   CHECK(scene.invalidate("blue", true) == 1);
   CHECK(scene.invalidate("blue", true) == 0);
-  auto tolerant = scene.acquire(key);
+  auto tolerant = scene.acquire(chart_key);
   tolerant.accept_stale = true;
   CHECK(scene.take<protocol::Lease>(scene.a, scene.ask(scene.a, tolerant)).cause == LeaseCause::stale);
   CHECK(scene.take<protocol::Value>(scene.b, scene.ask(scene.b, tolerant)).stale);
@@ -74,8 +74,8 @@ TEST_CASE("a soft invalidation of a tag makes the values that have it stale") {
 
 TEST_CASE("an invalidation of a tag detaches who computes anew what has it (L5)") {
   Tagged scene;
-  scene.put_tagged(key, {"blue"});
-  auto forced = scene.acquire(key);
+  scene.put_tagged(chart_key, {"blue"});
+  auto forced = scene.acquire(chart_key);
   forced.force = true;
   const auto of_b = scene.ask(scene.b, forced);
   const auto token = scene.take<protocol::Lease>(scene.b, of_b).token;
@@ -83,65 +83,65 @@ TEST_CASE("an invalidation of a tag detaches who computes anew what has it (L5)"
   SUBCASE("also when the value has gone meanwhile") {
     scene.settings.invalidated_per_step_max = 1;
     scene.store.records_max = 1;
-    scene.put(scene.a, other, "in its place");
-    REQUIRE_FALSE(scene.store.visible(key));
+    scene.put(scene.a, other_key, "in its place");
+    REQUIRE_FALSE(scene.store.visible(chart_key));
   }
   scene.invalidate("blue");
   CHECK(scene.take<protocol::LeaseLost>(scene.b, of_b).why == LeaseEnd::invalidated);
   CHECK_FALSE(scene.publish_tagged(scene.b, token, "too old", {}).stored);
-  (void)scene.lease(scene.c, key);
+  (void)scene.lease(scene.c, chart_key);
 }
 
 TEST_CASE("a computation from before an invalidation whose value has the tag is not kept (L5)") {
   Tagged scene;
-  const auto of_a = scene.ask(scene.a, scene.acquire(key));
+  const auto of_a = scene.ask(scene.a, scene.acquire(chart_key));
   const auto token = scene.take<protocol::Lease>(scene.a, of_a).token;
-  const auto watcher = scene.ask(scene.admin, protocol::Subscribe{key_scope(key), 0, 0});
-  const auto before = scene.ask(scene.b, scene.acquire(key));
+  const auto watcher = scene.ask(scene.admin, protocol::Subscribe{key_scope(chart_key), 0, 0});
+  const auto before = scene.ask(scene.b, scene.acquire(chart_key));
   bool soft = false;
   SUBCASE("after a hard one") {}
   SUBCASE("after a soft one") { soft = true; }
   CHECK(scene.invalidate("blue", soft) == 0);
-  const auto after = scene.ask(scene.c, scene.acquire(key));
+  const auto after = scene.ask(scene.c, scene.acquire(chart_key));
   CHECK_FALSE(scene.publish_tagged(scene.a, token, "too old", {"red", "blue"}).stored);
   CHECK(scene.take<protocol::LeaseLost>(scene.a, of_a).why == LeaseEnd::invalidated);
   CHECK(scene.inline_bytes(scene.b, before) == "too old");  // it had asked before
-  CHECK(scene.explains(key, "being computed"));
+  CHECK(scene.explains(chart_key, "being computed"));
   const auto lease = scene.take<protocol::Lease>(scene.c, after);  // it had not
   CHECK(lease.cause == LeaseCause::abandoned);
   CHECK(scene.events(scene.admin, watcher) == std::vector{SignalEvent::abandoned, SignalEvent::started});
-  CHECK_FALSE(scene.store.visible(key));
+  CHECK_FALSE(scene.store.visible(chart_key));
   CHECK(scene.publish_tagged(scene.c, lease.token, "new", {"blue"}).stored);
 }
 
 TEST_CASE("a computation is told why its value was not kept") {
   Tagged scene;
-  const auto token = scene.lease(scene.a, key);
+  const auto token = scene.lease(scene.a, chart_key);
   scene.invalidate("blue");
   scene.publish_tagged(scene.a, token, "too old", {"blue"});
-  CHECK(scene.explains(key, "its tag blue was invalidated while it was computed"));
+  CHECK(scene.explains(chart_key, "its tag blue was invalidated while it was computed"));
 }
 
 TEST_CASE("what has other tags, or began after the invalidation, is kept") {
   Tagged scene;
-  const auto of_old = scene.lease(scene.a, other);
+  const auto of_old = scene.lease(scene.a, other_key);
   scene.invalidate("blue");
-  const auto of_new = scene.lease(scene.a, key);
+  const auto of_new = scene.lease(scene.a, chart_key);
   CHECK(scene.publish_tagged(scene.a, of_new, "new", {"blue"}).stored);
   CHECK(scene.publish_tagged(scene.a, of_old, "red", {"red"}).stored);
   const auto again = scene.lease(scene.a, key_of("third"));
   CHECK(scene.publish_tagged(scene.a, again, "x", {"blue"}).stored);
   scene.lease(scene.a, key_of("fourth"));
   scene.invalidate("blue");
-  scene.put_tagged(key, {"blue"});  // a Put is as new as it comes
-  CHECK(scene.store.visible(key));
+  scene.put_tagged(chart_key, {"blue"});  // a Put is as new as it comes
+  CHECK(scene.store.visible(chart_key));
 }
 
 TEST_CASE("a waiter that asked between two invalidations of tags of a value does not get it") {
   Tagged scene;
-  const auto token = scene.lease(scene.a, key);
+  const auto token = scene.lease(scene.a, chart_key);
   scene.invalidate("blue");
-  const auto between = scene.ask(scene.b, scene.acquire(key));
+  const auto between = scene.ask(scene.b, scene.acquire(chart_key));
   scene.invalidate("red");
   scene.publish_tagged(scene.a, token, "too old", {"red", "blue"});
   (void)scene.take<protocol::Lease>(scene.b, between);
@@ -215,13 +215,13 @@ TEST_CASE("when too many tags were invalidated every older lease counts as inval
 
 TEST_CASE("the daemon remembers no more invalidated tags than its limit, and forgets them with the leases") {
   Tagged scene;
-  const auto old_lease = scene.lease(scene.a, key);
+  const auto old_lease = scene.lease(scene.a, chart_key);
   for (std::size_t i = 0; i < limits::tag_fences_max; ++i) scene.invalidate("tag " + std::to_string(i));
-  const auto young_lease = scene.lease(scene.a, other);
+  const auto young_lease = scene.lease(scene.a, other_key);
   scene.invalidate("one more");
   CHECK(scene.publish_tagged(scene.a, young_lease, "x", {"green"}).stored);
   CHECK_FALSE(scene.publish_tagged(scene.a, old_lease, "x", {"green"}).stored);
-  CHECK(scene.explains(key, "it is forgotten which"));
+  CHECK(scene.explains(chart_key, "it is forgotten which"));
 }
 
 TEST_CASE("an invalidation of a tag starts the count of deaths anew for the keys that have it, and for no other (L2)") {
@@ -229,7 +229,7 @@ TEST_CASE("an invalidation of a tag starts the count of deaths anew for the keys
   bool soft = false;
   SUBCASE("a hard one") {}
   SUBCASE("a soft one") { soft = true; }
-  for (const std::string& each : {key, other}) scene.put_tagged(each, {each == key ? "blue" : "red"});
+  for (const std::string& each : {chart_key, other_key}) scene.put_tagged(each, {each == chart_key ? "blue" : "red"});
   const auto die_computing = [&](const std::string& of) {
     const auto crashing = scene.connect();
     auto request = scene.acquire(of);
@@ -237,16 +237,16 @@ TEST_CASE("an invalidation of a tag starts the count of deaths anew for the keys
     scene.ask(crashing, request);
     scene.step(Disconnected{crashing});
   };
-  for (const std::string& each : {key, other}) {
+  for (const std::string& each : {chart_key, other_key}) {
     die_computing(each);
     die_computing(each);
     CHECK(scene.explains(each, "2 processes in a row died"));
   }
   CHECK(scene.invalidate("blue", soft) == 1);
-  CHECK_FALSE(scene.explains(key, "died"));
-  CHECK(scene.explains(other, "2 processes in a row died"));
-  die_computing(key);
-  die_computing(other);
-  CHECK_FALSE(scene.explains(key, "holders died in a row"));
-  CHECK(scene.explains(other, "holders died in a row"));
+  CHECK_FALSE(scene.explains(chart_key, "died"));
+  CHECK(scene.explains(other_key, "2 processes in a row died"));
+  die_computing(chart_key);
+  die_computing(other_key);
+  CHECK_FALSE(scene.explains(chart_key, "holders died in a row"));
+  CHECK(scene.explains(other_key, "holders died in a row"));
 }

@@ -15,7 +15,7 @@ using namespace onced::testing;
 namespace {
 
 constexpr int queued_keys = 8;
-constexpr int limit = 2;
+constexpr int at_once_max = 2;
 
 struct TurnCounts {
   std::atomic<int> running;
@@ -36,7 +36,7 @@ DaemonProcess limited_daemon(int most) { return DaemonProcess(DaemonProcess::opt
 }  // namespace
 
 TEST_CASE("8 processes that want 8 keys never compute more of them at once than the limit says, and compute each once") {
-  DaemonProcess daemon = limited_daemon(limit);
+  DaemonProcess daemon = limited_daemon(at_once_max);
   Shared<TurnCounts> shared;
   std::vector<Worker> workers;
   for (int number = 0; number < queued_keys; ++number) {
@@ -51,7 +51,7 @@ TEST_CASE("8 processes that want 8 keys never compute more of them at once than 
           // The first ones go on when all of them compute and all other keys are queued: whoever is let in too early is seen.
           wait_until(
               [&] {
-                if (!shared->was_full && shared->running == limit && status_of(observer, "queued") == queued_keys - limit && status_of(observer, "computing") == limit)
+                if (!shared->was_full && shared->running == at_once_max && status_of(observer, "queued") == queued_keys - at_once_max && status_of(observer, "computing") == at_once_max)
                   shared->was_full = true;
                 return shared->was_full.load();
               },
@@ -66,7 +66,7 @@ TEST_CASE("8 processes that want 8 keys never compute more of them at once than 
     });
   }
   for (Worker& worker : workers) CHECK(worker.wait() == 0);
-  CHECK(shared->running_most == limit);
+  CHECK(shared->running_most == at_once_max);
   CHECK(shared->computed == queued_keys);
   Client client(options_for(daemon.socket()));
   CHECK(status_of(client, "queued") == 0);

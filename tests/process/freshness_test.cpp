@@ -12,15 +12,15 @@ using namespace std::chrono_literals;
 
 namespace {
 
-const Key key = key_named("f");
+const Key f_key = key_named("f");
 
 // A value that is stale, with a grace that outlasts the test.
 void put_stale(Client& client) {
   PutOptions options;
   options.ttl = 1ms;
   options.grace = 1h;
-  REQUIRE(client.put(key.bytes(), "old", options).ok());
-  wait_until([&] { return client.peek(key)->stale(); }, "the value to become stale");
+  REQUIRE(client.put(f_key.bytes(), "old", options).ok());
+  wait_until([&] { return client.peek(f_key)->stale(); }, "the value to become stale");
 }
 
 ComputeOptions lasting() {
@@ -49,7 +49,7 @@ TEST_CASE("of many processes with a stale value one refreshes it, and nobody wai
       if (!here.connect().ok()) return 1;
       ++shared->ready;
       wait_until([&] { return shared->ready == processes; }, "all workers");
-      const auto value = here.get_or_compute(key, lasting(), [&](Computation&) {
+      const auto value = here.get_or_compute(f_key, lasting(), [&](Computation&) {
         ++shared->computed;
         wait_until([&] { return shared->gone_on == processes - 1; }, "the others to go on");
         return std::string("new");
@@ -62,8 +62,8 @@ TEST_CASE("of many processes with a stale value one refreshes it, and nobody wai
   }
   for (Worker& worker : workers) CHECK(worker.wait() == 0);
   CHECK(shared->computed == 1);
-  CHECK(client.peek(key)->text() == "new");
-  CHECK_FALSE(client.peek(key)->stale());
+  CHECK(client.peek(f_key)->text() == "new");
+  CHECK_FALSE(client.peek(f_key)->stale());
 }
 
 TEST_CASE("a failed refresh leaves the stale value to the others, and is not repeated at once") {
@@ -73,11 +73,11 @@ TEST_CASE("a failed refresh leaves the stale value to the others, and is not rep
   put_stale(client);
   ComputeOptions options;
   options.failure_ttl = 1h;
-  const auto failed = client.get_or_compute(key, options, [](Computation&) -> Result<std::string> { return Error{ErrorCode::not_found, "no such fruit"}; });
+  const auto failed = client.get_or_compute(f_key, options, [](Computation&) -> Result<std::string> { return Error{ErrorCode::not_found, "no such fruit"}; });
   REQUIRE_FALSE(failed.ok());
   CHECK(failed.error().text == "no such fruit");
   for (Client* each : {&other, &client}) {
-    const auto value = each->get_or_compute(key, options, [](Computation&) -> std::string {
+    const auto value = each->get_or_compute(f_key, options, [](Computation&) -> std::string {
       FAIL("called");
       return {};
     });
@@ -90,14 +90,14 @@ TEST_CASE("a failed refresh leaves the stale value to the others, and is not rep
 TEST_CASE("a soft invalidation makes a value stale; the next who needs it refreshes it") {
   DaemonProcess daemon;
   Client client(options_for(daemon.socket()));
-  REQUIRE(client.put(key.bytes(), "old").ok());
-  CHECK(*client.invalidate(key.bytes(), {.soft = true}) == 1);
-  CHECK(client.peek(key)->stale());
+  REQUIRE(client.put(f_key.bytes(), "old").ok());
+  CHECK(*client.invalidate(f_key.bytes(), {.soft = true}) == 1);
+  CHECK(client.peek(f_key)->stale());
   GetOptions fresh;
   fresh.accept_stale = false;
-  CHECK_FALSE(client.get(key.bytes(), fresh)->has_value());
-  CHECK(client.get_or_compute(key, lasting(), [](Computation&) { return std::string("new"); })->text() == "new");
-  CHECK_FALSE(client.peek(key)->stale());
+  CHECK_FALSE(client.get(f_key.bytes(), fresh)->has_value());
+  CHECK(client.get_or_compute(f_key, lasting(), [](Computation&) { return std::string("new"); })->text() == "new");
+  CHECK_FALSE(client.peek(f_key)->stale());
 }
 
 TEST_CASE("a value is refreshed ahead of time by a reader that the lottery picks") {
@@ -115,7 +115,7 @@ TEST_CASE("a value is refreshed ahead of time by a reader that the lottery picks
     return std::string("value");
   };
   wait_until([&] {
-    for (int i = 0; i < 100'000 && computed < 2; ++i) CHECK_FALSE(client.get_or_compute(key, options, compute)->stale());
+    for (int i = 0; i < 100'000 && computed < 2; ++i) CHECK_FALSE(client.get_or_compute(f_key, options, compute)->stale());
     return computed == 2;
   }, "a reader to win");
   CHECK(client.counters().refreshes == 1);
