@@ -26,7 +26,7 @@ set(ONCED_LITTLE_OPTIMIZED)
 if(ONCED_SANITIZE)
   set(ONCED_LITTLE_OPTIMIZED -O0)
 elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
-  set(ONCED_LITTLE_OPTIMIZED -O1 $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # of an optional, where there is none
+  set(ONCED_LITTLE_OPTIMIZED -O1 $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # g++ warns at -O1 of the value of an optional that is empty
 endif()
 find_package(Threads REQUIRED)
 target_link_libraries(onced_compiler INTERFACE Threads::Threads)

@@ -18,12 +18,15 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "broken_engine.hpp"
 #include "world.hpp"
 
 namespace {
 
+using onced::simulation::broken_engine;
+using onced::simulation::broken_engines;
 using onced::simulation::Memory;
 using onced::simulation::Schedule;
 using onced::simulation::Violation;
@@ -76,6 +79,15 @@ Outcome run(std::uint64_t seed, bool trace, Memory& memory, Coverage& coverage) 
   }
 }
 
+bool choose_broken_engine(std::string_view number) {
+  if (number.empty() || broken_engines.find("," + std::string(number) + ",") == std::string_view::npos) {
+    std::fprintf(stderr, "this program has no broken engine %s\n", std::string(number).c_str());
+    return false;
+  }
+  broken_engine = std::stoi(std::string(number));
+  return true;
+}
+
 int usage() {
   std::fprintf(stderr, "usage: onced_simulation[_broken --broken NUMBER] [--schedules N [--from S]] [--seed S] [--must-fail [--first S]]\n");
   return 2;
@@ -101,7 +113,7 @@ int main(int argc, char** argv) {
     } else if (argument == "--first" && i + 1 < argc) {
       first = std::strtoull(argv[++i], nullptr, 10);
     } else if (argument == "--broken" && i + 1 < argc) {
-      onced::simulation::broken_engine = std::atoi(argv[++i]);
+      if (!choose_broken_engine(argv[++i])) return usage();
     } else {
       return usage();
     }
@@ -128,8 +140,9 @@ int main(int argc, char** argv) {
       return 0;
     }
     (void)run(seed, true, memory, coverage);
-    std::printf("schedule %llu: %s\nreplay it with: onced_simulation --seed %llu\n", static_cast<unsigned long long>(seed),
-                outcome.violation->c_str(), static_cast<unsigned long long>(seed));
+    const std::string broken = broken_engine == 0 ? "" : " --broken " + std::to_string(broken_engine);
+    std::printf("schedule %llu: %s\nreplay it with: %s%s --seed %llu\n", static_cast<unsigned long long>(seed), outcome.violation->c_str(), argv[0],
+                broken.c_str(), static_cast<unsigned long long>(seed));
     return 1;
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;

@@ -90,7 +90,8 @@ std::string place(const std::string& path, const Piece& piece, std::size_t offse
   return "#line " + std::to_string(piece.line + static_cast<std::size_t>(lines)) + " \"" + path + "\"\n";
 }
 
-// Whether it is a function whose all but the body is the same in both. What is initialized before a constructor's body is none of that.
+// Whether both are the same function but for its body. What a constructor initializes before it is not of its body. A function whose result is
+// const, with a default argument or of an operator with an equals sign is not told from a constant, and refused.
 bool differ_in_body(const Piece& one, const Piece& other) {
   if (one.body == std::string::npos || one.body != other.body) return false;
   const std::string_view signature = std::string_view(one.text).substr(0, one.body);
@@ -108,7 +109,7 @@ std::string merged(const std::string& path, const std::vector<Piece>& original, 
     for (const Version& version : versions) {
       const Piece& other = version.pieces[number];
       if (other.text == piece.text) continue;
-      if (!differ_in_body(piece, other)) throw std::runtime_error(version.path + ": changes more than a function's body in line " + std::to_string(other.line));
+      if (!differ_in_body(piece, other)) throw std::runtime_error(version.path + ": changes more than the body of a function that merging knows, in line " + std::to_string(other.line));
       broken += (broken.empty() ? "if" : "else if") + std::string(" (::onced::simulation::broken_engine == ") + std::to_string(version.number) + ")\n" +
                 place(version.path, other, other.body) + other.text.substr(other.body);
     }
@@ -141,8 +142,9 @@ int main(int argc, char** argv) {
       if (text == contents_of(path)) throw std::runtime_error(version.path + ": changes nothing");
       versions.push_back(std::move(version));
     }
+    const std::string text = merged(path, original, versions);
     std::ofstream out(argv[2], std::ios::binary);
-    out << merged(path, original, versions);
+    out << text;
     if (!out.flush()) throw std::runtime_error(std::string("cannot write ") + argv[2]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "merge_broken: %s\n", error.what());
