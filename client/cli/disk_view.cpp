@@ -1,5 +1,6 @@
 #include "disk_view.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "reports.hpp"

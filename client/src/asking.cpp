@@ -1,4 +1,5 @@
 // Client::State: the calls that read and compute, of Client (no session) and of Session.
+#include <exception>
 #include <utility>
 
 #include <onced/protocol/limits.hpp>

@@ -5,6 +5,7 @@
 // Errors:    after any failure of add(), flush() or sync(): abandon(), and nothing but begin() until that succeeds.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>

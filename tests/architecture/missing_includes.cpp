@@ -27,7 +27,7 @@ const std::map<std::string, std::string, std::less<>> standard_headers{
     {"atomic", "atomic"}, {"atomic_ref", "atomic"}, {"mutex", "mutex"}, {"lock_guard", "mutex"}, {"unique_lock", "mutex"},
     {"scoped_lock", "mutex"}, {"condition_variable", "condition_variable"}, {"thread", "thread"}, {"jthread", "thread"},
     {"this_thread", "thread"}, {"chrono", "chrono"}, {"chrono_literals", "chrono"}, {"sort", "algorithm"}, {"find_if", "algorithm"},
-    {"any_of", "algorithm"}, {"all_of", "algorithm"}, {"none_of", "algorithm"}, {"clamp", "algorithm"}, {"count_if", "algorithm"},
+    {"any_of", "algorithm"}, {"all_of", "algorithm"}, {"none_of", "algorithm"}, {"clamp", "algorithm"},
     {"ostringstream", "sstream"}, {"istringstream", "sstream"}, {"stringstream", "sstream"}, {"ifstream", "fstream"},
     {"ofstream", "fstream"}, {"filesystem", "filesystem"}, {"numeric_limits", "limits"}, {"memcpy", "cstring"}, {"memcmp", "cstring"},
     {"memset", "cstring"}, {"strlen", "cstring"}, {"strerror", "cstring"}, {"runtime_error", "stdexcept"}, {"logic_error", "stdexcept"},
@@ -37,10 +37,15 @@ const std::map<std::string, std::string, std::less<>> standard_headers{
     {"countl_zero", "bit"}, {"accumulate", "numeric"}, {"iota", "numeric"}, {"random_device", "random"}, {"mt19937", "random"},
     {"mt19937_64", "random"}, {"minstd_rand", "random"}, {"tuple", "tuple"}, {"tie", "tuple"}, {"back_inserter", "iterator"},
     {"errc", "system_error"}, {"error_code", "system_error"}, {"system_error", "system_error"}, {"log", "cmath"}, {"exp", "cmath"},
-    {"isnan", "cmath"}, {"bitset", "bitset"}};
+    {"isnan", "cmath"}, {"bitset", "bitset"}, {"move", "utility"}, {"forward", "utility"}, {"exchange", "utility"}, {"pair", "utility"},
+    {"min", "algorithm"}, {"max", "algorithm"}, {"copy", "algorithm"}, {"find", "algorithm"}, {"count_if", "algorithm"}, {"equal", "algorithm"},
+    {"exception", "exception"}, {"numbers", "numbers"}, {"rotr", "bit"}, {"ref", "functional"}, {"cref", "functional"}, {"hash", "functional"}};
 
 // Whose names may be those of the project's types.
 constexpr std::array<std::string_view, 10> foreign_namespaces{"std", "CLI", "doctest", "nlohmann", "msgpack", "boost", "asio", "rc", "spdlog", "toml"};
+
+// Where the constants of namespace limits are.
+const std::string limits_header = "protocol/include/onced/protocol/limits.hpp";
 
 // Words before a parenthesis that are no functions.
 constexpr std::array<std::string_view, 12> operators{"sizeof", "alignas", "alignof", "offsetof", "decltype", "noexcept", "static_assert", "if", "for", "while", "switch", "catch"};
@@ -50,7 +55,7 @@ struct Word {
   std::string_view text;
   std::string_view before;   // the word before it, through blanks only
   std::string_view qualifier;  // X of X::name
-  char previous = ' ';       // the character before it that is no blank
+  std::string_view previous; // the one or two characters before it that are no blank, nor of a name
   char following = ' ';      // the one behind it
   bool begins_line = false;  // of the words of a line that begins at its beginning
 };
@@ -67,14 +72,14 @@ std::vector<Word> words_of(std::string_view code) {
     }
     std::size_t end = at;
     while (end < code.size() && is_name(code[end])) ++end;
-    Word word{code.substr(at, end - at), {}, {}, ' ', ' ', at_beginning};
+    Word word{code.substr(at, end - at), {}, {}, {}, ' ', at_beginning};
     const std::string_view between = code.substr(end_before, at - end_before);
     const auto is_blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
     if (!words.empty() && std::all_of(between.begin(), between.end(), is_blank)) word.before = words.back().text;
     if (!words.empty() && between == "::") word.qualifier = words.back().text;
     const auto previous = std::find_if_not(between.rbegin(), between.rend(), is_blank);
-    if (previous != between.rend()) word.previous = *previous;
-    else if (!word.before.empty()) word.previous = word.before.back();
+    const std::string_view signs = between.substr(0, static_cast<std::size_t>(between.rend() - previous));
+    word.previous = signs.size() > 2 ? signs.substr(signs.size() - 2) : signs;
     const auto following = std::find_if_not(code.begin() + static_cast<std::ptrdiff_t>(end), code.end(), is_blank);
     if (following != code.end()) word.following = *following;
     if (std::isdigit(static_cast<unsigned char>(word.text.front())) == 0) words.push_back(word);
@@ -84,7 +89,17 @@ std::vector<Word> words_of(std::string_view code) {
 }
 
 bool introduces_type(std::string_view word) {
-  return word == "struct" || word == "class" || word == "enum" || word == "using" || word == "concept" || word == "typename";
+  return word == "struct" || word == "class" || word == "enum" || word == "using" || word == "concept" || word == "typename" || word == "define";
+}
+
+// Words before the name of a function that is called; others say the type of what is declared.
+bool precedes_call(std::string_view word) {
+  return word.empty() || word == "return" || word == "else" || word == "throw" || word == "co_return" || word == "case";
+}
+
+// Of a member or an address, or the end of a type: `&&` is neither. (`>` may be a comparison; mostly it ends a type.)
+bool is_member_or_declared(std::string_view previous) {
+  return !previous.empty() && !previous.ends_with("&&") && std::string_view(".>~&*").find(previous.back()) != std::string_view::npos;
 }
 
 bool is_type_name(std::string_view name) { return std::isupper(static_cast<unsigned char>(name.front())) != 0; }
@@ -117,21 +132,24 @@ Sources::Sources(const fs::path& root, const std::vector<std::string>& parts) {
       else file.project_headers.insert(header);
     }
     std::set<std::string> otherwise;
+    bool befriended = false;  // `friend struct Name;` says nothing of Name to those who include it
     for (const Word& word : words_of(file.code)) {
       const std::string name(word.text);
+      if (introduces_type(name)) befriended = word.before == "friend";
       if (is_type_name(name)) {
         // `class [[nodiscard]] Name`, `struct alignas(64) Name` and `typename... Names` as well.
-        const bool introduced = introduces_type(word.before) || ((word.previous == ']' || word.previous == ')') && word.begins_line) ||
-                                (word.previous == '.' && word.qualifier.empty());
-        if (introduced) file.types.insert(name);
+        const bool behind_attribute = word.begins_line && (word.previous.ends_with(']') || word.previous.ends_with(')'));
+        const bool is_pack = word.previous.ends_with('.') && word.qualifier.empty();
+        if (introduces_type(word.before)) (befriended ? file.friends : file.types).insert(name);
+        else if (behind_attribute || is_pack) file.types.insert(name);
         continue;
       }
-      const bool declared = word.begins_line && is_before_parenthesis(word) && word.qualifier.empty() &&
-                            (!word.before.empty() || word.previous == '>' || word.previous == '&' || word.previous == '*');
+      const bool is_typed = !word.before.empty() || word.previous.ends_with('>') || word.previous.ends_with('&') || word.previous.ends_with('*');
+      const bool declared = word.begins_line && is_before_parenthesis(word) && word.qualifier.empty() && is_typed;
       if (declared) file.functions.insert(name);
-      const bool of_the_system = word.previous == ':' && word.qualifier.empty();
-      const bool called = is_before_parenthesis(word) && std::string_view(".>~&*").find(word.previous) == std::string_view::npos && !of_the_system &&
-                          !is_foreign(word.qualifier) && (word.before.empty() || word.before == "return");
+      const bool of_the_system = word.previous.ends_with("::") && word.qualifier.empty();
+      const bool called = is_before_parenthesis(word) && !is_member_or_declared(word.previous) && !of_the_system && !is_foreign(word.qualifier) &&
+                          precedes_call(word.before);
       (called && !declared ? file.called : otherwise).insert(name);
     }
     for (const std::string& name : otherwise) file.called.erase(name);
@@ -164,7 +182,7 @@ std::set<std::string> Sources::closure_of(const std::string& path) const {
 
 void Sources::find_missing(const std::string& path, std::vector<std::string>& found) const {
   const File& file = files_.at(path);
-  std::set<std::string> types, standard;
+  std::set<std::string> types = file.friends, standard;
   std::set<std::string, std::less<>> said;
   const std::set<std::string> closure = closure_of(path);
   for (const std::string& each : closure) {
@@ -183,6 +201,7 @@ void Sources::find_missing(const std::string& path, std::vector<std::string>& fo
       continue;
     }
     const std::string name(word.text);
+    if (word.qualifier == "limits" && !closure.contains(limits_header) && files_.contains(limits_header)) complain(name, limits_header);
     if (const auto headers = type_headers_.find(name); headers != type_headers_.end()) {
       if (!types.contains(name) && !is_foreign(word.qualifier)) complain(name, *headers->second.begin());
     }

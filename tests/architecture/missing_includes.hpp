@@ -1,9 +1,9 @@
 // What a file names and does not include. The libraries are compiled several files at once, where one file's includes hide that another one
 // lacks them; here each file is read by itself, with what it includes and what that includes.
 //
-// It sees, of the standard library, the names of a table; of the project, types and functions that its headers declare. That is all that a
-// text tells: no members, no macros. What it does see it judges more strictly than a compiler, for which a standard header that happens to
-// include another one is good enough.
+// It sees, of the standard library, the names of a table; of the project, types, macros and functions that its headers declare, and limits. It
+// does not see other constants, nor members, nor that a type which is only declared must be complete: only a compiler does. What it
+// does see it judges more strictly than that, for which a standard header that happens to include another one is good enough.
 #pragma once
 
 #include <filesystem>
@@ -28,6 +28,7 @@ class Sources {
   struct File {
     std::string code;                // without comments and literals
     std::set<std::string> types;     // that it declares or introduces, anywhere
+    std::set<std::string> friends;   // that it names as friends: nothing to those who include it
     std::set<std::string> functions; // that it declares at namespace scope
     std::set<std::string> called;    // named nowhere but before an opening parenthesis, and not as a member
     std::set<std::string> project_headers, other_headers;

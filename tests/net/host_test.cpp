@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
+#include <exception>
 #include <fstream>
 #include <string>
 #include <thread>

@@ -225,7 +225,7 @@ TEST_CASE("what is printed is read as the same configuration") {
 }
 
 TEST_CASE("the example that is installed shows every setting with its default") {
-  std::string text = onced::testing::read_file(ONCED_EXAMPLE);
+  std::string text = onced::testing::read_file(ONCED_EXAMPLE_CONFIGURATION);
   REQUIRE_FALSE(text.empty());
   // Every commented setting becomes a setting; functions and namespaces are examples, not defaults.
   text.erase(text.find("\n#[functions."));
