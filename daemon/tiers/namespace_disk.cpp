@@ -157,9 +157,7 @@ class NamespaceDisk::Brought final : public engine::BroughtParts {
  public:
   Brought(memory::MemfdBlobStore& blobs, std::vector<ReadPart> read) : blobs_(blobs), read_(std::move(read)) {}
 
-  ~Brought() override {
-    for (ReadPart& one : read_) blobs_.discard(std::move(one.memory), one.bytes, one.is_file);  // those that were not adopted
-  }
+  ~Brought() override { discard(blobs_, read_); }  // those that were not adopted
 
   std::size_t blobs() const override { return read_.size(); }
   Result<void> place(std::vector<protocol::Part>& parts) override {
@@ -364,16 +362,15 @@ void NamespaceDisk::stop(std::chrono::milliseconds patience) {
 }
 
 // What a load has read that nobody gets.
-void NamespaceDisk::forget(Letter& letter) {
-  if (blobs_ == nullptr) return;
-  for (ReadPart& one : letter.read) blobs_->discard(std::move(one.memory), one.bytes, one.is_file);
+void NamespaceDisk::discard(memory::MemfdBlobStore& blobs, std::vector<ReadPart>& read) {
+  for (ReadPart& one : read) blobs.discard(std::move(one.memory), one.bytes, one.is_file);
 }
 
 std::vector<engine::Event> NamespaceDisk::take(std::size_t max) {
   std::vector<engine::Event> events;
   for (Letter& letter : box_->take(max)) {
     if (letter.generation != generation_ || blobs_ == nullptr) {
-      forget(letter);
+      if (blobs_ != nullptr) discard(*blobs_, letter.read);
       continue;
     }
     if (auto* written = std::get_if<engine::DiskWritten>(&letter.event)) {
@@ -382,7 +379,7 @@ std::vector<engine::Event> NamespaceDisk::take(std::size_t max) {
     }
     auto& loaded = std::get<engine::DiskLoaded>(letter.event);
     if (loaded.value && !set_times(*loaded.value, letter.facts, tier_->now_ms())) loaded.value.reset();
-    if (!loaded.value) forget(letter);
+    if (!loaded.value) discard(*blobs_, letter.read);
     else if (!letter.read.empty()) loaded.value->brought = std::make_shared<Brought>(*blobs_, std::move(letter.read));
     events.emplace_back(std::move(loaded));
   }

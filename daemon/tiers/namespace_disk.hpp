@@ -110,7 +110,7 @@ class NamespaceDisk final : public engine::DiskTier {
   class Brought;
   class MappedBlob;
 
-  void forget(Letter& letter);
+  static void discard(memory::MemfdBlobStore& blobs, std::vector<ReadPart>& read);
 
   NamespaceDisk(std::unique_ptr<disk::Tier> tier, std::string directory, bool map_files, std::function<void()> ring);
   disk::Tier::Written tell(engine::DiskTicket ticket);
