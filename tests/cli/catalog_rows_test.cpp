@@ -1,7 +1,8 @@
 #include "catalog_rows.hpp"
-#include "support/contains.hpp"
 
 #include <doctest/doctest.h>
+
+#include "support/contains.hpp"
 
 namespace onced::cli {
 namespace {

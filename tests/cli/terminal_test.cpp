@@ -13,10 +13,6 @@
 #include "support/watchdog.hpp"
 
 namespace onced::testing {
-namespace {
-
-}  // namespace
-
 TEST_CASE("bytes that are no text go to a terminal only when they are forced") {
   const Oncectl oncectl;
   oncectl.put("binary", "[]", std::string("\x89PNG\0\xff", 6));

@@ -1,4 +1,3 @@
-#include "support/contains.hpp"
 #include "top_view.hpp"
 
 #include <doctest/doctest.h>
@@ -6,6 +5,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "support/contains.hpp"
 #include "text_format.hpp"
 
 namespace onced::cli {

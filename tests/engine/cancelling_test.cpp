@@ -8,10 +8,6 @@ using namespace onced;
 using namespace onced::engine;
 namespace protocol = onced::protocol;
 
-namespace {
-
-}  // namespace
-
 TEST_CASE("a cancellation ends the computation and is told to holder and waiters") {
   Scene scene;
   const auto a = scene.connect(), b = scene.connect(), c = scene.connect("pid 9 (oncectl)");

@@ -5,10 +5,6 @@ using namespace onced;
 using namespace onced::engine;
 namespace protocol = onced::protocol;
 
-namespace {
-
-}  // namespace
-
 TEST_CASE("an invalidated key is answered when its tombstone is written, and is not found again") {
   FakeDisk disk;
   OnDisk scene(disk, disk_key);

@@ -6,10 +6,6 @@ using namespace onced;
 using namespace onced::engine;
 namespace protocol = onced::protocol;
 
-namespace {
-
-}  // namespace
-
 // ---- what is said of it ---------------------------------------------------------------------------------------------
 
 TEST_CASE("explain offers what is on disk only while it may be given to whoever asks") {

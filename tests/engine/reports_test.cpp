@@ -12,9 +12,6 @@ using namespace onced;
 using namespace onced::engine;
 namespace protocol = onced::protocol;
 
-namespace {
-}  // namespace
-
 TEST_CASE("the status has the names that scripts rely on") {
   Scene scene;
   const auto a = scene.connect();

@@ -1,3 +1,4 @@
+// Whether a text has another one in it.
 #pragma once
 
 #include <string_view>
